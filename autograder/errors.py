@@ -1,0 +1,82 @@
+"""What can go wrong, and whose turn it is.
+
+    AutograderError      explainable: one paragraph (place, finding, remedy), no traceback, exit code 2
+      CourseError        course.yml or assignment.yml is wrong                        the instructor
+      SourceError        a solution's markers are wrong (file:line)                   the TA
+      SubmissionError    what was handed in cannot be opened                          the student
+      IsolationError     we could not run it: the submission stays ungraded           the instructor
+
+    StudentError         the student's code raised, ran out of time or memory, or died: that test fails,
+                         with the student's own line. Raised inside tests, never shown as ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class AutograderError(Exception):
+    """One paragraph a person can act on: place, finding, remedy."""
+
+
+class CourseError(AutograderError):
+    """course.yml or an assignment.yml is wrong; the message names file and key."""
+
+
+class SourceError(AutograderError):
+    """A marker in a solution file is wrong; the message begins with file:line."""
+
+
+class SubmissionError(AutograderError):
+    """What was handed in cannot be opened; the message is written for the student."""
+
+
+class IsolationError(AutograderError):
+    """We could not run the student's code as we must; nobody gets a zero for it."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One line of a student's traceback: their file's name, never our paths."""
+
+    file: str
+    line: int
+    function: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} in {self.function}\n    {self.text}"
+
+
+class StudentError(Exception):
+    """The student's code raised an exception, or ended without an answer.
+
+    ``kind`` is the exception's class name there; ``message`` its text (capped); ``frames`` the student's
+    own lines, outermost first.
+    """
+
+    def __init__(self, kind: str, message: str, frames: tuple[Frame, ...] = ()) -> None:
+        super().__init__(kind, message, frames)
+        self.kind = kind
+        self.message = message
+        self.frames = frames
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}" if self.message else self.kind
+
+    def story(self) -> str:
+        """What a student reads: their exception and their own lines."""
+        lines = "".join(f"\n  {frame}" for frame in self.frames)
+        return f"{self}{lines}"
+
+
+class StudentTimeout(StudentError):
+    """A call used up its time; the student's process was ended."""
+
+
+class StudentDied(StudentError):
+    """The student's process ended during a call (a crash, os._exit, the memory limit)."""
+
+
+class StudentMisuse(StudentError):
+    """The student's process answered with something that is no answer."""

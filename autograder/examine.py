@@ -1,0 +1,130 @@
+"""Runs one hidden test against one candidate and says what happened.
+
+A candidate is anything that can open a Bridge to a worker: a submission behind the wall, the reference solution or a
+broken variant in this process. Every run of a test gets a fresh worker and test data from the same seed, so the runs of two candidates
+can be compared call by call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from autograder.checks import CheckFailure
+from autograder.errors import AutograderError, IsolationError, StudentDied, StudentError, StudentTimeout
+from autograder.isolation import worker
+from autograder.isolation.client import Bridge, Lab, Loopback
+
+FIXTURES = ("student", "lab", "rng")
+
+
+@dataclass(frozen=True)
+class HiddenTest:
+    """One test function with what its ``points`` marker says."""
+
+    name: str
+    says: str
+    worth: float
+    part: str
+    catches: tuple[str, ...]
+    hint: str
+    learning: bool
+    function: Callable[..., None]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float | None = None  # a time limit of its own
+
+
+class Candidate(Protocol):
+    """Something that a test can be run against."""
+
+    def open(self, record: Callable[[Any], None], seconds: float | None) -> Bridge:
+        """A bridge to a fresh worker. Raises StudentError when the file cannot even be imported."""
+
+
+@dataclass(frozen=True)
+class InProcess:
+    """Trusted code (ours) or a student's own work on their own machine: no wall, the same bridge."""
+
+    files: Mapping[str, bytes]
+    main: str
+
+    @classmethod
+    def of(cls, text: str, main: str) -> InProcess:
+        """A candidate of one file."""
+        return cls({main: text.encode()}, main)
+
+    def open(self, record: Callable[[Any], None], seconds: float | None) -> Bridge:
+        """A bridge to a module that was executed anew."""
+        return Bridge(Loopback(worker.load(self.files, self.main)), record)
+
+
+@dataclass
+class Trace:
+    """What one run of a test did: every answer of the candidate, and how the run ended."""
+
+    events: list[Any] = field(default_factory=list)
+    error: BaseException | None = None
+    prints: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """The test ran to its end."""
+        return self.error is None
+
+
+def run(test: HiddenTest, candidate: Candidate, seed: int) -> Trace:
+    """Run ``test`` against ``candidate`` with test data drawn from ``seed``. Raises only what is our fault."""
+    trace = Trace()
+    bridge = None
+    try:
+        bridge = candidate.open(trace.events.append, test.seconds)
+        available = {"student": bridge.student, "lab": Lab(bridge), "rng": generator(seed, test.name), **test.parameters}
+        asked = inspect.signature(test.function).parameters
+        test.function(**{name: available[name] for name in asked})
+    except IsolationError:
+        raise
+    except Exception as error:
+        trace.error = error
+    finally:
+        if bridge is not None:
+            bridge.close()
+            trace.prints = bridge.prints()
+    return trace
+
+
+def generator(seed: int, test: str) -> np.random.Generator:
+    """The generator of a test's data: one stream for each submission and test."""
+    digest = hashlib.sha256(f"{seed}/{test}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16], "big"))
+
+
+def is_not_written(error: BaseException | None) -> bool:
+    """The student's code says that it is not written yet."""
+    return isinstance(error, StudentError) and isinstance(error, NotImplementedError)
+
+
+def is_hopeless(error: BaseException | None) -> bool:
+    """Comparing numbers cannot explain this failure: the process ended, or never answered."""
+    return isinstance(error, (StudentTimeout, StudentDied)) or is_not_written(error)
+
+
+def finding_of(error: BaseException | None) -> str:
+    """What a student may read of a failed check."""
+    return error.finding if isinstance(error, CheckFailure) else ""
+
+
+def story_of(error: BaseException | None) -> str:
+    """The student's own exception and lines, if that is what ended the test."""
+    return error.story() if isinstance(error, StudentError) else ""
+
+
+def explain(error: BaseException) -> str:
+    """The staff's line: what ended the test."""
+    if isinstance(error, (StudentError, AutograderError, CheckFailure)):
+        return str(error)
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,145 @@
+"""The pytest plugin of hidden tests: `points`, and the fixtures `student`, `lab` and `rng`.
+
+The grader only collects with it and runs each test itself (examine.py). Authors run the same files with plain pytest:
+
+    python -m pytest grading/gae                      against the reference solution, in this process
+    python -m pytest grading/gae --bug double-count   against a broken variant
+    python -m pytest grading/gae --student my/gae.py  against a file;   --wall: in a sandboxed process
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+
+from autograder.course import Assignment, load_assignment
+from autograder.examine import FIXTURES, Candidate, HiddenTest, InProcess, generator
+from autograder.isolation.client import Bridge, Lab
+from autograder.source import Source
+
+AUTHOR_SEED = 0
+Function = TypeVar("Function", bound=Callable[..., None])
+
+
+def points(
+    worth: float,
+    *,
+    part: str,
+    hint: str,
+    catches: str | tuple[str, ...] = (),
+    learning: bool = False,
+    seconds: float | None = None,
+) -> Callable[[Function], Function]:
+    """Mark a hidden test: what it is worth, its part, the bugs it catches, and the hint that a failing student reads.
+
+    ``learning``: a statistical check of training, not run against broken variants. ``seconds``: its own time limit.
+    """
+    caught = (catches,) if isinstance(catches, str) else tuple(catches)
+    return pytest.mark.points(worth=float(worth), part=part, hint=hint, catches=caught, learning=learning, seconds=seconds)  # type: ignore[return-value]
+
+
+def hidden_test(item: pytest.Function) -> HiddenTest:
+    """What a collected item says about itself. Raises pytest.UsageError naming file, test and remedy."""
+    mark = item.get_closest_marker("points")
+    says = (inspect.getdoc(item.function) or "").split("\n")[0].strip()
+    if mark is None or not says:
+        missing = "@points(...)" if mark is None else "a docstring: the line that students read"
+        raise pytest.UsageError(f"{item.location[0]}:{(item.location[1] or 0) + 1}: {item.name} needs {missing}")
+    spec = getattr(item, "callspec", None)
+    parameters = dict(spec.params) if spec else {}
+    strange = set(inspect.signature(item.function).parameters) - set(FIXTURES) - set(parameters)
+    if strange:
+        raise pytest.UsageError(f"{item.location[0]}: {item.name} asks for {', '.join(sorted(strange))}; hidden tests have {', '.join(FIXTURES)}")
+    return HiddenTest(name=item.name, says=says, function=item.function, parameters=parameters, **mark.kwargs)
+
+
+def collect(path: Path) -> list[HiddenTest]:
+    """The hidden tests of a file, in file order. Raises pytest.UsageError where the file is at fault."""
+    collector = _Collector()
+    options = ["--collect-only", "-qq", "-p", "no:cacheprovider", "-p", "no:terminal", "-p", "autograder.plugin", "-c", "/dev/null"]
+    code = pytest.main([*options, f"--rootdir={path.parent}", str(path)], plugins=[collector])
+    if code != pytest.ExitCode.OK:
+        raise pytest.UsageError(f"{path}: the hidden tests cannot be collected\n{collector.problems}")
+    return [hidden_test(item) for item in collector.items]
+
+
+class _Collector:
+    def __init__(self) -> None:
+        self.items: list[pytest.Function] = []
+        self.problems = ""
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.items = [item for item in session.items if isinstance(item, pytest.Function)]
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.problems += report.longreprtext
+
+
+# -- hooks and fixtures for authors -----------------------------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The author's three switches."""
+    group = parser.getgroup("autograder")
+    group.addoption("--student", type=Path, help="run the hidden tests against this file (default: the reference solution)")
+    group.addoption("--bug", help="run the hidden tests against the solution with this known bug")
+    group.addoption("--wall", action="store_true", help="run the student's code in a sandboxed process")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Announce the marker."""
+    config.addinivalue_line("markers", "points: what a hidden test is worth, its part, hint, and the bugs that it catches")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test of a hidden file carries its marker and its docstring."""
+    for item in items:
+        if isinstance(item, pytest.Function) and item.path.name == "test_hidden.py":
+            hidden_test(item)
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """Test data only; never handed to the student."""
+    return generator(AUTHOR_SEED, request.node.name)
+
+
+@pytest.fixture
+def _bridge(request: pytest.FixtureRequest) -> Iterator[Bridge]:
+    assignment = load_assignment(request.path.parents[2], request.path.parent.name)
+    bridge = _candidate(request.config, assignment).open(lambda event: None, None)
+    yield bridge
+    bridge.close()
+
+
+@pytest.fixture
+def student(_bridge: Bridge) -> Any:
+    """The submission."""
+    return _bridge.student
+
+
+@pytest.fixture
+def lab(_bridge: Bridge) -> Lab:
+    """Tools that act where the student's code lives."""
+    return Lab(_bridge)
+
+
+def _candidate(config: pytest.Config, assignment: Assignment) -> Candidate:
+    source = Source(assignment.solution)
+    if path := config.getoption("--student"):
+        text = path.read_text(encoding="utf-8")
+    else:
+        bug = config.getoption("--bug")
+        text = source.broken(bug) if bug else source.solution()
+    if config.getoption("--wall"):
+        from autograder.isolation.server import WorkerServer  # imported late: most runs need no server
+
+        server = WorkerServer.start(assignment.libraries)
+        return server.candidate({assignment.main: text.encode()}, assignment.main, assignment.limits)
+    return InProcess.of(text, assignment.main)
