@@ -138,7 +138,7 @@ def _candidate(config: pytest.Config, assignment: Assignment) -> Candidate:
         bug = config.getoption("--bug")
         text = source.broken(bug) if bug else source.solution()
     if config.getoption("--wall"):
-        from autograder.isolation.server import WorkerServer  # imported late: most runs need no server
+        from autograder.isolation.walled import WorkerServer  # imported late: most runs need no server
 
         server = WorkerServer.start(assignment.libraries)
         return server.candidate({assignment.main: text.encode()}, assignment.main, assignment.limits)

@@ -1,0 +1,267 @@
+"""What a worker may not do, layer by layer. Each layer is tried, and what is in force is reported.
+
+    another uid      its own for every worker: no signals, no ptrace, no files of root's          needs root
+    seccomp          an allow-list of system calls: no new processes, no sockets, no writing      needs libseccomp.so.2
+    landlock         reading only the interpreter and its libraries                               needs Linux 5.13
+    namespaces       no network device at all; private mounts                                     needs CAP_SYS_ADMIN
+    rlimits          address space, CPU seconds, threads, descriptors, no core, no file growth    everywhere
+
+What is not covered: a bug in the kernel; how much time the machine spends on a worker within its limits.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import os
+import resource
+import signal
+import site
+import stat
+import struct
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 1, 4, 38, 22
+CLONE_THREAD, CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWNET = 0x10000, 0x20000, 0x08000000, 0x40000000
+MS_BIND, MS_REC, MS_PRIVATE, MS_NOSUID, MS_NODEV = 4096, 16384, 1 << 18, 2, 4
+
+READABLE_DIRECTORIES = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64", "/usr/share/zoneinfo", "/sys/devices/system/cpu")
+READABLE_FILES = ("/etc/ld.so.cache", "/etc/localtime", "/dev/null", "/dev/zero", "/dev/urandom", "/dev/random", "/proc/cpuinfo", "/proc/meminfo")
+
+# What a warm numpy, torch and gymnasium interpreter needs; everything else answers EPERM.
+ALLOWED_CALLS = """
+    read write readv writev pread64 pwrite64 close lseek fstat stat lstat newfstatat statx access faccessat faccessat2 readlink
+    readlinkat getcwd getdents64 getdents dup dup2 dup3 fcntl poll ppoll select pselect6 epoll_create1 epoll_ctl epoll_wait epoll_pwait
+    eventfd2 pipe pipe2 socketpair sendto recvfrom sendmsg recvmsg shutdown mmap munmap mprotect mremap madvise brk mincore msync
+    futex futex_waitv set_robust_list get_robust_list rseq sched_yield sched_getaffinity sched_setaffinity sched_getparam
+    sched_getscheduler sched_get_priority_max sched_get_priority_min rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending
+    rt_sigtimedwait sigaltstack setitimer getitimer alarm pause nanosleep clock_nanosleep clock_gettime clock_getres gettimeofday time
+    times getrandom uname sysinfo getrusage getcpu getpid gettid getppid getuid geteuid getgid getegid getgroups getpgrp getpgid getsid
+    getpriority exit exit_group restart_syscall arch_prctl set_tid_address membarrier prlimit64 getrlimit fadvise64 flock fsync umask
+    wait4 waitid get_mempolicy mbind set_mempolicy timer_create timer_settime timer_delete timerfd_create timerfd_settime
+""".split()
+SIGNAL_CALLS = ("kill", "tkill", "tgkill")  # harmless under a uid of one's own
+ALLOWED_IOCTLS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | 0o20000000  # the last: O_TMPFILE's own bit
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Which layers are in force; the words go into the provenance of every result."""
+
+    uid: bool
+    seccomp: bool
+    landlock: bool
+    namespaces: bool
+    rlimits: bool = True
+
+    @property
+    def strong(self) -> bool:
+        """Enough to grade with: another uid and seccomp."""
+        return self.uid and self.seccomp
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one worker gets: its uid, its limits, and the prepared filter."""
+
+    uid: int | None
+    call_seconds: float
+    memory_mib: int
+    processes: int
+    filter: bytes | None
+    landlock: bool
+
+
+def enter(cell: Cell) -> None:
+    """Lock this process in, for good. Called once, in a freshly forked worker; raises OSError where a layer fails."""
+    _limit(cell)
+    _prctl(PR_SET_NO_NEW_PRIVS, 1)
+    if cell.landlock:
+        _restrict_reading([*interpreter_folders(), *READABLE_DIRECTORIES], READABLE_FILES)
+    if cell.uid is not None:
+        os.setgroups([])
+        os.setresgid(cell.uid, cell.uid, cell.uid)
+        os.setresuid(cell.uid, cell.uid, cell.uid)
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # after setuid, which clears it
+    _prctl(PR_SET_DUMPABLE, 0)
+    if cell.filter is not None:
+        _install_filter(cell.filter)
+
+
+def interpreter_folders() -> list[str]:
+    """What a lazy import may have to read."""
+    folders = {sys.prefix, sys.base_prefix, *site.getsitepackages(), os.path.dirname(os.__file__)}
+    return sorted({os.path.realpath(folder) for folder in folders if os.path.isdir(folder)})
+
+
+# -- limits ----------------------------------------------------------------------------------------------------------
+
+
+def _limit(cell: Cell) -> None:
+    virtual = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    cpu = max(1, round(cell.call_seconds))
+    limits = {
+        resource.RLIMIT_AS: virtual + (cell.memory_mib << 20),
+        resource.RLIMIT_NPROC: cell.processes,
+        resource.RLIMIT_NOFILE: 64,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MEMLOCK: 0,
+        resource.RLIMIT_MSGQUEUE: 0,
+    }
+    for kind, value in limits.items():
+        resource.setrlimit(kind, (value, value))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))  # SIGXCPU, then SIGKILL
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option})")
+
+
+# -- seccomp ---------------------------------------------------------------------------------------------------------
+
+
+class _Compare(ctypes.Structure):
+    _fields_ = (("arg", ctypes.c_uint), ("op", ctypes.c_int), ("a", ctypes.c_uint64), ("b", ctypes.c_uint64))
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("count", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
+
+
+def build_filter(own_uid: bool) -> bytes | None:
+    """The allow-list as a BPF program for this machine's architecture; None where libseccomp is not installed."""
+    try:
+        library = ctypes.CDLL("libseccomp.so.2")
+    except OSError:
+        return None
+    allow, refuse = 0x7FFF0000, 0x00050000
+    no_such_call, not_permitted = refuse | 38, refuse | 1  # ENOSYS lets libraries fall back
+    equal, masked_equal = 4, 7
+    library.seccomp_init.restype = ctypes.c_void_p
+    context = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(not_permitted)))
+
+    def rule(action: int, name: str, *comparisons: _Compare) -> None:
+        number = library.seccomp_syscall_resolve_name(name.encode())
+        if number >= 0:  # unknown on this architecture: refused anyway
+            array = (_Compare * len(comparisons))(*comparisons)
+            if library.seccomp_rule_add_array(context, ctypes.c_uint32(action), number, len(comparisons), array) != 0:
+                raise OSError(f"seccomp refuses a rule for {name}")
+
+    for name in (*ALLOWED_CALLS, *(SIGNAL_CALLS if own_uid else ())):
+        rule(allow, name)
+    rule(allow, "clone", _Compare(0, masked_equal, CLONE_THREAD, CLONE_THREAD))  # threads yes, processes no
+    rule(allow, "openat", _Compare(2, masked_equal, WRITING, 0))  # reading yes, writing no
+    rule(allow, "open", _Compare(1, masked_equal, WRITING, 0))
+    for request in ALLOWED_IOCTLS:
+        rule(allow, "ioctl", _Compare(1, equal, request, 0))
+    for name in ("clone3", "openat2"):
+        rule(no_such_call, name)
+    descriptor = os.memfd_create("filter")
+    try:
+        if library.seccomp_export_bpf(context, descriptor) != 0:
+            return None
+        return os.pread(descriptor, 1 << 20, 0)
+    finally:
+        os.close(descriptor)
+        library.seccomp_release(context)
+
+
+def _install_filter(program: bytes) -> None:
+    buffer = ctypes.create_string_buffer(program, len(program))
+    header = _Program(len(program) // 8, ctypes.addressof(buffer))
+    if _libc.prctl(PR_SET_SECCOMP, 2, ctypes.byref(header), 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "seccomp")
+
+
+# -- landlock --------------------------------------------------------------------------------------------------------
+
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
+_READ_FILE, _READ_DIRECTORY = 1 << 2, 1 << 3
+_FILE_RIGHTS_BY_VERSION = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
+
+
+def landlock_version() -> int:
+    """Landlock's ABI version in this kernel; 0 where there is none."""
+    return max(0, int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(1))))
+
+
+def _restrict_reading(folders: Sequence[str], files: Sequence[str]) -> None:
+    version = landlock_version()
+    handled = (1 << _FILE_RIGHTS_BY_VERSION.get(version, 16)) - 1
+    network = 3 if version >= 4 else 0  # bind and connect
+    scoped = 3 if version >= 6 else 0  # abstract sockets and signals
+    attributes = struct.pack("=QQQ", handled, network, scoped)[: 8 if version < 4 else 16 if version < 6 else 24]
+    ruleset = _libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0))
+    if ruleset < 0:
+        raise OSError(ctypes.get_errno(), "landlock")
+    rights = [(folder, _READ_FILE | _READ_DIRECTORY) for folder in folders] + [(file, _READ_FILE) for file in files]
+    for path, allowed in rights:
+        try:
+            parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            continue  # what is not there need not be allowed
+        _libc.syscall(_ADD_RULE, ruleset, 1, struct.pack("=Qi", allowed, parent), ctypes.c_uint32(0))
+        os.close(parent)
+    if _libc.syscall(_RESTRICT_SELF, ruleset, ctypes.c_uint32(0)) != 0:
+        raise OSError(ctypes.get_errno(), "landlock")
+    os.close(ruleset)
+
+
+# -- namespaces ------------------------------------------------------------------------------------------------------
+
+
+def separate(hidden: Sequence[str]) -> bool:
+    """Give the fork server a network without devices and mounts of its own; cover the ``hidden`` folders there.
+
+    An interpreter that lies in a folder which other users may not enter (a home folder, say) is made reachable. False where the
+    machine does not allow it.
+    """
+    if _libc.unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC) != 0:
+        return False
+    try:
+        _mount("none", "/", None, MS_REC | MS_PRIVATE)
+        _open_the_way(interpreter_folders())
+        for folder in hidden:
+            if os.path.isdir(folder):
+                _mount("tmpfs", folder, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=4k")
+    except OSError:
+        return False
+    return True
+
+
+def closed_ancestor(folder: str) -> str | None:
+    """The outermost folder on the way to ``folder`` that other users may not enter."""
+    for path in (*reversed(Path(folder).parents), Path(folder)):
+        if not path.stat().st_mode & stat.S_IXOTH:
+            return str(path)
+    return None
+
+
+def _open_the_way(folders: Sequence[str]) -> None:
+    blocked = [(folder, closed) for folder in folders if (closed := closed_ancestor(folder))]
+    handles = {folder: os.open(folder, os.O_PATH | os.O_DIRECTORY) for folder, _ in blocked}
+    covered: set[str] = set()
+    for folder, closed in blocked:
+        if closed not in covered:
+            _mount("tmpfs", closed, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=1m")
+            covered.add(closed)
+        os.makedirs(folder, exist_ok=True)
+        _mount(f"/proc/self/fd/{handles[folder]}", folder, None, MS_BIND | MS_REC)
+    for handle in handles.values():
+        os.close(handle)
+
+
+def _mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
+    def text(value: str | None) -> bytes | None:
+        return value.encode() if value is not None else None
+
+    if _libc.mount(text(source), text(target), text(kind), ctypes.c_ulong(flags), text(data)) != 0:
+        raise OSError(ctypes.get_errno(), f"mount {target}")

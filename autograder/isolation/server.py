@@ -1,0 +1,227 @@
+"""The fork server: imports and uses the libraries once, then forks a sandboxed worker for each test in milliseconds.
+
+It is exec'ed with an empty environment before any test is read, so the memory that workers inherit holds no secret. It speaks over one
+socket: a request carries the limits and three descriptors (the conversation, the prints, the status line). When the status line
+closes or says so, the worker is killed; when the worker ends, the status line says how.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from typing import Any
+
+import msgpack
+
+from autograder.isolation import sandbox, stream, wire, worker
+
+UID_BLOCKS = range(61000, 65000, 64)
+COMMON_MODULES = (
+    "abc argparse array bisect collections contextlib copy csv dataclasses datetime decimal enum fractions functools heapq html inspect io "
+    "itertools json logging math numbers operator os pathlib pprint queue random re secrets statistics string tempfile textwrap threading "
+    "time timeit traceback types typing unittest uuid warnings weakref"
+).split()  # fmt: skip
+
+
+def main() -> None:
+    """Serve until the control socket closes. Arguments: its descriptor, the libraries, the folders to hide."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    libraries, hidden = sys.argv[2].split(","), [path for path in sys.argv[3].split(os.pathsep) if path]
+    package = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
+    failures = warm_up([*COMMON_MODULES, *libraries])
+    namespaces = sandbox.separate(hidden)
+    sys.path[:] = [path for path in sys.path if path and os.path.realpath(path) != package]
+    sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", "")]
+    block = _claim_uids() if os.geteuid() == 0 else None
+    bpf = sandbox.build_filter(own_uid=block is not None)
+    landlock = sandbox.landlock_version() > 0
+    layers = sandbox.Layers(uid=block is not None, seccomp=bpf is not None, landlock=landlock, namespaces=namespaces)
+    control.send(msgpack.packb({"layers": vars(layers), "failures": failures}))
+    Server(control, layers, bpf, block).serve()
+
+
+def warm_up(libraries: list[str]) -> list[str]:
+    """Import the libraries and use them once: the first use of some imports hundreds of modules. Returns what failed."""
+    failures = []
+    for name in libraries:
+        try:
+            importlib.import_module(name)
+        except Exception as error:
+            failures.append(f"{name}: {type(error).__name__}: {error}")
+    if torch := sys.modules.get("torch"):
+        _use_torch(torch, optimise="torch.optim" in libraries)
+    gc.collect()
+    gc.freeze()
+    return failures
+
+
+def _use_torch(torch: Any, optimise: bool) -> None:
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    layer = torch.nn.Linear(2, 2).double()
+    loss = layer(torch.ones(1, 2, dtype=torch.float64)).pow(2).mean()
+    torch.autograd.backward([loss], [torch.ones_like(loss)], retain_graph=True)
+    torch.distributions.Categorical(logits=torch.zeros(2)).log_prob(torch.tensor(1))
+    if optimise:  # brings torch._dynamo and sympy: about 800 modules
+        optimizer = torch.optim.Adam(layer.parameters())
+        loss.backward()
+        optimizer.step()
+
+
+def _claim_uids() -> tuple[socket.socket, range] | None:
+    """A block of uids that no other fork server on this machine uses: whoever holds the abstract socket owns the block."""
+    for first in UID_BLOCKS:
+        lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            lock.bind(f"\0autograder-uids-{first}")
+        except OSError:
+            lock.close()
+            continue
+        return lock, range(first, first + 64)
+    return None
+
+
+class Server:
+    """Forks, watches and reaps workers; single-threaded, so forking is safe."""
+
+    def __init__(
+        self, control: socket.socket, layers: sandbox.Layers, bpf: bytes | None, block: tuple[socket.socket, range] | None
+    ) -> None:
+        self._control = control
+        self._layers = layers
+        self._filter = bpf
+        self._lock = block[0] if block else None
+        self._free = list(block[1]) if block else []
+        self._poll = select.poll()
+        self._poll.register(control, select.POLLIN)
+        self._workers: dict[int, _Child] = {}  # by pidfd and by status descriptor
+
+    def serve(self) -> None:
+        """Until the control socket closes; then every worker is killed."""
+        while True:
+            for descriptor, _ in self._poll.poll():
+                if descriptor == self._control.fileno():
+                    if not self._accept():
+                        return self._end()
+                elif child := self._workers.get(descriptor):
+                    self._attend(child, descriptor)
+
+    def _accept(self) -> bool:
+        try:
+            request, descriptors, _, _ = socket.recv_fds(self._control, 65536, 3)
+        except InterruptedError:
+            return True
+        if not request:
+            return False
+        limits = msgpack.unpackb(request)
+        uid = self._free.pop() if self._free else None
+        cell = sandbox.Cell(
+            uid, limits["call_seconds"], limits["memory_mib"], limits["processes"], self._filter, self._layers.landlock
+        )
+        if self._layers.uid and uid is None:
+            self._report(descriptors[2], ["refused", "every uid is in use"])
+            return _close(descriptors)
+        pid = os.fork()
+        if pid == 0:
+            _become_a_worker(cell, descriptors[0], descriptors[1])
+        child = _Child(pid, os.pidfd_open(pid), descriptors[2], uid)
+        for descriptor in (child.pidfd, child.status):
+            self._workers[descriptor] = child
+            self._poll.register(descriptor, select.POLLIN)
+        return _close(descriptors[:2])
+
+    def _attend(self, child: _Child, descriptor: int) -> None:
+        if descriptor == child.status:  # closed, or asked to kill: either way this worker is done
+            self._poll.unregister(child.status)
+            self._kill(child)
+            return
+        _, status, usage = os.wait4(child.pid, 0)
+        self._report(child.status, ["ended", os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.ru_maxrss])
+        for known in (child.pidfd, child.status):
+            self._workers.pop(known)
+            try:
+                self._poll.unregister(known)
+            except KeyError:
+                pass
+            os.close(known)
+        if child.uid is not None:
+            self._free.append(child.uid)
+
+    def _report(self, descriptor: int, message: list[Any]) -> None:
+        try:
+            os.write(descriptor, msgpack.packb(message))
+        except OSError:
+            pass  # the grader has gone
+
+    def _kill(self, child: _Child) -> None:
+        try:
+            signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def _end(self) -> None:
+        for child in set(self._workers.values()):
+            self._kill(child)
+
+
+class _Child:
+    def __init__(self, pid: int, pidfd: int, status: int, uid: int | None) -> None:
+        self.pid, self.pidfd, self.status, self.uid = pid, pidfd, status, uid
+
+
+def _close(descriptors: list[int]) -> bool:
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return True
+
+
+def _become_a_worker(cell: sandbox.Cell, conversation: int, prints: int) -> None:
+    """In the forked child: keep three descriptors, enter the cell, serve. Never returns."""
+    try:
+        os.setsid()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(prints, 1)
+        os.dup2(prints, 2)
+        kept = os.dup(conversation) if conversation == 3 else os.dup2(conversation, 3)
+        if kept != 3:
+            os.dup2(kept, 3)
+        os.closerange(4, 4096)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=3)  # before the filter: it asks the kernel for its name
+        os.chdir("/")
+        sandbox.enter(cell)
+        serve_worker(stream.Stream(sock))
+    except (stream.Closed, KeyboardInterrupt):
+        pass
+    except BaseException as error:  # noqa: BLE001  a worker that cannot start says why
+        os.write(2, f"the worker could not start: {type(error).__name__}: {error}\n".encode())
+        os._exit(70)
+    os._exit(0)
+
+
+def serve_worker(line: stream.Stream) -> None:
+    """The worker's life: the first message brings the files, each further one is a question."""
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stdout
+    _, message = line.receive()
+    (main_file, names), buffers = wire.unpack(message)
+    student = worker.load({name: bytes(data) for name, data in zip(names, buffers, strict=True)}, main_file)
+
+    def call_back(question: bytes) -> bytes:
+        line.send(stream.CALLBACK, question)
+        return line.receive()[1]
+
+    while True:
+        _, question = line.receive()
+        line.send(stream.ANSWER, student.handle(question, call_back))
+
+
+if __name__ == "__main__":
+    time.tzset()
+    main()

@@ -1,0 +1,212 @@
+"""The grader's handle on the fork server: a Candidate whose every bridge leads to a fresh sandboxed worker."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from autograder.course import Limits
+from autograder.errors import IsolationError, StudentDied, StudentError, StudentMisuse, StudentTimeout
+from autograder.isolation import stream, wire
+from autograder.isolation.client import Bridge
+from autograder.isolation.sandbox import Layers
+
+START_SECONDS = 120  # for importing torch on a loaded machine
+ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+ENVIRONMENT = ONE_THREAD | {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "MPLBACKEND": "Agg"}
+
+
+class WorkerServer:
+    """A running fork server. Its ``layers`` say what of the wall holds on this machine."""
+
+    def __init__(self, control: socket.socket, process: subprocess.Popen[bytes] | None, layers: Layers) -> None:
+        self._control = control
+        self._process = process
+        self.layers = layers
+
+    @classmethod
+    def start(cls, libraries: Sequence[str], hidden: Sequence[Path] = ()) -> WorkerServer:
+        """Start a fork server that has these libraries warm. Raises IsolationError."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        package = Path(__file__).resolve().parents[2]
+        arguments = [str(theirs.fileno()), ",".join(libraries), os.pathsep.join(map(str, hidden))]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "autograder.isolation.server", *arguments],
+            env=ENVIRONMENT | {"PYTHONPATH": str(package)},
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            cwd="/",
+            start_new_session=True,  # Ctrl-C is for the command, which then closes the socket
+        )
+        theirs.close()
+        ours.settimeout(START_SECONDS)
+        try:
+            hello = ours.recv(65536)
+        except TimeoutError:
+            hello = b""
+        ours.settimeout(None)
+        if not hello:
+            process.kill()
+            reason = (process.communicate()[1] or b"").decode(errors="replace").strip().splitlines()[-1:]
+            raise IsolationError(f"the fork server did not start ({' '.join(reason) or 'no answer'}): try 'python -m autograder doctor'")
+        told = msgpack.unpackb(hello)
+        if told["failures"]:
+            process.kill()
+            raise IsolationError(f"a library that the assignment names cannot be imported: {'; '.join(told['failures'])}; install requirements/")
+        return cls(ours, process, Layers(**told["layers"]))
+
+    def candidate(self, files: Mapping[str, bytes], main: str, limits: Limits) -> Walled:
+        """A submission behind this wall."""
+        return Walled(self, files, main, limits)
+
+    def spawn(self, limits: Limits) -> tuple[socket.socket, int, socket.socket]:
+        """A fresh worker: its conversation, its prints (to read), its status line."""
+        conversation, far_conversation = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        status, far_status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        prints, far_prints = os.pipe()
+        os.set_blocking(prints, False)
+        request = msgpack.packb({"call_seconds": limits.call_seconds, "memory_mib": limits.memory_mib, "processes": limits.processes})
+        try:
+            socket.send_fds(self._control, [request], [far_conversation.fileno(), far_prints, far_status.fileno()])
+        except OSError as error:
+            raise IsolationError(f"the fork server has gone ({error})") from None
+        finally:
+            far_conversation.close()
+            far_status.close()
+            os.close(far_prints)
+        return conversation, prints, status
+
+    def close(self) -> None:
+        """End the server and its workers."""
+        self._control.close()
+        if self._process is not None:
+            if self._process.stderr:
+                self._process.stderr.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(10)
+
+    def detached(self) -> WorkerServer:
+        """The same server as seen by a forked grader, which must not end it."""
+        return WorkerServer(self._control, None, self.layers)
+
+
+@dataclass(frozen=True)
+class Walled:
+    """A candidate whose code runs in sandboxed workers."""
+
+    server: WorkerServer
+    files: Mapping[str, bytes]
+    main: str
+    limits: Limits
+
+    def open(self, record: Callable[[Any], None], seconds: float | None) -> Bridge:
+        """A bridge to a fresh worker that has been sent the files."""
+        limits = self.limits if seconds is None else self.limits.model_copy(update={"call_seconds": seconds, "test_seconds": max(4 * seconds, self.limits.test_seconds)})
+        channel = ProcessChannel(*self.server.spawn(limits), limits)
+        names = sorted(self.files)
+        channel.send_files(wire.pack([self.main, names], [self.files[name] for name in names]))
+        return Bridge(channel, record)
+
+
+class ProcessChannel:
+    """The conversation with one worker: deadlines, prints, and how it ended."""
+
+    def __init__(self, conversation: socket.socket, prints: int, status: socket.socket, limits: Limits) -> None:
+        self._socket = conversation
+        self._prints = prints
+        self._status = status
+        self._limits = limits
+        self._deadline = time.monotonic() + limits.test_seconds
+        self._stream = stream.Stream(conversation, prints, self._drain)
+        self._kept = bytearray()
+        self._dropped = 0
+        self._failure: StudentError | None = None
+        self._closed = False
+
+    def send_files(self, message: bytes) -> None:
+        """The worker's first message."""
+        with contextlib.suppress(stream.Closed, stream.Late):  # whoever asks the first question hears of it
+            self._stream.send(stream.QUESTION, message, self._deadline)
+
+    def request(self, message: bytes, on_callback: Callable[[bytes], bytes]) -> bytes:
+        """Ask, serve callbacks, return the answer. Raises StudentTimeout, StudentDied or StudentMisuse; then always the same."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            kind = stream.QUESTION
+            while True:
+                self._stream.send(kind, message, self._deadline)
+                kind, answer = self._stream.receive(self._deadline)
+                if kind == stream.ANSWER:
+                    return answer
+                if kind != stream.CALLBACK:
+                    raise wire.WireError("a message of an unknown kind")
+                kind, message = stream.ANSWER, on_callback(answer)
+        except stream.Late:
+            self._failure = StudentTimeout("Timeout", f"no answer within {self._limits.test_seconds:g} seconds; the process was ended")
+        except stream.Closed:
+            self._failure = self._how_it_ended()
+        except wire.WireError as error:
+            self._failure = StudentMisuse("no answer", f"the student's process sent {error}")
+        except StudentMisuse as error:
+            self._failure = error
+        self._end()
+        raise self._failure
+
+    @property
+    def prints(self) -> str:
+        """What the student's code printed, capped."""
+        text = self._kept.decode(errors="replace")
+        return text + (f"\n... and {self._dropped} bytes more" if self._dropped else "")
+
+    def close(self) -> None:
+        """End the worker and everything that leads to it."""
+        if not self._closed:
+            self._closed = True
+            self._drain()
+            self._end()
+            os.close(self._prints)
+
+    def _end(self) -> None:
+        self._status.close()  # the server kills the worker
+        self._socket.close()
+
+    def _drain(self) -> None:
+        while True:
+            try:
+                piece = os.read(self._prints, 65536)
+            except OSError:
+                return
+            if not piece:
+                return
+            room = (self._limits.prints_kib << 10) - len(self._kept)
+            self._kept += piece[:room]
+            self._dropped += max(0, len(piece) - room)
+
+    def _how_it_ended(self) -> StudentError:
+        ready = select.select([self._status], [], [], 5)[0]
+        told = msgpack.unpackb(self._status.recv(65536) or b"\xc0") if ready else None
+        if not told:
+            raise IsolationError("a worker ended and the fork server did not say how")
+        if told[0] == "refused":
+            raise IsolationError(f"no worker could be started: {told[1]}")
+        _, code, cpu, peak = told
+        if code == 70:
+            raise IsolationError(f"a worker could not enter its sandbox: {self.prints.strip()[-300:]}")
+        if code == -signal.SIGXCPU or (code == -signal.SIGKILL and cpu >= self._limits.call_seconds):
+            return StudentTimeout("Timeout", f"more than {self._limits.call_seconds:g} seconds of computing in one test; the process was ended")
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return StudentDied("Ended", f"the process ended in the middle of a call ({how}, peak memory {peak // 1024} MiB)")
