@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from autograder.course import Assignment, load_assignment
+from autograder.errors import CourseError
 from autograder.examine import FIXTURES, Candidate, HiddenTest, InProcess, generator
 from autograder.isolation.client import Bridge, Lab
 from autograder.source import Source
@@ -59,13 +60,16 @@ def hidden_test(item: pytest.Function) -> HiddenTest:
 
 
 def collect(path: Path) -> list[HiddenTest]:
-    """The hidden tests of a file, in file order. Raises pytest.UsageError where the file is at fault."""
+    """The hidden tests of a file, in file order. Raises CourseError where the file is at fault."""
     collector = _Collector()
-    options = ["--collect-only", "-qq", "-p", "no:cacheprovider", "-p", "no:terminal", "-p", "autograder.plugin", "-c", "/dev/null"]
+    options = ["--collect-only", "-p", "no:cacheprovider", "-p", "no:terminal", "-p", "autograder.plugin", "-c", "/dev/null"]
     code = pytest.main([*options, f"--rootdir={path.parent}", str(path)], plugins=[collector])
     if code != pytest.ExitCode.OK:
-        raise pytest.UsageError(f"{path}: the hidden tests cannot be collected\n{collector.problems}")
-    return [hidden_test(item) for item in collector.items]
+        raise CourseError(f"{path}: the hidden tests cannot be collected\n{collector.problems}".rstrip())
+    try:
+        return [hidden_test(item) for item in collector.items]
+    except pytest.UsageError as error:
+        raise CourseError(str(error)) from None
 
 
 class _Collector:

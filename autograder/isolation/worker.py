@@ -41,6 +41,7 @@ class Worker:
     """Holds the student's objects by number (0 is the module) and answers one message at a time."""
 
     def __init__(self, module: types.ModuleType | Any, source_files: tuple[str, ...] = ()) -> None:
+        self.module = module
         self._objects: dict[int, Any] = {0: module}
         self._numbers: dict[int, int] = {id(module): 0}
         self._next = 1
@@ -177,7 +178,7 @@ class Worker:
 
     def student_class(self, name: str, fields: list[str]) -> type | None:
         """The student's own named tuple or dataclass of this name, if its fields are these."""
-        found = getattr(self._objects[0], name, None)
+        found = getattr(self.module, name, None)
         if not isinstance(found, type):
             return None
         if dataclasses.is_dataclass(found):
@@ -304,13 +305,12 @@ def _is_data(value: Any) -> bool:
 def load(files: Mapping[str, bytes], main: str) -> Worker:
     """Import ``files[main]`` as a module; the other files can be imported by it. Its exceptions pass through."""
     importer = _Importer(files)
-    sys.meta_path.insert(0, importer)
+    sys.meta_path[:] = [importer, *(finder for finder in sys.meta_path if not isinstance(finder, _Importer))]
     name = main.removesuffix(".py")
     worker = Worker(types.ModuleType(name), tuple(files))
-    module = worker._objects[0]
-    sys.modules[name] = module
+    sys.modules[name] = worker.module
     try:
-        importer.run(module, main)
+        importer.run(worker.module, main)
     except BaseException as error:
         worker.failure = worker._describe(error)
     return worker

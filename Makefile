@@ -1,0 +1,26 @@
+# setup · demo · test · check · starter · verify · bench: each a line or two. PYTHON=... picks the interpreter.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+RUN := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 .venv/bin/python
+
+.PHONY: setup demo test check starter verify bench
+setup: .venv/ready
+.venv/ready: requirements/lock.txt requirements/setup.sh pyproject.toml
+	sh requirements/setup.sh "$(PYTHON)"
+
+demo: setup
+	$(RUN) -m autograder grade gae examples/submissions/gae --out marks --fresh
+
+test: setup
+	$(RUN) -m pytest -q
+
+check: setup
+	.venv/bin/ruff check . && .venv/bin/mypy
+
+starter: setup
+	$(RUN) -m autograder starter
+
+verify: setup
+	$(RUN) -m autograder verify
+
+bench: setup
+	$(RUN) tests/benchmarks/marking.py

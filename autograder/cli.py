@@ -1,0 +1,243 @@
+"""The commands. The only module that prints or exits."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")  # before numpy: threads that compete cost 6 to 78 times
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from autograder import report
+from autograder.course import Assignment, Course, find_root, load_course
+from autograder.errors import AutograderError, CourseError
+from autograder.model import Grade, Verdict
+from autograder.score import score
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="The course's autograder.")
+out = Console()
+err = Console(stderr=True)
+
+CourseOption = Annotated[Path | None, typer.Option("--course", help="The course's folder (default: found from here).")]
+Names = Annotated[list[str] | None, typer.Argument(help="Assignments (default: all).")]
+
+
+def main() -> None:
+    """The entry point: a person never sees a traceback of ours."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        err.print("Stopped.", style="yellow")
+        sys.exit(130)
+
+
+def _explained(command: Callable[..., None]) -> Callable[..., None]:
+    """Errors that a person can act on become their one paragraph and exit code 2."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except AutograderError as error:
+            err.print(str(error), style="red", markup=False, highlight=False)
+            raise typer.Exit(2) from None
+        except OSError as error:
+            err.print(f"{error.filename or 'a file'}: {error.strerror or error}", style="red", markup=False, highlight=False)
+            raise typer.Exit(2) from None
+
+    return wrapped
+
+
+def _course(root: Path | None) -> Course:
+    return load_course(find_root(root))
+
+
+def _chosen(course: Course, names: list[str] | None) -> list[Assignment]:
+    return [course.assignment(name) for name in names] if names else list(course.assignments)
+
+
+# -- grade ------------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+@_explained
+def grade(
+    name: Annotated[str, typer.Argument(help="The assignment.")],
+    submissions: Annotated[Path, typer.Argument(help="A file, a zip, a notebook, or a folder with one of these or a folder for each student.")],
+    destination: Annotated[Path, typer.Option("--out", help="Where results go: DIR/NAME/STUDENT/results.json.")],
+    jobs: Annotated[int, typer.Option(help="Submissions marked at a time (default: one for each core).")] = 0,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Mark again even what has not changed.")] = False,
+    allow_weak: Annotated[bool, typer.Option("--allow-weak", help="Run student code without the full wall; results say so.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON for each submission instead of the table.")] = False,
+    course: CourseOption = None,
+) -> None:
+    """Mark submissions against the hidden tests. Exit code 1: somebody could not be graded."""
+    from autograder.engines import LocalEngine
+    from autograder.grade import Grading
+    from autograder.submission import read_all
+
+    found = _course(course)
+    assignment = found.assignment(name)
+    read = read_all(submissions, assignment.main)
+    engine = LocalEngine(assignment, jobs or os.cpu_count() or 1)
+    try:
+        grading = Grading(found, assignment, engine, destination, allow_weak)
+        with _progress(quiet or as_json, len(read)) as bar:
+            grades = grading.run(read, fresh, bar)
+    except KeyboardInterrupt:
+        err.print(f"Stopped. What was finished is in {destination / name}; the same command goes on from there.", style="yellow")
+        raise typer.Exit(130) from None
+    finally:
+        engine.close()
+    if as_json:
+        for one in grades:
+            total = score(one, grading.worth)
+            print(json.dumps({"student": one.student, "points": total.points, "worth": total.worth, "note": report.note(one)}))
+    elif not quiet:
+        _print_class(found, assignment, grading.worth, grades, grading.folder)
+    if any(score(one, grading.worth).points is None for one in grades):
+        raise typer.Exit(1)
+
+
+class _progress:
+    """A bar with rate, remaining time and verdict counts; silent where output is no terminal or unwanted."""
+
+    def __init__(self, silent: bool, total: int) -> None:
+        columns = (TextColumn("marking"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+        self._bar = Progress(*columns, console=err, disable=silent or not err.is_terminal, transient=True)
+        self._task = self._bar.add_task("", total=total)
+        self._counts: Counter[str] = Counter()
+
+    def __enter__(self) -> Callable[[Any], None]:
+        self._bar.start()
+        return self._tell
+
+    def __exit__(self, *exc: object) -> None:
+        self._bar.stop()
+
+    def _tell(self, progress: Any) -> None:
+        if progress.finished:
+            self._counts.update(outcome.verdict.value for outcome in progress.outcomes.values())
+            words = ", ".join(f"{count} {verdict}" for verdict, count in sorted(self._counts.items()))
+            self._bar.update(self._task, advance=1, description=words)
+
+
+def _print_class(course: Course, assignment: Assignment, worth: float, grades: list[Grade], folder: Path) -> None:
+    table = Table(title=f"{assignment.title}, {worth:g} points", title_justify="left")
+    for header, justify in (("student", "left"), ("points", "right"), ("passed", "right"), ("what stands out", "left")):
+        table.add_column(header, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for one in sorted(grades, key=lambda grade: grade.student):
+        total = score(one, worth)
+        passed = sum(outcome.verdict is Verdict.PASSED for outcome in one.outcomes)
+        points = "ungraded" if total.points is None else f"{total.points:g}"
+        table.add_row(one.student, points, f"{passed}/{len(one.outcomes)}" if one.outcomes else "-", _plain(report.note(one)))
+    out.print(table)
+    if not course.secret:
+        out.print("No course secret is set, so hidden inputs can be foreseen: write one into course.secret or $AUTOGRADER_SECRET.", style="yellow")
+    out.print(f"{len(grades)} submissions: {folder}/STUDENT/{report.RESULTS} and {folder}/{report.GRADEBOOK}", soft_wrap=True)
+
+
+def _plain(text: str) -> str:
+    """Student text must not style the terminal or confuse rich's markup."""
+    return "".join(c if c.isprintable() else " " for c in text).replace("[", r"\[")[:300]
+
+
+# -- check, starter, verify, doctor -----------------------------------------------------------------------------------
+
+
+@app.command()
+@_explained
+def check(
+    name: Annotated[str, typer.Argument(help="The assignment.")],
+    path: Annotated[Path | None, typer.Argument(help="Your file, notebook or folder (default: here).")] = None,
+    course: CourseOption = None,
+) -> None:
+    """Run the public tests on my work, in this process's own rights. Exit code 1: some test failed."""
+    from autograder.submission import read_all
+    from autograder.verify import run_public_tests
+
+    assignment = _course(course).assignment(name)
+    where = path or Path(assignment.main)
+    (work,) = read_all(where, assignment.main)[:1]
+    if work.problem:
+        raise CourseError(f"{where}: {work.problem}")
+    out.print("Public tests, run on this machine without the wall that grading uses.", style="dim")
+    code, text = run_public_tests(assignment, work.files[assignment.main].decode(errors="replace"))
+    print(text)
+    raise typer.Exit(0 if code == 0 else 1)
+
+
+@app.command()
+@_explained
+def starter(
+    names: Names = None,
+    only_check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 1 if something is stale.")] = False,
+    course: CourseOption = None,
+) -> None:
+    """Regenerate starter code from the solutions."""
+    from autograder import starter as generator
+
+    stale = False
+    for assignment in _chosen(_course(course), names):
+        if only_check:
+            changed = [assignment.starter / file for file in generator.stale(assignment)]
+        else:
+            changed = generator.write(assignment)
+        stale = stale or bool(changed)
+        for path in changed:
+            out.print(f"{'stale' if only_check else 'wrote'} {path.relative_to(assignment.root)}", soft_wrap=True)
+    if only_check and stale:
+        raise typer.Exit(1)
+
+
+@app.command()
+@_explained
+def verify(names: Names = None, course: CourseOption = None) -> None:
+    """Prove assignments: solution full, lazy answers nothing, every known bug caught and named. Exit code 1: something fell short."""
+    from autograder.verify import matrix
+    from autograder.verify import verify as prove
+
+    found = _course(course)
+    sections, fell_short = [], False
+    for assignment in _chosen(found, names):
+        with err.status(f"{assignment.name} ...") as status:
+            result = prove(assignment, lambda line, name=assignment.name: status.update(f"{name}: {line}"))  # type: ignore[misc]
+        sections.append(matrix(result))
+        print(sections[-1])
+        worth = sum(test.worth for test in result.tests)
+        print(f"{assignment.name}: {len(result.tests)} hidden tests, {worth:g} points, {len(result.bugs)} bugs, {sum(result.named.values())} named")
+        for shortcoming in result.shortcomings:
+            err.print(f"- {shortcoming}", style="red", markup=False, highlight=False)
+        fell_short = fell_short or bool(result.shortcomings)
+    if not names and not fell_short:
+        heading = "# Kill matrix\n\nGenerated by `python -m autograder verify`. X: caught as declared; x: caught besides.\n\n"
+        report.write_atomically(found.root / "docs" / "kill_matrix.md", heading + "\n".join(sections))
+    if fell_short:
+        raise typer.Exit(1)
+
+
+@app.command()
+@_explained
+def doctor(course: CourseOption = None) -> None:
+    """Say what of the wall holds on this machine, and how to mend what does not. Exit code 1: grading would refuse."""
+    from autograder.isolation.doctor import examine
+
+    findings = examine(find_root(course))
+    table = Table("layer", "holds", "what was seen, and what to do", title="The wall on this machine", title_justify="left")
+    for finding in findings:
+        table.add_row(finding.layer, "yes" if finding.holds else "NO", finding.text)
+    out.print(table)
+    if any(finding.needed and not finding.holds for finding in findings):
+        raise typer.Exit(1)

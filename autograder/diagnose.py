@@ -1,0 +1,142 @@
+"""Which known mistake gives exactly these wrong numbers.
+
+The failed test is run again, with the same data, against the reference solution and against each broken variant (trusted code, in this
+process). A bug is a suspect when its answers, call by call, are the student's and the reference's are not. The test that even the
+reference fails is our mistake, not the student's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from autograder import examine
+from autograder.checks import CheckFailure
+from autograder.course import Assignment
+from autograder.errors import IsolationError, StudentError
+from autograder.examine import Candidate, HiddenTest, InProcess, Trace
+from autograder.isolation.client import Remote
+from autograder.isolation.wire import Record, torch_module
+from autograder.model import Outcome, Verdict
+from autograder.source import Source
+
+RTOL, RTOL_SINGLE = 1e-6, 1e-4  # the same numbers in double precision, and where single precision is involved
+
+
+class AnswerKey:
+    """The reference solution and the broken variants of one assignment, ready to be run against its hidden tests."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self.source = Source(assignment.solution)
+        self.main = assignment.main
+        self.texts = {bug.name: bug.when for bug in self.source.bugs}
+
+    @cached_property
+    def reference(self) -> InProcess:
+        """The solution."""
+        return InProcess.of(self.source.solution(), self.main)
+
+    @cached_property
+    def broken(self) -> dict[str, InProcess]:
+        """The solution with one known bug, by the bug's name."""
+        return {name: InProcess.of(self.source.broken(name), self.main) for name in self.texts}
+
+    def suspects(self, test: HiddenTest, seed: int, student: Trace, reference: Trace) -> tuple[str, ...]:
+        """The bugs that fail this test with the student's numbers."""
+        if gives_the_numbers_of(reference, student):
+            return ()
+        replays = ((name, examine.run(test, candidate, seed)) for name, candidate in self.broken.items())
+        return tuple(name for name, replay in replays if not replay.passed and gives_the_numbers_of(replay, student))
+
+    def settle(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Write the diagnosis into each outcome whose suspects come down to one, other failed tests considered."""
+        return [dataclasses.replace(o, diagnosis=self._diagnosis(o, outcomes)) for o in outcomes]
+
+    def _diagnosis(self, outcome: Outcome, outcomes: Sequence[Outcome]) -> str:
+        remaining = set(outcome.suspects)
+        for other in outcomes:
+            if len(remaining) > 1 and remaining & set(other.suspects):
+                remaining &= set(other.suspects)
+        if len(remaining) != 1:
+            return ""
+        return f"These are the numbers one gets when {self.texts[remaining.pop()]}"
+
+
+def judge(test: HiddenTest, candidate: Candidate, seed: int, key: AnswerKey) -> Outcome:
+    """Run one hidden test against a submission and say what is known about it."""
+    outcome = Outcome(test.name, test.says, test.part, Verdict.PASSED, test.worth)
+    try:
+        trace = examine.run(test, candidate, seed)
+    except IsolationError as error:
+        return dataclasses.replace(outcome, verdict=Verdict.UNGRADED, detail=str(error))
+    if trace.error is None:
+        return outcome
+    outcome = dataclasses.replace(
+        outcome,
+        verdict=Verdict.NOT_WRITTEN if examine.is_not_written(trace.error) else Verdict.FAILED,
+        hint=test.hint,
+        finding=examine.finding_of(trace.error),
+        error=examine.story_of(trace.error),
+        prints=trace.prints,
+        detail=examine.explain(trace.error),
+    )
+    if test.learning or examine.is_hopeless(trace.error):
+        return outcome
+    reference = examine.run(test, key.reference, seed)
+    if reference.error is not None:
+        reason = f"the reference solution fails this test on the same data: {examine.explain(reference.error)}"
+        return dataclasses.replace(outcome, verdict=Verdict.UNGRADED, detail=reason)
+    if not isinstance(trace.error, (CheckFailure, StudentError)) and not outcome.finding:
+        finding = "What came back could not be used as the handout describes it: check its type, shape and field names."
+        outcome = dataclasses.replace(outcome, finding=finding)
+    return dataclasses.replace(outcome, suspects=key.suspects(test, seed, trace, reference))
+
+
+def gives_the_numbers_of(variant: Trace, student: Trace) -> bool:
+    """Every answer of the student up to the failure is the variant's."""
+    if len(variant.events) < len(student.events):
+        return False
+    return all(_same(one, other) for one, other in zip(variant.events, student.events, strict=False))
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal up to rounding; other precision and other containers of the same numbers count as equal."""
+    if isinstance(one, Remote) or isinstance(other, Remote):
+        return isinstance(one, Remote) and isinstance(other, Remote)
+    if isinstance(one, Record) and isinstance(other, Record):
+        one, other = vars(one), vars(other)
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, np.random.Generator) or isinstance(other, np.random.Generator):
+        return type(one) is type(other)  # how many draws a solution takes is its own affair
+    first, second = _array(one), _array(other)
+    if first is None or second is None:
+        return type(one) is type(other) and (isinstance(one, (set, frozenset)) or str(one) == str(other))
+    return _same_numbers(first, second)
+
+
+def _same_numbers(first: Any, second: Any) -> bool:
+    if first.shape != second.shape:
+        return False
+    if "f" not in (first.dtype.kind, second.dtype.kind):
+        return bool(np.array_equal(first, second))
+    single = any(a.dtype.kind == "f" and a.dtype.itemsize < 8 for a in (first, second))
+    rtol = RTOL_SINGLE if single else RTOL
+    scale = float(np.max(np.abs(second[np.isfinite(second)]), initial=0.0))
+    return bool(np.allclose(first, second, rtol=rtol, atol=rtol * scale, equal_nan=True))
+
+
+def _array(value: Any) -> Any:
+    torch = torch_module()
+    if torch is not None and isinstance(value, torch.Tensor):
+        value = value.detach()
+        return (value.float() if value.dtype is torch.bfloat16 else value).numpy()
+    if isinstance(value, (np.ndarray, np.generic, bool, int, float)):
+        return np.asarray(value)
+    return None

@@ -1,0 +1,200 @@
+"""Where gradings run. An engine takes jobs and yields what is found as it is found; it knows nothing of reports."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgpack
+
+from autograder.course import Assignment
+from autograder.errors import IsolationError
+from autograder.isolation.sandbox import Layers
+from autograder.isolation.walled import ENVIRONMENT, START_SECONDS
+from autograder.model import Outcome
+
+TRIES = 2  # a marker that dies is tried once more; what it found before stands
+PATIENCE = 30.0  # seconds on top of a test's own limit before a silent marker is ended
+
+
+@dataclass(frozen=True)
+class Job:
+    """One submission to mark."""
+
+    student: str
+    files: Mapping[str, bytes]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A hidden test as the command knows it."""
+
+    name: str
+    says: str
+    part: str
+    worth: float
+    learning: bool
+
+
+@dataclass
+class Progress:
+    """What is known about one job so far. ``finished`` comes once, with ``trouble`` if it could not be completed."""
+
+    job: Job
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    finished: bool = False
+    trouble: str = ""
+    seconds: float = 0.0
+
+
+class LocalEngine:
+    """This machine's cores: one grader process, which forks a marker for each submission."""
+
+    def __init__(self, assignment: Assignment, jobs: int) -> None:
+        self._jobs = max(1, jobs)
+        self._patience = assignment.limits.test_seconds + PATIENCE
+        self._control, theirs = socket.socketpair()
+        command = [sys.executable, "-m", "autograder.grader", str(theirs.fileno()), str(assignment.root), assignment.name]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        one_thread = {name: value for name, value in ENVIRONMENT.items() if name.endswith("_THREADS")}
+        package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        self._process = subprocess.Popen(
+            command,
+            pass_fds=[theirs.fileno()],
+            env=environment | one_thread | {"PYTHONPATH": package},
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        theirs.close()
+        self._control.settimeout(START_SECONDS)
+        try:
+            hello = _Messages().feed(self._control, wait=True)[0]
+        except (TimeoutError, ConnectionResetError, IndexError):
+            raise IsolationError("the grader process did not start: try 'python -m autograder doctor'") from None
+        self._control.settimeout(None)
+        if "error" in hello:
+            raise IsolationError(hello["error"])
+        self.tests = [Listed(**test) for test in hello["tests"]]
+        self.layers = Layers(**hello["layers"])
+        self.leaks: list[str] = hello["leaks"]  # what a probe in a worker could do and must not
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[Progress]:
+        """Mark every job; yields a job's progress after each outcome."""
+        waiting, tries = deque(jobs), dict.fromkeys((job.student for job in jobs), 0)
+        with selectors.DefaultSelector() as selector:
+            while waiting or selector.get_map():
+                while waiting and len(selector.get_map()) < self._jobs:
+                    marker = self._start(waiting.popleft())
+                    selector.register(marker.line, selectors.EVENT_READ, marker)
+                for key, _ in selector.select(1.0):
+                    marker = key.data
+                    ended = marker.listen()
+                    if ended:
+                        selector.unregister(marker.line)
+                        tries[marker.progress.job.student] += 1
+                        if marker.progress.trouble and tries[marker.progress.job.student] < TRIES:
+                            waiting.appendleft(marker.progress.job)
+                            continue
+                    yield marker.progress
+                for key in list(selector.get_map().values()):
+                    key.data.end_if_silent(self._patience)
+
+    def close(self) -> None:
+        """End the grader process and, with it, the fork server and all workers."""
+        self._control.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(5)
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def _start(self, job: Job) -> _Marker:
+        ours, theirs = socket.socketpair()
+        message = msgpack.packb({"files": dict(job.files), "seed": job.seed})
+        try:
+            socket.send_fds(self._control, [len(message).to_bytes(8, "big")], [theirs.fileno()])
+            self._control.sendall(message)
+        except OSError:
+            raise IsolationError("the grader process has ended; results so far are kept: run the same command again") from None
+        finally:
+            theirs.close()
+        return _Marker(ours, Progress(job))
+
+
+class _Marker:
+    """The command's end of one marker's line."""
+
+    def __init__(self, line: socket.socket, progress: Progress) -> None:
+        self.line = line
+        self.progress = progress
+        self._messages = _Messages()
+        self._pid: int | None = None
+        self._begun = self._heard = time.monotonic()
+
+    def listen(self) -> bool:
+        """Take in what has come; True when the marker has ended."""
+        self._heard = time.monotonic()
+        self.progress.seconds = self._heard - self._begun
+        try:
+            for message in self._messages.feed(self.line):
+                self._take(message)
+            return False
+        except ConnectionResetError:
+            self.line.close()
+            if not self.progress.finished:
+                self.progress.finished = True
+                self.progress.trouble = self.progress.trouble or "the marking process ended before it was done"
+            return True
+
+    def end_if_silent(self, patience: float) -> None:
+        """Kill a marker that has said nothing for longer than any test may take."""
+        if self._pid and time.monotonic() - self._heard > patience:
+            self.progress.trouble = f"the marking process was silent for more than {patience:.0f} seconds"
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "pid" in message:
+            self._pid = message["pid"]
+        elif "outcome" in message:
+            outcome = Outcome.from_dict(message["outcome"])
+            self.progress.outcomes[outcome.test] = outcome
+        elif "error" in message:
+            self.progress.trouble = message["error"]
+        elif "done" in message:
+            self.progress.finished = True
+
+
+class _Messages:
+    """Splits a byte stream into messages (see grader.send)."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def feed(self, line: socket.socket, wait: bool = False) -> list[dict[str, Any]]:
+        """Read once (``wait``: until there is a message). Raises ConnectionResetError at the end of the stream."""
+        messages: list[dict[str, Any]] = []
+        while True:
+            piece = line.recv(1 << 16)
+            if not piece:
+                raise ConnectionResetError
+            self._data += piece
+            while len(self._data) >= 8:
+                size = int.from_bytes(self._data[:8], "big")
+                if len(self._data) < 8 + size:
+                    break
+                messages.append(msgpack.unpackb(bytes(self._data[8 : 8 + size])))
+                del self._data[: 8 + size]
+            if messages or not wait:
+                return messages

@@ -1,0 +1,130 @@
+"""The grader process: reads the hidden tests once, then forks one marker for each submission.
+
+It runs apart from the command that shows progress (which has threads, and must survive whatever happens here). Jobs arrive over one socket; each brings a
+descriptor on which the marker sends its outcomes one by one, so nothing is lost when it is cut off.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from autograder import plugin
+from autograder.course import Assignment, load_assignment
+from autograder.diagnose import AnswerKey, judge
+from autograder.errors import AutograderError
+from autograder.examine import HiddenTest
+from autograder.isolation import doctor
+from autograder.isolation.server import warm_up
+from autograder.isolation.walled import WorkerServer
+
+
+def main() -> None:
+    """Serve until the control socket closes. Arguments: its descriptor, the course's folder, the assignment."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        office = Office(load_assignment(Path(sys.argv[2]), sys.argv[3]))
+    except Exception as error:
+        known = isinstance(error, AutograderError)
+        send(control, {"error": str(error) if known else f"{type(error).__name__}: {error}"})
+        return
+    send(control, office.hello())
+    office.serve(control)
+
+
+class Office:
+    """One assignment's tests, answer key and wall, from which markers are forked."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self._assignment = assignment
+        hidden = [assignment.root / folder for folder in ("grading", "solutions")]
+        self._server = WorkerServer.start(assignment.libraries, hidden)
+        self._tests = plugin.collect(assignment.hidden_tests)
+        self._key = AnswerKey(assignment)
+        for candidate in (self._key.reference, *self._key.broken.values()):
+            candidate.open(lambda event: None, None).close()  # compiled before the first fork
+        warm_up([])
+
+    def hello(self) -> dict[str, Any]:
+        """What the command must know: the tests without their functions, and the layers of the wall."""
+        tests = [{"name": t.name, "says": t.says, "part": t.part, "worth": t.worth, "learning": t.learning} for t in self._tests]
+        bridge = doctor.probe(self._server)
+        leaks = doctor.allowed(bridge, self._assignment.hidden_tests.parent)
+        bridge.close()
+        return {"tests": tests, "layers": vars(self._server.layers), "leaks": leaks}
+
+    def serve(self, control: socket.socket) -> None:
+        """Fork a marker for each job."""
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # markers are reaped by the kernel
+        while True:
+            size, descriptors, _, _ = socket.recv_fds(control, 8, 1)
+            if len(size) < 8:
+                break
+            job = msgpack.unpackb(_exactly(control, int.from_bytes(size, "big")))
+            if os.fork() == 0:
+                control.close()
+                self._mark(job, socket.socket(fileno=descriptors[0]))
+            os.close(descriptors[0])
+        self._server.close()
+
+    def _mark(self, job: dict[str, Any], out: socket.socket) -> None:
+        """In the marker: run every test, send every outcome. Never returns."""
+        code = 1
+        try:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            send(out, {"pid": os.getpid()})
+            for outcome in _outcomes(self._tests, self._key, self._server, self._assignment, job):
+                send(out, outcome)
+            send(out, {"done": True})
+            code = 0
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the command has gone
+        except BaseException as error:  # noqa: BLE001  reported to the command, which says who is ungraded and why
+            send(out, {"error": f"{type(error).__name__}: {error}"})
+        finally:
+            os._exit(code)
+
+
+def _outcomes(
+    tests: list[HiddenTest], key: AnswerKey, server: WorkerServer, assignment: Assignment, job: dict[str, Any]
+) -> Any:
+    """Each test's outcome as it is found; at the end once more those that a diagnosis was found for."""
+    limits, found = assignment.limits, []
+    for test in tests:
+        candidate = server.candidate(job["files"], assignment.main, limits)
+        outcome = judge(test, candidate, job["seed"], key)
+        found.append(outcome)
+        yield {"outcome": outcome.to_dict()}
+        if outcome.error.startswith("Timeout") and not test.learning:
+            # Code that never ends may do so in every test: half the time for each next one, at least a second.
+            limits = limits.model_copy(update={"call_seconds": max(1.0, limits.call_seconds / 2)})
+    for outcome in key.settle(found):
+        if outcome.diagnosis:
+            yield {"outcome": outcome.to_dict()}
+
+
+def send(line: socket.socket, message: dict[str, Any]) -> None:
+    """One message, with its length before it."""
+    data = msgpack.packb(message)
+    line.sendall(len(data).to_bytes(8, "big") + data)
+
+
+def _exactly(line: socket.socket, size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        piece = line.recv(min(1 << 20, size - len(data)))
+        if not piece:
+            raise ConnectionResetError
+        data += piece
+    return bytes(data)
+
+
+if __name__ == "__main__":
+    main()

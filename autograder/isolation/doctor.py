@@ -1,0 +1,88 @@
+"""What of the wall holds on this machine, tried from inside a worker, and how to mend what does not."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from autograder.course import Limits
+from autograder.errors import IsolationError, StudentError
+from autograder.isolation import sandbox
+from autograder.isolation.client import Bridge
+from autograder.isolation.walled import WorkerServer
+
+PROBE = Path(__file__).with_name("probe.py")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One layer: whether it holds, whether grading needs it, and what was seen."""
+
+    layer: str
+    holds: bool
+    text: str
+    needed: bool = False
+
+
+def examine(root: Path) -> list[Finding]:
+    """Start a fork server and a worker, and try everything. Never raises for what it finds."""
+    hidden = root / "grading"
+    try:
+        server = WorkerServer.start(["numpy"], [])
+    except IsolationError as error:
+        return [Finding("fork server", False, str(error), needed=True)]
+    try:
+        layers = server.layers
+        findings = [
+            Finding("another uid", layers.uid, _mend(layers.uid, "run as root (sudo, or the grading image)"), needed=True),
+            Finding("seccomp", layers.seccomp, _mend(layers.seccomp, "apt-get install libseccomp2"), needed=True),
+            Finding("landlock", layers.landlock, _mend(layers.landlock, f"Linux 5.13 or newer has it; without it: chmod 700 {hidden}")),
+            Finding("namespaces", layers.namespaces, _mend(layers.namespaces, "only root outside a container can; containers give --network=none")),
+        ]
+        bridge = probe(server)
+        findings += [_refusals(bridge, hidden), _interpreter(bridge), _threads(bridge)]
+        bridge.close()
+    except (IsolationError, StudentError) as error:
+        findings.append(Finding("a worker", False, str(error), needed=True))
+    finally:
+        server.close()
+    return findings
+
+
+def probe(server: WorkerServer) -> Bridge:
+    """A worker that runs the probe as if it were a submission."""
+    return server.candidate({"probe.py": PROBE.read_bytes()}, "probe.py", Limits()).open(lambda event: None, None)
+
+
+def allowed(bridge: Bridge, hidden: Path) -> list[str]:
+    """What the probe could do and must not."""
+    found = bridge.student.attempts(str(hidden), os.getpid())
+    if not isinstance(found, dict):
+        raise IsolationError("the probe gave no answer")
+    return [f"{name} ({result})" for name, result in found.items() if result is not None]
+
+
+def _refusals(bridge: Bridge, hidden: Path) -> Finding:
+    possible = allowed(bridge, hidden)
+    text = "everything forbidden that was tried was refused" if not possible else f"not refused: {', '.join(possible)}"
+    return Finding("probe", not possible, text, needed=True)
+
+
+def _interpreter(bridge: Bridge) -> Finding:
+    unread = list(bridge.student.readable(sandbox.interpreter_folders()))
+    text = "workers can read Python's own folders" if not unread else (
+        f"workers cannot read {', '.join(map(str, unread))}, so imports that are not warmed up fail: "
+        "use an interpreter outside root's home, such as /usr/bin/python3"
+    )
+    return Finding("interpreter", not unread, text)
+
+
+def _threads(bridge: Bridge) -> Finding:
+    started = bridge.student.many_threads(100)
+    held = isinstance(started, int) and started < 100
+    return Finding("limits", held, f"{started} of 100 threads could be started")
+
+
+def _mend(holds: bool, remedy: str) -> str:
+    return "in force" if holds else remedy

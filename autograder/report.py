@@ -1,0 +1,190 @@
+"""Grade -> what people read: results.json (Gradescope's schema), gradebook.csv, and lines for a terminal.
+
+Each submission has a folder with results.json, which its student may see, and staff.json, which holds all that is known (details with
+expected values among it) and from which an unchanged submission's grade is read back. Both are written by atomic rename.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from autograder.course import Assignment
+from autograder.model import Grade, Outcome, Verdict
+from autograder.score import score
+
+RESULTS, STAFF, GRADEBOOK = "results.json", "staff.json", "gradebook.csv"
+WORDS = {
+    Verdict.PASSED: "passed",
+    Verdict.FAILED: "failed",
+    Verdict.NOT_WRITTEN: "not written yet",
+    Verdict.UNGRADED: "could not be graded, which is not your fault: your instructor has been told",
+}
+MAX_PRINTS = 2000  # characters of the student's prints shown with a test
+
+
+# -- results.json -----------------------------------------------------------------------------------------------------
+
+
+def write_results(folder: Path, assignment: Assignment, worth: float, grade: Grade) -> None:
+    """Write results.json and staff.json for one submission."""
+    place = folder / grade.student
+    place.mkdir(parents=True, exist_ok=True)
+    write_atomically(place / STAFF, _json(dataclasses.asdict(grade)))
+    write_atomically(place / RESULTS, _json(results(assignment, worth, grade)))
+
+
+def read_grade(folder: Path, student: str) -> Grade | None:
+    """The grade that an earlier run left, or None if there is none that can be read."""
+    try:
+        data = json.loads((folder / student / STAFF).read_text(encoding="utf-8"))
+        outcomes = tuple(Outcome.from_dict(outcome) for outcome in data["outcomes"])
+        return Grade(**data | {"outcomes": outcomes}) if (folder / student / RESULTS).is_file() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def results(assignment: Assignment, worth: float, grade: Grade) -> dict[str, Any]:
+    """Gradescope's results.json: what the student sees, and the provenance."""
+    total = score(grade, worth)
+    data: dict[str, Any] = {
+        "output": summary(assignment, worth, grade),
+        "output_format": "text",
+        "stdout_visibility": "hidden",
+        "execution_time": grade.seconds,
+        "tests": [_test(number, outcome) for number, outcome in enumerate(grade.outcomes, 1)],
+        "extra_data": {
+            "complete": grade.complete,
+            "late_days": grade.late_days,
+            "max_score": worth,
+            "problem": grade.problem,
+            "provenance": grade.provenance,
+            "verdicts": dict(sorted(Counter(outcome.verdict.value for outcome in grade.outcomes).items())),
+        },
+    }
+    if total.points is not None:
+        data["score"] = total.points
+    return data
+
+
+def _test(number: int, outcome: Outcome) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "name": outcome.says,
+        "number": str(number),
+        "output": student_text(outcome),
+        "output_format": "text",
+        "tags": [outcome.part],
+        "extra_data": {"test": outcome.test, "verdict": outcome.verdict.value},
+    }
+    if outcome.verdict is not Verdict.UNGRADED:
+        data |= {"score": outcome.points, "max_score": outcome.worth}
+        data["status"] = "passed" if outcome.verdict is Verdict.PASSED else "failed"
+    return data
+
+
+def student_text(outcome: Outcome) -> str:
+    """What a student reads about one test: never expected values, hidden inputs or assertion text."""
+    lines = [WORDS[outcome.verdict][0].upper() + WORDS[outcome.verdict][1:] + "."]
+    if outcome.verdict is Verdict.FAILED:
+        lines += [text for text in (outcome.diagnosis, outcome.finding, f"Hint: {outcome.hint}") if text]
+    if outcome.verdict in (Verdict.FAILED, Verdict.NOT_WRITTEN) and outcome.error:
+        lines += ["Your code:", outcome.error]
+    if outcome.verdict is Verdict.FAILED and outcome.prints.strip():
+        text = outcome.prints.strip()
+        lines += ["Your code printed:", text[:MAX_PRINTS] + (" ..." if len(text) > MAX_PRINTS else "")]
+    return "\n".join(lines)
+
+
+def summary(assignment: Assignment, worth: float, grade: Grade) -> str:
+    """The paragraph above the tests."""
+    total = score(grade, worth)
+    if grade.problem:
+        lines = [f"Your hand-in could not be opened: {grade.problem}."]
+    elif total.points is None:
+        lines = ["Not everything could be graded. That is not your fault, and nothing below counts as zero."]
+    else:
+        lines = [f"{assignment.title}: {total.points:g} of {worth:g} points."]
+    unwritten = [outcome for outcome in grade.outcomes if outcome.verdict is Verdict.NOT_WRITTEN]
+    if unwritten:
+        lines.append(f"Not written yet: {', '.join(sorted({outcome.part for outcome in unwritten}))}.")
+    if grade.late_days:
+        days = "1 day" if grade.late_days == 1 else f"{grade.late_days} days"
+        lines.append(f"Handed in {days} late: {100 * (1 - grade.late_factor):.0f} % of the points are lost.")
+    wall = grade.provenance.get("wall", {})
+    if not (wall.get("uid") and wall.get("seccomp")):
+        lines.append("Marked without the full wall between student code and grader (--allow-weak).")
+    return "\n".join(lines)
+
+
+# -- the class --------------------------------------------------------------------------------------------------------
+
+COLUMNS = ("student", "points", "worth", "percent", "late_days", *(verdict.value for verdict in Verdict), "note")
+
+
+def write_gradebook(folder: Path, assignment: Assignment, worth: float, grades: Sequence[Grade]) -> None:
+    """gradebook.csv, one row a student; an ungraded one has an empty cell, never 0."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for grade in sorted(grades, key=lambda grade: grade.student):
+        total = score(grade, worth)
+        counts = Counter(outcome.verdict for outcome in grade.outcomes)
+        cells = ("", "") if total.points is None else (f"{total.points:g}", f"{total.percent:.2f}")
+        row = [grade.student, cells[0], f"{worth:g}", cells[1], grade.late_days, *(counts[verdict] for verdict in Verdict), note(grade)]
+        writer.writerow([_harmless(str(cell)) for cell in row])
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / GRADEBOOK, text.getvalue())
+
+
+def note(grade: Grade) -> str:
+    """Who got what and why, in one line for the instructor."""
+    if grade.problem:
+        return grade.problem
+    failed = [outcome for outcome in grade.outcomes if outcome.verdict is not Verdict.PASSED]
+    if ungraded := [outcome for outcome in failed if outcome.verdict is Verdict.UNGRADED]:
+        return f"ungraded: {ungraded[0].detail.splitlines()[0] if ungraded[0].detail else 'unknown'}"
+    if not grade.complete:
+        return "ungraded: marking was cut off; run the same command again"
+    if not failed:
+        return "all passed"
+    diagnoses = Counter(outcome.diagnosis for outcome in failed if outcome.diagnosis)
+    errors = Counter(outcome.error.splitlines()[0] for outcome in failed if outcome.error)
+    if diagnoses:
+        text = diagnoses.most_common(1)[0][0].removeprefix("These are the numbers one gets when ")
+        return text + (f" (+{len(diagnoses) - 1} more)" if len(diagnoses) > 1 else "")
+    if all(outcome.verdict is Verdict.NOT_WRITTEN for outcome in failed):
+        return f"not written yet: {', '.join(dict.fromkeys(outcome.part for outcome in failed))}"
+    return errors.most_common(1)[0][0] if errors else failed[0].finding or f"fails: {failed[0].says}"
+
+
+def _harmless(cell: str) -> str:
+    """No cell that a spreadsheet would take for a formula."""
+    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+
+
+# -- writing ----------------------------------------------------------------------------------------------------------
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file whole or not at all, whatever happens meanwhile."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise

@@ -1,0 +1,246 @@
+"""What was handed in -> Submission: a file, a folder, a zip or a notebook, opened safely.
+
+Nothing is executed, unpacked to disk or followed out of its folder. What cannot be opened becomes a Submission with a ``problem``: one
+sentence for its student, and nobody else notices.
+"""
+
+from __future__ import annotations
+
+import ast
+import csv
+import difflib
+import hashlib
+import io
+import os
+import re
+import stat
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+
+import jupytext
+import nbformat
+
+from autograder.errors import CourseError, SubmissionError
+
+MAX_FILE, MAX_TOTAL, MAX_FILES, MAX_NOTEBOOK = 2 << 20, 8 << 20, 200, 32 << 20
+RECEIVED = "received.csv"
+KINDS = (".py", ".ipynb", ".zip")
+SKIPPED_FOLDERS = {"__MACOSX", "__pycache__", ".ipynb_checkpoints", ".git", ".venv", "venv"}
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One student's hand-in: its Python files by name, or the problem that kept us from reading them."""
+
+    student: str
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    received: datetime | None = None
+    problem: str = ""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of names and contents: the same content, the same digest, whatever it was packed in."""
+        total = hashlib.sha256()
+        for name in sorted(self.files):
+            total.update(f"{name}\0{len(self.files[name])}\0".encode() + self.files[name])
+        return total.hexdigest()
+
+
+def read_all(path: Path, main: str) -> list[Submission]:
+    """The submissions under ``path``, by student: one file or zip, one folder with ``main`` in it, or a folder of such things.
+
+    Raises CourseError where there is nothing to mark.
+    """
+    if not path.exists():
+        raise CourseError(f"{path}: there is no such file or folder")
+    single = not path.is_dir() or (path / main).is_file()
+    entries = [path] if single else [entry for entry in sorted(path.iterdir()) if _is_a_hand_in(entry)]
+    if not entries:
+        raise CourseError(f"{path}: no submissions here: one {', '.join(KINDS)} or folder for each student is expected")
+    times = {} if single else _received(path / RECEIVED)
+    by_student: dict[str, list[Path]] = {}
+    for entry in entries:
+        by_student.setdefault(_student(entry), []).append(entry)
+    read = (_read_one(student, paths, main) for student, paths in by_student.items())
+    return [replace(submission, received=times.get(submission.student)) for submission in read]
+
+
+def _is_a_hand_in(entry: Path) -> bool:
+    if entry.name.startswith(".") or entry.name.upper().startswith("README") or entry.name == RECEIVED:
+        return False
+    return entry.name not in SKIPPED_FOLDERS
+
+
+def _student(entry: Path) -> str:
+    """A name that is safe as a folder's: letters, digits, and . _ @ + -."""
+    stem = entry.stem if entry.suffix in KINDS else entry.name
+    return re.sub(r"[^\w.@+-]", "_", stem).lstrip(".")[:100] or "_"
+
+
+def _received(path: Path) -> dict[str, datetime]:
+    """received.csv: student, time of receipt in ISO 8601 with a time zone."""
+    if not path.is_file():
+        return {}
+    times = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for number, row in enumerate(csv.reader(file), 1):
+            if not row or row[0].strip().lower() == "student":
+                continue
+            try:
+                time = datetime.fromisoformat(row[1].strip())
+                if time.tzinfo is None:
+                    raise ValueError("no time zone")
+            except (IndexError, ValueError) as error:
+                raise CourseError(f"{path}:{number}: 'student,2027-02-01T23:59:00+01:00' is expected ({error})") from None
+            times[row[0].strip()] = time
+    return times
+
+
+def _read_one(student: str, paths: list[Path], main: str) -> Submission:
+    try:
+        if len(paths) > 1:
+            names = " and ".join(path.name for path in paths)
+            raise SubmissionError(f"there are two hand-ins under this name, {names}: keep the one that counts")
+        return Submission(student, _files(paths[0], main))
+    except SubmissionError as error:
+        return Submission(student, problem=str(error))
+    except OSError as error:
+        return Submission(student, problem=f"{paths[0].name} cannot be read ({error.strerror or error}): hand it in again")
+
+
+def _files(path: Path, main: str) -> dict[str, bytes]:
+    if path.is_dir() and not path.is_symlink():
+        return _chosen(dict(_within_limits(_walk(path))), main)
+    if path.suffix == ".zip":
+        return _chosen(dict(_within_limits(_unzip(path))), main)
+    if path.suffix in (".py", ".ipynb"):
+        data = _regular(path, path.name, MAX_NOTEBOOK if path.suffix == ".ipynb" else MAX_FILE)
+        return {main: _code(path.name, data)}
+    raise SubmissionError(f"{path.name} is neither a .py file, nor a notebook, a zip or a folder: hand in {main}")
+
+
+def _chosen(files: dict[str, bytes], main: str) -> dict[str, bytes]:
+    """The file that is asked for (or the one notebook or file that can only be it), at top level, with its neighbours."""
+    found = sorted((name for name in files if PurePosixPath(name).name == main), key=lambda name: name.count("/"))
+    notebook = main.removesuffix(".py") + ".ipynb"
+    found = found or [name for name in files if PurePosixPath(name).name == notebook] or (list(files) if len(files) == 1 else [])
+    if not found:
+        names = sorted({PurePosixPath(name).name for name in files})
+        near = difflib.get_close_matches(main, names, n=1)
+        has = f"the nearest name is {near[0]}" if near else f"it holds {', '.join(names[:5]) or 'no Python file'}"
+        raise SubmissionError(f"{main} is missing ({has}): name the file {main}")
+    if len(found) > 1 and found[0].count("/") == found[1].count("/"):
+        raise SubmissionError(f"{main} is there more than once ({', '.join(found[:3])}): keep the one that counts")
+    folder = PurePosixPath(found[0]).parent
+    beside = {name: data for name, data in files.items() if PurePosixPath(name).is_relative_to(folder) and name.endswith(".py")}
+    chosen = {str(PurePosixPath(name).relative_to(folder)): data for name, data in beside.items()}
+    return {name: data for name, data in chosen.items() if name != main} | {main: _code(found[0], files[found[0]])}
+
+
+# -- reading safely --------------------------------------------------------------------------------------------------
+
+_Read = Callable[[int], bytes]  # reads at most so many bytes
+
+
+def _within_limits(entries: Iterable[tuple[str, _Read]]) -> Iterator[tuple[str, bytes]]:
+    total = 0
+    for count, (name, read) in enumerate(entries, 1):
+        if count > MAX_FILES:
+            raise SubmissionError(f"more than {MAX_FILES} files: hand in only what the assignment asks for")
+        limit = MAX_NOTEBOOK if name.endswith(".ipynb") else MAX_FILE
+        data = read(limit + 1)
+        total += len(data) if name.endswith(".py") else 0
+        if len(data) > limit or total > MAX_TOTAL:
+            raise SubmissionError(f"{name} is larger than {limit >> 20} MiB: hand in only what the assignment asks for")
+        yield name, data
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, _Read]]:
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in SKIPPED_FOLDERS and not name.startswith("."))
+        for name in sorted(names):
+            path = Path(root, name)
+            if path.suffix in (".py", ".ipynb"):
+                relative = path.relative_to(folder).as_posix()
+                yield relative, lambda limit, path=path, relative=relative: _regular(path, relative, limit - 1)  # type: ignore[misc]
+
+
+def _regular(path: Path, name: str, limit: int) -> bytes:
+    """The contents of a regular file; links, devices and pipes are not followed, opened or waited for."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise SubmissionError(f"{name} cannot be read ({error.strerror}): hand in a regular file") from None
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise SubmissionError(f"{name} is not a regular file: hand in {name} itself")
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise SubmissionError(f"{name} is larger than {limit >> 20} MiB: hand in only what the assignment asks for")
+    return data
+
+
+def _unzip(path: Path) -> Iterator[tuple[str, _Read]]:
+    raw = _regular(path, path.name, 4 * MAX_NOTEBOOK)
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(raw))
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
+        raise SubmissionError(f"{path.name} is not a zip file that can be opened: pack it again, or hand in the .py file itself") from None
+    if len(archive.infolist()) > 10_000:
+        raise SubmissionError(f"{path.name} holds more than 10000 entries: hand in only what the assignment asks for")
+    for entry in archive.infolist():
+        name = PurePosixPath(entry.filename.replace("\\", "/"))
+        if name.is_absolute() or ".." in name.parts or (name.parts and ":" in name.parts[0]):
+            raise SubmissionError(f"{path.name} holds a name that points out of it ({entry.filename[:80]!r}): pack it again")
+        if entry.is_dir() or SKIPPED_FOLDERS & set(name.parts) or name.suffix not in (".py", ".ipynb"):
+            continue
+        if stat.S_ISLNK(entry.external_attr >> 16):
+            raise SubmissionError(f"{entry.filename[:80]} in {path.name} is a link: pack the file itself")
+        yield str(name), lambda limit, entry=entry: _member(archive, entry, limit)  # type: ignore[misc]
+
+
+def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> bytes:
+    try:
+        with archive.open(entry) as file:
+            return file.read(limit)
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError, ValueError) as error:
+        reason = "it is encrypted" if entry.flag_bits & 1 else f"{type(error).__name__}"
+        raise SubmissionError(f"{entry.filename[:80]} cannot be unpacked ({reason}): pack it again without a password") from None
+    except Exception as error:  # zlib.error and its kin have no common base
+        raise SubmissionError(f"{entry.filename[:80]} cannot be unpacked ({type(error).__name__}): pack it again") from None
+
+
+# -- notebooks -------------------------------------------------------------------------------------------------------
+
+
+def _code(name: str, data: bytes) -> bytes:
+    """Python text: a file as it is; of a notebook the definitions of its code cells, without magics, outputs and experiments."""
+    if not name.endswith(".ipynb"):
+        return data
+    try:
+        notebook = nbformat.reads(data.decode("utf-8"), as_version=4)
+        for cell in notebook.cells:
+            cell.pop("outputs", None)
+        notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "code" and not cell.source.lstrip().startswith("%%")]
+        text = jupytext.writes(notebook, fmt={"extension": ".py", "format_name": "percent", "comment_magics": True})
+    except Exception as error:  # nbformat raises whatever its parsers raise
+        raise SubmissionError(f"{name} cannot be read as a notebook ({type(error).__name__}): save it again, or hand in a .py file") from None
+    return _definitions(text).encode()
+
+
+def _definitions(text: str) -> str:
+    """The text with the lines of top-level experiments (calls, loops, prints) emptied, so that line numbers stay."""
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:
+        return text  # the worker will say where
+    keep = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+    lines = text.splitlines()
+    for node in tree.body:
+        if not isinstance(node, keep):
+            for number in range(node.lineno - 1, node.end_lineno or node.lineno):
+                lines[number] = ""
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,254 @@
+"""Proves an assignment: the solution gets full marks, lazy answers none, and every known bug is caught and named."""
+
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autograder import examine, plugin, starter
+from autograder.course import Assignment
+from autograder.diagnose import AnswerKey, gives_the_numbers_of
+from autograder.examine import Candidate, HiddenTest, InProcess, Trace
+from autograder.isolation import worker
+from autograder.isolation.client import Bridge, Loopback
+from autograder.isolation.wire import torch_module
+
+SEEDS = (0, 1, 2)  # the solution must pass on each; the matrix is drawn on the first
+LEARNING_SHARE = 0.25
+
+
+@dataclass
+class Verification:
+    """What was found. ``shortcomings`` is empty when the assignment is proven."""
+
+    assignment: Assignment
+    tests: list[HiddenTest] = field(default_factory=list)
+    bugs: list[str] = field(default_factory=list)
+    kills: dict[tuple[str, str], bool] = field(default_factory=dict)  # (test, bug) -> the test fails
+    named: dict[str, bool] = field(default_factory=dict)
+    shortcomings: list[str] = field(default_factory=list)
+
+    @property
+    def exact(self) -> list[HiddenTest]:
+        """The tests that broken variants meet."""
+        return [test for test in self.tests if not test.learning]
+
+
+def verify(assignment: Assignment, tell: Callable[[str], None] = lambda line: None) -> Verification:
+    """Run all proofs of one assignment."""
+    result = Verification(assignment, plugin.collect(assignment.hidden_tests))
+    key = AnswerKey(assignment)
+    result.bugs = list(key.texts)
+    say = result.shortcomings.append
+    _check_declarations(result, key, say)
+    tell("solution")
+    _check_solution(result, key, say)
+    tell("stub and lazy answers")
+    _check_lazy(result, key, say)
+    tell("known bugs")
+    _check_bugs(result, key, say)
+    tell("public tests")
+    _check_public_tests(assignment, key, say)
+    stale = starter.stale(assignment)
+    if stale:
+        say(f"starter/{assignment.name} is stale ({', '.join(stale)}): python -m autograder starter {assignment.name}")
+    return result
+
+
+def _check_declarations(result: Verification, key: AnswerKey, say: Callable[[str], None]) -> None:
+    parts = set(result.assignment.parts)
+    for todo in key.source.todos:
+        if todo.part not in parts:
+            say(f"{todo.function}: TODO({todo.part}) is no part of assignment.yml")
+    for test in result.tests:
+        if test.part not in parts:
+            say(f"{test.name}: '{test.part}' is no part of assignment.yml")
+        for bug in set(test.catches) - set(key.texts):
+            say(f"{test.name} says it catches '{bug}', which the solution does not have")
+        if not test.catches and not test.learning:
+            say(f"{test.name} catches no bug: a test that cannot fail proves nothing")
+    learning = sum(test.worth for test in result.tests if test.learning)
+    if learning > LEARNING_SHARE * sum(test.worth for test in result.tests):
+        say("learning checks carry more than a quarter of the points")
+    for bug in set(key.texts) - {bug for test in result.exact for bug in test.catches}:
+        say(f"no test says that it catches '{bug}'")
+
+
+def _check_solution(result: Verification, key: AnswerKey, say: Callable[[str], None]) -> None:
+    for test in result.tests:
+        for seed in SEEDS[:1] if test.learning else SEEDS:
+            trace = examine.run(test, key.reference, seed)
+            if trace.error is not None:
+                say(f"the solution fails {test.name} (seed {seed}): {examine.explain(trace.error)}")
+
+
+def _check_lazy(result: Verification, key: AnswerKey, say: Callable[[str], None]) -> None:
+    candidates: dict[str, Candidate] = {"the stub": InProcess.of(key.source.stub(), key.main)}
+    candidates |= {f"an answer of {name}": Lazy(key.reference, answer) for name, answer in LAZY.items()}
+    for name, candidate in candidates.items():
+        for test in result.exact:
+            if examine.run(test, candidate, SEEDS[0]).passed:
+                say(f"{name} passes {test.name}: it needs an anchor")
+
+
+def _check_bugs(result: Verification, key: AnswerKey, say: Callable[[str], None]) -> None:
+    traces: dict[tuple[str, str], Trace] = {}
+    references = {test.name: examine.run(test, key.reference, SEEDS[0]) for test in result.exact}
+    for bug, candidate in key.broken.items():
+        for test in result.exact:
+            traces[test.name, bug] = trace = examine.run(test, candidate, SEEDS[0])
+            result.kills[test.name, bug] = not trace.passed
+            if trace.passed and bug in test.catches:
+                say(f"{test.name} says it catches '{bug}' and does not")
+    for test in result.exact:
+        if not any(result.kills[test.name, bug] for bug in key.texts):
+            say(f"{test.name} fails for no bug")
+    for bug in key.texts:
+        result.named[bug] = any(
+            not gives_the_numbers_of(references[test.name], traces[test.name, bug])
+            and _alone(test, bug, traces, list(key.texts))
+            for test in result.exact
+            if result.kills[test.name, bug]
+        )
+        if not any(result.kills[test.name, bug] for test in result.exact):
+            say(f"'{bug}' loses no points")
+        elif not result.named[bug]:
+            say(f"'{bug}' is caught, but no test tells it from the other bugs: the diagnosis cannot name it")
+
+
+def _alone(test: HiddenTest, bug: str, traces: Mapping[tuple[str, str], Trace], bugs: list[str]) -> bool:
+    """No other bug that fails this test gives the same numbers."""
+    student = traces[test.name, bug]
+    others = (traces[test.name, other] for other in bugs if other != bug)
+    return not any(not other.passed and gives_the_numbers_of(other, student) for other in others)
+
+
+def _check_public_tests(assignment: Assignment, key: AnswerKey, say: Callable[[str], None]) -> None:
+    code, output = run_public_tests(assignment, key.source.solution())
+    if code != 0:
+        say(f"the public tests fail on the solution:\n{output[-1500:]}")
+    code, output = run_public_tests(assignment, key.source.stub())
+    if code == 0:
+        say("the public tests pass on the stub")
+
+
+def run_public_tests(assignment: Assignment, text: str, options: tuple[str, ...] = ("-q", "--tb=short")) -> tuple[int, str]:
+    """Run test_local.py against a text in a folder of its own, as a student would; exit code and output."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in starter.files(assignment).items():
+            Path(folder, name).write_text(content, encoding="utf-8")
+        Path(folder, assignment.main).write_text(text, encoding="utf-8")
+        command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", folder, "-p", "no:cacheprovider", *options, folder]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+# -- lazy answers -----------------------------------------------------------------------------------------------------
+
+
+class Lazy:
+    """A submission that does no work: the right kind and shape, with zeros, nan, the inputs, or None for content.
+
+    It is made from the reference's own results, so it is the hardest lazy answer to tell from a right one; it never raises, and it
+    changes nothing.
+    """
+
+    def __init__(self, reference: InProcess, answer: Callable[[Any, tuple[Any, ...]], Any]) -> None:
+        self._reference = reference
+        self._answer = answer
+
+    def open(self, record: Callable[[Any], None], seconds: float | None) -> Bridge:
+        """A bridge to a module whose functions and classes are lazy."""
+        loaded = worker.load(self._reference.files, self._reference.main)
+        module = loaded.module
+        for name, value in list(vars(module).items()):
+            if getattr(value, "__module__", None) != module.__name__ or name.startswith("_"):
+                continue
+            if isinstance(value, type):
+                self._make_lazy(value)
+            elif callable(value):
+                setattr(module, name, self._lazy(value))
+        return Bridge(Loopback(loaded), record)
+
+    def _make_lazy(self, cls: type) -> None:
+        if issubclass(cls, (tuple, Exception)):
+            return
+        for name, method in list(vars(cls).items()):
+            if callable(method) and (not name.startswith("__") or name in ("__len__", "__call__")):
+                setattr(cls, name, self._lazy(method, method=True))
+
+    def _lazy(self, function: Callable[..., Any], method: bool = False) -> Callable[..., Any]:
+        def lazy(*args: Any, **kwargs: Any) -> Any:
+            inputs = args[1:] if method else args
+            try:
+                result = function(*copy.deepcopy(args), **copy.deepcopy(kwargs))
+            except Exception:
+                return self._answer(None, inputs)
+            return _each_leaf(result, lambda leaf: self._answer(leaf, inputs))
+
+        return lazy
+
+
+def _each_leaf(value: Any, change: Callable[[Any], Any]) -> Any:
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_each_leaf(item, change) for item in value))
+    if isinstance(value, (list, tuple)):
+        return type(value)(_each_leaf(item, change) for item in value)
+    if isinstance(value, dict):
+        return {key: _each_leaf(item, change) for key, item in value.items()}
+    return change(value)
+
+
+def _filled(leaf: Any, number: float) -> Any:
+    torch = torch_module()
+    if torch is not None and isinstance(leaf, torch.Tensor):
+        return torch.full_like(leaf.detach(), number if leaf.is_floating_point() else 0)
+    if isinstance(leaf, (np.ndarray, np.generic)):
+        return np.full_like(leaf, number if leaf.dtype.kind == "f" else 0)
+    if isinstance(leaf, bool):
+        return False
+    if isinstance(leaf, int):
+        return 0
+    return number if isinstance(leaf, float) or leaf is None else leaf
+
+
+def _echo(leaf: Any, inputs: tuple[Any, ...]) -> Any:
+    """The first input of the result's kind and shape, else the first input."""
+    shape = getattr(leaf, "shape", None)
+    alike = [value for value in inputs if type(value) is type(leaf) and getattr(value, "shape", None) == shape]
+    return (alike or list(inputs) or [None])[0]
+
+
+LAZY: dict[str, Callable[[Any, tuple[Any, ...]], Any]] = {
+    "zeros": lambda leaf, inputs: _filled(leaf, 0.0),
+    "nan": lambda leaf, inputs: _filled(leaf, float("nan")),
+    "None": lambda leaf, inputs: None,
+    "the inputs": _echo,
+}
+
+
+# -- the kill matrix --------------------------------------------------------------------------------------------------
+
+
+def matrix(result: Verification) -> str:
+    """The kill matrix as Markdown: a row a bug, a column a test; X declared and caught, x caught besides."""
+    tests = result.exact
+    head = ["bug", *(str(number) for number in range(1, len(tests) + 1)), "caught by", "named"]
+    rows = []
+    for bug in result.bugs:
+        marks = ["X" if bug in test.catches else "x" if result.kills[test.name, bug] else "" for test in tests]
+        rows.append([f"`{bug}`", *marks, str(sum(map(bool, marks))), "yes" if result.named[bug] else "no"])
+    lines = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
+    legend = [f"{number}. `{test.name}` ({test.worth:g})" for number, test in enumerate(tests, 1)]
+    learning = [f"- learning check: `{test.name}` ({test.worth:g})" for test in result.tests if test.learning]
+    return "\n".join([f"## {result.assignment.name}", "", *lines, "", *legend, *learning, ""])
+
