@@ -49,8 +49,7 @@ class AnswerKey:
         """The bugs that fail this test with the student's numbers."""
         if gives_the_numbers_of(reference, student):
             return ()
-        replays = ((name, examine.run(test, candidate, seed)) for name, candidate in self.broken.items())
-        return tuple(name for name, replay in replays if not replay.passed and gives_the_numbers_of(replay, student))
+        return tuple(name for name, candidate in self.broken.items() if _repeats(test, candidate, seed, student))
 
     def settle(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Write the diagnosis into each outcome whose suspects come down to one, other failed tests considered."""
@@ -94,6 +93,24 @@ def judge(test: HiddenTest, candidate: Candidate, seed: int, key: AnswerKey) -> 
         finding = "What came back could not be used as the handout describes it: check its type, shape and field names."
         outcome = dataclasses.replace(outcome, finding=finding)
     return dataclasses.replace(outcome, suspects=key.suspects(test, seed, trace, reference))
+
+
+def _repeats(test: HiddenTest, candidate: Candidate, seed: int, student: Trace) -> bool:
+    """The broken variant fails the test with the student's answers; given up at the first answer that differs."""
+
+    class Differs(Exception):
+        pass
+
+    heard = 0
+
+    def compare(event: Any) -> None:
+        nonlocal heard
+        heard += 1
+        if heard <= len(student.events) and not _same(event, student.events[heard - 1]):
+            raise Differs
+
+    replay = examine.run(test, candidate, seed, compare)
+    return not replay.passed and not isinstance(replay.error, Differs) and heard >= len(student.events)
 
 
 def gives_the_numbers_of(variant: Trace, student: Trace) -> bool:

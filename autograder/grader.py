@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,15 +97,15 @@ def _outcomes(
     tests: list[HiddenTest], key: AnswerKey, server: WorkerServer, assignment: Assignment, job: dict[str, Any]
 ) -> Any:
     """Each test's outcome as it is found; at the end once more those that a diagnosis was found for."""
-    limits, found = assignment.limits, []
+    candidate, found = server.candidate(job["files"], assignment.main, assignment.limits), []
     for test in tests:
-        candidate = server.candidate(job["files"], assignment.main, limits)
         outcome = judge(test, candidate, job["seed"], key)
         found.append(outcome)
         yield {"outcome": outcome.to_dict()}
         if outcome.error.startswith("Timeout") and not test.learning:
             # Code that never ends may do so in every test: half the time for each next one, at least a second.
-            limits = limits.model_copy(update={"call_seconds": max(1.0, limits.call_seconds / 2)})
+            halved = max(1.0, candidate.limits.call_seconds / 2)
+            candidate = replace(candidate, limits=candidate.limits.model_copy(update={"call_seconds": halved}))
     for outcome in key.settle(found):
         if outcome.diagnosis:
             yield {"outcome": outcome.to_dict()}

@@ -87,7 +87,7 @@ class Bridge:
         result = wire.Decoder(buffers, self._resolve, sent.__getitem__, outputs).decode(node)
         for index, changed in changes:
             self._write_back(sent, index, changed, buffers, outputs)
-        if operation not in ("seed", "rng_state", "backward"):
+        if operation not in ("seed", "rng_state", "backward", "compiled"):
             self._record(("ok", result, [wire.Decoder(buffers, self._resolve, sent.__getitem__, outputs).decode(c) for _, c in changes]))
         return result
 

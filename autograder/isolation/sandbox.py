@@ -75,15 +75,17 @@ class Cell:
     memory_mib: int
     processes: int
     filter: bytes | None
-    landlock: bool
+    ruleset: int | None  # a landlock ruleset's descriptor
 
 
 def enter(cell: Cell) -> None:
     """Lock this process in, for good. Called once, in a freshly forked worker; raises OSError where a layer fails."""
     _limit(cell)
     _prctl(PR_SET_NO_NEW_PRIVS, 1)
-    if cell.landlock:
-        _restrict_reading([*interpreter_folders(), *READABLE_DIRECTORIES], READABLE_FILES)
+    if cell.ruleset is not None:
+        if _libc.syscall(_RESTRICT_SELF, cell.ruleset, ctypes.c_uint32(0)) != 0:
+            raise OSError(ctypes.get_errno(), "landlock")
+        os.close(cell.ruleset)
     if cell.uid is not None:
         os.setgroups([])
         os.setresgid(cell.uid, cell.uid, cell.uid)
@@ -193,7 +195,8 @@ def landlock_version() -> int:
     return max(0, int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(1))))
 
 
-def _restrict_reading(folders: Sequence[str], files: Sequence[str]) -> None:
+def reading_rules() -> int:
+    """A ruleset, made once for all workers, that allows reading the interpreter and its libraries, and nothing else."""
     version = landlock_version()
     handled = (1 << _FILE_RIGHTS_BY_VERSION.get(version, 16)) - 1
     network = 3 if version >= 4 else 0  # bind and connect
@@ -202,7 +205,8 @@ def _restrict_reading(folders: Sequence[str], files: Sequence[str]) -> None:
     ruleset = _libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0))
     if ruleset < 0:
         raise OSError(ctypes.get_errno(), "landlock")
-    rights = [(folder, _READ_FILE | _READ_DIRECTORY) for folder in folders] + [(file, _READ_FILE) for file in files]
+    rights = [(folder, _READ_FILE | _READ_DIRECTORY) for folder in (*interpreter_folders(), *READABLE_DIRECTORIES)]
+    rights += [(file, _READ_FILE) for file in READABLE_FILES]
     for path, allowed in rights:
         try:
             parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
@@ -210,9 +214,7 @@ def _restrict_reading(folders: Sequence[str], files: Sequence[str]) -> None:
             continue  # what is not there need not be allowed
         _libc.syscall(_ADD_RULE, ruleset, 1, struct.pack("=Qi", allowed, parent), ctypes.c_uint32(0))
         os.close(parent)
-    if _libc.syscall(_RESTRICT_SELF, ruleset, ctypes.c_uint32(0)) != 0:
-        raise OSError(ctypes.get_errno(), "landlock")
-    os.close(ruleset)
+    return int(ruleset)
 
 
 # -- namespaces ------------------------------------------------------------------------------------------------------

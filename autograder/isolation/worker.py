@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import dataclasses
+import functools
 import hashlib
 import importlib
 import importlib.abc
@@ -16,6 +17,7 @@ import importlib.machinery
 import importlib.util
 import inspect
 import linecache
+import marshal
 import os
 import random
 import sys
@@ -40,12 +42,13 @@ Callback = Callable[[bytes], bytes]  # sends a request to the grader's side and 
 class Worker:
     """Holds the student's objects by number (0 is the module) and answers one message at a time."""
 
-    def __init__(self, module: types.ModuleType | Any, source_files: tuple[str, ...] = ()) -> None:
+    def __init__(self, module: types.ModuleType, source_files: tuple[str, ...], compiled: dict[str, bytes]) -> None:
         self.module = module
         self._objects: dict[int, Any] = {0: module}
         self._numbers: dict[int, int] = {id(module): 0}
         self._next = 1
         self._source_files = source_files
+        self._compiled = compiled
         self._graphs: dict[int, tuple[list[Any], list[Any]]] = {}  # call -> outputs, leaves: kept for backward
         self._callback: Callback | None = None
         self.failure: tuple[str, list[str], str, list[list[Any]]] | None = None  # what importing the file raised
@@ -122,6 +125,10 @@ class Worker:
         """A library's object or function by its dotted path, called."""
         module, _, name = path.rpartition(".")
         return getattr(importlib.import_module(module), name)(*args, **kwargs)
+
+    def _op_compiled(self) -> dict[str, bytes]:
+        """The files' code objects, marshalled: opaque to the grader, which only hands them to the next worker."""
+        return self._compiled
 
     def _op_seed(self, seed: int) -> None:
         random.seed(seed)
@@ -302,12 +309,15 @@ def _is_data(value: Any) -> bool:
     return not any(inspect.isfunction(member) for name, member in vars(type(value)).items() if not name.startswith("__"))
 
 
-def load(files: Mapping[str, bytes], main: str) -> Worker:
-    """Import ``files[main]`` as a module; the other files can be imported by it. Its exceptions pass through."""
-    importer = _Importer(files)
+def load(files: Mapping[str, bytes], main: str, compiled: Mapping[str, bytes] | None = None) -> Worker:
+    """Import ``files[main]`` as a module; the other files can be imported by it. Every request answers with what that raised.
+
+    ``compiled`` holds what an earlier worker of the same submission answered to "compiled": parsing again costs more than forking.
+    """
+    importer = _Importer(files, compiled or {})
     sys.meta_path[:] = [importer, *(finder for finder in sys.meta_path if not isinstance(finder, _Importer))]
     name = main.removesuffix(".py")
-    worker = Worker(types.ModuleType(name), tuple(files))
+    worker = Worker(types.ModuleType(name), tuple(files), importer.compiled)
     sys.modules[name] = worker.module
     try:
         importer.run(worker.module, main)
@@ -316,11 +326,17 @@ def load(files: Mapping[str, bytes], main: str) -> Worker:
     return worker
 
 
+@functools.lru_cache(maxsize=512)  # in the grader the same broken variants are loaded again for each test
+def _compiled(text: str, file: str) -> types.CodeType:
+    return compile(text, file, "exec")
+
+
 class _Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Imports from the submitted files, which are held in memory: a worker needs no folder and can leave none."""
 
-    def __init__(self, files: Mapping[str, bytes]) -> None:
+    def __init__(self, files: Mapping[str, bytes], compiled: Mapping[str, bytes]) -> None:
         self._files = files
+        self.compiled = dict(compiled)
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         stem = name.replace(".", "/")
@@ -338,4 +354,9 @@ class _Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def run(self, module: types.ModuleType, file: str) -> None:
         text = importlib.util.decode_source(self._files[file])
         linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-        exec(compile(text, file, "exec"), vars(module))
+        if file in self.compiled:
+            code = marshal.loads(self.compiled[file])
+        else:
+            code = _compiled(text, file)
+            self.compiled[file] = marshal.dumps(code)
+        exec(code, vars(module))
