@@ -5,4 +5,9 @@ isolation/ (the wall) -> plugin and checks (what a hidden test is) -> grade (the
 mistake) -> score (pure arithmetic) -> report (results.json, gradebook, text) -> engines (where it runs) -> cli.
 """
 
+import os
+
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")  # before numpy is imported: threads that compete cost 6 to 78 times
+
 __version__ = "0.1.0"

@@ -7,6 +7,7 @@ descriptor on which the marker sends its outcomes one by one, so nothing is lost
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import sys
@@ -16,7 +17,7 @@ from typing import Any
 
 import msgpack
 
-from autograder import plugin
+from autograder import examine, plugin
 from autograder.course import Assignment, load_assignment
 from autograder.diagnose import AnswerKey, judge
 from autograder.errors import AutograderError
@@ -24,6 +25,9 @@ from autograder.examine import HiddenTest
 from autograder.isolation import doctor
 from autograder.isolation.server import warm_up
 from autograder.isolation.walled import WorkerServer
+
+MARGIN = 5.0  # seconds on top of a test's limit, for what the grader does itself
+MAX_MEMORY = 4 << 30  # bytes of address space that one marker may add
 
 
 def main() -> None:
@@ -80,6 +84,7 @@ class Office:
         code = 1
         try:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            _cap_memory()
             send(out, {"pid": os.getpid()})
             for outcome in _outcomes(self._tests, self._key, self._server, self._assignment, job):
                 send(out, outcome)
@@ -87,7 +92,7 @@ class Office:
             code = 0
         except (BrokenPipeError, ConnectionResetError):
             pass  # the command has gone
-        except BaseException as error:  # noqa: BLE001  reported to the command, which says who is ungraded and why
+        except BaseException as error:
             send(out, {"error": f"{type(error).__name__}: {error}"})
         finally:
             os._exit(code)
@@ -99,7 +104,8 @@ def _outcomes(
     """Each test's outcome as it is found; at the end once more those that a diagnosis was found for."""
     candidate, found = server.candidate(job["files"], assignment.main, assignment.limits), []
     for test in tests:
-        outcome = judge(test, candidate, job["seed"], key)
+        with examine.time_limit((test.seconds or 0) * 4 + candidate.limits.test_seconds + MARGIN):
+            outcome = judge(test, candidate, job["seed"], key)
         found.append(outcome)
         yield {"outcome": outcome.to_dict()}
         if outcome.error.startswith("Timeout") and not test.learning:
@@ -109,6 +115,12 @@ def _outcomes(
     for outcome in key.settle(found):
         if outcome.diagnosis:
             yield {"outcome": outcome.to_dict()}
+
+
+def _cap_memory() -> None:
+    """Answers are bounded one by one; a test that keeps many of them must not take the machine."""
+    virtual = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (virtual + MAX_MEMORY, virtual + MAX_MEMORY))
 
 
 def send(line: socket.socket, message: dict[str, Any]) -> None:

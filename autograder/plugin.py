@@ -21,9 +21,11 @@ from autograder.course import Assignment, load_assignment
 from autograder.errors import CourseError
 from autograder.examine import FIXTURES, Candidate, HiddenTest, InProcess, generator
 from autograder.isolation.client import Bridge, Lab
+from autograder.isolation.walled import WorkerServer
 from autograder.source import Source
 
 AUTHOR_SEED = 0
+_RUNNING = pytest.StashKey[dict[tuple[str, ...], WorkerServer]]()
 Function = TypeVar("Function", bound=Callable[..., None])
 
 
@@ -41,7 +43,7 @@ def points(
     ``learning``: a statistical check of training, not run against broken variants. ``seconds``: its own time limit.
     """
     caught = (catches,) if isinstance(catches, str) else tuple(catches)
-    return pytest.mark.points(worth=float(worth), part=part, hint=hint, catches=caught, learning=learning, seconds=seconds)  # type: ignore[return-value]
+    return pytest.mark.points(worth=float(worth), part=part, hint=hint, catches=caught, learning=learning, seconds=seconds)
 
 
 def hidden_test(item: pytest.Function) -> HiddenTest:
@@ -117,7 +119,13 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
 @pytest.fixture
 def _bridge(request: pytest.FixtureRequest) -> Iterator[Bridge]:
     assignment = load_assignment(request.path.parents[2], request.path.parent.name)
-    bridge = _candidate(request.config, assignment).open(lambda event: None, None)
+    text = _text(request.config, assignment)
+    candidate: Candidate = InProcess.of(text, assignment.main)
+    if request.config.getoption("--wall"):
+        server = _servers(request.config, assignment)
+        candidate = server.candidate({assignment.main: text.encode()}, assignment.main, assignment.limits)
+    mark = request.node.get_closest_marker("points")
+    bridge = candidate.open(lambda event: None, mark.kwargs["seconds"] if mark else None)
     yield bridge
     bridge.close()
 
@@ -134,16 +142,23 @@ def lab(_bridge: Bridge) -> Lab:
     return Lab(_bridge)
 
 
-def _candidate(config: pytest.Config, assignment: Assignment) -> Candidate:
-    source = Source(assignment.solution)
+def _text(config: pytest.Config, assignment: Assignment) -> str:
     if path := config.getoption("--student"):
-        text = path.read_text(encoding="utf-8")
-    else:
-        bug = config.getoption("--bug")
-        text = source.broken(bug) if bug else source.solution()
-    if config.getoption("--wall"):
-        from autograder.isolation.walled import WorkerServer  # imported late: most runs need no server
+        return str(path.read_text(encoding="utf-8"))
+    source = Source(assignment.solution)
+    bug = config.getoption("--bug")
+    return source.broken(bug) if bug else source.solution()
 
-        server = WorkerServer.start(assignment.libraries)
-        return server.candidate({assignment.main: text.encode()}, assignment.main, assignment.limits)
-    return InProcess.of(text, assignment.main)
+
+def _servers(config: pytest.Config, assignment: Assignment) -> WorkerServer:
+    """One fork server for each set of libraries, for the whole session."""
+    running = config.stash.setdefault(_RUNNING, {})
+    if assignment.libraries not in running:
+        running[assignment.libraries] = WorkerServer.start(assignment.libraries)
+    return running[assignment.libraries]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the fork servers."""
+    for server in config.stash.get(_RUNNING, {}).values():
+        server.close()

@@ -92,13 +92,13 @@ class Source:
 
     def solution(self) -> str:
         """The file without any marker: what is shown after the deadline."""
-        return self._joined({line: None for line in self._marker_lines})
+        return self._joined(dict.fromkeys(self._marker_lines))
 
     def stub(self) -> str:
         """What students get: each blank raises NotImplementedError, solution-only helpers are gone."""
-        edits: dict[int, str | None] = {line: None for line in self._marker_lines - self._todo_lines}
+        edits: dict[int, str | None] = dict.fromkeys(self._marker_lines - self._todo_lines)
         for block in self._blocks:
-            edits |= {line: None for line in range(block.begin, block.end + 1)}
+            edits |= dict.fromkeys(range(block.begin, block.end + 1))
             if block.todo:
                 indent = self._indent(block.begin)
                 message = f"TODO({block.todo.part}): {block.todo.text}".replace("\\", "\\\\").replace('"', '\\"')
@@ -109,10 +109,10 @@ class Source:
         """The solution with one known bug in it. Raises KeyError for a name that the file does not have."""
         if bug not in self._texts:
             raise KeyError(bug)
-        edits: dict[int, str | None] = {line: None for line in self._marker_lines}
+        edits: dict[int, str | None] = dict.fromkeys(self._marker_lines)
         for corruption in self._corruptions:
             if corruption.bug == bug:
-                edits |= {line: None for line in range(corruption.first, corruption.last + 1)}
+                edits |= dict.fromkeys(range(corruption.first, corruption.last + 1))
                 edits[corruption.first] = self._indent(corruption.first) + corruption.replacement
         return self._joined(edits)
 

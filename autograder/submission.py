@@ -221,7 +221,7 @@ def _code(name: str, data: bytes) -> bytes:
     if not name.endswith(".ipynb"):
         return data
     try:
-        notebook = nbformat.reads(data.decode("utf-8"), as_version=4)
+        notebook = nbformat.reads(data.decode("utf-8"), as_version=4)  # type: ignore[no-untyped-call]
         for cell in notebook.cells:
             cell.pop("outputs", None)
         notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "code" and not cell.source.lstrip().startswith("%%")]

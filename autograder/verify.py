@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from autograder.isolation.wire import torch_module
 
 SEEDS = (0, 1, 2)  # the solution must pass on each; the matrix is drawn on the first
 LEARNING_SHARE = 0.25
+EXACT_SECONDS, LEARNING_SECONDS = 20.0, 600.0
 
 
 @dataclass
@@ -86,7 +88,7 @@ def _check_declarations(result: Verification, key: AnswerKey, say: Callable[[str
 def _check_solution(result: Verification, key: AnswerKey, say: Callable[[str], None]) -> None:
     for test in result.tests:
         for seed in SEEDS[:1] if test.learning else SEEDS:
-            trace = examine.run(test, key.reference, seed)
+            trace = _run(test, key.reference, seed)
             if trace.error is not None:
                 say(f"the solution fails {test.name} (seed {seed}): {examine.explain(trace.error)}")
 
@@ -96,16 +98,16 @@ def _check_lazy(result: Verification, key: AnswerKey, say: Callable[[str], None]
     candidates |= {f"an answer of {name}": Lazy(key.reference, answer) for name, answer in LAZY.items()}
     for name, candidate in candidates.items():
         for test in result.exact:
-            if examine.run(test, candidate, SEEDS[0]).passed:
+            if _run(test, candidate, SEEDS[0]).passed:
                 say(f"{name} passes {test.name}: it needs an anchor")
 
 
 def _check_bugs(result: Verification, key: AnswerKey, say: Callable[[str], None]) -> None:
     traces: dict[tuple[str, str], Trace] = {}
-    references = {test.name: examine.run(test, key.reference, SEEDS[0]) for test in result.exact}
+    references = {test.name: _run(test, key.reference, SEEDS[0]) for test in result.exact}
     for bug, candidate in key.broken.items():
         for test in result.exact:
-            traces[test.name, bug] = trace = examine.run(test, candidate, SEEDS[0])
+            traces[test.name, bug] = trace = _run(test, candidate, SEEDS[0])
             result.kills[test.name, bug] = not trace.passed
             if trace.passed and bug in test.catches:
                 say(f"{test.name} says it catches '{bug}' and does not")
@@ -152,7 +154,16 @@ def run_public_tests(assignment: Assignment, text: str, options: tuple[str, ...]
     return done.returncode, done.stdout + done.stderr
 
 
+def _run(test: HiddenTest, candidate: Candidate, seed: int) -> Trace:
+    """One run in this process, ended when it takes too long: a broken variant must end by itself."""
+    with examine.time_limit(LEARNING_SECONDS if test.learning else EXACT_SECONDS):
+        return examine.run(test, candidate, seed)
+
+
 # -- lazy answers -----------------------------------------------------------------------------------------------------
+
+
+Answer = Callable[[Any, tuple[Any, ...]], Any]  # a leaf of the true result, and the inputs -> what is answered instead
 
 
 class Lazy:
@@ -162,40 +173,61 @@ class Lazy:
     changes nothing.
     """
 
-    def __init__(self, reference: InProcess, answer: Callable[[Any, tuple[Any, ...]], Any]) -> None:
+    def __init__(self, reference: InProcess, answer: Answer) -> None:
         self._reference = reference
         self._answer = answer
 
     def open(self, record: Callable[[Any], None], seconds: float | None) -> Bridge:
-        """A bridge to a module whose functions and classes are lazy."""
-        loaded = worker.load(self._reference.files, self._reference.main)
-        module = loaded.module
-        for name, value in list(vars(module).items()):
-            if getattr(value, "__module__", None) != module.__name__ or name.startswith("_"):
+        """A bridge to a module whose functions and classes are lazy; what they call inside is not."""
+        true = worker.load(self._reference.files, self._reference.main)
+        lazy = worker.load(self._reference.files, self._reference.main)
+        for name, value in vars(true.module).items():
+            if getattr(value, "__module__", None) != true.module.__name__ or name.startswith("_"):
                 continue
-            if isinstance(value, type):
-                self._make_lazy(value)
-            elif callable(value):
-                setattr(module, name, self._lazy(value))
-        return Bridge(Loopback(loaded), record)
+            if isinstance(value, type) and not issubclass(value, (tuple, Exception)) and not dataclasses.is_dataclass(value):
+                setattr(lazy.module, name, _lazy_class(value, self._answer))
+            elif callable(value) and not isinstance(value, type):
+                setattr(lazy.module, name, _lazy_function(value, self._answer))
+        return Bridge(Loopback(lazy), record)
 
-    def _make_lazy(self, cls: type) -> None:
-        if issubclass(cls, (tuple, Exception)):
-            return
-        for name, method in list(vars(cls).items()):
-            if callable(method) and (not name.startswith("__") or name in ("__len__", "__call__")):
-                setattr(cls, name, self._lazy(method, method=True))
 
-    def _lazy(self, function: Callable[..., Any], method: bool = False) -> Callable[..., Any]:
-        def lazy(*args: Any, **kwargs: Any) -> Any:
-            inputs = args[1:] if method else args
-            try:
-                result = function(*copy.deepcopy(args), **copy.deepcopy(kwargs))
-            except Exception:
-                return self._answer(None, inputs)
-            return _each_leaf(result, lambda leaf: self._answer(leaf, inputs))
+def _lazy_function(function: Callable[..., Any], answer: Answer) -> Callable[..., Any]:
+    def lazy(*args: Any, **kwargs: Any) -> Any:
+        try:
+            true_args, true_kwargs = copy.deepcopy(([_true(arg) for arg in args], {k: _true(v) for k, v in kwargs.items()}))
+            result = function(*true_args, **true_kwargs)
+        except Exception:
+            return answer(None, args)
+        return _each_leaf(result, lambda leaf: answer(leaf, args))
 
-        return lazy
+    return lazy
+
+
+def _lazy_class(cls: type, answer: Answer) -> Callable[..., Any]:
+    return lambda *args, **kwargs: _LazyObject(cls(*map(_true, args), **kwargs), answer)
+
+
+def _true(value: Any) -> Any:
+    return value._inner if isinstance(value, _LazyObject) else value
+
+
+class _LazyObject:
+    """Stands before a true object and answers lazily; its methods run on copies, so nothing changes."""
+
+    def __init__(self, inner: Any, answer: Answer) -> None:
+        self._inner, self._answer = inner, answer
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        value = getattr(copy.deepcopy(self._inner), name)
+        return _lazy_function(value, self._answer) if callable(value) else _each_leaf(value, lambda leaf: self._answer(leaf, ()))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return _lazy_function(copy.deepcopy(self._inner), self._answer)(*args, **kwargs)
+
+    def __len__(self) -> int:
+        return 0
 
 
 def _each_leaf(value: Any, change: Callable[[Any], Any]) -> Any:
@@ -228,7 +260,7 @@ def _echo(leaf: Any, inputs: tuple[Any, ...]) -> Any:
     return (alike or list(inputs) or [None])[0]
 
 
-LAZY: dict[str, Callable[[Any, tuple[Any, ...]], Any]] = {
+LAZY: dict[str, Answer] = {
     "zeros": lambda leaf, inputs: _filled(leaf, 0.0),
     "nan": lambda leaf, inputs: _filled(leaf, float("nan")),
     "None": lambda leaf, inputs: None,

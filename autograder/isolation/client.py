@@ -24,7 +24,9 @@ MAX_CALLBACKS = 100_000  # in one test
 class Channel(Protocol):
     """A way to a Worker: a socket, or the same process."""
 
-    prints: str
+    @property
+    def prints(self) -> str:
+        """What the student's code printed so far, capped."""
 
     def request(self, message: bytes, on_callback: Callable[[bytes], bytes]) -> bytes:
         """Send one message and return the answer; requests that arrive meanwhile go to ``on_callback``."""
@@ -169,7 +171,7 @@ class Exposed:
 class Remote:
     """A handle to an object on the student's side."""
 
-    __slots__ = ("_bridge", "_number", "_type_name", "_callable", "_keep", "__weakref__")
+    __slots__ = ("__weakref__", "_bridge", "_callable", "_keep", "_number", "_type_name")
 
     def __init__(self, bridge: Bridge, number: int, type_name: str, is_callable: bool, keep: bool = False) -> None:
         for name, value in (("_bridge", bridge), ("_number", number), ("_type_name", type_name), ("_callable", is_callable)):

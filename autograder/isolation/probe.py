@@ -1,15 +1,19 @@
 """Tries, from inside a worker, what a worker must not be able to do. Run as if it were a submission; all of it harmless."""
 
+from __future__ import annotations
+
 import ctypes
 import os
 import socket
 import subprocess
 import threading
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 
-def attempts(hidden, grader):
+def attempts(hidden: str, grader: int) -> dict[str, str | None]:
     """Name of each forbidden thing -> None if it was refused, else what came of it. ``hidden``: a path; ``grader``: a pid."""
-    tries = {
+    tries: dict[str, Callable[[], Any]] = {
         "read the hidden tests": lambda: os.listdir(hidden) or _refuse(),
         "read another process's environment": lambda: open(f"/proc/{grader}/environ", "rb").read(1),
         "read another process's memory": lambda: open(f"/proc/{grader}/mem", "rb").read(1),
@@ -31,12 +35,12 @@ def attempts(hidden, grader):
     return {name: _outcome(attempt) for name, attempt in tries.items()}
 
 
-def readable(paths):
+def readable(paths: list[str]) -> list[str]:
     """Paths of the interpreter that cannot be read from here, which would break late imports."""
     return [path for path in paths if not os.access(path, os.R_OK | os.X_OK) or not _lists(path)]
 
 
-def many_threads(count):
+def many_threads(count: int) -> int:
     """How many threads could be started."""
     started = []
     release = threading.Event()
@@ -51,26 +55,26 @@ def many_threads(count):
     return len(started)
 
 
-def _outcome(attempt):
+def _outcome(attempt: Callable[[], Any]) -> str | None:
     try:
         return str(attempt())[:60]
     except Exception:
         return None
 
 
-def _lists(path):
+def _lists(path: str) -> bool:
     try:
         return bool(os.listdir(path))
     except OSError:
         return False
 
 
-def _call(number, *arguments):
+def _call(number: int, *arguments: int) -> str:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.syscall(number, *arguments) < 0:
         raise OSError(ctypes.get_errno(), "refused")
     return "allowed"
 
 
-def _refuse():
+def _refuse() -> NoReturn:
     raise OSError("nothing there")

@@ -24,7 +24,7 @@ from autograder.isolation.client import Bridge
 from autograder.isolation.sandbox import Layers
 
 START_SECONDS = 120  # for importing torch on a loaded machine
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 ENVIRONMENT = ONE_THREAD | {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "MPLBACKEND": "Agg"}
 ENVIRONMENT["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"  # fewer page tables to copy: forking torch is a third cheaper
 

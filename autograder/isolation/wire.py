@@ -48,15 +48,6 @@ class Record(types.SimpleNamespace):
 
 
 @dataclasses.dataclass(frozen=True)
-class Reference:
-    """Something that stays on the student's side: an object id, its class's name, whether it can be called."""
-
-    id: int
-    type_name: str
-    callable: bool
-
-
-@dataclasses.dataclass(frozen=True)
 class Loan:
     """A grader's object lent to the student: its id, the methods that may be called, and attributes sent as data."""
 
@@ -344,7 +335,7 @@ class Decoder:
         offered = self._classes(name, names)
         if offered is None:
             return _record_class(name)(**values)
-        result = object.__new__(offered)
+        result: Any = object.__new__(offered)
         vars(result).update(values)
         return result
 
@@ -367,12 +358,16 @@ class Decoder:
         return Ellipsis
 
     def _range(self, fields: list[Any], depth: int) -> range:
-        return range(*fields)
+        result = range(*fields)
+        if len(result) > MAX_NODES:
+            raise WireError(f"a range of more than {MAX_NODES} numbers")
+        return result
 
     def _numpy_dtype(self, fields: list[Any], depth: int) -> np.dtype[Any]:
         if fields[0] not in NUMPY_DTYPES:
             raise WireError("a dtype that may not cross")
-        return np.dtype(fields[0])
+        dtype: np.dtype[Any] = np.dtype(fields[0])
+        return dtype
 
     def _numpy_scalar(self, fields: list[Any], depth: int) -> Any:
         dtype = self._numpy_dtype(fields, depth)
@@ -383,7 +378,7 @@ class Decoder:
         dtype = self._numpy_dtype(fields, depth)
         count = _count(shape)
         raw = self._sized(buffer, count * dtype.itemsize)
-        flat = np.frombuffer(raw, dtype).copy() if count else np.empty(0, dtype)
+        flat: Any = np.frombuffer(raw, dtype).copy() if count else np.empty(0, dtype)
         if order is None:
             result = flat.reshape(shape)
         else:
@@ -500,7 +495,7 @@ def _check_names(name: Any, names: Any) -> None:
 
 @functools.lru_cache(maxsize=256)
 def _named_tuple_class(name: str, names: tuple[str, ...]) -> type:
-    return collections.namedtuple(name, names)  # type: ignore[misc]  # noqa: PYI024
+    return collections.namedtuple(name, names)
 
 
 @functools.lru_cache(maxsize=256)
@@ -579,7 +574,7 @@ def check_sizes(head: int, sizes: Sequence[int]) -> None:
         raise WireError(f"more than {MAX_BUFFERS >> 20} MiB of data, or more than {MAX_BUFFER_COUNT} arrays, in one message")
 
 
-def prefix_sizes(prefix: bytes) -> tuple[int, int]:
+def prefix_sizes(prefix: bytes | bytearray) -> tuple[int, int]:
     """Header length and number of buffers of the message that begins with these bytes; checked."""
     head, count = _PREFIX.unpack(prefix)
     check_sizes(head, [0] * min(count, MAX_BUFFER_COUNT + 1))

@@ -1,0 +1,106 @@
+"""What the tests of the engine share: a toy course, one running fork server, and student code on either side of the wall."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # toy.py is found from everywhere
+
+from toy import Toy  # noqa: E402
+
+from autograder.course import Limits  # noqa: E402
+from autograder.examine import InProcess  # noqa: E402
+from autograder.isolation.client import Bridge, Lab  # noqa: E402
+from autograder.isolation.walled import WorkerServer  # noqa: E402
+
+MAIN = "work.py"
+
+
+@pytest.fixture(autouse=True)
+def _modules_stay_as_they_were() -> Iterator[None]:
+    """Student files that run in this process, and hidden tests collected in it, leave no modules behind."""
+    finders, modules = list(sys.meta_path), set(sys.modules)
+    yield
+    sys.meta_path[:] = finders
+    for name in {"work", "sequences", "test_hidden"} & (set(sys.modules) - modules):
+        del sys.modules[name]
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Toy:
+    """A toy course that verifies."""
+    return Toy.build(tmp_path / "course")
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[WorkerServer]:
+    """One fork server for all tests that need a wall."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("the wall needs Linux and root")
+    server = WorkerServer.start(["numpy", "torch"])
+    yield server
+    server.close()
+
+
+@dataclass
+class Reached:
+    """An open bridge to some student code, and what was recorded of its answers."""
+
+    bridge: Bridge
+    answers: list[Any] = field(default_factory=list)
+
+    @property
+    def student(self) -> Any:
+        return self.bridge.student
+
+    @property
+    def lab(self) -> Lab:
+        return Lab(self.bridge)
+
+
+Reach = Callable[..., Reached]
+
+
+@pytest.fixture
+def behind_the_wall(request: pytest.FixtureRequest) -> Iterator[Reach]:
+    """Opens a bridge to a text in a fresh sandboxed worker; keyword arguments are limits."""
+    server: WorkerServer = request.getfixturevalue("server")
+    opened: list[Bridge] = []
+
+    def reach(text: str, **limits: Any) -> Reached:
+        candidate = server.candidate({MAIN: textwrap.dedent(text).encode()}, MAIN, Limits(**limits))
+        return _open(candidate, opened)
+
+    yield reach
+    for bridge in opened:
+        bridge.close()
+
+
+@pytest.fixture
+def in_process() -> Iterator[Reach]:
+    """Opens a bridge to a text in this process."""
+    opened: list[Bridge] = []
+    yield lambda text, **limits: _open(InProcess.of(textwrap.dedent(text), MAIN), opened)
+    for bridge in opened:
+        bridge.close()
+
+
+@pytest.fixture(params=["in_process", "behind_the_wall"])
+def reach(request: pytest.FixtureRequest) -> Reach:
+    """A text in this process, then the same text across the wall: a test that takes this runs twice."""
+    return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
+
+
+def _open(candidate: Any, opened: list[Bridge]) -> Reached:
+    answers: list[Any] = []
+    bridge = candidate.open(answers.append, None)
+    opened.append(bridge)
+    return Reached(bridge, answers)

@@ -1,0 +1,194 @@
+"""course.yml and assignment.yml: every mistake is a CourseError that names file and key."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pydantic
+import pytest
+from toy import ASSIGNMENT, COURSE, NAME, Toy
+
+from autograder.course import find_root, load_assignment, load_course
+from autograder.errors import CourseError
+
+ASSIGNMENT_FILE = f"assignments/{NAME}/assignment.yml"
+
+
+# -- what is read ----------------------------------------------------------------------------------------------------
+
+
+def test_a_course_holds_its_assignments_in_teaching_order(toy):
+    toy.write("assignments/afterwards/assignment.yml", ASSIGNMENT.replace("title: Sequences", "title: Afterwards"))
+    toy.write("course.yml", COURSE + "  afterwards: {}\n")
+    course = toy.course
+    assert (course.title, course.term, course.late.max_days) == ("A toy course", "Spring 2027", 3)
+    assert [(a.name, a.title, a.weight) for a in course.assignments] == [
+        ("sequences", "Sequences", 2), ("afterwards", "Afterwards", 1),
+    ]  # fmt: skip
+    assert course.assignments[0].due == datetime(2027, 2, 5, 23, 59, tzinfo=UTC)
+    assert course.assignments[1].due is None
+
+
+def test_an_assignment_knows_where_its_files_are(toy):
+    found = toy.course.assignment(NAME)
+    for path in (found.solution, found.hidden_tests, found.handout, found.starter):
+        assert path.exists() and NAME in path.parts
+    assert found.main == "sequences.py"
+    assert (found.limits.call_seconds, found.limits.memory_mib, found.late.per_day) == (2, 1024, 0.1)
+
+
+def test_an_assignment_can_be_read_before_course_yml_names_it(toy):
+    toy.write("assignments/draft/assignment.yml", ASSIGNMENT)
+    assert load_assignment(toy.root, "draft").weight == 1
+    (toy.root / "course.yml").unlink()
+    assert load_assignment(toy.root, "draft").due is None
+
+
+def test_course_and_assignment_are_frozen(toy):
+    course = toy.course
+    for thing, key in ((course, "title"), (course.assignments[0], "weight"), (course.late, "per_day")):
+        with pytest.raises(pydantic.ValidationError):
+            setattr(thing, key, 0)
+
+
+def test_the_root_is_found_from_any_folder_inside(toy):
+    assert find_root(toy.root / "solutions" / NAME) == toy.root
+    assert find_root(toy.root) == toy.root
+
+
+def test_no_course_anywhere_says_where_it_looked(tmp_path, monkeypatch):
+    monkeypatch.setattr("autograder.course.COURSE_FILE", "no-such-course.yml")
+    with pytest.raises(CourseError, match="call from inside the course's folder, or give --course DIR") as raised:
+        find_root(tmp_path)
+    assert str(raised.value).startswith(f"{tmp_path}: ")
+
+
+def test_the_secret_comes_from_the_environment_or_else_the_file_or_is_empty(toy, monkeypatch):
+    monkeypatch.delenv("AUTOGRADER_SECRET", raising=False)
+    assert toy.course.secret == b""
+    toy.write("course.secret", " from the file\n")
+    assert toy.course.secret == b"from the file"
+    monkeypatch.setenv("AUTOGRADER_SECRET", "from the environment")
+    assert toy.course.secret == b"from the environment"
+
+
+# -- mistakes --------------------------------------------------------------------------------------------------------
+
+
+def mistakes_of(toy: Toy) -> list[str]:
+    with pytest.raises(CourseError) as raised:
+        load_course(toy.root)
+    return str(raised.value).splitlines()
+
+
+COURSE_MISTAKES = {
+    "a missing key": ("term: Spring 2027\n", "", "'term' is missing"),
+    "an unknown key": ("term: Spring 2027", "term: x\ncolour: blue", "'colour' is not a known key"),
+    "a misspelt key": ("term: Spring 2027", "term: x\ntitel: y", "'titel' is not a known key; did you mean 'title'?"),
+    "a misspelt key of an assignment": ("{weight: 2,", "{weigth: 2,", "'assignments.sequences.weigth' is not a known key"),
+    "a word for a number": (
+        "{weight: 2,", "{weight: ten,", "assignments.sequences.weight is 'ten': input should be a valid number",
+    ),
+    "a negative weight": (
+        "{weight: 2,", "{weight: -1,", "assignments.sequences.weight is -1: input should be greater than or equal to 0",
+    ),
+    "a due date without a zone": (
+        "23:59:00+00:00", "23:59:00", "a due date needs a time zone, as in 2027-02-01T23:59:00+01:00",
+    ),
+    "a due date that is none": ("2027-02-05T23:59:00+00:00", "soon", "assignments.sequences.due is 'soon': "),
+    "more than everything for a day": ("per_day: 0.1", "per_day: 10", "late.per_day is 10: "),
+    "a negative grace": ("grace_minutes: 15", "grace_minutes: -1", "late.grace_minutes is -1: "),
+    "half a day": ("max_days: 3", "max_days: 2.5", "late.max_days is 2.5: "),
+    "no assignments": (
+        "  sequences: {weight: 2, due: 2027-02-05T23:59:00+00:00}\n", "", "assignments is None: ",
+    ),
+}  # fmt: skip
+
+ASSIGNMENT_MISTAKES = {
+    "a missing key": ("title: Sequences\n", "", "'title' is missing"),
+    "a misspelt key": ("libraries:", "librarys:", "'librarys' is not a known key; did you mean 'libraries'?"),
+    "a misspelt limit": ("call_seconds: 2", "cal_seconds: 2", "'limits.cal_seconds' is not a known key"),
+    "a key of course.yml": ("title: Sequences", "title: Sequences\nweight: 3", "'weight' is not a known key"),
+    "nothing to submit": ("[sequences.py]", "[]", "submit is []: "),
+    "a folder to submit": ("[sequences.py]", "[src/sequences.py]", "submit is ['src/sequences.py']: names of .py files without a folder"),
+    "a notebook to submit": ("[sequences.py]", "[sequences.ipynb]", "names of .py files without a folder are expected"),
+    "one name for a list": ("[sequences.py]", "sequences.py", "submit is 'sequences.py': "),
+    "no time": ("call_seconds: 2", "call_seconds: 0", "limits.call_seconds is 0: input should be greater than 0"),
+    "half a mebibyte": ("call_seconds: 2", "memory_mib: 0.5", "limits.memory_mib is 0.5: "),
+    "a list of parts": ("  sums: Discounted sums\n  means: Means and probabilities", "  - sums", "parts is ['sums']: "),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COURSE_MISTAKES)
+def test_a_mistake_in_course_yml_names_file_and_key(toy, name):
+    old, new, words = COURSE_MISTAKES[name]
+    toy.edit("course.yml", old, new)
+    (line,) = mistakes_of(toy)
+    assert line.startswith(f"{toy.root / 'course.yml'}: ")
+    assert words in line
+
+
+@pytest.mark.parametrize("name", ASSIGNMENT_MISTAKES)
+def test_a_mistake_in_assignment_yml_names_file_and_key(toy, name):
+    old, new, words = ASSIGNMENT_MISTAKES[name]
+    toy.edit(ASSIGNMENT_FILE, old, new)
+    (line,) = mistakes_of(toy)
+    assert line.startswith(f"{toy.root / ASSIGNMENT_FILE}: ")
+    assert words in line
+
+
+def test_every_mistake_of_a_file_is_named_at_once(toy):
+    toy.write("course.yml", "titel: x\nassignments: {}\n")
+    lines = mistakes_of(toy)
+    assert len(lines) == 3
+    assert all(line.startswith(f"{toy.root / 'course.yml'}: ") for line in lines)
+
+
+@pytest.mark.xfail(strict=True, reason="near names are looked up among the keys of the whole file only")
+@pytest.mark.parametrize(
+    ("file", "old", "new", "guess"),
+    [
+        ("course.yml", "{weight: 2,", "{weigth: 2,", "weight"),
+        ("course.yml", "per_day: 0.1", "per_days: 0.1", "per_day"),
+        (ASSIGNMENT_FILE, "call_seconds: 2", "cal_seconds: 2", "call_seconds"),
+    ],
+)
+def test_near_names_are_offered_for_inner_keys_too(toy, file, old, new, guess):
+    toy.edit(file, old, new)
+    (line,) = mistakes_of(toy)
+    assert f"did you mean '{guess}'?" in line
+
+
+def test_a_file_that_is_missing_says_where_its_form_is_described(toy):
+    toy.write("course.yml", COURSE + "  later: {}\n")
+    (line,) = mistakes_of(toy)
+    assert line == f"{toy.root}/assignments/later/assignment.yml: this file is missing: docs/AUTHORING.md says what stands in it"
+
+
+def test_what_is_no_yaml_is_named_with_its_line(toy):
+    toy.write("course.yml", "title: x\nterm: [1, 2\nlate: {}\n")
+    (line,) = mistakes_of(toy)
+    assert line.startswith(f"{toy.root / 'course.yml'}:3: this is not YAML: ")
+
+
+def test_bytes_that_are_no_text_are_no_yaml(toy):
+    (toy.root / "course.yml").write_bytes(b"title: caf\xe9\n")
+    assert mistakes_of(toy)[0].startswith(f"{toy.root / 'course.yml'}: this is not YAML: ")
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "just words\n"])
+def test_a_file_without_keys_says_what_is_expected(toy, text):
+    toy.write("course.yml", text)
+    (line,) = mistakes_of(toy)
+    assert line == f"{toy.root / 'course.yml'}: keys and values are expected, as in 'title: ...'"
+
+
+def test_an_unknown_assignment_is_answered_with_the_nearest_name(toy):
+    with pytest.raises(CourseError, match="no assignment is called 'sequence'; did you mean 'sequences'?"):
+        toy.course.assignment("sequence")
+
+
+def test_an_assignment_unlike_any_is_answered_with_all_names(toy):
+    with pytest.raises(CourseError, match="no assignment is called 'xyz'; there are sequences") as raised:
+        toy.course.assignment("xyz")
+    assert str(raised.value).startswith(f"{toy.root / 'course.yml'}: ")
