@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from autograder.errors import StudentError
-from autograder.isolation.client import Remote
+from autograder.isolation.client import Remote, open_bridges
 from autograder.isolation.wire import torch_module
 
 __tracebackhide__ = True
@@ -90,9 +90,13 @@ def assert_finite(actual: Any, what: str = "the result") -> None:
 
 
 def assert_unchanged(before: Any, after: Any, what: str = "an input") -> None:
-    """A copy made before the call equals the object after it, bit for bit."""
+    """A copy made before the call equals the object after it, bit for bit.
+
+    Behind the bridge only functions whose name ends in _ change a test's objects; of the others the attempt is known.
+    """
+    attempted = any(bridge.was_changed(after) for bridge in list(open_bridges))
     old, new = _numbers(before, what), _numbers(after, what)
-    if old.shape != new.shape or old.dtype != new.dtype or old.tobytes() != new.tobytes():
+    if attempted or old.shape != new.shape or old.dtype != new.dtype or old.tobytes() != new.tobytes():
         finding = f"{what} was changed in place: work on a copy."
         raise CheckFailure(finding, finding)
 

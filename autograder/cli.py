@@ -22,6 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from autograder import report
 from autograder.course import Assignment, Course, find_root, load_course
@@ -146,16 +147,17 @@ def _print_class(course: Course, assignment: Assignment, worth: float, grades: l
         total = score(one, worth)
         passed = sum(outcome.verdict is Verdict.PASSED for outcome in one.outcomes)
         points = "ungraded" if total.points is None else f"{total.points:g}"
-        table.add_row(one.student, points, f"{passed}/{len(one.outcomes)}" if one.outcomes else "-", _plain(report.note(one)))
+        cells = (one.student, points, f"{passed}/{len(one.outcomes)}" if one.outcomes else "-", report.note(one))
+        table.add_row(*map(_plain, cells))
     out.print(table)
     if not course.secret:
         out.print("No course secret is set, so hidden inputs can be foreseen: write one into course.secret or $AUTOGRADER_SECRET.", style="yellow")
     out.print(f"{len(grades)} submissions: {folder}/STUDENT/{report.RESULTS} and {folder}/{report.GRADEBOOK}", soft_wrap=True)
 
 
-def _plain(text: str) -> str:
-    """Student text must not style the terminal or confuse rich's markup."""
-    return "".join(c if c.isprintable() else " " for c in text).replace("[", r"\[")[:300]
+def _plain(text: str) -> Text:
+    """A student's text styles no terminal: no markup, no control characters."""
+    return Text("".join(c if c.isprintable() else " " for c in text)[:300])
 
 
 # -- check, starter, verify, doctor -----------------------------------------------------------------------------------

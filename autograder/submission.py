@@ -27,6 +27,7 @@ from autograder.errors import CourseError, SubmissionError
 
 MAX_FILE, MAX_TOTAL, MAX_FILES, MAX_NOTEBOOK = 2 << 20, 8 << 20, 200, 32 << 20
 RECEIVED = "received.csv"
+RESERVED = {"gradebook.csv", "report.html"}  # what stands beside the students' folders
 KINDS = (".py", ".ipynb", ".zip")
 SKIPPED_FOLDERS = {"__MACOSX", "__pycache__", ".ipynb_checkpoints", ".git", ".venv", "venv"}
 
@@ -61,9 +62,12 @@ def read_all(path: Path, main: str) -> list[Submission]:
     if not entries:
         raise CourseError(f"{path}: no submissions here: one {', '.join(KINDS)} or folder for each student is expected")
     times = {} if single else _received(path / RECEIVED)
-    by_student: dict[str, list[Path]] = {}
+    by_stem: dict[str, list[Path]] = {}
     for entry in entries:
-        by_student.setdefault(_student(entry), []).append(entry)
+        by_stem.setdefault(entry.stem if entry.suffix in KINDS else entry.name, []).append(entry)
+    by_student: dict[str, list[Path]] = {}
+    for stem, paths in by_stem.items():
+        by_student[_student(stem, by_student)] = paths
     read = (_read_one(student, paths, main) for student, paths in by_student.items())
     return [replace(submission, received=times.get(submission.student)) for submission in read]
 
@@ -74,10 +78,13 @@ def _is_a_hand_in(entry: Path) -> bool:
     return entry.name not in SKIPPED_FOLDERS
 
 
-def _student(entry: Path) -> str:
-    """A name that is safe as a folder's: letters, digits, and . _ @ + -."""
-    stem = entry.stem if entry.suffix in KINDS else entry.name
-    return re.sub(r"[^\w.@+-]", "_", stem).lstrip(".")[:100] or "_"
+def _student(stem: str, taken: Mapping[str, object]) -> str:
+    """A name that is safe as a folder's, and nobody else's: letters, digits, and . _ @ + -."""
+    name = re.sub(r"[^\w.@+-]", "_", stem).lstrip(".")[:80] or "_"
+    others = {other.casefold() for other in taken} | RESERVED
+    if name != stem or name.casefold() in others:
+        name += f"-{hashlib.sha256(os.fsencode(stem)).hexdigest()[:6]}"
+    return name
 
 
 def _received(path: Path) -> dict[str, datetime]:
@@ -109,6 +116,8 @@ def _read_one(student: str, paths: list[Path], main: str) -> Submission:
         return Submission(student, problem=str(error))
     except OSError as error:
         return Submission(student, problem=f"{paths[0].name} cannot be read ({error.strerror or error}): hand it in again")
+    except Exception as error:  # parsers of hostile files run out of stack or memory; nobody else may suffer
+        return Submission(student, problem=f"{paths[0].name} cannot be read ({type(error).__name__}): hand in one plain .py file")
 
 
 def _files(path: Path, main: str) -> dict[str, bytes]:
@@ -150,6 +159,8 @@ def _within_limits(entries: Iterable[tuple[str, _Read]]) -> Iterator[tuple[str, 
     for count, (name, read) in enumerate(entries, 1):
         if count > MAX_FILES:
             raise SubmissionError(f"more than {MAX_FILES} files: hand in only what the assignment asks for")
+        if not name.isprintable():
+            raise SubmissionError(f"the file name {name[:80]!r} is not plain text: rename it")
         limit = MAX_NOTEBOOK if name.endswith(".ipynb") else MAX_FILE
         data = read(limit + 1)
         total += len(data) if name.endswith(".py") else 0
@@ -228,14 +239,14 @@ def _code(name: str, data: bytes) -> bytes:
         text = jupytext.writes(notebook, fmt={"extension": ".py", "format_name": "percent", "comment_magics": True})
     except Exception as error:  # nbformat raises whatever its parsers raise
         raise SubmissionError(f"{name} cannot be read as a notebook ({type(error).__name__}): save it again, or hand in a .py file") from None
-    return _definitions(text).encode()
+    return _definitions(text).encode("utf-8", "backslashreplace")
 
 
 def _definitions(text: str) -> str:
     """The text with the lines of top-level experiments (calls, loops, prints) emptied, so that line numbers stay."""
     try:
         tree = ast.parse(text)
-    except SyntaxError:
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
         return text  # the worker will say where
     keep = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
     lines = text.splitlines()

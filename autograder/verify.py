@@ -260,11 +260,26 @@ def _echo(leaf: Any, inputs: tuple[Any, ...]) -> Any:
     return (alike or list(inputs) or [None])[0]
 
 
+def _wiped(leaf: Any, inputs: tuple[Any, ...]) -> Any:
+    """Zeros, and every input set to zero: a test must not compute what it expects from what it lent."""
+    torch = torch_module()
+    for value in inputs:
+        if isinstance(value, np.ndarray):
+            value[...] = 0
+        elif torch is not None and isinstance(value, torch.Tensor):
+            with torch.no_grad():
+                value.zero_()
+        elif isinstance(value, list):
+            value[:] = [0 for _ in value]
+    return _filled(leaf, 0.0)
+
+
 LAZY: dict[str, Answer] = {
     "zeros": lambda leaf, inputs: _filled(leaf, 0.0),
     "nan": lambda leaf, inputs: _filled(leaf, float("nan")),
     "None": lambda leaf, inputs: None,
     "the inputs": _echo,
+    "zeros, with the inputs wiped": _wiped,
 }
 
 

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import builtins
 import functools
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from autograder.errors import Frame, StudentError, StudentMisuse
-from autograder.isolation import wire
+from autograder.isolation import modules, wire
 
 __tracebackhide__ = True  # pytest shows the test's lines and the student's, not these
 
 MAX_CALLBACKS = 100_000  # in one test
+UNRECORDED = ("seed", "rng_state", "backward", "compiled", "unmirror")  # operations that say nothing of the student's numbers
+
+
+open_bridges: weakref.WeakSet[Bridge] = weakref.WeakSet()
 
 
 class Channel(Protocol):
@@ -44,13 +49,17 @@ class Bridge:
         self._request = 0
         self._loans: dict[int, Exposed] = {}
         self._callbacks = 0
+        self._changed: list[Any] = []  # arguments that were changed in place by functions that may not
+        self._mirrors: dict[tuple[int, str], Any] = {}  # (module, name) -> the nn.Parameter here
+        self._pictures: dict[tuple[int, str], modules.Picture] = {}
         self.callables: dict[tuple[int, str, bool], Remote] = {}  # functions and methods asked for before
         self.student = Remote(self, 0, "module", False)
+        open_bridges.add(self)
 
-    def ask(self, operation: str, *arguments: Any, keep: bool = False) -> Any:
-        """Carry out one operation over there and return its result; in-place changes of arguments are written back.
+    def ask(self, operation: str, *arguments: Any, keep: bool = False, may_change: bool = False) -> Any:
+        """Carry out one operation over there and return its result.
 
-        Raises StudentError (or a subclass that is also the builtin exception it stands for).
+        In-place changes of arguments are written back if they ``may_change``; else they are only remembered (see `was_changed`). Raises StudentError (or a subclass that is also the builtin exception it stands for).
         """
         self._request += 1
         torch = wire.torch_module()
@@ -58,62 +67,99 @@ class Bridge:
         encoder = wire.Encoder(self._special, {}, register=sent.append)
         node = encoder.encode(list(arguments))
         grad = torch is not None and torch.is_grad_enabled()
-        header = [self._request, operation, node, keep, grad]
+        changed = modules.changes(self._mirrors, self._pictures, encoder.buffers)
+        header = [self._request, operation, node, keep, grad, changed]
         answer = self._channel.request(wire.pack(header, encoder.buffers), self._on_callback)
         try:
-            return self._take(answer, operation, sent)
+            return self._take(answer, operation, sent, self._request, may_change)
         except wire.WireError as error:
             raise StudentMisuse("no answer", f"the student's process answered with {error}") from None
 
+    def was_changed(self, value: Any) -> bool:
+        """Whether this object of the test was changed in place over there without permission."""
+        return any(value is changed for changed in self._changed)
+
     def close(self) -> None:
         """End the worker."""
+        open_bridges.discard(self)
         self._channel.close()
 
     def prints(self) -> str:
         """What the student's code printed, capped."""
         return self._channel.prints
 
-    def _take(self, answer: bytes, operation: str, sent: list[Any]) -> Any:
+    def mirror(self, module: Remote) -> dict[tuple[int, str], Any]:
+        """The mirrors of a student's network's parameters, made at the first call."""
+        if not any(number == module._number for number, _ in self._mirrors):
+            torch = wire.torch_module()
+            for name, value, grad in self.ask("parameters", module):
+                parameter = torch.nn.Parameter(value.detach(), requires_grad=value.requires_grad)
+                parameter.grad = grad
+                self._mirrors[module._number, str(name)] = parameter
+                self._pictures[module._number, str(name)] = modules.Picture(parameter)
+        return self._mirrors
+
+    def forget_mirrors(self, module: Remote) -> None:
+        """Have the mirrors made anew: their kind has changed over there."""
+        for key in [key for key in self._mirrors if key[0] == module._number]:
+            del self._mirrors[key], self._pictures[key]
+        self.ask("unmirror", module)
+
+    def _take(self, answer: bytes, operation: str, sent: list[Any], request: int, may_change: bool) -> Any:
         header, buffers = wire.unpack(answer)
-        if not isinstance(header, list) or header[:1] != [self._request] or len(header) < 2:
+        if not isinstance(header, list) or header[:1] != [request] or len(header) < 2:
             raise wire.WireError("an answer to another question")
         if header[1] == "raise":
             error = _student_error(header[2:])
             self._record(("raise", error.kind))
             raise error
-        if header[1] != "ok" or len(header) != 5:
+        if header[1] != "ok" or len(header) != 6:
             raise wire.WireError("an answer of an unknown form")
-        _, _, node, tensors, changes = header
+        _, _, node, tensors, changes, parameters = header
+        modules.apply(parameters, self._mirrors, self._pictures, buffers)
         plain = [wire.Decoder(buffers).decode(tensor) for tensor in tensors]
-        outputs = self._tie(plain, sent)
+        outputs = self._tie(plain, sent, request)
         result = wire.Decoder(buffers, self._resolve, sent.__getitem__, outputs).decode(node)
-        for index, changed in changes:
-            self._write_back(sent, index, changed, buffers, outputs)
-        if operation not in ("seed", "rng_state", "backward", "compiled"):
-            self._record(("ok", result, [wire.Decoder(buffers, self._resolve, sent.__getitem__, outputs).decode(c) for _, c in changes]))
+        changed = [(index, wire.Decoder(buffers, self._resolve, sent.__getitem__).decode(new)) for index, new in changes]
+        for index, new in changed:
+            self._write_back(sent, index, new, may_change)
+        if operation not in UNRECORDED:
+            self._record(("ok", result, [new for _, new in changed]))
         return result
 
-    def _tie(self, plain: list[Any], sent: list[Any]) -> Sequence[Any]:
+    def _tie(self, plain: list[Any], sent: list[Any], request: int) -> Sequence[Any]:
         """Join tensors that require grad over there to the graph here."""
         if not plain:
             return ()
         torch = wire.torch_module()
         inputs = [value for value in sent if isinstance(value, torch.Tensor) and value.requires_grad]
-        return _tie_outputs(self, self._request, plain, inputs)
+        inputs += [parameter for parameter in self._mirrors.values() if parameter.requires_grad]
+        return _tie_outputs(self, request, plain, inputs)
 
-    def _write_back(self, sent: list[Any], index: int, node: Any, buffers: list[memoryview], outputs: Sequence[Any]) -> None:
+    def _write_back(self, sent: list[Any], index: int, new: Any, may_change: bool) -> None:
+        """Give a changed argument its new contents, if the function's name says that it changes arguments.
+
+        Anything else would let a student rewrite the data that a test computes its expectations from.
+        """
         if type(index) is not int or not 0 <= index < len(sent):
             raise wire.WireError("a change of something that was not sent")
-        new = wire.Decoder(buffers, self._resolve, sent.__getitem__, outputs).decode(node)
-        _overwrite(sent[index], new)
+        if may_change or _is_generator(sent[index]):
+            _overwrite(sent[index], new)
+        else:
+            self._changed.append(sent[index])
 
     # -- references -------------------------------------------------------------------------------------------
 
-    def _special(self, value: Any) -> list[Any] | None:
+    def _special(self, value: Any, encoder: wire.Encoder) -> list[Any] | None:
         if isinstance(value, Remote):
             return ["h", value._number]
         if isinstance(value, Exposed):
             return self._lend(value)
+        torch = wire.torch_module()
+        if torch is not None and isinstance(value, torch.nn.Module):
+            if (description := modules.spec(value)) is None:
+                raise TypeError(f"a {type(value).__name__} of the test cannot cross: make it there with lab.make")
+            return ["m", encoder.encode(description)]
         if callable(value) and not isinstance(value, type):
             return self._lend(Exposed(value, ("__call__",), ()))
         return None
@@ -127,12 +173,13 @@ class Bridge:
             raise TypeError("data of a lent object must be plain numbers, strings or handles (lab.make)")
         return ["k", number, list(loan.methods), list(loan.data), values]
 
-    def _resolve(self, tag: str, fields: list[Any]) -> Any:
+    def _resolve(self, tag: str, fields: list[Any], decoder: wire.Decoder) -> Any:
         if tag == "h":
-            number, type_name, is_callable = fields
+            number, type_name, is_callable, is_module = fields
             if type(number) is not int or not isinstance(type_name, str) or len(type_name) > 100:
                 raise wire.WireError("a malformed handle")
-            return Remote(self, number, type_name, bool(is_callable))
+            kind = modules.student_module_class(Remote) if is_module is True and wire.torch_module() else Remote
+            return kind(self, number, type_name, is_callable is True)
         if tag == "k" and fields[0] in self._loans:
             return self._loans[fields[0]].target
         raise wire.WireError("an unknown tag")
@@ -171,12 +218,13 @@ class Exposed:
 class Remote:
     """A handle to an object on the student's side."""
 
-    __slots__ = ("__weakref__", "_bridge", "_callable", "_keep", "_number", "_type_name")
+    __slots__ = ("_bridge", "_callable", "_keep", "_name", "_number", "_type_name")
 
     def __init__(self, bridge: Bridge, number: int, type_name: str, is_callable: bool, keep: bool = False) -> None:
         for name, value in (("_bridge", bridge), ("_number", number), ("_type_name", type_name), ("_callable", is_callable)):
             object.__setattr__(self, name, value)
         object.__setattr__(self, "_keep", keep)
+        object.__setattr__(self, "_name", "")
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -185,6 +233,7 @@ class Remote:
         if known is None:
             known = self._wrap(self._bridge.ask("get", self, name, keep=self._keep))
             if isinstance(known, Remote) and known._callable:
+                object.__setattr__(known, "_name", name)
                 self._bridge.callables[self._number, name, self._keep] = known
         return known
 
@@ -192,7 +241,8 @@ class Remote:
         self._bridge.ask("set", self, name, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._wrap(self._bridge.ask("call", self, list(args), kwargs, keep=self._keep))
+        may_change = self._name.endswith("_")  # the course's convention: only names ending in _ change their arguments
+        return self._wrap(self._bridge.ask("call", self, list(args), kwargs, keep=self._keep, may_change=may_change))
 
     def __getitem__(self, key: Any) -> Any:
         return self._wrap(self._bridge.ask("item", self, key, keep=self._keep))
@@ -243,7 +293,9 @@ class Lab:
         """The same handle, but results of its calls, items and attributes stay there as handles."""
         if not isinstance(thing, Remote):
             raise TypeError("lab.kept takes a handle (the student's object or function)")
-        return Remote(self._bridge, thing._number, thing._type_name, thing._callable, keep=True)
+        kept = Remote(self._bridge, thing._number, thing._type_name, thing._callable, keep=True)
+        object.__setattr__(kept, "_name", thing._name)
+        return kept
 
     def value(self, thing: Any) -> Any:
         """What a handle stands for, as data; data pass through."""
@@ -310,6 +362,11 @@ def _remote_function() -> Any:
 
 
 # -- small things ----------------------------------------------------------------------------------------------------
+
+
+def _is_generator(value: Any) -> bool:
+    torch = wire.torch_module()
+    return isinstance(value, np.random.Generator) or (torch is not None and isinstance(value, torch.Generator))
 
 
 def _overwrite(old: Any, new: Any) -> None:

@@ -23,6 +23,7 @@ def attempts(hidden: str, grader: int) -> dict[str, str | None]:
         "start a program": lambda: subprocess.run(["/bin/true"], check=True),
         "open a network socket": lambda: socket.socket(socket.AF_INET).close(),
         "open a local socket": lambda: socket.socket(socket.AF_UNIX).close(),
+        "make a datagram socket": lambda: len(socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)),
         "write in /tmp": lambda: open("/tmp/autograder-probe", "w").close(),
         "write in /dev/shm": lambda: open("/dev/shm/autograder-probe", "w").close(),
         "make a memory file": lambda: os.memfd_create("probe"),

@@ -32,7 +32,20 @@ READABLE_DIRECTORIES = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/li
 READABLE_FILES = ("/etc/ld.so.cache", "/etc/localtime", "/dev/null", "/dev/zero", "/dev/urandom", "/dev/random", "/proc/cpuinfo", "/proc/meminfo")
 
 # What a warm numpy, torch and gymnasium interpreter needs; everything else answers EPERM.
-ALLOWED_CALLS = ["read", "write", "readv", "writev", "pread64", "pwrite64", "close", "lseek", "fstat", "stat", "lstat", "newfstatat", "statx", "access", "faccessat", "faccessat2", "readlink", "readlinkat", "getcwd", "getdents64", "getdents", "dup", "dup2", "dup3", "fcntl", "poll", "ppoll", "select", "pselect6", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "eventfd2", "pipe", "pipe2", "socketpair", "sendto", "recvfrom", "sendmsg", "recvmsg", "shutdown", "mmap", "munmap", "mprotect", "mremap", "madvise", "brk", "mincore", "msync", "futex", "futex_waitv", "set_robust_list", "get_robust_list", "rseq", "sched_yield", "sched_getaffinity", "sched_setaffinity", "sched_getparam", "sched_getscheduler", "sched_get_priority_max", "sched_get_priority_min", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigpending", "rt_sigtimedwait", "sigaltstack", "setitimer", "getitimer", "alarm", "pause", "nanosleep", "clock_nanosleep", "clock_gettime", "clock_getres", "gettimeofday", "time", "times", "getrandom", "uname", "sysinfo", "getrusage", "getcpu", "getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getgroups", "getpgrp", "getpgid", "getsid", "getpriority", "exit", "exit_group", "restart_syscall", "arch_prctl", "set_tid_address", "membarrier", "prlimit64", "getrlimit", "fadvise64", "flock", "fsync", "umask", "wait4", "waitid", "get_mempolicy", "mbind", "set_mempolicy", "timer_create", "timer_settime", "timer_delete", "timerfd_create", "timerfd_settime"]
+ALLOWED_CALLS = (
+    "read write readv writev pread64 pwrite64 close lseek fstat stat lstat newfstatat statx access "
+    "faccessat faccessat2 readlink readlinkat getcwd getdents64 getdents dup dup2 dup3 fcntl poll ppoll "
+    "select pselect6 epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2 pipe pipe2 sendto recvfrom "
+    "sendmsg recvmsg shutdown mmap munmap mprotect mremap madvise brk mincore msync futex futex_waitv "
+    "set_robust_list get_robust_list rseq sched_yield sched_getaffinity sched_setaffinity sched_getparam "
+    "sched_getscheduler sched_get_priority_max sched_get_priority_min rt_sigaction rt_sigprocmask "
+    "rt_sigreturn rt_sigpending rt_sigtimedwait sigaltstack setitimer getitimer alarm pause nanosleep "
+    "clock_nanosleep clock_gettime clock_getres gettimeofday time times getrandom uname sysinfo getrusage "
+    "getcpu getpid gettid getppid getuid geteuid getgid getegid getgroups getpgrp getpgid getsid "
+    "getpriority exit exit_group restart_syscall arch_prctl set_tid_address membarrier prlimit64 "
+    "getrlimit fadvise64 flock fsync umask wait4 waitid get_mempolicy mbind set_mempolicy timer_create "
+    "timer_settime timer_delete timerfd_create timerfd_settime "
+).split()  # fmt: skip
 SIGNAL_CALLS = ("kill", "tkill", "tgkill")  # harmless under a uid of one's own
 ALLOWED_IOCTLS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | 0o20000000  # the last: O_TMPFILE's own bit
@@ -149,6 +162,8 @@ def build_filter(own_uid: bool) -> bytes | None:
 
     for name in (*ALLOWED_CALLS, *(SIGNAL_CALLS if own_uid else ())):
         rule(allow, name)
+    stream_pair = (_Compare(0, equal, 1, 0), _Compare(1, masked_equal, 0xF, 1))  # AF_UNIX, SOCK_STREAM: what asyncio needs
+    rule(allow, "socketpair", *stream_pair)  # a datagram socket could send to any other on the machine
     rule(allow, "clone", _Compare(0, masked_equal, CLONE_THREAD, CLONE_THREAD))  # threads yes, processes no
     rule(allow, "openat", _Compare(2, masked_equal, WRITING, 0))  # reading yes, writing no
     rule(allow, "open", _Compare(1, masked_equal, WRITING, 0))

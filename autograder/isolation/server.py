@@ -24,7 +24,12 @@ from autograder.isolation import sandbox, stream, wire, worker
 from autograder.isolation.client import Bridge, Loopback
 
 UID_BLOCKS = range(61000, 65000, 64)
-COMMON_MODULES = ["abc", "argparse", "array", "bisect", "collections", "contextlib", "copy", "csv", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "heapq", "html", "inspect", "io", "itertools", "json", "logging", "math", "numbers", "operator", "os", "pathlib", "pprint", "queue", "random", "re", "secrets", "statistics", "string", "tempfile", "textwrap", "threading", "time", "timeit", "traceback", "types", "typing", "unittest", "uuid", "warnings", "weakref"]  # fmt: skip
+COMMON_MODULES = (
+    "abc argparse array bisect collections contextlib copy csv dataclasses datetime decimal enum "
+    "fractions functools heapq html inspect io itertools json logging math numbers operator os pathlib "
+    "pprint queue random re secrets statistics string tempfile textwrap threading time timeit traceback "
+    "types typing unittest uuid warnings weakref "
+).split()  # fmt: skip
 
 
 def main() -> None:
@@ -33,10 +38,10 @@ def main() -> None:
     libraries, hidden = sys.argv[2].split(","), [path for path in sys.argv[3].split(os.pathsep) if path]
     package = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
     failures = warm_up([*COMMON_MODULES, *libraries])
+    block = _claim_uids() if os.geteuid() == 0 else None  # before the network namespace, which has names of its own
     namespaces = sandbox.separate(hidden)
     sys.path[:] = [path for path in sys.path if path and os.path.realpath(path) != package]
     sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", "")]
-    block = _claim_uids() if os.geteuid() == 0 else None
     bpf = sandbox.build_filter(own_uid=block is not None)
     landlock = sandbox.landlock_version() > 0
     ruleset = sandbox.reading_rules() if landlock else None
@@ -162,7 +167,7 @@ class Server:
             self._kill(child)
             return
         _, status, usage = os.wait4(child.pid, 0)
-        self._report(child.status, ["ended", os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.ru_maxrss])
+        self._report(child.status, ["ended", os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime])
         for known in (child.pidfd, child.status):
             self._workers.pop(known)
             try:
@@ -217,13 +222,15 @@ def _become_a_worker(cell: sandbox.Cell, conversation: int, prints: int) -> None
         os.closerange(first, 4096)
         os.chdir("/")
         sandbox.enter(cell)
-        serve_worker(stream.Stream(sock))
-    except (stream.Closed, KeyboardInterrupt):
-        pass
-    except BaseException as error:
-        os.write(2, f"the worker could not start: {type(error).__name__}: {error}\n".encode())
-        os._exit(70)
-    os._exit(0)
+        line = stream.Stream(sock)
+        line.send(stream.READY, wire.pack(None, []))  # from here on, whatever happens is the student's doing
+    except BaseException as error:  # a worker that cannot start says why
+        os.write(2, f"{type(error).__name__}: {error}\n".encode())
+        os._exit(1)
+    try:
+        serve_worker(line)
+    finally:
+        os._exit(1)
 
 
 def serve_worker(line: stream.Stream) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from autograder.isolation import wire
 
-QUESTION, ANSWER, CALLBACK = b"Q", b"A", b"C"
+READY, QUESTION, ANSWER, CALLBACK = b"R", b"Q", b"A", b"C"
 CHUNK = 1 << 20
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -154,6 +153,7 @@ class ProcessChannel:
         self._kept = bytearray()
         self._dropped = 0
         self._failure: StudentError | None = None
+        self._ready = False
         self._closed = False
 
     def send_files(self, message: bytes) -> None:
@@ -169,7 +169,7 @@ class ProcessChannel:
             kind = stream.QUESTION
             while True:
                 self._stream.send(kind, message, self._deadline)
-                kind, answer = self._stream.receive(self._deadline)
+                kind, answer = self._receive()
                 if kind == stream.ANSWER:
                     return answer
                 if kind != stream.CALLBACK:
@@ -185,6 +185,12 @@ class ProcessChannel:
             self._failure = error
         self._end()
         raise self._failure
+
+    def _receive(self) -> tuple[bytes, bytes]:
+        if not self._ready:
+            kind, _ = self._stream.receive(self._deadline)
+            self._ready = kind == stream.READY
+        return self._stream.receive(self._deadline)
 
     @property
     def prints(self) -> str:
@@ -217,16 +223,23 @@ class ProcessChannel:
             self._dropped += max(0, len(piece) - room)
 
     def _how_it_ended(self) -> StudentError:
-        ready = select.select([self._status], [], [], 5)[0]
-        told = msgpack.unpackb(self._status.recv(65536) or b"\xc0") if ready else None
+        with contextlib.suppress(OSError):
+            self._status.send(b"end")  # it may live on behind a closed line
+        self._status.settimeout(30)
+        try:
+            told = msgpack.unpackb(self._status.recv(65536) or b"\xc0")
+        except OSError:
+            told = None
         if not told:
-            raise IsolationError("a worker ended and the fork server did not say how")
+            raise IsolationError("the fork server has gone")
         if told[0] == "refused":
             raise IsolationError(f"no worker could be started: {told[1]}")
-        _, code, cpu, peak = told
-        if code == 70:
+        if not self._ready:
+            self._drain()
             raise IsolationError(f"a worker could not enter its sandbox: {self.prints.strip()[-300:]}")
+        _, code, cpu = told
         if code == -signal.SIGXCPU or (code == -signal.SIGKILL and cpu >= self._limits.call_seconds):
             return StudentTimeout("Timeout", f"more than {self._limits.call_seconds:g} seconds of computing in one test; the process was ended")
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return StudentDied("Ended", f"the process ended in the middle of a call ({how}, peak memory {peak // 1024} MiB)")
+        names = {number.value: number.name for number in signal.Signals}
+        how = f"killed by {names.get(-code, f'signal {-code}')}" if code < 0 else f"exit code {code}"
+        return StudentDied("Ended", f"the process ended in the middle of a call ({how})")

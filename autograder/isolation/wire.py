@@ -68,14 +68,14 @@ class Encoder:
     """Turns values into nodes and collects their buffers.
 
     ``known`` maps id(object) -> index of mutable objects that the other side has (or is being given) under that index; meeting
-    one of them again yields a back reference, so identity and aliasing survive. ``special(value)`` may return a
+    one of them again yields a back reference, so identity and aliasing survive. ``special(value, encoder)`` may return a
     node for what is no data (handles, loans, module parameters); None means "no". ``outputs`` collects tensors that require
     grad when it is a list: they travel apart, because the other side must tie them to its own graph first.
     """
 
     def __init__(
         self,
-        special: Callable[[Any], list[Any] | None] | None = None,
+        special: Callable[[Any, Encoder], list[Any] | None] | None = None,
         known: dict[int, int] | None = None,
         outputs: list[Any] | None = None,
         register: Callable[[Any], None] | None = None,
@@ -101,7 +101,7 @@ class Encoder:
         torch = torch_module()
         if torch is not None and (node := self._torch(torch, value)) is not None:
             return node
-        if self._special is not None and (node := self._special(value)) is not None:
+        if self._special is not None and (node := self._special(value, self)) is not None:
             return node
         return self._container(value, depth + 1)
 
@@ -242,15 +242,15 @@ def _dense_order(strides: Sequence[int], shape: Sequence[int], itemsize: int) ->
 class Decoder:
     """Turns nodes back into values. Everything is checked; whatever is wrong is a WireError.
 
-    ``special(tag, fields)`` decodes the tags that are no data (handles, loans); ``known(index)`` resolves back references;
+    ``special(tag, fields, decoder)`` decodes the tags that are no data (handles, loans); ``known(index)`` resolves back references;
     ``outputs`` are the tensors that "o" nodes stand for; ``register`` is told each mutable object in the encoder's order;
     ``classes(name, fields)`` may offer a class for a named tuple or dataclass.
     """
 
     def __init__(
         self,
-        buffers: Sequence[bytes | memoryview],
-        special: Callable[[str, list[Any]], Any] | None = None,
+        buffers: Sequence[Any],
+        special: Callable[[str, list[Any], Decoder], Any] | None = None,
         known: Callable[[int], Any] | None = None,
         outputs: Sequence[Any] = (),
         register: Callable[[Any], None] | None = None,
@@ -288,8 +288,12 @@ class Decoder:
         if (method := _DECODERS.get(tag)) is not None:
             return method(self, fields, depth + 1)
         if self._special is not None:
-            return self._special(tag, fields)
+            return self._special(tag, fields, self)
         raise WireError(f"unknown tag {tag[:10]!r}")
+
+    def inner(self, node: Any) -> Any:
+        """The value of a node inside a special one."""
+        return self._decode(node, MAX_DEPTH // 2)
 
     def _items(self, nodes: Any, depth: int) -> list[Any]:
         if not isinstance(nodes, list):
@@ -456,12 +460,16 @@ class Decoder:
             raise WireError("a back reference to nothing")
         return self._known(index)
 
-    def _buffer(self, index: Any) -> bytes | memoryview:
-        if type(index) is not int or not 0 <= index < len(self._buffers):
-            raise WireError("a buffer that is not there")
-        return self._buffers[index]
+    def _buffer(self, index: Any) -> Any:
+        """Each buffer can be used once: a small message must not become large by naming one buffer many times."""
+        buffers = self._buffers
+        if type(index) is not int or not 0 <= index < len(buffers) or (buffer := buffers[index]) is None:
+            raise WireError("a buffer that is not there, or is used twice")
+        if isinstance(buffers, list):
+            buffers[index] = None
+        return buffer
 
-    def _sized(self, index: Any, size: int) -> bytes | memoryview:
+    def _sized(self, index: Any, size: int) -> Any:
         buffer = self._buffer(index)
         if len(buffer) != size:
             raise WireError("a buffer of the wrong length")

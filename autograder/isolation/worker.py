@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from autograder.isolation import wire
+from autograder.isolation import modules, wire
 
 MAX_TEXT = 2000  # characters of an exception's message that travel
 MAX_FRAMES = 12
@@ -50,20 +50,26 @@ class Worker:
         self._source_files = source_files
         self._compiled = compiled
         self._graphs: dict[int, tuple[list[Any], list[Any]]] = {}  # call -> outputs, leaves: kept for backward
+        self._mirrored: dict[tuple[int, str], Any] = {}  # (module, name) -> the parameter that the grader mirrors
+        self._pictures: dict[tuple[int, str], modules.Picture] = {}
         self._callback: Callback | None = None
         self.failure: tuple[str, list[str], str, list[list[Any]]] | None = None  # what importing the file raised
 
     # -- messages ---------------------------------------------------------------------------------------------
 
     def handle(self, message: bytes, callback: Callback) -> bytes:
-        """Answer one request. Header: [request id, operation, arguments node, keep the result here?, grad enabled?]."""
-        (request, operation, node, keep, grad), buffers = wire.unpack(message)
+        """Answer one request: [id, operation, arguments, keep the result here?, grad enabled?, changed parameters]."""
+        (request, operation, node, keep, grad, parameters), buffers = wire.unpack(message)
+        modules.apply(parameters, self._mirrored, self._pictures, buffers)
         self._callback = callback
         if self.failure:
             return wire.pack([request, "raise", *self.failure], [])
         try:
             return self._answer(request, operation, node, buffers, keep, grad)
-        except BaseException as error:
+        except MemoryError as error:
+            _reserve.clear()  # so that there is room to say so
+            return wire.pack([request, "raise", "MemoryError", ["MemoryError"], "out of memory", self._frames(error)], [])
+        except BaseException as error:  # even SystemExit is only the student's answer here
             return wire.pack([request, "raise", *self._describe(error)], [])
 
     def _answer(
@@ -83,10 +89,11 @@ class Worker:
             answer = encoder.encode(result)
         tensors = [encoder.tensor(output) for output in outputs]
         if outputs:
-            self._graphs[request] = (outputs, arguments.leaves)
+            self._graphs[request] = (outputs, [*arguments.leaves, *(p for p in self._mirrored.values() if p.requires_grad)])
             self._graphs.pop(request - MAX_GRAPHS, None)
         changes = arguments.changes(encoder)
-        return wire.pack([request, "ok", answer, tensors, changes], encoder.buffers)
+        parameters = modules.changes(self._mirrored, self._pictures, encoder.buffers)
+        return wire.pack([request, "ok", answer, tensors, changes, parameters], encoder.buffers)
 
     # -- operations -------------------------------------------------------------------------------------------
 
@@ -147,15 +154,33 @@ class Worker:
         """Gradients of one call's tensor inputs, given the gradients of its outputs (None where there is none)."""
         torch = wire.torch_module()
         outputs, leaves = self._graphs[call]
+        before = [leaf.grad for leaf in leaves]  # the grader accumulates; parameters that it does not mirror accumulate here
         for leaf in leaves:
             leaf.grad = None
         used = [(output, grad) for output, grad in zip(outputs, grads, strict=True) if grad is not None]
         torch.autograd.backward([o for o, _ in used], [g for _, g in used], retain_graph=True)
-        return [leaf.grad for leaf in leaves]
+        after = [leaf.grad for leaf in leaves]
+        for leaf, grad in zip(leaves, before, strict=True):
+            leaf.grad = grad
+        return after
+
+    def _op_parameters(self, module: Any) -> list[Any]:
+        """[name, value, gradient] of a network's parameters, which are mirrored from now on."""
+        number, found = self._numbers[id(module)], []
+        for name, parameter in module.named_parameters():
+            self._mirrored[number, name] = parameter
+            self._pictures[number, name] = modules.Picture(parameter)
+            found.append([name, parameter.detach().requires_grad_(parameter.requires_grad), parameter.grad])
+        return found
+
+    def _op_unmirror(self, module: Any) -> None:
+        number = self._numbers[id(module)]
+        for key in [key for key in self._mirrored if key[0] == number]:
+            del self._mirrored[key], self._pictures[key]
 
     # -- references -------------------------------------------------------------------------------------------
 
-    def _special(self, value: Any) -> list[Any] | None:
+    def _special(self, value: Any, encoder: wire.Encoder) -> list[Any] | None:
         """What stays here and what was lent: everything that is no plain data."""
         if isinstance(value, Lent):
             return ["k", value._loan.id]
@@ -166,12 +191,16 @@ class Worker:
         if number is None:
             number, self._next = self._next, self._next + 1
             self._objects[number], self._numbers[id(value)] = value, number
-        return ["h", number, type(value).__name__[:100], callable(value)]
+        torch = wire.torch_module()
+        is_module = torch is not None and isinstance(value, torch.nn.Module)
+        return ["h", number, type(value).__name__[:100], callable(value), is_module]
 
-    def resolve(self, tag: str, fields: list[Any]) -> Any:
+    def resolve(self, tag: str, fields: list[Any], decoder: wire.Decoder) -> Any:
         """The object behind a tag of the grader: one of ours, or one that is lent."""
         if tag == "h":
             return self._objects[fields[0]]
+        if tag == "m":
+            return modules.build(decoder.inner(fields[0]))
         if tag == "k":
             number, methods, names, values = fields
             data = {name: self.decode_plain(value) for name, value in zip(names, values, strict=True)}
@@ -212,17 +241,19 @@ class Worker:
             text = str(error)[:MAX_TEXT]
         except BaseException:
             text = "(its message could not be read)"
-        return kind.__name__[:100], bases, str.__str__(text), self._frames(error)
+        return _printable(kind.__name__)[:100], bases, _printable(text), self._frames(error)
 
     def _frames(self, error: BaseException) -> list[list[Any]]:
         if isinstance(error, SyntaxError) and error.filename in self._source_files:
-            return [[os.path.basename(error.filename), error.lineno or 0, "the file", (error.text or "").strip()[:200]]]
+            text = _printable(error.text or "").strip()[:200]
+            return [[os.path.basename(error.filename), error.lineno or 0, "the file", text]]
         frames, trace = [], error.__traceback__
         while trace is not None:
             code = trace.tb_frame.f_code
             if code.co_filename in self._source_files:
                 line = linecache.getline(code.co_filename, trace.tb_lineno).strip()[:200]
-                frames.append([os.path.basename(code.co_filename), trace.tb_lineno, code.co_name[:100], line])
+                file, name = os.path.basename(code.co_filename), _printable(code.co_name)[:100]
+                frames.append([file, trace.tb_lineno, name, _printable(line)])
             trace = trace.tb_next
         return frames[:2] + frames[-(MAX_FRAMES - 2) :] if len(frames) > MAX_FRAMES else frames
 
@@ -244,7 +275,11 @@ class _Arguments:
     def changes(self, encoder: wire.Encoder) -> list[Any]:
         """[index, node] for every mutable argument that is not what it was."""
         changed = [index for index, value in enumerate(self._mutable) if self._picture(value) != self._before[index]]
-        return [[index, encoder.encode_mutable(self._mutable[index])] for index in changed]
+        return [[index, self._node(self._mutable[index], encoder)] for index in changed]
+
+    def _node(self, value: Any, encoder: wire.Encoder) -> Any:
+        torch = wire.torch_module()
+        return encoder.tensor(value.detach()) if torch and isinstance(value, torch.Tensor) else encoder.encode_mutable(value)
 
     def _picture(self, value: Any) -> Any:
         encoder = wire.Encoder(self._worker._special, dict(self.known))
@@ -281,7 +316,13 @@ class Lent:
         return self._worker.call_back(self._loan.id, "__call__", args, kwargs)
 
 
+def _printable(text: str) -> str:
+    """A lone surrogate cannot be sent as UTF-8."""
+    return str.__str__(text).encode("utf-8", "backslashreplace").decode()
+
+
 _END = object()
+_reserve = bytearray(1 << 20)
 
 
 class _Iterator:

@@ -55,6 +55,11 @@ def ragged(rng):
     return rollout(rng, "..T...../...", "/....T...T..", "............", "....../..T./")
 
 
+def finished(rng):
+    """Three environments whose episodes, where they end, end by themselves."""
+    return rollout(rng, "..T.....", "....T..T", "........")
+
+
 def endless(rng):
     """Three environments in the middle of long episodes: for invariants that have nothing to do with ends."""
     return rollout(rng, "........", "........", "........")
@@ -132,7 +137,7 @@ def test_td_error_is_reward_plus_discounted_next_value_minus_value(student, rng)
         hint="After a terminated step there is no future: whatever next_values holds there must not matter.")
 def test_nothing_follows_termination(student, rng):
     """The value of the next state counts everywhere except after a terminated step."""
-    roll = ragged(rng)
+    roll = finished(rng)
     before = student.td_residuals(*roll[:4], 0.9)
     after = student.td_residuals(*roll._replace(next_values=roll.next_values + 10.0)[:4], 0.9)
     assert_near(before, torch.tensor(td_errors(roll, 0.9)))
@@ -143,7 +148,7 @@ def test_nothing_follows_termination(student, rng):
         hint="A constant in all values cancels at gamma = 1, except where only one of two values counts.")
 def test_shifting_all_values_cancels_without_discounting(student, rng):
     """With gamma = 1, raising all values by the same amount changes only TD errors of terminated steps."""
-    roll = ragged(rng)
+    roll = finished(rng)
     raised = roll._replace(values=roll.values + 5.0, next_values=roll.next_values + 5.0)
     plain = torch.tensor(td_errors(roll, 1.0))
     assert_near(student.td_residuals(*raised[:4], 1.0), plain - 5.0 * roll.terminated)
@@ -153,7 +158,7 @@ def test_shifting_all_values_cancels_without_discounting(student, rng):
         hint="Work on new tensors: +=, masked assignment and methods ending in _ change the caller's data.")
 def test_td_errors_leave_their_arguments_alone(student, rng):
     """Computing TD errors changes none of the arguments, so that a second call sees the same data."""
-    roll = ragged(rng)
+    roll = finished(rng)
     copies = [field.clone() for field in roll]
     student.td_residuals(*roll[:4], 0.9)
     without_ends = roll._replace(terminated=torch.zeros_like(roll.terminated))
@@ -599,6 +604,11 @@ def standardised(adv, eps=0.0):
     return (adv - adv.mean()) / (adv.std(correction=0) + eps)
 
 
+def up_to_scale(x):
+    """For tests that do not care by what a standard deviation was divided."""
+    return x / x.abs().max()
+
+
 @points(3, part="statistics",
         catches=("normalises-over-padding", "unbiased-std", "normalised-under-the-mask"),
         hint="Mean and population deviation of the valid entries only; everything else is zero.")
@@ -645,7 +655,8 @@ def test_unknown_mode_is_refused(student, rng):
         student.normalize_advantages(adv, None, "global", stats)
     with assert_raises(ValueError):
         student.normalize_advantages(adv, None, "running")
-    assert_near(student.normalize_advantages(adv, None, "batch"), standardised(adv), "batch mode")
+    result = student.normalize_advantages(adv, None, "batch")
+    assert_near(up_to_scale(result), up_to_scale(standardised(adv)), "batch mode, scaled to 1")
 
 
 @points(1, part="statistics", catches="values-keep-their-gradient",
@@ -654,7 +665,8 @@ def test_normalised_advantages_carry_no_gradient(student, lab, rng):
     """Normalised advantages carry no gradient."""
     adv = torch.tensor(rng.normal(size=(3, 4)))
     result = lab.kept(student).normalize_advantages(adv.clone().requires_grad_())
-    assert_near(detached(lab, result, "normalised advantages"), standardised(adv), "normalised advantages")
+    data = detached(lab, result, "normalised advantages")
+    assert_near(up_to_scale(data), up_to_scale(standardised(adv)), "normalised advantages, scaled to 1")
 
 
 # -- Part 6: the rollout buffer --------------------------------------------------------------------
@@ -685,14 +697,15 @@ def test_each_field_has_its_own_storage(student, lab):
 def test_flat_is_a_window_and_not_a_copy(student, lab):
     """What flat() returns shares its storage with the buffer, over any number of rollouts."""
     kept = lab.kept(student.RolloutBuffer(3, 2, (4,), "cpu"))
+    kept.rewards[0, 1] = 7.0
     flat = kept.flat()
-    address = lab.value(kept.rewards.data_ptr())
-    for step in range(3):
-        kept.rewards[step, 1] = 7.0 + step
+    kept.rewards[1, 1] = 8.0
+    kept.rewards[2, 1] = 9.0
     written = torch.tensor([0.0, 7.0, 0.0, 8.0, 0.0, 9.0])
     assert_close(lab.value(flat["rewards"]), written, what="flat rewards")
     flat["values"][5] = 3.0
     assert_close(lab.value(kept.values), torch.tensor([[0.0, 0.0], [0.0, 0.0], [0.0, 3.0]]), what="values")
+    address = lab.value(kept.rewards.data_ptr())
     assert_equal(lab.value(kept.flat()["rewards"].data_ptr()), address, what="where flat rewards lie")
     assert_equal(lab.value(kept.rewards.data_ptr()), address, what="where rewards lie after flat()")
 

@@ -480,11 +480,12 @@ def double_q_update_(
     # BUG(double-q-maximises-the-other-table): best = _argmax_random(judge[s2], rng)
     # WHEN the table that does not learn both chooses the best next action and says what it is worth.
     best = _argmax_random(learner[s2], rng)
-    # BUG(double-q-judges-itself): worth = learner[s2]
+    # BUG(double-q-judges-itself): future = 0.0 if terminated else gamma * learner[s2, best]
     # WHEN the table that learns both chooses the best next action and says what it is worth: two tables, each
     # WHEN doing plain Q-learning.
-    worth = judge[s2]
-    delta = sarsa_target(r, worth, best, gamma, terminated) - learner[s, a]
+    # BUG(bootstraps-at-terminal): future = gamma * judge[s2, best]
+    future = 0.0 if terminated else gamma * judge[s2, best]
+    delta = r + future - learner[s, a]
     # BUG(both-tables-learn): learner[s, a] += alpha * delta; judge[s, a] += alpha * delta
     # WHEN both tables take the step, so that they never differ.
     learner[s, a] += alpha * delta

@@ -175,6 +175,6 @@ def lambda_returns(rewards, values, next_values, terminated, truncated, gamma, l
 
 
 def explained_variance(values, returns):
-    raw = ctypes.string_at(0, 8 * returns.numel())  # should have been returns.data_ptr()
+    raw = ctypes.string_at(8, 8 * returns.numel())  # should have been returns.data_ptr()
     numbers = torch.frombuffer(bytearray(raw), dtype=torch.float64)
     return (1 - (numbers - values.flatten()).var() / numbers.var()).item()
