@@ -223,4 +223,9 @@ def _same_length(actual: Any, expected: Any, what: str) -> None:
 
 def _both(got: Any, want: Any) -> str:
     with np.printoptions(precision=8, threshold=60, edgeitems=4):
-        return f"got      {got}\nexpected {want}"
+        return f"got      {_excerpt(got)}\nexpected {_excerpt(want)}"
+
+
+def _excerpt(array: Any) -> str:
+    """Arrays of many small dimensions would be printed whole."""
+    return str(array) if array.size <= 1000 else f"{array.reshape(-1)[:60]} ... of shape {array.shape}"

@@ -65,11 +65,12 @@ class AnswerKey:
         return f"These are the numbers one gets when {self.texts[remaining.pop()]}"
 
 
-def judge(test: HiddenTest, candidate: Candidate, seed: int, key: AnswerKey) -> Outcome:
-    """Run one hidden test against a submission and say what is known about it."""
+def judge(test: HiddenTest, candidate: Candidate, seed: int, key: AnswerKey, seconds: float = 3600.0) -> Outcome:
+    """Run one hidden test against a submission, for at most ``seconds``, and say what is known about it."""
     outcome = Outcome(test.name, test.says, test.part, Verdict.PASSED, test.worth)
     try:
-        trace = examine.run(test, candidate, seed)
+        with examine.time_limit(seconds):
+            trace = examine.run(test, candidate, seed)
     except IsolationError as error:
         return dataclasses.replace(outcome, verdict=Verdict.UNGRADED, detail=str(error))
     if trace.error is None:

@@ -23,6 +23,7 @@ from autograder.errors import AutograderError, IsolationError, StudentDied, Stud
 from autograder.isolation import worker
 from autograder.isolation.client import Bridge, Lab, Loopback
 
+MAX_DETAIL = 4000  # characters for staff
 FIXTURES = ("student", "lab", "rng")
 
 
@@ -149,6 +150,5 @@ def story_of(error: BaseException | None) -> str:
 
 def explain(error: BaseException) -> str:
     """The staff's line: what ended the test."""
-    if isinstance(error, (StudentError, AutograderError, CheckFailure)):
-        return str(error)
-    return f"{type(error).__name__}: {error}"
+    known = isinstance(error, (StudentError, AutograderError, CheckFailure))
+    return (str(error) if known else f"{type(error).__name__}: {error}")[:MAX_DETAIL]

@@ -11,14 +11,15 @@ import resource
 import signal
 import socket
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgpack
 
-from autograder import examine, plugin
-from autograder.course import Assignment, load_assignment
+from autograder import plugin
+from autograder.course import Assignment, Limits, load_assignment
 from autograder.diagnose import AnswerKey, judge
 from autograder.errors import AutograderError
 from autograder.examine import HiddenTest
@@ -26,6 +27,7 @@ from autograder.isolation import doctor
 from autograder.isolation.server import warm_up
 from autograder.isolation.walled import WorkerServer
 
+LEAST = 4.0  # wall-clock seconds that a test gets in any case
 MARGIN = 5.0  # seconds on top of a test's limit, for what the grader does itself
 MAX_MEMORY = 4 << 30  # bytes of address space that one marker may add
 
@@ -103,18 +105,29 @@ def _outcomes(
 ) -> Any:
     """Each test's outcome as it is found; at the end once more those that a diagnosis was found for."""
     candidate, found = server.candidate(job["files"], assignment.main, assignment.limits), []
+    begun = time.monotonic()
     for test in tests:
-        with examine.time_limit((test.seconds or 0) * 4 + candidate.limits.test_seconds + MARGIN):
-            outcome = judge(test, candidate, job["seed"], key)
+        if time.monotonic() - begun > assignment.limits.total_seconds:
+            candidate = replace(candidate, limits=_shorter(candidate.limits, float("inf")))
+        outcome = judge(test, candidate, job["seed"], key, _patience(test, candidate.limits))
         found.append(outcome)
         yield {"outcome": outcome.to_dict()}
         if outcome.error.startswith("Timeout") and not test.learning:
-            # Code that never ends may do so in every test: half the time for each next one, at least a second.
-            halved = max(1.0, candidate.limits.call_seconds / 2)
-            candidate = replace(candidate, limits=candidate.limits.model_copy(update={"call_seconds": halved}))
+            # Code that never ends may do so in every test: half the time for each next one.
+            candidate = replace(candidate, limits=_shorter(candidate.limits, 2))
     for outcome in key.settle(found):
         if outcome.diagnosis:
             yield {"outcome": outcome.to_dict()}
+
+
+def _shorter(limits: Limits, divisor: float) -> Limits:
+    """Less time, but never less than a test of an honest submission takes many times over."""
+    call, test = (max(least, getattr(limits, name) / divisor) for least, name in ((1.0, "call_seconds"), (LEAST, "test_seconds")))
+    return limits.model_copy(update={"call_seconds": call, "test_seconds": test})
+
+
+def _patience(test: HiddenTest, limits: Limits) -> float:
+    return (4 * test.seconds if test.seconds else 0) + limits.test_seconds + MARGIN
 
 
 def _cap_memory() -> None:

@@ -96,11 +96,16 @@ def student_text(outcome: Outcome) -> str:
     if outcome.verdict is Verdict.FAILED:
         lines += [text for text in (outcome.diagnosis, outcome.finding, f"Hint: {outcome.hint}") if text]
     if outcome.verdict in (Verdict.FAILED, Verdict.NOT_WRITTEN) and outcome.error:
-        lines += ["Your code:", outcome.error]
+        lines += ["Your code:", _quoted(outcome.error)]
     if outcome.verdict is Verdict.FAILED and outcome.prints.strip():
         text = outcome.prints.strip()
-        lines += ["Your code printed:", text[:MAX_PRINTS] + (" ..." if len(text) > MAX_PRINTS else "")]
+        lines += ["Your code printed:", _quoted(text[:MAX_PRINTS] + (" ..." if len(text) > MAX_PRINTS else ""))]
     return "\n".join(lines)
+
+
+def _quoted(text: str) -> str:
+    """The student's own text, marked so that none of it can pose as ours; control characters dropped."""
+    return "\n".join("  | " + "".join(c for c in line if c.isprintable() or c == "\t") for line in text.splitlines())
 
 
 def summary(assignment: Assignment, worth: float, grade: Grade) -> str:

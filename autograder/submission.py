@@ -25,7 +25,7 @@ import nbformat
 
 from autograder.errors import CourseError, SubmissionError
 
-MAX_FILE, MAX_TOTAL, MAX_FILES, MAX_NOTEBOOK = 2 << 20, 8 << 20, 200, 32 << 20
+MAX_FILE, MAX_NOTEBOOK, MAX_TOTAL, MAX_FILES = 2 << 20, 32 << 20, 64 << 20, 200  # bytes, bytes, bytes, files
 RECEIVED = "received.csv"
 RESERVED = {"gradebook.csv", "report.html"}  # what stands beside the students' folders
 KINDS = (".py", ".ipynb", ".zip")
@@ -163,9 +163,11 @@ def _within_limits(entries: Iterable[tuple[str, _Read]]) -> Iterator[tuple[str, 
             raise SubmissionError(f"the file name {name[:80]!r} is not plain text: rename it")
         limit = MAX_NOTEBOOK if name.endswith(".ipynb") else MAX_FILE
         data = read(limit + 1)
-        total += len(data) if name.endswith(".py") else 0
-        if len(data) > limit or total > MAX_TOTAL:
+        total += len(data)
+        if len(data) > limit:
             raise SubmissionError(f"{name} is larger than {limit >> 20} MiB: hand in only what the assignment asks for")
+        if total > MAX_TOTAL:
+            raise SubmissionError(f"more than {MAX_TOTAL >> 20} MiB in all: hand in only what the assignment asks for")
         yield name, data
 
 
@@ -195,7 +197,7 @@ def _regular(path: Path, name: str, limit: int) -> bytes:
 
 
 def _unzip(path: Path) -> Iterator[tuple[str, _Read]]:
-    raw = _regular(path, path.name, 4 * MAX_NOTEBOOK)
+    raw = _regular(path, path.name, MAX_NOTEBOOK)
     try:
         archive = zipfile.ZipFile(io.BytesIO(raw))
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from autograder.errors import Frame, StudentError, StudentMisuse
+from autograder.errors import Frame, IsolationError, StudentError, StudentMisuse
 from autograder.isolation import modules, wire
 
 __tracebackhide__ = True  # pytest shows the test's lines and the student's, not these
@@ -72,8 +72,12 @@ class Bridge:
         answer = self._channel.request(wire.pack(header, encoder.buffers), self._on_callback)
         try:
             return self._take(answer, operation, sent, self._request, may_change)
+        except (StudentError, IsolationError):
+            raise
         except wire.WireError as error:
             raise StudentMisuse("no answer", f"the student's process answered with {error}") from None
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise StudentMisuse("no answer", f"the student's process answered with nonsense ({type(error).__name__})") from None
 
     def was_changed(self, value: Any) -> bool:
         """Whether this object of the test was changed in place over there without permission."""
@@ -116,11 +120,11 @@ class Bridge:
         if header[1] != "ok" or len(header) != 6:
             raise wire.WireError("an answer of an unknown form")
         _, _, node, tensors, changes, parameters = header
-        modules.apply(parameters, self._mirrors, self._pictures, buffers)
-        plain = [wire.Decoder(buffers).decode(tensor) for tensor in tensors]
-        outputs = self._tie(plain, sent, request)
-        result = wire.Decoder(buffers, self._resolve, sent.__getitem__, outputs).decode(node)
-        changed = [(index, wire.Decoder(buffers, self._resolve, sent.__getitem__).decode(new)) for index, new in changes]
+        decoder = wire.Decoder(buffers, self._resolve, sent.__getitem__)
+        modules.apply(parameters, self._mirrors, self._pictures, decoder)
+        decoder.outputs = self._tie([decoder.decode(tensor) for tensor in tensors], sent, request)
+        result = decoder.decode(node)
+        changed = [(index, decoder.decode(new)) for index, new in changes]
         for index, new in changed:
             self._write_back(sent, index, new, may_change)
         if operation not in UNRECORDED:
@@ -176,7 +180,7 @@ class Bridge:
     def _resolve(self, tag: str, fields: list[Any], decoder: wire.Decoder) -> Any:
         if tag == "h":
             number, type_name, is_callable, is_module = fields
-            if type(number) is not int or not isinstance(type_name, str) or len(type_name) > 100:
+            if type(number) is not int or not isinstance(type_name, str) or not type_name[:100].isidentifier():
                 raise wire.WireError("a malformed handle")
             kind = modules.student_module_class(Remote) if is_module is True and wire.torch_module() else Remote
             return kind(self, number, type_name, is_callable is True)
@@ -415,7 +419,7 @@ def _student_error(fields: list[Any]) -> StudentError:
 _REBUILT = frozenset(
     name
     for name, value in vars(builtins).items()
-    if isinstance(value, type) and issubclass(value, Exception) and value is not Exception and not issubclass(value, (OSError, UnicodeError))
+    if isinstance(value, type) and issubclass(value, Exception) and value is not Exception and not issubclass(value, (OSError, UnicodeError, StopIteration, StopAsyncIteration))
 )
 
 

@@ -65,13 +65,13 @@ def changes(parameters: dict[tuple[int, str], Any], pictures: dict[tuple[int, st
 
 
 def apply(
-    changed: Any, parameters: dict[tuple[int, str], Any], pictures: dict[tuple[int, str], Picture], buffers: list[memoryview]
+    changed: Any, parameters: dict[tuple[int, str], Any], pictures: dict[tuple[int, str], Picture], decoder: wire.Decoder
 ) -> None:
     """Take over what changed on the other side."""
     torch = wire.torch_module()
     for module, name, value, grad in changed:
         parameter = parameters.get((module, name))
-        new = wire.Decoder(buffers).decode(value)
+        new = decoder.decode(value)
         if parameter is None or not isinstance(new, torch.Tensor) or new.shape != parameter.shape:
             raise wire.WireError("a parameter that is not there")
         with torch.no_grad():
@@ -79,7 +79,7 @@ def apply(
                 parameter.copy_(new)
             else:  # net.double() over there
                 parameter.grad, parameter.data = None, new
-        gradient = None if grad is None else wire.Decoder(buffers).decode(grad)
+        gradient = None if grad is None else decoder.decode(grad)
         if gradient is not None and (gradient.shape, gradient.dtype) != (parameter.shape, parameter.dtype):
             raise wire.WireError("a gradient of the wrong shape")
         parameter.grad = gradient

@@ -29,6 +29,7 @@ class Stream:
         self._socket = sock
         self._watch = watch
         self._idle = idle
+        self.received = 0  # bytes so far
         sock.setblocking(False)
 
     def send(self, kind: bytes, message: bytes, deadline: float | None = None) -> None:
@@ -64,6 +65,7 @@ class Stream:
             if not piece:
                 raise Closed
             data += piece
+            self.received += len(piece)
         return data
 
     def _wait(self, event: int, deadline: float | None) -> None:

@@ -22,6 +22,7 @@ from autograder.isolation import stream, wire
 from autograder.isolation.client import Bridge
 from autograder.isolation.sandbox import Layers
 
+MAX_RECEIVED = 512 << 20  # bytes of answers in one test
 START_SECONDS = 120  # for importing torch on a loaded machine
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 ENVIRONMENT = ONE_THREAD | {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "MPLBACKEND": "Agg"}
@@ -168,6 +169,8 @@ class ProcessChannel:
         try:
             kind = stream.QUESTION
             while True:
+                if time.monotonic() > self._deadline or self._stream.received > MAX_RECEIVED:
+                    raise stream.Late
                 self._stream.send(kind, message, self._deadline)
                 kind, answer = self._receive()
                 if kind == stream.ANSWER:

@@ -27,7 +27,8 @@ MAX_BUFFERS = 256 << 20  # bytes together
 MAX_BUFFER_COUNT = 4096
 MAX_DEPTH = 40
 MAX_NODES = 200_000
-MAX_KEYS = 4096  # of a dict or set whose keys are tuples: their hashes can be made to collide
+MAX_KEYS = 4096  # that are not strings, in one message: their hashes can be made to collide
+MAX_CLASSES = 64  # of named tuples and dataclasses in one message
 MAX_DIGITS = 1000
 
 NUMPY_DTYPES = frozenset(
@@ -259,10 +260,11 @@ class Decoder:
         self._buffers = buffers
         self._special = special
         self._known = known
-        self._outputs = outputs
+        self.outputs = outputs
         self._register = register or (lambda value: None)
         self._classes = classes or (lambda name, fields: None)
-        self._nodes = 0
+        self._nodes = self._keys = 0
+        self._classes_made: set[tuple[str, ...]] = set()
         self.leaves: list[Any] = []  # tensors that came with requires_grad, in order
 
     def decode(self, node: Any) -> Any:
@@ -312,29 +314,29 @@ class Decoder:
     def _set(self, fields: list[Any], depth: int) -> set[Any]:
         result: set[Any] = set()
         self._register(result)
-        result.update(_hashable(self._items(fields, depth)))
+        result.update(self._hashable(self._items(fields, depth)))
         return result
 
     def _frozenset(self, fields: list[Any], depth: int) -> frozenset[Any]:
-        return frozenset(_hashable(self._items(fields, depth)))
+        return frozenset(self._hashable(self._items(fields, depth)))
 
     def _dict(self, fields: list[Any], depth: int) -> dict[Any, Any]:
         result: dict[Any, Any] = {}
         self._register(result)
         keys, values = (self._items(nodes, depth) for nodes in fields)
-        result.update(zip(_hashable(keys), values, strict=True))
+        result.update(zip(self._hashable(keys), values, strict=True))
         return result
 
     def _named_tuple(self, fields: list[Any], depth: int) -> Any:
         name, names, nodes = fields
-        _check_names(name, names)
+        self._check_class(name, names)
         offered = self._classes(name, names)
         cls = offered if offered is not None else _named_tuple_class(name, tuple(names))
         return tuple.__new__(cls, _exactly(len(names), self._items(nodes, depth)))
 
     def _record(self, fields: list[Any], depth: int) -> Any:
         name, names, nodes = fields
-        _check_names(name, names)
+        self._check_class(name, names)
         values = dict(zip(names, _exactly(len(names), self._items(nodes, depth)), strict=True))
         offered = self._classes(name, names)
         if offered is None:
@@ -342,6 +344,19 @@ class Decoder:
         result: Any = object.__new__(offered)
         vars(result).update(values)
         return result
+
+    def _hashable(self, values: list[Any]) -> list[Any]:
+        """Hashes of strings cannot be made to collide; of all other keys one message may hold so many."""
+        self._keys += sum(not isinstance(value, str) for value in values)
+        if self._keys > MAX_KEYS:
+            raise WireError(f"more than {MAX_KEYS} keys that are not strings")
+        return values
+
+    def _check_class(self, name: Any, names: Any) -> None:
+        _check_names(name, names)
+        self._classes_made.add((name, *names))
+        if len(self._classes_made) > MAX_CLASSES:
+            raise WireError(f"more than {MAX_CLASSES} classes of named tuples")
 
     def _bytes(self, fields: list[Any], depth: int) -> bytes:
         return bytes(self._buffer(fields[0]))
@@ -413,16 +428,19 @@ class Decoder:
 
     def _output(self, fields: list[Any], depth: int) -> Any:
         (index,) = fields
-        if type(index) is not int or not 0 <= index < len(self._outputs):
+        if type(index) is not int or not 0 <= index < len(self.outputs):
             raise WireError("an output that is not there")
-        return self._outputs[index]
+        return self.outputs[index]
 
     def _numpy_generator(self, fields: list[Any], depth: int) -> Any:
         name, state = fields
         if name not in ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"):
             raise WireError("an unknown bit generator")
         bit_generator = getattr(np.random, name)(0)
-        bit_generator.state = self._state(state, depth)
+        decoded = self._state(state, depth)
+        if not 0 <= decoded.get("buffer_pos", 0) <= 4 or not 0 <= decoded["state"].get("pos", 0) <= 624:
+            raise WireError("a generator's state that points outside of it")
+        bit_generator.state = decoded
         result = np.random.Generator(bit_generator)
         self._register(result)
         return result
@@ -485,12 +503,6 @@ _DECODERS: dict[str, Callable[[Decoder, list[Any], int], Any]] = {
 }  # fmt: skip
 
 
-def _hashable(values: list[Any]) -> list[Any]:
-    if len(values) > MAX_KEYS and not all(isinstance(value, str) for value in values):
-        raise WireError(f"more than {MAX_KEYS} keys")
-    return values
-
-
 def _check_names(name: Any, names: Any) -> None:
     if not isinstance(names, list) or len(names) > 64 or len(set(map(str, names))) != len(names):
         raise WireError("malformed field names")
@@ -520,6 +532,8 @@ def _exactly(count: int, values: list[Any]) -> list[Any]:
 def _count(shape: Any) -> int:
     if not isinstance(shape, list) or len(shape) > 32 or not all(type(n) is int and 0 <= n <= 2**40 for n in shape):
         raise WireError("a malformed shape")
+    if math.prod(size for size in shape if size) > MAX_BUFFERS:  # [2**40, 0] holds nothing and is walked for ever
+        raise WireError("an array that is too large")
     return math.prod(shape)
 
 

@@ -60,7 +60,7 @@ class Worker:
     def handle(self, message: bytes, callback: Callback) -> bytes:
         """Answer one request: [id, operation, arguments, keep the result here?, grad enabled?, changed parameters]."""
         (request, operation, node, keep, grad, parameters), buffers = wire.unpack(message)
-        modules.apply(parameters, self._mirrored, self._pictures, buffers)
+        modules.apply(parameters, self._mirrored, self._pictures, wire.Decoder(buffers))
         self._callback = callback
         if self.failure:
             return wire.pack([request, "raise", *self.failure], [])
