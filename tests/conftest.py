@@ -14,12 +14,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # toy.py is found from everywhere
 
-from toy import Toy  # noqa: E402
+from toy import Toy
 
-from autograder.course import Limits  # noqa: E402
-from autograder.examine import InProcess  # noqa: E402
-from autograder.isolation.client import Bridge, Lab  # noqa: E402
-from autograder.isolation.walled import WorkerServer  # noqa: E402
+from autograder.course import Limits
+from autograder.examine import InProcess
+from autograder.isolation.client import Bridge, Lab
+from autograder.isolation.walled import WorkerServer
 
 MAIN = "work.py"
 

@@ -330,20 +330,14 @@ class Decoder:
     def _named_tuple(self, fields: list[Any], depth: int) -> Any:
         name, names, nodes = fields
         self._check_class(name, names)
-        offered = self._classes(name, names)
-        cls = offered if offered is not None else _named_tuple_class(name, tuple(names))
-        return tuple.__new__(cls, _exactly(len(names), self._items(nodes, depth)))
+        values = _exactly(len(names), self._items(nodes, depth))
+        return _instance(self._classes(name, names) or _named_tuple_class(name, tuple(names)), names, values)
 
     def _record(self, fields: list[Any], depth: int) -> Any:
         name, names, nodes = fields
         self._check_class(name, names)
-        values = dict(zip(names, _exactly(len(names), self._items(nodes, depth)), strict=True))
-        offered = self._classes(name, names)
-        if offered is None:
-            return _record_class(name)(**values)
-        result: Any = object.__new__(offered)
-        vars(result).update(values)
-        return result
+        values = _exactly(len(names), self._items(nodes, depth))
+        return _instance(self._classes(name, names) or _record_class(name), names, values)
 
     def _hashable(self, values: list[Any]) -> list[Any]:
         """Hashes of strings cannot be made to collide; of all other keys one message may hold so many."""
@@ -521,6 +515,15 @@ def _named_tuple_class(name: str, names: tuple[str, ...]) -> type:
 @functools.lru_cache(maxsize=256)
 def _record_class(name: str) -> type[Record]:
     return type(name, (Record,), {})
+
+
+def _instance(cls: type, names: list[str], values: list[Any]) -> Any:
+    """A named tuple or dataclass of the class that this side has under that name; its own constructor is not asked."""
+    if issubclass(cls, tuple):
+        return tuple.__new__(cls, values)
+    result: Any = object.__new__(cls)
+    vars(result).update(zip(names, values, strict=True))
+    return result
 
 
 def _exactly(count: int, values: list[Any]) -> list[Any]:
