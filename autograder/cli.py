@@ -25,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autograder import report
-from autograder.course import Assignment, Course, find_root, load_course
+from autograder.course import Assignment, Course, find_root, load_assignment, load_course
 from autograder.errors import AutograderError, CourseError
 from autograder.model import Grade, Verdict
 from autograder.score import score
@@ -69,7 +69,11 @@ def _course(root: Path | None) -> Course:
 
 
 def _chosen(course: Course, names: list[str] | None) -> list[Assignment]:
-    return [course.assignment(name) for name in names] if names else list(course.assignments)
+    """The assignments named, or all of the course; one under construction need not stand in course.yml yet."""
+    if not names:
+        return list(course.assignments)
+    drafts = {name for name in names if (course.root / "assignments" / name / "assignment.yml").is_file()}
+    return [load_assignment(course.root, name) if name in drafts else course.assignment(name) for name in names]
 
 
 # -- grade ------------------------------------------------------------------------------------------------------------

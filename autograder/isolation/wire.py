@@ -521,6 +521,8 @@ def _instance(cls: type, names: list[str], values: list[Any]) -> Any:
     """A named tuple or dataclass of the class that this side has under that name; its own constructor is not asked."""
     if issubclass(cls, tuple):
         return tuple.__new__(cls, values)
+    if issubclass(cls, Record):
+        return cls(**dict(zip(names, values, strict=True)))
     result: Any = object.__new__(cls)
     vars(result).update(zip(names, values, strict=True))
     return result
