@@ -64,7 +64,7 @@ def hidden_test(item: pytest.Function) -> HiddenTest:
 def collect(path: Path) -> list[HiddenTest]:
     """The hidden tests of a file, in file order. Raises CourseError where the file is at fault."""
     collector = _Collector()
-    options = ["--collect-only", "-p", "no:cacheprovider", "-p", "no:terminal", "-p", "autograder.plugin", "-c", "/dev/null"]
+    options = ["--collect-only", "--import-mode=importlib", "-p", "no:cacheprovider", "-p", "no:terminal", "-p", "autograder.plugin", "-c", "/dev/null"]
     code = pytest.main([*options, f"--rootdir={path.parent}", str(path)], plugins=[collector])
     if code != pytest.ExitCode.OK:
         raise CourseError(f"{path}: the hidden tests cannot be collected\n{collector.problems}".rstrip())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import stat
 import warnings
 import zipfile
@@ -198,19 +199,30 @@ def test_a_notebook_that_is_none_is_explained(tmp_path, data):
 STRANGE_CELLS = {
     "half a surrogate pair": r'"x = \"\ud800\""',
     "signs without end": json.dumps("x = " + "-" * 100_000 + "1"),
+    "brackets without end": json.dumps("x = " + "(" * 100_000),
+    "a null byte": json.dumps("x = '\0'"),
 }
 
 
-@pytest.mark.xfail(strict=True, reason="ast.parse raises more than SyntaxError, and .encode() refuses surrogates: read_all itself raises")
 @pytest.mark.parametrize("name", STRANGE_CELLS)
 def test_one_strange_notebook_does_not_keep_the_class_from_being_read(tmp_path, name):
     write(tmp_path / "ada.ipynb", notebook("HERE").replace(b'"HERE"', STRANGE_CELLS[name].encode()))
     write(tmp_path / "ben.py")
-    assert class_of(tmp_path)["ben"].files == {MAIN: CODE}
+    found = class_of(tmp_path)
+    assert found["ben"].files == {MAIN: CODE}
+    assert b"x = " in found["ada"].files[MAIN]  # the worker will complain
 
 
-def test_a_notebook_with_a_null_byte_is_left_for_the_worker_to_complain(tmp_path):
-    assert "\0" in code_of(write(tmp_path / "ada.ipynb", notebook("x = '\0'")))
+def test_whatever_a_parser_raises_is_that_student_s_problem_alone(tmp_path, monkeypatch):
+    def explode(*args: object) -> None:
+        raise MemoryError
+
+    write(tmp_path / "ada.ipynb", notebook("x = 1"))
+    write(tmp_path / "ben.py")
+    monkeypatch.setattr(intake, "_definitions", explode)
+    found = class_of(tmp_path)
+    assert found["ada"].problem == "ada.ipynb cannot be read (MemoryError): hand in one plain .py file"
+    assert not found["ben"].problem
 
 
 @pytest.mark.xfail(strict=True, reason="str.splitlines also splits at form feeds and Unicode separators, which Python does not")
@@ -225,36 +237,53 @@ def test_only_line_ends_of_python_count_as_lines_of_a_notebook(tmp_path, separat
 # -- names -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["Zoë_Müller-Lüdenscheidt", "李小龍", "ada@uni.edu+2", "a.b.c"])
+def test_an_ordinary_name_stays_as_it_is(tmp_path, name):
+    write(tmp_path / f"{name}.py")
+    assert list(class_of(tmp_path)) == [name]
+
+
 @pytest.mark.parametrize(
-    ("name", "student"),
+    ("name", "begin"),
     [
-        ("ada lovelace.py", "ada_lovelace"),
-        ("Zoë_Müller-Lüdenscheidt.py", "Zoë_Müller-Lüdenscheidt"),
-        ("李小龍.py", "李小龍"),
-        ("ada@uni.edu+2.py", "ada@uni.edu+2"),
-        ("=cmd|'calc'!A1.py", "_cmd__calc__A1"),
-        ("..odd.py", "odd"),
-        ("a\nb\x1b[31m.py", "a_b__31m"),
-        ("x" * 200 + ".py", "x" * 100),
+        ("ada lovelace.py", "ada_lovelace-"),
+        ("=cmd|'calc'!A1.py", "_cmd__calc__A1-"),
+        ("a\nb\x1b[31m.py", "a_b__31m-"),
+        ("x" * 200 + ".py", "x" * 80 + "-"),
+        ("gradebook.csv.py", "gradebook.csv-"),  # stands beside the students' folders
+        ("Report.html.py", "Report.html-"),
     ],
 )
-def test_a_student_s_name_is_safe_as_a_folder_s(tmp_path, name, student):
-    entry = write(tmp_path / "class" / name)
-    if not name.startswith("."):
-        assert list(class_of(entry.parent)) == [student]
-    assert read(entry).student == student
+def test_any_other_name_becomes_safe_as_a_folder_s_and_stays_its_own(tmp_path, name, begin):
+    write(tmp_path / name)
+    (student,) = class_of(tmp_path)
+    assert re.fullmatch(re.escape(begin) + "[0-9a-f]{6}", student)
     assert (tmp_path / student).resolve().parent == tmp_path.resolve()
+
+
+def test_dots_cannot_lead_out_of_the_folder(tmp_path):
+    assert re.fullmatch("odd-[0-9a-f]{6}", read(write(tmp_path / "..odd.py")).student)
+    assert re.fullmatch("_-[0-9a-f]{6}", read(write(tmp_path / "...py")).student)
 
 
 def test_a_name_that_is_no_text_is_a_name_all_the_same(tmp_path):
     write(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.py")))
-    assert list(class_of(tmp_path)) == ["caf_"]
+    (student,) = class_of(tmp_path)
+    assert re.fullmatch("caf_-[0-9a-f]{6}", student)
 
 
-@pytest.mark.xfail(strict=True, reason="the digest encodes file names strictly: a name that is no UTF-8 raises")
-def test_a_file_whose_name_is_no_text_does_no_harm(tmp_path):
+def test_names_that_become_the_same_stay_apart(tmp_path):
+    for name in ("a b", "a_b", "a?b", "A_B"):
+        write(tmp_path / f"{name}.py")
+    found = class_of(tmp_path)
+    assert len({student.casefold() for student in found}) == 4
+    assert not any(one.problem for one in found.values())
+
+
+def test_a_file_whose_name_is_no_text_is_refused(tmp_path):
     ada = write(tmp_path / "ada" / MAIN).parent
     write(Path(os.fsdecode(os.fsencode(ada) + b"/caf\xe9.py")))
+    assert problem(ada) == r"the file name 'caf\udce9.py' is not plain text: rename it"
     assert len(read(ada).digest) == 64
 
 
@@ -265,12 +294,6 @@ def test_two_hand_ins_under_one_name_are_not_chosen_between(tmp_path):
     found = class_of(tmp_path)
     assert found["ada"].problem == "there are two hand-ins under this name, ada.py and ada.zip: keep the one that counts"
     assert not found["ben"].problem
-
-
-def test_names_that_become_the_same_are_two_hand_ins(tmp_path):
-    write(tmp_path / "a b.py")
-    write(tmp_path / "a_b.py")
-    assert class_of(tmp_path)["a_b"].problem.startswith("there are two hand-ins under this name, a b.py and a_b.py: ")
 
 
 @pytest.mark.parametrize(
@@ -380,12 +403,16 @@ def test_a_file_may_be_large_but_not_larger_than_the_limit(tmp_path):
 
 
 def test_all_files_together_may_not_be_larger_than_the_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(intake, "MAX_TOTAL", 3 * len(CODE))
+    monkeypatch.setattr(intake, "MAX_TOTAL", 1 << 20)
+    monkeypatch.setattr(intake, "MAX_FILE", 1 << 19)
+    half = b"#" * ((1 << 19) - len(CODE))
     folder = write(tmp_path / "ada" / MAIN).parent
-    write(folder / "b.py"), write(folder / "c.py")
+    write(folder / "b.py", half)
+    write(folder / "c.py", half)
     assert not read(folder).problem
     write(folder / "d.py")
-    assert "larger than" in problem(folder)
+    write(folder / "e.py", b"#" * 100)
+    assert problem(folder) == "more than 1 MiB in all: hand in only what the assignment asks for"
 
 
 def test_there_may_not_be_more_files_than_the_limit(tmp_path):
@@ -394,6 +421,13 @@ def test_there_may_not_be_more_files_than_the_limit(tmp_path):
     assert problem(pack(tmp_path / "ben.zip", members | {MAIN: CODE})) == (
         "more than 200 files: hand in only what the assignment asks for"
     )
+
+
+@pytest.mark.xfail(strict=True, reason="a notebook counts in full towards what all files together may hold")
+def test_a_notebook_may_be_as_large_in_a_zip_as_alone(tmp_path):
+    big = notebook("x = 1").replace(b"an old output", b"#" * (9 << 20))
+    assert not read(write(tmp_path / "ada.ipynb", big)).problem
+    assert not read(pack(tmp_path / "ben.zip", {"gae.ipynb": big})).problem
 
 
 def test_a_large_notebook_is_refused_before_it_is_parsed(tmp_path, monkeypatch):

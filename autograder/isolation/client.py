@@ -128,7 +128,7 @@ class Bridge:
         for index, new in changed:
             self._write_back(sent, index, new, may_change)
         if operation not in UNRECORDED:
-            self._record(("ok", result, [new for _, new in changed]))
+            self._record(("ok", result, changed))
         return result
 
     def _tie(self, plain: list[Any], sent: list[Any], request: int) -> Sequence[Any]:
