@@ -151,6 +151,7 @@ def _print_class(course: Course, assignment: Assignment, worth: float, grades: l
         total = score(one, worth)
         passed = sum(outcome.verdict is Verdict.PASSED for outcome in one.outcomes)
         points = "ungraded" if total.points is None else f"{total.points:g}"
+        points += f" ({one.late_days} d late)" if one.late_days else ""
         cells = (one.student, points, f"{passed}/{len(one.outcomes)}" if one.outcomes else "-", report.note(one))
         table.add_row(*map(_plain, cells))
     out.print(table)

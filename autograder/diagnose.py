@@ -133,6 +133,8 @@ def _same(one: Any, other: Any) -> bool:
         return len(one) == len(other) and all(map(_same, one, other))
     if isinstance(one, np.random.Generator) or isinstance(other, np.random.Generator):
         return type(one) is type(other)  # how many draws a solution takes is its own affair
+    if getattr(one, "requires_grad", None) != getattr(other, "requires_grad", None):
+        return False
     first, second = _array(one), _array(other)
     if first is None or second is None:
         return type(one) is type(other) and (isinstance(one, (set, frozenset)) or str(one) == str(other))

@@ -9,6 +9,7 @@ The grader only collects with it and runs each test itself (examine.py). Authors
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,7 +66,7 @@ def collect(path: Path) -> list[HiddenTest]:
     """The hidden tests of a file, in file order. Raises CourseError where the file is at fault."""
     collector = _Collector()
     options = ["--collect-only", "--import-mode=importlib", "-p", "no:cacheprovider", "-p", "no:terminal", "-p", "autograder.plugin", "-c", "/dev/null"]
-    code = pytest.main([*options, f"--rootdir={path.parent}", str(path)], plugins=[collector])
+    code = pytest.main([*options, f"--rootdir={path.parents[2]}", str(path)], plugins=[collector])
     if code != pytest.ExitCode.OK:
         raise CourseError(f"{path}: the hidden tests cannot be collected\n{collector.problems}".rstrip())
     try:
@@ -119,7 +120,7 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
 @pytest.fixture
 def _bridge(request: pytest.FixtureRequest) -> Iterator[Bridge]:
     assignment = load_assignment(request.path.parents[2], request.path.parent.name)
-    text = _text(request.config, assignment)
+    text = _text(assignment.solution, request.config.getoption("--student"), request.config.getoption("--bug"))
     candidate: Candidate = InProcess.of(text, assignment.main)
     if request.config.getoption("--wall"):
         server = _servers(request.config, assignment)
@@ -142,11 +143,11 @@ def lab(_bridge: Bridge) -> Lab:
     return Lab(_bridge)
 
 
-def _text(config: pytest.Config, assignment: Assignment) -> str:
-    if path := config.getoption("--student"):
-        return str(path.read_text(encoding="utf-8"))
-    source = Source(assignment.solution)
-    bug = config.getoption("--bug")
+@functools.cache
+def _text(solution: Path, student: Path | None, bug: str | None) -> str:
+    if student is not None:
+        return student.read_text(encoding="utf-8")
+    source = Source(solution)
     return source.broken(bug) if bug else source.solution()
 
 

@@ -423,7 +423,6 @@ def test_there_may_not_be_more_files_than_the_limit(tmp_path):
     )
 
 
-@pytest.mark.xfail(strict=True, reason="a notebook counts in full towards what all files together may hold")
 def test_a_notebook_may_be_as_large_in_a_zip_as_alone(tmp_path):
     big = notebook("x = 1").replace(b"an old output", b"#" * (9 << 20))
     assert not read(write(tmp_path / "ada.ipynb", big)).problem

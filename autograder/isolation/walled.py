@@ -227,7 +227,7 @@ class ProcessChannel:
 
     def _how_it_ended(self) -> StudentError:
         with contextlib.suppress(OSError):
-            self._status.send(b"end")  # it may live on behind a closed line
+            self._status.shutdown(socket.SHUT_WR)  # ends it: it may live on behind a closed line
         self._status.settimeout(30)
         try:
             told = msgpack.unpackb(self._status.recv(65536) or b"\xc0")

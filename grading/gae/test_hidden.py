@@ -728,7 +728,7 @@ def test_flat_goes_step_by_step(student, lab):
 
 
 def numbered(student, lab, T, N):
-    """A buffer in which each step's action is the number of its row, and these actions as flat() shows them."""
+    """A buffer in which each action is the number of its row, and the actions as flat() shows them."""
     buffer = student.RolloutBuffer(T, N, (2,), "cpu")
     kept = lab.kept(buffer)
     kept.actions.copy_(torch.arange(T * N).reshape(T, N))

@@ -1,11 +1,11 @@
 """Public tests of `gae`: small worked examples, in the order of the tasks. No points; everything is visible.
 
-    python -m pytest test_local.py              all of them
-    python -m pytest test_local.py -k recursion one part
-    python -m pytest test_local.py -x --pdb     stop at the first failure and look around
+    python -m pytest test_local.py                all of them
+    python -m pytest test_local.py -k recursion   one part
+    python -m pytest test_local.py -x --pdb       stop at the first failure and look around
 
-At first each of them fails with NotImplementedError. The hidden tests are of another kind: they check laws that
-hold for every rollout, on data that you have not seen.
+At first each of them fails with NotImplementedError. The hidden tests are of another kind: they check laws
+that hold for every rollout, on data that you have not seen.
 """
 
 import gae as work

@@ -1,0 +1,12 @@
+"""Tries: end itself with a signal that has no name, which whoever reports it must be able to say.
+
+Deserves: full without softmax
+Base: solution
+Control: taken down
+"""
+
+import os
+
+
+def softmax(h):
+    os.kill(os.getpid(), 40)

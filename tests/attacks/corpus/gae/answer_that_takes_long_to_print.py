@@ -1,0 +1,16 @@
+"""Tries: return wrong arrays with 23 dimensions of two entries, which whoever explains the difference prints number by number.
+
+Deserves: full without gae
+Base: solution
+Control: none, because the naive grader prints no answers
+"""
+
+import torch
+
+calls = []
+
+
+def gae(rewards, *arguments, **options):
+    calls.append(1)
+    result = torch.zeros(12, *[2] * 20) + len(calls)
+    return Advantages(result, result)  # noqa: F821  of the solution above

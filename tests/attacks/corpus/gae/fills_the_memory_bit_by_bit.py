@@ -1,0 +1,14 @@
+"""Tries: keep small objects until no byte is left (3 GiB at most), so that not even the error can be reported.
+
+Deserves: full without td_residuals
+Base: solution
+Control: works
+"""
+
+kept = []
+
+
+def td_residuals(*arguments):
+    for _ in range(3 << 11):
+        kept.extend(bytes(4064) for _ in range(128))
+    raise SystemExit("the attack worked")

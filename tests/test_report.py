@@ -1,0 +1,255 @@
+"""What people read: results.json as Gradescope documents it, the gradebook, and one line for each student."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from autograder import report
+from autograder.model import Grade, Outcome, Verdict
+
+SCHEMA = json.loads((Path(__file__).parent / "schemas" / "gradescope_results.json").read_text())
+STRONG = {"wall": {"uid": True, "seccomp": True, "landlock": True, "namespaces": True, "rlimits": True}}
+EXPECTED = "expected [0.31415926]"  # stands in details, which students must not see
+
+PASSED = Outcome("test_a", "Sums are sums.", "sums", Verdict.PASSED, 2.0)
+FAILED = Outcome(
+    "test_b", "Means are means.", "means", Verdict.FAILED, 3.0, hint="Think of n.", finding="the result has shape (2,) where (3,) is asked.",
+    error="ValueError: no\n  work.py:3 in mean\n    return x", prints="hello\n", diagnosis="These are the numbers one gets when n is forgotten.",
+    suspects=("forgets-n",), detail=f"not close: {EXPECTED}",
+)  # fmt: skip
+UNWRITTEN = Outcome("test_c", "It ends.", "means", Verdict.NOT_WRITTEN, 1.0, hint="End it.", error="NotImplementedError: TODO(means): end", detail=EXPECTED)
+UNGRADED = Outcome("test_d", "It rains.", "means", Verdict.UNGRADED, 1.0, detail=f"the reference fails: {EXPECTED}\nmore")
+WORTH = 7.0
+
+
+def grade(*outcomes: Outcome, student: str = "ada", **more) -> Grade:
+    return Grade(student, outcomes, provenance=STRONG, **more)
+
+
+GRADES = {
+    "all kinds": grade(PASSED, FAILED, UNWRITTEN, UNGRADED, complete=False, seconds=1.5),
+    "all passed": grade(PASSED),
+    "failed": grade(PASSED, FAILED),
+    "late": grade(PASSED, late_days=2, late_factor=0.8),
+    "unopened": grade(problem="gae.py is missing (it holds no Python file): name the file gae.py"),
+    "cut off": grade(PASSED, complete=False),
+}
+
+
+@pytest.fixture
+def assignment(toy):
+    return toy.assignment
+
+
+# -- results.json ----------------------------------------------------------------------------------------------------
+
+
+def test_the_schema_itself_is_one_and_refuses_what_gradescope_does_not_know():
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    for wrong in ({}, {"tests": [{"points": 1}]}, {"score": "1"}, {"score": 1, "visibility": "secret"}, {"tests": [{"status": "ungraded"}]}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, SCHEMA)
+
+
+@pytest.mark.parametrize("name", GRADES)
+def test_results_are_as_gradescope_documents_them(assignment, name):
+    found = json.loads(json.dumps(report.results(assignment, WORTH, GRADES[name]), allow_nan=False))
+    jsonschema.validate(found, SCHEMA)
+    assert len(found["tests"]) == len(GRADES[name].outcomes)
+    assert not any("visibility" in test for test in found["tests"])  # a hidden test would hide the total
+
+
+def test_points_and_verdicts_stand_with_each_test(assignment):
+    passed, failed, unwritten, ungraded = report.results(assignment, WORTH, GRADES["all kinds"])["tests"]
+    assert (passed["name"], passed["score"], passed["max_score"], passed["status"]) == ("Sums are sums.", 2.0, 2.0, "passed")
+    assert (failed["score"], failed["max_score"], failed["status"], failed["tags"]) == (0.0, 3.0, "failed", ["means"])
+    assert (unwritten["score"], unwritten["status"]) == (0.0, "failed")
+    assert not {"score", "max_score", "status"} & ungraded.keys()
+    assert [test["number"] for test in (passed, failed, unwritten, ungraded)] == ["1", "2", "3", "4"]
+    assert failed["extra_data"] == {"test": "test_b", "verdict": "failed"}
+
+
+def test_the_score_is_left_out_while_it_is_open(assignment):
+    assert report.results(assignment, WORTH, GRADES["late"])["score"] == 1.6
+    assert report.results(assignment, WORTH, GRADES["unopened"])["score"] == 0.0
+    for name in ("all kinds", "cut off"):
+        assert "score" not in report.results(assignment, WORTH, GRADES[name])
+
+
+# -- what a student reads --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_a_student_never_reads_the_details(verdict):
+    told = report.student_text(dataclasses.replace(FAILED, verdict=verdict))
+    assert EXPECTED not in told and "forgets-n" not in told and "test_b" not in told
+
+
+@pytest.mark.parametrize("name", GRADES)
+def test_results_hold_no_details(assignment, name):
+    assert EXPECTED not in json.dumps(report.results(assignment, WORTH, GRADES[name]))
+
+
+def test_a_failed_test_is_explained_from_the_most_telling_to_the_student_s_own_lines():
+    assert report.student_text(FAILED) == (
+        "Failed.\n"
+        "These are the numbers one gets when n is forgotten.\n"
+        "the result has shape (2,) where (3,) is asked.\n"
+        "Hint: Think of n.\n"
+        "Your code:\n  | ValueError: no\n  |   work.py:3 in mean\n  |     return x\n"
+        "Your code printed:\n  | hello"
+    )
+
+
+def test_other_verdicts_are_said_in_a_sentence():
+    assert report.student_text(PASSED) == "Passed."
+    assert report.student_text(UNWRITTEN) == "Not written yet.\nYour code:\n  | NotImplementedError: TODO(means): end"
+    assert report.student_text(UNGRADED) == "Could not be graded, which is not your fault: your instructor has been told."
+
+
+def test_long_prints_are_cut():
+    told = report.student_text(dataclasses.replace(FAILED, prints="x" * 5000))
+    assert "x" * 2000 + " ..." in told and "x" * 2001 not in told
+
+
+def test_a_student_s_prints_cannot_pose_as_ours():
+    told = report.student_text(dataclasses.replace(FAILED, prints="a\n\x1b[2JPassed.\r\nHint: none\u2028Passed.", error=""))
+    assert told.splitlines()[-4:] == ["  | a", "  | [2JPassed.", "  | Hint: none", "  | Passed."]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("all passed", "Sequences: 2 of 7 points."),
+        ("late", "Sequences: 1.6 of 7 points.\nHanded in 2 days late: 20 % of the points are lost."),
+        ("unopened", "Your hand-in could not be opened: gae.py is missing (it holds no Python file): name the file gae.py."),
+        ("cut off", "Not everything could be graded. That is not your fault, and nothing below counts as zero."),
+        ("all kinds", "Not everything could be graded. That is not your fault, and nothing below counts as zero.\nNot written yet: means."),
+    ],
+)
+def test_the_summary_says_how_it_stands(assignment, name, said):
+    assert report.summary(assignment, WORTH, GRADES[name]) == said
+
+
+def test_one_day_is_one_day(assignment):
+    assert "Handed in 1 day late: 10 %" in report.summary(assignment, WORTH, grade(PASSED, late_days=1, late_factor=0.9))
+
+
+def test_a_weak_wall_is_said(assignment):
+    weak = dataclasses.replace(GRADES["all passed"], provenance={"wall": {"uid": True, "seccomp": False}})
+    assert "Marked without the full wall" in report.summary(assignment, WORTH, weak)
+
+
+# -- the gradebook ---------------------------------------------------------------------------------------------------
+
+
+def gradebook(tmp_path, assignment, *grades: Grade) -> list[dict[str, str]]:
+    report.write_gradebook(tmp_path / "out", assignment, WORTH, grades)
+    with (tmp_path / "out" / report.GRADEBOOK).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_gradebook_has_a_row_for_each_student_by_name(tmp_path, assignment):
+    zoe, ada = grade(PASSED, FAILED, UNWRITTEN, student="zoe", late_days=1, late_factor=0.5), grade(PASSED)
+    first, second = gradebook(tmp_path, assignment, zoe, ada)
+    assert (first["student"], first["points"], first["worth"], first["percent"]) == ("ada", "2", "7", "28.57")
+    assert (second["student"], second["points"], second["late_days"]) == ("zoe", "1", "1")
+    assert (second["passed"], second["failed"], second["not_written"], second["ungraded"]) == ("1", "1", "1", "0")
+
+
+@pytest.mark.parametrize("name", ["all kinds", "cut off"])
+def test_what_is_ungraded_has_an_empty_cell_and_not_a_zero(tmp_path, assignment, name):
+    (row,) = gradebook(tmp_path, assignment, GRADES[name])
+    assert (row["points"], row["percent"]) == ("", "")
+    assert row["note"].startswith("ungraded: ")
+
+
+def test_what_cannot_be_opened_has_a_zero_and_a_reason(tmp_path, assignment):
+    (row,) = gradebook(tmp_path, assignment, GRADES["unopened"])
+    assert (row["points"], row["note"]) == ("0", GRADES["unopened"].problem)
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_cell_is_a_formula(tmp_path, assignment, first):
+    evil = f"{first}cmd|'/C calc'!A1"
+    row = gradebook(tmp_path, assignment, grade(student=evil, problem=evil))[0]
+    assert row["student"] == f"'{evil}" and row["note"] == f"'{evil}"
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "note"),
+    [
+        ((PASSED,), "all passed"),
+        ((PASSED, FAILED), "n is forgotten."),
+        ((FAILED, dataclasses.replace(FAILED, diagnosis="These are the numbers one gets when m is."), FAILED), "n is forgotten. (+1 more)"),
+        ((UNWRITTEN,), "not written yet: means"),
+        ((dataclasses.replace(FAILED, diagnosis=""),), "ValueError: no"),
+        ((dataclasses.replace(FAILED, diagnosis="", error=""),), "the result has shape (2,) where (3,) is asked."),
+        ((dataclasses.replace(FAILED, diagnosis="", error="", finding=""),), "fails: Means are means."),
+        ((UNGRADED, FAILED), f"ungraded: the reference fails: {EXPECTED}"),
+        ((dataclasses.replace(UNGRADED, detail=""),), "ungraded: unknown"),
+    ],
+)
+def test_the_note_says_what_stands_out(outcomes, note):
+    assert report.note(grade(*outcomes)) == note
+
+
+# -- writing and reading back ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", GRADES)
+def test_a_grade_is_read_back_as_it_was_written(tmp_path, assignment, name):
+    written = json.loads(json.dumps(dataclasses.asdict(GRADES[name])))
+    report.write_results(tmp_path, assignment, WORTH, GRADES[name])
+    found = report.read_grade(tmp_path, "ada")
+    assert found == GRADES[name] and json.loads(json.dumps(dataclasses.asdict(found))) == written
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"outcomes": []}', '{"student": "ada", "outcomes": [{"test": 1}]}', "\udcff"])
+def test_a_damaged_file_is_as_good_as_none(tmp_path, assignment, damage):
+    report.write_results(tmp_path, assignment, WORTH, GRADES["failed"])
+    (tmp_path / "ada" / report.STAFF).write_bytes(damage.encode("utf-8", "surrogateescape"))
+    assert report.read_grade(tmp_path, "ada") is None
+
+
+def test_a_grade_without_results_is_as_good_as_none(tmp_path, assignment):
+    assert report.read_grade(tmp_path, "ada") is None
+    report.write_results(tmp_path, assignment, WORTH, GRADES["failed"])
+    (tmp_path / "ada" / report.RESULTS).unlink()
+    assert report.read_grade(tmp_path, "ada") is None
+
+
+def test_the_details_are_for_staff(tmp_path, assignment):
+    report.write_results(tmp_path, assignment, WORTH, GRADES["failed"])
+    assert EXPECTED in (tmp_path / "ada" / report.STAFF).read_text()
+    assert EXPECTED not in (tmp_path / "ada" / report.RESULTS).read_text()
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "results.json"
+    report.write_atomically(path, "old\n")
+
+    def fail(*args):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="the disk is full"):
+        report.write_atomically(path, "new\n")
+    assert path.read_text() == "old\n" and os.listdir(tmp_path) == ["results.json"]
+
+
+def test_text_that_cannot_be_encoded_is_written_all_the_same(tmp_path):
+    report.write_atomically(tmp_path / "x", "half \ud800")
+    assert (tmp_path / "x").read_text() == "half \\ud800"
+
+
+def test_a_model_crosses_the_pipe_as_plain_data():
+    for outcome in (PASSED, FAILED, UNWRITTEN, UNGRADED):
+        assert Outcome.from_dict(json.loads(json.dumps(outcome.to_dict()))) == outcome
