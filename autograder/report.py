@@ -161,13 +161,15 @@ def note(grade: Grade) -> str:
     if not failed:
         return "all passed"
     diagnoses = Counter(outcome.diagnosis for outcome in failed if outcome.diagnosis)
-    errors = Counter(outcome.error.splitlines()[0] for outcome in failed if outcome.error)
+    wrong = [outcome for outcome in failed if outcome.verdict is Verdict.FAILED]
+    reasons = Counter(reason.splitlines()[0] for outcome in wrong if (reason := outcome.error or outcome.finding))
     if diagnoses:
         text = diagnoses.most_common(1)[0][0].removeprefix("These are the numbers one gets when ")
         return text + (f" (+{len(diagnoses) - 1} more)" if len(diagnoses) > 1 else "")
     if all(outcome.verdict is Verdict.NOT_WRITTEN for outcome in failed):
         return f"not written yet: {', '.join(dict.fromkeys(outcome.part for outcome in failed))}"
-    return errors.most_common(1)[0][0] if errors else failed[0].finding or f"fails: {failed[0].says}"
+    reason, count = reasons.most_common(1)[0] if reasons else ("", 0)
+    return reason if 4 * count >= len(wrong) else f"fails: {wrong[0].says}"
 
 
 def _harmless(cell: str) -> str:

@@ -1,243 +1,29 @@
-"""What may cross the wall: data, and references to things that stay where they are.
-
-A message is a msgpack header of tagged nodes, plus raw buffers for the contents of arrays and tensors, so that a
-hostile header can never make the grader build millions of objects. Every node that is not a scalar is a list that
-begins with a tag, hence no user's data can pose as a control node. The decoder raises WireError and nothing else.
-Whole messages are msgpack too; pickle appears nowhere.
-"""
+"""Tagged nodes and buffers -> values. Everything is checked; whatever is wrong is a WireError and nothing else."""
 
 from __future__ import annotations
 
 import collections
-import dataclasses
 import functools
 import keyword
 import math
-import struct
-import sys
-import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgpack
 import numpy as np
 
-MAX_HEADER = 4 << 20  # bytes
-MAX_BUFFERS = 256 << 20  # bytes together
-MAX_BUFFER_COUNT = 4096
-MAX_DEPTH = 40
-MAX_NODES = 200_000
-MAX_KEYS = 4096  # that are not strings, in one message: their hashes can be made to collide
-MAX_CLASSES = 64  # of named tuples and dataclasses in one message
-MAX_DIGITS = 1000
-
-NUMPY_DTYPES = frozenset(
-    np.dtype(name).str
-    for name in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16", ">i4", ">i8", ">f4", ">f8")
+from autograder.isolation.wire.limits import (
+    MAX_BUFFERS,
+    MAX_CLASSES,
+    MAX_DEPTH,
+    MAX_DIGITS,
+    MAX_KEYS,
+    MAX_NODES,
+    NUMPY_DTYPES,
+    TORCH_DTYPES,
+    Record,
+    WireError,
+    torch_module,
 )
-TORCH_DTYPES = frozenset(
-    ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64", "complex64", "complex128")
-)
-
-
-class WireError(Exception):
-    """A message that is none: malformed, too large, or with something in it that may not cross."""
-
-
-class Record(types.SimpleNamespace):
-    """A dataclass of the other side: its fields as data, nothing else of it."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Loan:
-    """A grader's object lent to the student: its id, the methods that may be called, and attributes sent as data."""
-
-    id: int
-    methods: tuple[str, ...]
-    data: dict[str, Any]
-
-
-def torch_module() -> Any:
-    """torch if this process has imported it already, else None: data that crosses never causes the import."""
-    return sys.modules.get("torch")
-
-
-# -- encoding --------------------------------------------------------------------------------------------------------
-
-
-class Encoder:
-    """Turns values into nodes and collects their buffers.
-
-    ``known`` maps id(object) -> index of mutable objects that the other side has (or is being given) under that index; meeting
-    one of them again yields a back reference, so identity and aliasing survive. ``special(value, encoder)`` may return a
-    node for what is no data (handles, loans, module parameters); None means "no". ``outputs`` collects tensors that require
-    grad when it is a list: they travel apart, because the other side must tie them to its own graph first.
-    """
-
-    def __init__(
-        self,
-        special: Callable[[Any, Encoder], list[Any] | None] | None = None,
-        known: dict[int, int] | None = None,
-        outputs: list[Any] | None = None,
-        register: Callable[[Any], None] | None = None,
-    ) -> None:
-        self.buffers: list[bytes | memoryview] = []
-        self._special = special
-        self._known = {} if known is None else known
-        self._outputs = outputs
-        self._register = register
-
-    def encode(self, value: Any, depth: int = 0) -> Any:
-        """The node for ``value``. Raises TypeError for what cannot cross, WireError for what is nested too deeply."""
-        if value is None or value is True or value is False:
-            return value
-        if isinstance(value, (bool, int, float, str)):
-            return _scalar(value)
-        if depth > MAX_DEPTH:
-            raise WireError(f"data nested deeper than {MAX_DEPTH} levels")
-        if (index := self._known.get(id(value))) is not None:
-            return ["b", index]
-        if isinstance(value, (np.ndarray, np.generic)):
-            return self._array(value)
-        torch = torch_module()
-        if torch is not None and (node := self._torch(torch, value)) is not None:
-            return node
-        if self._special is not None and (node := self._special(value, self)) is not None:
-            return node
-        return self._container(value, depth + 1)
-
-    def remember(self, value: Any) -> None:
-        """Give a mutable object the next index (before its contents are encoded: it may hold itself)."""
-        if self._register is not None:
-            self._known[id(value)] = len(self._known)
-            self._register(value)
-
-    def encode_mutable(self, value: Any) -> Any:
-        """The node of one registered object itself, with back references for other registered objects inside it."""
-        index = self._known.pop(id(value))
-        try:
-            return self.encode(value)
-        finally:
-            self._known[id(value)] = index
-
-    def _container(self, value: Any, depth: int) -> Any:
-        def inner(items: Any) -> list[Any]:
-            return [self.encode(item, depth) for item in items]
-
-        if isinstance(value, (list, dict, set)):
-            self.remember(value)
-        if isinstance(value, tuple) and hasattr(value, "_fields"):
-            return ["n", type(value).__name__, list(value._fields), inner(value)]
-        for kind, tag in ((list, "l"), (tuple, "t"), (set, "s"), (frozenset, "fs")):
-            if isinstance(value, kind):
-                return [tag, *inner(value)]
-        if isinstance(value, dict):
-            return ["d", inner(value.keys()), inner(value.values())]
-        if isinstance(value, Record):
-            return ["D", type(value).__name__, list(vars(value)), inner(vars(value).values())]
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            names = [field.name for field in dataclasses.fields(value)]
-            return ["D", type(value).__name__, names, inner(getattr(value, name) for name in names)]
-        if isinstance(value, (bytes, bytearray, memoryview)):
-            return ["y", self._buffer(bytes(value))]
-        if isinstance(value, complex):
-            return ["c", value.real, value.imag]
-        if isinstance(value, slice):
-            return ["sl", *inner((value.start, value.stop, value.step))]
-        if value is Ellipsis:
-            return ["e"]
-        if isinstance(value, range):
-            return ["rg", value.start, value.stop, value.step]
-        if isinstance(value, np.dtype) and value.str in NUMPY_DTYPES:
-            return ["nd", value.str]
-        if isinstance(value, np.random.Generator):
-            self.remember(value)
-            state = value.bit_generator.state
-            return ["g", type(value.bit_generator).__name__, Encoder().encode_state(state)]
-        raise TypeError(f"a {type(value).__name__} cannot cross the wall as data")
-
-    def encode_state(self, state: Any) -> Any:
-        """A bit generator's state: dicts, ints of 128 bits and small arrays (as lists, so that no buffer is needed)."""
-        if isinstance(state, dict):
-            return ["d", list(state), [self.encode_state(item) for item in state.values()]]
-        if isinstance(state, np.ndarray):
-            return ["u8", *(int(item) for item in state)]
-        return self.encode(state)
-
-    def _array(self, value: Any) -> Any:
-        if value.dtype.str not in NUMPY_DTYPES:
-            raise TypeError(f"an array of dtype {value.dtype} cannot cross the wall")
-        if isinstance(value, np.generic):
-            return ["x", value.dtype.str, self._buffer(value.tobytes())]
-        self.remember(value)
-        order, dense = _dense_order(value.strides, value.shape, value.itemsize)
-        data = value.transpose(order) if dense else value
-        return ["a", value.dtype.str, list(value.shape), order if dense else None, self._buffer(np.ascontiguousarray(data).tobytes())]
-
-    def _torch(self, torch: Any, value: Any) -> Any:
-        if isinstance(value, torch.Tensor):
-            if self._outputs is not None and value.requires_grad:
-                self._outputs.append(value)
-                return ["o", len(self._outputs) - 1]
-            return self.tensor(value)
-        if isinstance(value, torch.Generator):
-            self.remember(value)
-            return ["G", self._buffer(value.get_state().numpy().tobytes())]
-        if isinstance(value, torch.dtype) and str(value)[6:] in TORCH_DTYPES:
-            return ["td", str(value)[6:]]
-        if isinstance(value, torch.device):
-            return ["tv", str(value)]
-        if isinstance(value, torch.Size):
-            return ["tz", *(int(size) for size in value)]
-        return None
-
-    def tensor(self, value: Any) -> Any:
-        """A tensor's node. ``grad`` in it: 0 no, 1 a leaf that requires grad, 2 a result that requires grad."""
-        torch = torch_module()
-        name = str(value.dtype)[6:]
-        if name not in TORCH_DTYPES or value.layout != torch.strided or value.is_meta:
-            raise TypeError(f"a {value.layout} tensor of dtype {value.dtype} on {value.device} cannot cross the wall")
-        self.remember(value)
-        grad = (1 if value.is_leaf else 2) if value.requires_grad else 0
-        plain = value.detach().resolve_conj().resolve_neg().cpu()
-        order, dense = _dense_order(plain.stride(), plain.shape, 1)
-        data = (plain.permute(order) if dense else plain).contiguous()
-        raw = data.reshape(-1).view(torch.uint8).numpy().tobytes() if data.numel() else b""
-        return ["T", name, list(value.shape), order if dense else None, grad, self._buffer(raw)]
-
-    def _buffer(self, data: bytes) -> int:
-        self.buffers.append(data)
-        return len(self.buffers) - 1
-
-
-def _scalar(value: Any) -> Any:
-    """Subclasses of the scalars are flattened to the plain type: no method of theirs crosses."""
-    if isinstance(value, bool):
-        return bool(value)
-    if isinstance(value, int):
-        plain = int.__add__(value, 0)
-        return plain if -(2**63) <= plain < 2**64 else ["i", _digits(plain)]
-    return float.__add__(value, 0.0) if isinstance(value, float) else str.__str__(value)
-
-
-def _digits(value: int) -> str:
-    if value.bit_length() > 3 * MAX_DIGITS:
-        raise WireError(f"an integer of more than {MAX_DIGITS} digits")
-    return str(value)
-
-
-def _dense_order(strides: Sequence[int], shape: Sequence[int], itemsize: int) -> tuple[list[int], bool]:
-    """The axis order in which the data lie gapless in memory, if there is one (so that x.T stays x.T)."""
-    order = sorted(range(len(shape)), key=lambda axis: (-strides[axis], axis))
-    expected = itemsize
-    for axis in reversed(order):
-        if shape[axis] > 1 and strides[axis] != expected:
-            return order, False
-        expected *= shape[axis]
-    return order, True
-
-
-# -- decoding --------------------------------------------------------------------------------------------------------
 
 
 class Decoder:
@@ -546,66 +332,3 @@ def _order(order: Any, shape: list[int]) -> list[int]:
     if not isinstance(order, list) or sorted(order) != list(range(len(shape))):
         raise WireError("a malformed axis order")
     return order
-
-
-# -- messages --------------------------------------------------------------------------------------------------------
-
-_PREFIX = struct.Struct("!II")
-
-
-def pack(header: Any, buffers: Sequence[bytes | memoryview]) -> bytes:
-    """One message as bytes: count and lengths, header, buffers. Raises WireError for what the other side would refuse."""
-    head = msgpack.packb(header)
-    sizes = [len(buffer) for buffer in buffers]
-    check_sizes(len(head), sizes)
-    lengths = struct.pack(f"!{len(sizes)}Q", *sizes)
-    return b"".join((_PREFIX.pack(len(head), len(sizes)), lengths, head, *buffers))
-
-
-def unpack(message: bytes | memoryview) -> tuple[Any, list[memoryview]]:
-    """The header and the buffers of one whole message."""
-    view = memoryview(message)
-    try:
-        head_size, count = _PREFIX.unpack_from(view)
-        check_sizes(head_size, [0] * min(count, MAX_BUFFER_COUNT + 1))
-        sizes = struct.unpack_from(f"!{count}Q", view, _PREFIX.size)
-    except struct.error:
-        raise WireError("a message cut short") from None
-    check_sizes(head_size, sizes)
-    start = _PREFIX.size + 8 * count
-    if len(view) != start + head_size + sum(sizes):
-        raise WireError("a message of the wrong length")
-    header = unpack_header(view[start : start + head_size])
-    buffers, at = [], start + head_size
-    for size in sizes:
-        buffers.append(view[at : at + size])
-        at += size
-    return header, buffers
-
-
-def unpack_header(head: bytes | memoryview) -> Any:
-    """The msgpack part of a message: lists and scalars only."""
-    try:
-        return msgpack.unpackb(
-            head, strict_map_key=True, max_map_len=0, max_ext_len=0, max_bin_len=0, max_array_len=MAX_NODES, max_str_len=MAX_HEADER
-        )
-    except Exception as error:
-        raise WireError(f"malformed message ({type(error).__name__})") from None
-
-
-def check_sizes(head: int, sizes: Sequence[int]) -> None:
-    """Raise WireError where a message is larger than may cross; nothing has been allocated for it yet."""
-    if head > MAX_HEADER:
-        raise WireError(f"a message with {head} bytes of structure, more than {MAX_HEADER}: return arrays instead of long lists")
-    if len(sizes) > MAX_BUFFER_COUNT or sum(sizes) > MAX_BUFFERS:
-        raise WireError(f"more than {MAX_BUFFERS >> 20} MiB of data, or more than {MAX_BUFFER_COUNT} arrays, in one message")
-
-
-def prefix_sizes(prefix: bytes | bytearray) -> tuple[int, int]:
-    """Header length and number of buffers of the message that begins with these bytes; checked."""
-    head, count = _PREFIX.unpack(prefix)
-    check_sizes(head, [0] * min(count, MAX_BUFFER_COUNT + 1))
-    return head, count
-
-
-PREFIX_SIZE = _PREFIX.size

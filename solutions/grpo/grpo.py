@@ -1,0 +1,1015 @@
+"""Group relative policy optimisation (GRPO): teaching a small language model with a reward that can be checked.
+
+Conventions, for every function of this file
+
+* A batch of token sequences is a set of tensors of shape (B, L): B rows, L places. A row is padding, a prompt, a
+  response, padding. Entry t of each tensor belongs to the token at place t: its id, its log-probability given all
+  tokens before it, its place in the loss.
+* ``mask`` (B, L) marks the response: 1 = a token that the policy wrote, the end-of-sequence token included. Prompt,
+  padding and whatever follows the first end of sequence are 0 and influence nothing. It may be bool or 0/1.
+* Rewards and advantages are one number for each row, (B,), in any unit; rows that answer the same prompt form a group.
+* Log-probabilities are natural logarithms, **at the temperature at which the tokens were sampled**.
+* Losses are to be minimised. Only ``logp``, the policy's own log-probabilities, carries a gradient.
+* Arguments are never changed, except by functions whose name ends in ``_``. Random numbers come from the generator
+  or the seed that is handed in, never from a global generator.
+
+Source: Shao et al. (2024), "DeepSeekMath: pushing the limits of mathematical reasoning in open language models",
+arXiv:2402.03300 (version 3). Section and equation numbers are those of that paper.
+"""
+
+from __future__ import annotations
+
+### BEGIN SOLUTION
+import ast
+import copy
+### END SOLUTION
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+Metrics = dict[str, float]
+
+VOCABULARY = "0123456789>rs$_"  # one character is one token
+EOS = VOCABULARY.index("$")  # ends a response
+PAD = VOCABULARY.index("_")  # fills a row up
+
+
+@dataclass(frozen=True)
+class GRPOConfig:
+    """What ``grpo_update_`` and ``train_grpo`` need to know. The defaults learn to reverse five digits."""
+
+    task: str = "reverse"  # or "sort"
+    digits: int = 5
+    iterations: int = 60
+    prompts: int = 32  # for one iteration
+    group_size: int = 8  # samples for one prompt
+    max_new: int = 8  # tokens of a response, end of sequence included
+    temperature: float = 1.0
+    epochs: int = 1  # passes over the samples of one iteration
+    minibatches: int = 4  # optimiser steps in one pass
+    micro_batch: int | None = None  # rows that are scored at once; None: a whole minibatch
+    lr: float = 5e-4
+    warmup: int = 10  # iterations until lr is reached; then it falls linearly, to 5% of it
+    grad_norm: float = 1.0
+    clip_low: float = 0.2
+    clip_high: float | None = None  # None: as clip_low
+    beta: float = 0.0  # weight of the KL term
+    scale: str = "std"
+    ddof: int = 1
+    eps: float = 1e-6
+    agg: str = "seq-mean-token-mean"
+    drop_dead_groups: bool = False  # leave groups without spread out of the update
+
+
+class Samples(NamedTuple):
+    """What ``sample_groups`` returns: three tensors (B, L), with L = longest prompt + max_new."""
+
+    tokens: Tensor  # int64: padding on the left, prompt, response, padding on the right
+    mask: Tensor  # bool: the response, its end of sequence included
+    logp: Tensor  # float: log-probabilities under the policy that sampled, 0 where mask is 0
+
+
+class Batch(NamedTuple):
+    """What ``grpo_update_`` learns from. Rows may come in any order."""
+
+    tokens: Tensor  # (B, L) int64
+    mask: Tensor  # (B, L) bool
+    old_logp: Tensor  # (B, L) float, of the policy that sampled
+    ref_logp: Tensor  # (B, L) float, of the reference
+    adv: Tensor  # (B,) float
+
+
+class Result(NamedTuple):
+    """What ``train_grpo`` returns."""
+
+    policy: Any  # the trained model
+    history: dict[str, list[float]]  # one number for each iteration
+
+
+# -- Given: text, prompts, model, step size ---------------------------------------------------------
+
+
+def encode(text: str) -> list[int]:
+    """Token ids of a text. Raises ValueError for a character that is no token."""
+    return [VOCABULARY.index(character) for character in text]
+
+
+def decode(ids: Sequence[int] | Tensor) -> str:
+    """The text of token ids."""
+    return "".join(VOCABULARY[int(number)] for number in ids)
+
+
+def draw_prompts(task: str, digits: int, count: int, generator: torch.Generator) -> list[str]:
+    """Prompts like "r31425>" (task "reverse") or "s3142>" (task "sort"), digits uniform and independent."""
+    numbers = torch.randint(0, 10, (count, digits), generator=generator).tolist()
+    return [task[0] + "".join(map(str, row)) + ">" for row in numbers]
+
+
+def build_policy(state: dict[str, Tensor] | None = None, width: int = 64, layers: int = 2, heads: int = 4) -> Any:
+    """A small GPT-2 of ``transformers``, without dropout, with weights from ``state`` if there is one."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(
+        vocab_size=len(VOCABULARY), n_positions=24, n_embd=width, n_layer=layers, n_head=heads,
+        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+        bos_token_id=EOS, eos_token_id=EOS, pad_token_id=PAD, attn_implementation="eager",
+    )  # fmt: skip
+    policy = GPT2LMHeadModel(config)
+    if state is not None:
+        policy.load_state_dict(state)
+    return policy.eval()
+
+
+def attention_mask(tokens: Tensor, mask: Tensor) -> Tensor:
+    """Which places hold a token: the prompt's and the response's. (B, L) bool.
+
+    A policy may sample PAD like any other token; under ``mask`` it counts as one.
+    """
+    return (tokens != PAD) | mask.bool()
+
+
+def learning_rate(cfg: GRPOConfig, iteration: int) -> float:
+    """The step size of one iteration (0, 1, ...): warm-up, then a straight line down to 5% of ``cfg.lr``."""
+    left = (cfg.iterations - iteration) / max(1, cfg.iterations - cfg.warmup)
+    return cfg.lr * min((iteration + 1) / (cfg.warmup + 1), max(0.05, left))
+
+
+# -- Part 1: advantages within a group --------------------------------------------------------------
+
+
+def group_advantages(
+    rewards: Tensor,
+    group_ids: Tensor,
+    eps: float = 1e-6,
+    scale: str = "std",
+    ddof: int = 1,
+) -> Tensor:
+    """How much better than its group each sample did.
+
+    A_i = (r_i - mean) / (std + eps)    mean and std over the group of i                     (Section 4.1.2)
+    A_i = r_i - mean                    with scale="none" (Dr. GRPO)
+
+    std^2 = sum of squared distances / (n - ddof) for a group of n. A group of one, and a group whose rewards
+    are all equal, gets exactly 0: there is nothing to compare.
+
+    Args:
+        rewards: (B,) float.
+        group_ids: (B,) integers, arbitrary and in any order; equal ids form a group. Groups may differ in size.
+        eps: added to the standard deviation, outside the root; not negative.
+        scale: "std" or "none".
+        ddof: 1 for the sample standard deviation, 0 for the population's.
+
+    Returns:
+        (B,) float, without a gradient.
+
+    Raises:
+        ValueError: the shapes differ or are not (B,), eps < 0, an unknown scale, or ddof other than 0 and 1.
+    """
+    # TODO(advantages): refuse impossible arguments; centre and scale each group by itself.
+    ### BEGIN SOLUTION
+    _check_rewards(rewards, group_ids)
+    _check_normalisation(eps, ddof)
+    if scale not in ("std", "none"):
+        # BUG(unknown-scale-passes): scale = "none"
+        # WHEN an unknown name of a scale is taken for no scaling instead of being refused.
+        raise ValueError(f"scale must be 'std' or 'none', but it is {scale!r}.")
+    # BUG(writes-into-the-rewards): rewards = rewards.detach()
+    # WHEN the advantages are written into the caller's own tensor of rewards.
+    rewards = rewards.detach().clone()
+    # BUG(normalises-over-the-batch): group_ids = torch.zeros_like(group_ids)
+    # WHEN mean and standard deviation are those of the whole batch instead of each group.
+    # BUG(assumes-groups-in-a-row): group_ids = torch.arange(len(rewards)) // int((group_ids == group_ids[0]).sum())
+    # WHEN the batch is cut into equal runs of neighbouring rows, whatever the group ids say.
+    group_ids = group_ids.clone()
+    advantages = rewards
+    for group in group_ids.unique():
+        member = group_ids == group
+        advantages[member] = _normalised(rewards[member], eps, ddof, scale)
+    return advantages
+    ### END SOLUTION
+
+
+### BEGIN SOLUTION
+
+
+def _check_rewards(rewards: Tensor, group_ids: Tensor) -> None:
+    """Refuse rewards and group ids that are not two vectors of one length."""
+    if rewards.ndim != 1 or rewards.shape != group_ids.shape:
+        raise ValueError(f"rewards and group_ids must be (B,): {tuple(rewards.shape)}, {tuple(group_ids.shape)}.")
+
+
+def _check_normalisation(eps: float, ddof: int) -> None:
+    """Refuse an eps or a ddof that no convention has."""
+    if eps < 0:
+        raise ValueError(f"eps must not be negative, but it is {eps}.")
+    if ddof not in (0, 1):
+        raise ValueError(f"ddof must be 0 or 1, but it is {ddof}.")
+
+
+def _normalised(rewards: Tensor, eps: float, ddof: int, scale: str = "std") -> Tensor:
+    """The rewards of one group, centred and scaled; exactly 0 where there is no spread. (n,)"""
+    # BUG(group-of-one-gives-nan): if len(rewards) > 1 and bool((rewards == rewards[0]).all()):
+    # WHEN the standard deviation of a group of one is taken, 0/0.
+    # BUG(dead-groups-amplify-rounding): if len(rewards) < 2:
+    # WHEN a group of equal rewards is divided by its standard deviation like any other, so that rounding errors
+    # WHEN are blown up, or 0/0 appears.
+    if len(rewards) < 2 or bool((rewards == rewards[0]).all()):
+        return torch.zeros_like(rewards)
+    # BUG(baseline-of-the-others): centred = (rewards - rewards.mean()) * len(rewards) / (len(rewards) - 1)
+    # WHEN the baseline is the mean of the other samples (leave-one-out), as RLOO has it, while GRPO takes the mean
+    # WHEN of the whole group.
+    # BUG(no-baseline): centred = rewards
+    # WHEN the rewards are scaled but the group's mean is not subtracted.
+    centred = rewards - rewards.mean()
+    # BUG(always-divides-by-std): if False:
+    # WHEN the advantages are divided by the standard deviation although scale is "none".
+    # BUG(never-divides-by-std): if True:
+    # WHEN the group's mean is subtracted and nothing more, as Dr. GRPO and nanochat have it, while scale="std" asks
+    # WHEN for a division by the standard deviation.
+    if scale == "none":
+        return centred
+    # BUG(population-std): ddof = 0
+    # WHEN the standard deviation is the population one (ddof 0), as numpy.std and CS285 have it, while this
+    # WHEN course asks for ddof as given, 1 if nothing is said.
+    # BUG(sample-std): ddof = 1
+    # WHEN the standard deviation is the sample one (ddof 1), as torch.std has it, although ddof=0 was asked for.
+    variance = rewards.var(correction=ddof)
+    # BUG(eps-inside-the-root): return centred / (variance + eps).sqrt()
+    # WHEN eps is added to the variance, inside the root, as batch normalisation has it, while this course adds it
+    # WHEN to the standard deviation.
+    # BUG(eps-as-a-floor): return centred / variance.sqrt().clamp(min=eps)
+    # WHEN eps is the smallest standard deviation that is divided by, as some code has it, while this course adds it
+    # WHEN to the standard deviation.
+    # BUG(eps-forgotten): return centred / variance.sqrt()
+    # WHEN eps is left out.
+    # BUG(divides-by-the-variance): return centred / (variance + eps)
+    # WHEN the centred rewards are divided by the variance instead of its root.
+    return centred / (variance.sqrt() + eps)
+
+
+### END SOLUTION
+
+
+def informative_groups(rewards: Tensor, group_ids: Tensor) -> Tensor:
+    """Which rows belong to a group whose rewards are not all equal: the others teach nothing.
+
+    This is the filter of DAPO's dynamic sampling (Yu et al. 2025, arXiv:2503.14476). A group is kept or dropped as a
+    whole.
+
+    Args:
+        rewards: (B,) float.
+        group_ids: (B,) integers, arbitrary and in any order.
+
+    Returns:
+        (B,) bool.
+
+    Raises:
+        ValueError: the shapes differ or are not (B,).
+    """
+    # TODO(advantages): a group without spread is dropped, whether all failed or all succeeded.
+    ### BEGIN SOLUTION
+    _check_rewards(rewards, group_ids)
+    keep = torch.zeros(len(rewards), dtype=torch.bool)
+    for group in group_ids.unique():
+        member = group_ids == group
+        # BUG(drops-failed-groups-only): keep[member] = bool((rewards[member] != 0).any())
+        # WHEN only groups in which every sample failed are dropped, and those in which every sample succeeded stay.
+        # BUG(drops-rows-of-groups): keep[member] = rewards[member] != rewards[member].median()
+        # WHEN single rows are dropped out of a group instead of whole groups.
+        keep[member] = bool((rewards[member] != rewards[member][0]).any())
+    return keep
+    ### END SOLUTION
+
+
+# -- Part 2: process supervision --------------------------------------------------------------------
+
+
+def process_advantages(
+    step_rewards: list[Tensor],
+    step_end_idx: list[Tensor],
+    L: int,
+    eps: float = 1e-6,
+    ddof: int = 1,
+) -> Tensor:
+    """Advantages of one group whose samples are graded step by step.
+
+    All step rewards of the group are normalised together; a token's advantage is the sum of those of its own row
+    whose step ends at the token or later (Section 4.1.3):
+
+        r~_ij = (r_ij - mean) / (std + eps),      A_it = sum over steps j with end_ij >= t of r~_ij
+
+    Where all step rewards are equal, or there is only one, every advantage is exactly 0.
+
+    Args:
+        step_rewards: one tensor (S_i,) float for each sample; S_i may differ, and may be 0.
+        step_end_idx: one tensor (S_i,) of integers for each sample: the place of each step's last token.
+        L: places of a row.
+        eps, ddof: as in ``group_advantages``.
+
+    Returns:
+        (B, L) float, without a gradient. Tokens behind a row's last step have 0.
+
+    Raises:
+        ValueError: the lists or the tensors in them differ in length, an index lies outside 0 .. L-1, eps < 0, or
+            ddof is neither 0 nor 1.
+    """
+    # TODO(process): normalise all steps of the group together; sum from a token to the end of its row.
+    ### BEGIN SOLUTION
+    _check_normalisation(eps, ddof)
+    if [len(r) for r in step_rewards] != [len(e) for e in step_end_idx]:
+        raise ValueError("each step needs one reward and one end: the lengths differ.")
+    if any(len(ends) and (int(ends.min()) < 0 or int(ends.max()) >= L) for ends in step_end_idx):
+        # BUG(clamps-step-ends): step_end_idx = [ends.clamp(0, L - 1) for ends in step_end_idx]
+        # WHEN a step that ends outside the row is moved into it instead of being refused.
+        raise ValueError(f"steps must end at a place from 0 to {L - 1}.")
+    # BUG(steps-normalised-per-sample): normalised = [_normalised(r.detach(), eps, ddof) for r in step_rewards]
+    # WHEN each sample's step rewards are normalised by themselves instead of together with the whole group's.
+    normalised = _normalised(torch.cat(step_rewards).detach(), eps, ddof).split([len(r) for r in step_rewards])
+    advantages = torch.zeros(len(step_rewards), L, dtype=torch.cat(step_rewards).dtype)
+    for row, rewards, ends in zip(advantages, normalised, step_end_idx, strict=True):
+        # BUG(outcome-of-the-steps): row[:] = rewards.sum()
+        # WHEN the sum over all steps of a sample is given to each of its tokens.
+        for reward, end in zip(rewards, ends, strict=True):
+            # BUG(steps-reach-forward): row[int(end) :] += reward
+            # WHEN a step's reward is given to the tokens after it instead of those that led to it.
+            # BUG(step-misses-its-last-token): row[: int(end)] += reward
+            # WHEN a step's last token does not get the step's own reward.
+            # BUG(step-pays-its-own-tokens-only): row[_start(ends, end) : int(end) + 1] += reward
+            # WHEN a token gets the reward of its own step alone and not those of later steps.
+            row[: int(end) + 1] += reward
+    return advantages
+    ### END SOLUTION
+
+
+### BEGIN SOLUTION
+
+
+def _start(ends: Tensor, end: Tensor) -> int:
+    """Where the step that ends at ``end`` begins."""
+    earlier = ends[ends < end]
+    return int(earlier.max()) + 1 if len(earlier) else 0
+
+
+### END SOLUTION
+# -- Part 3: the KL term ----------------------------------------------------------------------------
+
+
+def k3_kl(logp: Tensor, ref_logp: Tensor) -> Tensor:
+    """An estimate of KL(policy || reference) from tokens that the policy sampled, one for each entry.
+
+    k3 = exp(ref_logp - logp) - (ref_logp - logp) - 1                                                (eq. 4)
+
+    It is never negative, 0 only where the two agree, and its mean under the policy is the divergence (Schulman 2020).
+
+    Args:
+        logp: float of any shape; carries the gradient.
+        ref_logp: the same shape; a gradient in it is ignored.
+
+    Returns:
+        Float of the same shape.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    # TODO(kl): three terms in the log-ratio.
+    ### BEGIN SOLUTION
+    if logp.shape != ref_logp.shape:
+        # BUG(kl-broadcasts): pass
+        # WHEN log-probabilities of different shapes are stretched to a common one instead of being refused.
+        raise ValueError(f"logp has shape {tuple(logp.shape)}, but ref_logp {tuple(ref_logp.shape)}.")
+    # BUG(reference-learns): log_ratio = ref_logp - logp
+    # WHEN the reference's log-probabilities keep their gradient.
+    # BUG(kl-swapped): log_ratio = logp - ref_logp.detach()
+    # WHEN policy and reference have changed places in the KL estimate.
+    # BUG(kl-without-gradient): log_ratio = ref_logp.detach() - logp.detach()
+    # WHEN the KL estimate is computed from log-probabilities without a gradient, so that it holds nothing back.
+    log_ratio = ref_logp.detach() - logp
+    # BUG(kl-is-k1): return -log_ratio
+    # WHEN the KL estimate is k1, the plain log-ratio logp - ref_logp, as PPO-style RLHF code has it, while GRPO asks
+    # WHEN for k3.
+    # BUG(kl-is-k2): return log_ratio**2 / 2
+    # WHEN the KL estimate is k2, half the squared log-ratio, as some libraries offer it, while GRPO asks for k3.
+    return log_ratio.exp() - log_ratio - 1
+    ### END SOLUTION
+
+
+# -- Part 4: the loss -------------------------------------------------------------------------------
+
+
+def grpo_loss(
+    logp: Tensor,
+    old_logp: Tensor,
+    ref_logp: Tensor | None,
+    adv: Tensor,
+    mask: Tensor,
+    clip_low: float = 0.2,
+    clip_high: float | None = None,
+    beta: float = 0.0,
+    agg: str = "seq-mean-token-mean",
+    max_len: int | None = None,
+) -> tuple[Tensor, Metrics]:
+    """The clipped surrogate of GRPO with its KL term, to be minimised (eq. 3, with the sign turned).
+
+    For each token under ``mask``, with ratio = exp(logp - old_logp),
+
+        loss_t = -min(ratio * A, clip(ratio, 1 - clip_low, 1 + clip_high) * A) + beta * k3
+
+    These are put together over the batch of B rows as ``agg`` says:
+
+        "seq-mean-token-mean"   mean of a row's tokens, then mean of the B rows          (GRPO, eq. 3)
+        "token-mean"            sum of all tokens / number of all tokens                 (DAPO)
+        "seq-sum-const"         sum of a row's tokens / max_len, then mean of the B rows (Dr. GRPO)
+
+    A row without a token counts as 0 and stays in B; a batch without any token has loss 0.
+
+    Args:
+        logp: (B, L) float, the policy's; carries the gradient.
+        old_logp: (B, L) float, of the policy that sampled; a gradient in it is ignored.
+        ref_logp: (B, L) float, of the frozen reference; a gradient in it is ignored. None is allowed if beta is 0.
+        adv: (B,) one advantage for each row, or (B, L) one for each token; a gradient in it is ignored.
+        mask: (B, L) bool or 0/1.
+        clip_low, clip_high: how far the ratio may leave 1, at least 0; clip_high=None stands for clip_low.
+        beta: weight of the KL term, at least 0.
+        agg: see above.
+        max_len: the constant of "seq-sum-const", at least 1; required there and not used elsewhere.
+
+    Returns:
+        (loss, metrics): a scalar tensor, and floats over the tokens under ``mask`` (0.0 if there are none):
+        clip_fraction   share of tokens whose ratio lies outside [1 - clip_low, 1 + clip_high]
+        approx_kl       mean of ratio - 1 - log(ratio): how far the policy has moved since it sampled
+        ratio_mean      mean of ratio
+        kl              mean of k3 (0.0 without a reference)
+
+    Raises:
+        ValueError: shapes that do not fit, negative clip_low, clip_high or beta, an unknown agg, beta without a
+            reference, or "seq-sum-const" without max_len.
+    """
+    # TODO(loss): ratio, clip, KL, then one of three ways to average.
+    ### BEGIN SOLUTION
+    clip_high = clip_low if clip_high is None else clip_high
+    _check_loss(logp, old_logp, ref_logp, adv, mask, (clip_low, clip_high, beta), agg, max_len)
+    valid = mask.bool()
+    adv = (adv if adv.ndim == 2 else adv.unsqueeze(1)).detach()
+    # BUG(old-logp-keeps-its-gradient): log_ratio = (logp - old_logp).masked_fill(~valid, 0.0)
+    # WHEN the old log-probabilities keep their gradient.
+    # BUG(ratio-of-the-sequence): log_ratio = _sequence_log_ratio(logp, old_logp.detach(), valid)
+    # WHEN all tokens of a row share the ratio of the whole sequence, as GSPO has it, while GRPO takes each token's.
+    log_ratio = (logp - old_logp.detach()).masked_fill(~valid, 0.0)
+    ratio = log_ratio.exp()
+    kl = torch.zeros_like(ratio)
+    if ref_logp is not None:
+        kl = k3_kl(logp.masked_fill(~valid, 0.0), ref_logp.masked_fill(~valid, 0.0))
+    # BUG(one-bound-for-both-sides): clipped = ratio.clamp(1 - clip_low, 1 + clip_low)
+    # WHEN the ratio is clipped at clip_low on both sides and clip_high is ignored.
+    clipped = ratio.clamp(1 - clip_low, 1 + clip_high)
+    # BUG(kl-in-the-reward): adv, beta = adv - beta * kl.detach(), 0.0
+    # WHEN the KL term is taken off the advantage, as PPO-style RLHF code takes it off the reward, while GRPO adds it
+    # WHEN to the loss.
+    # BUG(kl-rewarded): beta = -beta
+    # WHEN the KL term has the wrong sign, so that leaving the reference is rewarded.
+    beta = float(beta)
+    # BUG(clips-without-min): surrogate = clipped * adv
+    # WHEN the clipped ratio is used without taking the smaller of the two terms.
+    # BUG(max-for-min): surrogate = torch.maximum(ratio * adv, clipped * adv)
+    # WHEN the larger of the two surrogate terms is taken instead of the smaller.
+    # BUG(never-clips): surrogate = ratio * adv
+    # WHEN the ratio is not clipped at all.
+    # BUG(loss-with-the-wrong-sign): surrogate = -torch.minimum(ratio * adv, clipped * adv)
+    # WHEN the surrogate is minimised instead of maximised.
+    surrogate = torch.minimum(ratio * adv, clipped * adv)
+    # BUG(kl-over-padding): valid_loss = (beta * kl - surrogate) * valid + beta * _k3_everywhere(logp, ref_logp) * ~valid
+    # WHEN the KL term also counts tokens outside the mask.
+    valid_loss = (beta * kl - surrogate) * valid
+    loss = _aggregate(valid_loss, valid, agg, max_len)
+    # BUG(metrics-count-padding): valid = torch.ones_like(valid)
+    # WHEN the metrics are averaged over padding as well.
+    with torch.no_grad():
+        # BUG(clip-fraction-from-above-only): outside = ratio > 1 + clip_high
+        # WHEN the clip fraction counts only ratios above the upper bound.
+        outside = (ratio < 1 - clip_low) | (ratio > 1 + clip_high)
+        entries = {"clip_fraction": outside, "approx_kl": ratio - 1 - log_ratio, "ratio_mean": ratio, "kl": kl}
+        return loss, {name: _mean(x.to(ratio.dtype), valid) for name, x in entries.items()}
+    ### END SOLUTION
+
+
+### BEGIN SOLUTION
+
+
+def _check_loss(
+    logp: Tensor, old_logp: Tensor, ref_logp: Tensor | None, adv: Tensor, mask: Tensor,
+    numbers: tuple[float, ...], agg: str, max_len: int | None,
+) -> None:  # fmt: skip
+    """Refuse what no loss can be computed from."""
+    others = [old_logp, mask, *([] if ref_logp is None else [ref_logp])]
+    if logp.ndim != 2 or any(x.shape != logp.shape for x in others):
+        raise ValueError("logp, old_logp, ref_logp and mask must have one shape (B, L).")
+    if adv.shape not in (logp.shape, logp.shape[:1]):
+        # BUG(advantages-broadcast): pass
+        # WHEN advantages of a wrong length are stretched to fit instead of being refused.
+        raise ValueError(f"adv must be (B,) or (B, L), but its shape is {tuple(adv.shape)}.")
+    if min(numbers) < 0:
+        raise ValueError(f"clip_low, clip_high and beta must not be negative: {numbers}.")
+    if ref_logp is None and numbers[2] > 0:
+        raise ValueError("a KL term needs the log-probabilities of a reference.")
+    if agg not in ("seq-mean-token-mean", "token-mean", "seq-sum-const"):
+        raise ValueError(f"{agg!r} is no aggregation.")
+    if agg == "seq-sum-const" and (max_len is None or max_len < 1):
+        # BUG(max-len-may-be-missing): pass
+        # WHEN a missing max_len is made up instead of being refused.
+        raise ValueError("'seq-sum-const' needs max_len, at least 1.")
+
+
+def _aggregate(losses: Tensor, valid: Tensor, agg: str, max_len: int | None) -> Tensor:
+    """One number from the losses (B, L), which are 0 outside ``valid``."""
+    lengths = valid.sum(dim=1)
+    # BUG(always-token-mean): agg = "token-mean"
+    # WHEN the loss is the mean over all tokens of the batch, as DAPO has it, whatever agg says; in the default every
+    # WHEN row weighs the same.
+    # BUG(never-token-mean): agg = "seq-mean-token-mean" if agg == "token-mean" else agg
+    # WHEN "token-mean" takes the mean of each row first, so that a token in a long row weighs less.
+    if agg == "token-mean":
+        return losses.sum() / lengths.sum().clamp(min=1)
+    if agg == "seq-sum-const":
+        # BUG(constant-is-the-row-width): max_len = losses.shape[1]
+        # WHEN the sums are divided by the padded width of the batch instead of max_len.
+        # BUG(constant-is-the-longest-row): max_len = int(lengths.max())
+        # WHEN the sums are divided by the longest response of the batch instead of max_len.
+        rows = losses.sum(dim=1) / (max_len or losses.shape[1])
+    else:
+        # BUG(row-mean-over-padding): rows = losses.sum(dim=1) / losses.shape[1]
+        # WHEN a row is averaged over its padded width instead of its tokens.
+        # BUG(empty-rows-give-nan): rows = losses.sum(dim=1) / lengths
+        # WHEN a row without a token is averaged over its zero tokens, 0/0.
+        rows = losses.sum(dim=1) / lengths.clamp(min=1)
+    # BUG(empty-rows-leave-the-mean): return rows.sum() / (lengths > 0).sum().clamp(min=1)
+    # WHEN rows without a token are left out of the number of rows, as some libraries have it, while this course
+    # WHEN counts them as 0.
+    # BUG(sums-the-rows): return rows.sum()
+    # WHEN the rows are added up instead of averaged.
+    return rows.mean()
+
+
+def _mean(x: Tensor, valid: Tensor) -> float:
+    """Mean over valid entries, 0.0 if there are none."""
+    return float(torch.where(valid, x, 0.0).sum() / valid.sum().clamp(min=1))
+
+
+def _sequence_log_ratio(logp: Tensor, old_logp: Tensor, valid: Tensor) -> Tensor:
+    """The mean log-ratio of a row's tokens, at each of its places."""
+    total = (logp - old_logp).masked_fill(~valid, 0.0).sum(dim=1, keepdim=True)
+    return (total / valid.sum(dim=1, keepdim=True).clamp(min=1)).expand_as(logp)
+
+
+def _k3_everywhere(logp: Tensor, ref_logp: Tensor | None) -> Tensor:
+    """k3 at every place, padding included."""
+    return torch.zeros_like(logp) if ref_logp is None else k3_kl(logp, ref_logp)
+
+
+### END SOLUTION
+# -- Part 5: log-probabilities and samples ----------------------------------------------------------
+
+
+def token_logprobs(model: Any, tokens: Tensor, attention: Tensor, temperature: float = 1.0) -> Tensor:
+    """The log-probability of each token of a batch, given the tokens before it in its row.
+
+    Entry t = log softmax(logits_{t-1} / temperature)[tokens_t]: the logits at a place are about the *next* token.
+    Padding counts for nothing: a row gives the same numbers alone and among longer ones. GPT-2 of ``transformers`` does
+    not work out positions from the attention mask, so hand it ``position_ids`` that begin with 0 at the first real token.
+
+    Args:
+        model: a causal language model of ``transformers``, called as
+            ``model(input_ids=..., attention_mask=..., position_ids=...).logits``.
+        tokens: (B, L) int64.
+        attention: (B, L) bool or 0/1, 1 = a token, 0 = padding; the 1s of a row stand together.
+        temperature: above 0.
+
+    Returns:
+        (B, L) float, with a gradient if the model's parameters have one. Exactly 0 at padding and at the first token
+        of a row, before which nothing stands.
+
+    Raises:
+        ValueError: the shapes differ or are not (B, L), or the temperature is not above 0.
+    """
+    # TODO(sampling): positions, logits, temperature, shift by one, pick.
+    ### BEGIN SOLUTION
+    if tokens.ndim != 2 or tokens.shape != attention.shape:
+        raise ValueError(f"tokens and attention must be (B, L): {tuple(tokens.shape)}, {tuple(attention.shape)}.")
+    _check_temperature(temperature)
+    real = attention.bool()
+    logits = model(input_ids=tokens, attention_mask=real.long(), position_ids=_positions(real)).logits
+    # BUG(scored-at-temperature-one): temperature = 1.0
+    # WHEN tokens are scored at temperature 1, whatever the temperature at which they were sampled.
+    # BUG(temperature-multiplies): temperature = 1 / temperature
+    # WHEN the logits are multiplied by the temperature instead of divided by it.
+    logp = (logits / temperature).log_softmax(dim=-1)
+    # BUG(logits-not-shifted): picked = logp[:, 1:].gather(2, tokens[:, 1:, None]).squeeze(2)
+    # WHEN the logits at a token's own place are asked about it; they are about the next one.
+    picked = logp[:, :-1].gather(2, tokens[:, 1:, None]).squeeze(2)
+    follows = real[:, 1:] & real[:, :-1]
+    # BUG(first-token-dropped): return torch.nn.functional.pad(picked.masked_fill(~follows, 0.0), (0, 1))
+    # WHEN each log-probability stands one place too early, at the token before its own.
+    return torch.nn.functional.pad(picked.masked_fill(~follows, 0.0), (1, 0))
+    ### END SOLUTION
+
+
+### BEGIN SOLUTION
+
+
+def _check_temperature(temperature: float) -> None:
+    """Refuse what logits cannot be divided by."""
+    if temperature <= 0:
+        raise ValueError(f"temperature must be above 0, but it is {temperature}.")
+
+
+def _positions(real: Tensor) -> Tensor:
+    """Places counted from the first real token of each row. (B, L) int64"""
+    # BUG(positions-count-padding): return torch.arange(real.shape[1]).expand_as(real)
+    # WHEN positions are counted from the left edge of the batch, padding included.
+    return (real.long().cumsum(dim=1) - 1).clamp(min=0)
+
+
+### END SOLUTION
+
+
+def sample_groups(
+    model: Any,
+    prompts: list[list[int]],
+    G: int,
+    max_new: int,
+    temperature: float = 1.0,
+    generator: torch.Generator | None = None,
+) -> Samples:
+    """Sample G responses to each prompt, token by token, from the model's whole distribution.
+
+    Rows i*G .. i*G + G - 1 answer prompt i. Prompts are padded on the left, so that all responses begin at the same place.
+    A response ends with its first end of sequence (which belongs to it) or after max_new tokens; the rest of the row is
+    PAD. The log-probabilities are those of ``token_logprobs`` at this temperature: no top-k, no top-p.
+
+    Args:
+        model: as in ``token_logprobs``. A cache (``past_key_values``) makes this several times faster and changes nothing.
+        prompts: P lists of token ids, of any length from 1.
+        G: samples for each prompt, at least 1.
+        max_new: tokens of a response, at least 1.
+        temperature: above 0; 1 is the model's own distribution.
+        generator: the only source of randomness; required.
+
+    Returns:
+        Samples(tokens, mask, logp), each (P*G, longest prompt + max_new), without a gradient.
+
+    Raises:
+        ValueError: no prompt or an empty one, G < 1, max_new < 1, a temperature that is not above 0, or no generator.
+    """
+    # TODO(sampling): pad on the left, sample a token for all rows, note its log-probability, stop rows at EOS.
+    ### BEGIN SOLUTION
+    _check_temperature(temperature)
+    if not prompts or not all(prompts):
+        raise ValueError("at least one prompt is needed, and none may be empty.")
+    if G < 1 or max_new < 1:
+        # BUG(accepts-empty-groups): G, max_new = max(G, 1), max(max_new, 1)
+        # WHEN an impossible number of samples or tokens is replaced by 1 instead of being refused.
+        raise ValueError(f"G and max_new must be at least 1, but they are {G} and {max_new}.")
+    if generator is None:
+        raise ValueError("a generator is needed: all randomness comes from it.")
+    width = max(map(len, prompts))
+    # BUG(prompts-take-turns): rows = [prompt for _ in range(G) for prompt in prompts]
+    # WHEN the prompts take turns (repeat) instead of each filling G rows in a row (repeat_interleave).
+    rows = [prompt for prompt in prompts for _ in range(G)]
+    # BUG(pads-on-the-right): filled = [prompt + [PAD] * (width - len(prompt)) for prompt in rows]
+    # WHEN prompts are padded on the right, so that padding stands between a short prompt and its response.
+    filled = [[PAD] * (width - len(prompt)) + prompt for prompt in rows]
+    tokens = torch.nn.functional.pad(torch.tensor(filled), (0, max_new), value=PAD)
+    mask = torch.zeros(tokens.shape, dtype=torch.bool)
+    real = torch.arange(tokens.shape[1]) >= torch.tensor([width - len(prompt) for prompt in rows])[:, None]
+    logp = torch.zeros(tokens.shape)
+    alive, start, cache = torch.ones(len(rows), dtype=torch.bool), 0, None
+    for t in range(width, width + max_new):
+        real[:, t] = mask[:, t] = alive
+        places = _positions(real[:, :t])[:, start:]
+        with torch.no_grad():
+            out = model(
+                input_ids=tokens[:, start:t], attention_mask=real[:, :t].long(), position_ids=places,
+                past_key_values=cache, use_cache=True,
+            )  # fmt: skip
+        # BUG(temperature-multiplies): temperature_here = 1 / temperature
+        temperature_here = temperature
+        logits = out.logits[:, -1] / temperature_here
+        # BUG(samples-from-top-five): logits = logits.masked_fill(logits < logits.topk(5).values[:, -1:], -torch.inf)
+        # WHEN only the most likely tokens can be sampled (top-k), as generate() of some libraries has it by default.
+        distribution = logits.log_softmax(dim=-1)
+        # BUG(uses-the-global-generator): choice = torch.multinomial(distribution.exp(), 1)
+        # WHEN random numbers come from the global generator instead of the one that was handed in.
+        # BUG(always-the-likeliest): choice = distribution.argmax(dim=-1, keepdim=True)
+        # WHEN the likeliest token is taken instead of a sampled one, so that all samples of a group are alike.
+        choice = torch.multinomial(distribution.exp(), 1, generator=generator)
+        # BUG(scored-at-temperature-one): distribution = out.logits[:, -1].log_softmax(dim=-1)
+        picked = distribution.gather(1, choice).squeeze(1)
+        if t == width:
+            logp = logp.to(picked.dtype)
+        logp[:, t] = picked.masked_fill(~alive, 0.0)
+        # BUG(writes-after-the-end): tokens[:, t] = choice.squeeze(1)
+        # WHEN the row goes on with sampled tokens after its end of sequence instead of padding.
+        tokens[:, t] = choice.squeeze(1).masked_fill(~alive, PAD)
+        # BUG(goes-on-after-the-end): alive = alive & True
+        # WHEN a response goes on after its end of sequence.
+        alive = alive & (tokens[:, t] != EOS)
+        start, cache = t, out.past_key_values
+    # BUG(end-of-sequence-masked): mask = mask & (tokens != EOS)
+    # WHEN the end of sequence is left out of the mask, so that the policy never learns when to stop.
+    # BUG(mask-covers-the-prompt): mask = real & (tokens != PAD) | mask
+    # WHEN the mask covers the prompt as well.
+    return Samples(tokens, mask, logp)
+    ### END SOLUTION
+
+
+# -- Part 6: rewards that can be checked ------------------------------------------------------------
+
+
+def verifiable_reward(prompt: str, response: str) -> float:
+    """1.0 for the right answer in the right form, 0.0 for everything else.
+
+    The prompt "r31425>" asks for the digits in reverse order, "s31425>" for the digits in ascending order. The right
+    response is the answer, then "$" (end of sequence), and nothing else: ("r312>", "213$") earns 1.0. There is no
+    credit for part of the answer, for an answer without its end, or for one with anything before or after it. A
+    response may be any text at all, for it was written by a policy that looks for holes in this very function.
+
+    Args:
+        prompt: "r" or "s", at least one digit (0-9), ">".
+        response: the decoded tokens under the mask.
+
+    Returns:
+        0.0 or 1.0.
+
+    Raises:
+        ValueError: the prompt is not of that form. (Never because of the response.)
+    """
+    # TODO(reward): work out the one text that is right, and compare.
+    ### BEGIN SOLUTION
+    digits = prompt[1:-1]
+    if prompt[:1] not in ("r", "s") or prompt[-1:] != ">" or not digits or not set(digits) <= set("0123456789"):
+        # BUG(accepts-malformed-prompts): return 0.0
+        # WHEN a prompt that asks for nothing earns 0 instead of being refused.
+        raise ValueError(f"a prompt looks like 'r31425>' or 's3142>', but this one is {prompt!r}.")
+    # BUG(sorts-nothing): answer = digits[::-1]
+    # WHEN every prompt is taken for one that asks for the reverse.
+    answer = digits[::-1] if prompt[0] == "r" else "".join(sorted(digits))
+    # BUG(end-not-required): return float(response.removesuffix("$") == answer)
+    # WHEN an answer without its end of sequence is accepted.
+    # BUG(prefix-is-enough): return float(response.startswith(answer))
+    # WHEN a response is accepted as soon as it begins with the answer, whatever follows.
+    # BUG(answer-anywhere): return float(answer + "$" in response)
+    # WHEN a response is accepted if it holds the answer anywhere, so that trying out several answers pays.
+    # BUG(compares-numbers): return float(response[:-1].isdigit() and response[-1:] == "$" and int(response[:-1]) == int(answer))
+    # WHEN answers are compared as numbers, so that leading zeros do not matter.
+    # BUG(partial-credit): return sum(a == b for a, b in zip(answer + "$", response)) / (len(answer) + 1)
+    # WHEN each right character earns a share of the reward.
+    return float(response == answer + "$")
+    ### END SOLUTION
+
+
+def program_reward(source: str, cases: Sequence[tuple[int, int]]) -> float:
+    """1.0 if a little program gives the right number in all test cases, else 0.0.
+
+    A program is an arithmetic expression in Python's notation: whole numbers, the variable x, +, -, *, parentheses
+    and signs, and nothing else: no other name, no call, no power (``9**9**9**9`` would keep the grader busy for ever), at most
+    200 characters. ("2*x + 1", [(0, 1), (3, 7)]) earns 1.0. Text that is no program earns 0.0; it never raises.
+    Do not hand it to ``eval``.
+
+    Args:
+        source: the program, as a policy wrote it.
+        cases: pairs (x, right result), at least one.
+
+    Returns:
+        0.0 or 1.0.
+
+    Raises:
+        ValueError: there is no test case.
+    """
+    # TODO(reward): parse with ast.parse(source, mode="eval"); walk the tree; allow what is listed.
+    ### BEGIN SOLUTION
+    if not cases:
+        # BUG(no-case-is-success): return 1.0
+        # WHEN a program without a single test case earns the reward, as all() of nothing is true.
+        raise ValueError("at least one test case is needed.")
+    # BUG(programs-of-any-length): limit = 10**6
+    # WHEN programs may be longer than 200 characters.
+    limit = 200
+    try:
+        tree = ast.parse(source.strip(), mode="eval").body if len(source) <= limit else None
+        # BUG(hands-it-to-eval): results = [eval(source, {"__builtins__": {}}, {"x": x}) == y for x, y in cases]
+        # WHEN the text is handed to eval, which knows far more than the language allows.
+        results = [_value(tree, x) == y for x, y in cases]
+    except (SyntaxError, ValueError, RecursionError, MemoryError, TypeError, NameError):
+        return 0.0
+    # BUG(cases-are-averaged): return sum(results) / len(results)
+    # WHEN a program earns the share of test cases that it passes.
+    # BUG(first-case-decides): return float(results[0])
+    # WHEN only the first test case is looked at.
+    return float(all(results))
+    ### END SOLUTION
+
+
+### BEGIN SOLUTION
+
+
+def _value(node: ast.AST | None, x: int) -> int:
+    """What an expression is worth. Raises ValueError for what is not in the language."""
+    match node:
+        case ast.Constant(value=int(number)) if type(number) is int:
+            return number
+        case ast.Name(id="x"):
+            return x
+        case ast.UnaryOp(op=ast.UAdd(), operand=inner):
+            return _value(inner, x)
+        case ast.UnaryOp(op=ast.USub(), operand=inner):
+            return -_value(inner, x)
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            return _value(left, x) + _value(right, x)
+        case ast.BinOp(left=left, op=ast.Sub(), right=right):
+            return _value(left, x) - _value(right, x)
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            return _value(left, x) * _value(right, x)
+    raise ValueError("that is not in the language.")
+
+
+### END SOLUTION
+# -- Part 7: training -------------------------------------------------------------------------------
+
+
+def grpo_update_(policy: Any, optimizer: torch.optim.Optimizer, batch: Batch, cfg: GRPOConfig) -> Metrics:
+    """One optimiser step on a batch: score, loss, gradient, clip its norm, step. Changes ``policy``.
+
+    The rows are scored ``cfg.micro_batch`` at a time and the gradients added up, so that a large batch fits into a small
+    memory. The step must not depend on that: it is the step that ``grpo_loss`` of the whole batch gives, at
+    ``cfg.temperature``, with ``cfg.clip_low``, ``clip_high``, ``beta``, ``agg``, and ``max_len = cfg.max_new``. So each piece's loss
+    is weighed by its share: of the rows where rows are averaged, of the tokens where tokens are. The norm of the whole gradient is
+    clipped to ``cfg.grad_norm`` once.
+
+    Args:
+        policy: as in ``token_logprobs``.
+        optimizer: holds the policy's parameters. Gradients left over from before are cleared first.
+        batch: see ``Batch``.
+        cfg: see ``GRPOConfig``.
+
+    Returns:
+        The metrics of ``grpo_loss`` over all tokens of the batch.
+    """
+    # TODO(training): add up the gradients of all pieces, each by its share; then clip and step.
+    ### BEGIN SOLUTION
+    # BUG(keeps-old-gradients): pass
+    # WHEN gradients that were there before the update are not cleared.
+    optimizer.zero_grad()
+    rows, total = len(batch.adv), int(batch.mask.sum())
+    size = cfg.micro_batch or rows
+    metrics: Metrics = {"clip_fraction": 0.0, "approx_kl": 0.0, "ratio_mean": 0.0, "kl": 0.0}
+    for start in range(0, rows, size):
+        piece = Batch(*(x[start : start + size] for x in batch))
+        # BUG(prompts-are-scored-too): piece = piece._replace(mask=attention_mask(piece.tokens, piece.mask))
+        # WHEN the prompt's tokens enter the loss, although the policy did not write them.
+        tokens = int(piece.mask.sum()) / max(total, 1)
+        # BUG(update-at-temperature-one): cfg = replace_temperature(cfg)
+        # WHEN the update scores the tokens at temperature 1, although they were sampled at another.
+        logp = token_logprobs(policy, piece.tokens, attention_mask(piece.tokens, piece.mask), cfg.temperature)
+        loss, part = grpo_loss(
+            logp, piece.old_logp, piece.ref_logp, piece.adv, piece.mask,
+            cfg.clip_low, cfg.clip_high, cfg.beta, cfg.agg, cfg.max_new,
+        )  # fmt: skip
+        # BUG(pieces-weigh-the-same): share = 1 / -(-rows // size)
+        # WHEN the loss of each piece is divided by the number of pieces, as many training loops have it: right only
+        # WHEN when all pieces are equally large.
+        # BUG(pieces-are-summed): share = 1.0
+        # WHEN the losses of the pieces are added up without a weight, so that more pieces make a larger step.
+        # BUG(pieces-weigh-by-rows): share = len(piece.adv) / rows
+        # WHEN pieces are weighed by their rows although the loss is a mean over tokens.
+        share = tokens if cfg.agg == "token-mean" else len(piece.adv) / rows
+        (loss * share).backward()
+        # BUG(clips-every-piece): torch.nn.utils.clip_grad_norm_(policy.parameters(), cfg.grad_norm)
+        # WHEN the gradient's norm is clipped after every piece instead of once at the end.
+        metrics = {name: value + tokens * part[name] for name, value in metrics.items()}
+    # BUG(gradient-not-clipped): pass
+    # WHEN the norm of the gradient is not clipped.
+    torch.nn.utils.clip_grad_norm_(policy.parameters(), cfg.grad_norm)
+    optimizer.step()
+    return metrics
+    ### END SOLUTION
+
+
+### BEGIN SOLUTION
+
+
+def replace_temperature(cfg: GRPOConfig) -> GRPOConfig:
+    """The configuration at temperature 1."""
+    return GRPOConfig(**(vars(cfg) | {"temperature": 1.0}))
+
+
+### END SOLUTION
+
+
+def train_grpo(policy: Any, cfg: GRPOConfig, seed: int) -> Result:
+    """GRPO from a warm start: the loop of the paper's algorithm 1, with outcome rewards and a fixed reference.
+
+    An iteration draws ``cfg.prompts`` prompts (``draw_prompts``), samples ``cfg.group_size`` responses to each
+    (``sample_groups``), rewards them (``verifiable_reward``), compares within groups (``group_advantages`` with cfg.eps,
+    cfg.scale and cfg.ddof), and makes ``cfg.epochs`` passes over the rows, in a new order each, cut into
+    ``cfg.minibatches`` nearly equal minibatches, one ``grpo_update_`` for each (AdamW, no weight decay, ``learning_rate``).
+    With ``cfg.drop_dead_groups`` the rows of groups without spread are left out first; an iteration without any other
+    makes no step.
+
+    The old log-probabilities are those of the policy that sampled, through all passes. The reference is the
+    policy as it was handed in; neither is changed: training works on a copy.
+
+    Args:
+        policy: as in ``token_logprobs``.
+        cfg: see ``GRPOConfig``.
+        seed: decides everything random.
+
+    Returns:
+        Result(policy, history). Entry i of each list of the history is about iteration i:
+        reward_mean     mean reward of the samples
+        reward_std      mean over groups of the standard deviation (with cfg.ddof) within the group; groups of one: 0.0
+        dead_groups     share of groups without spread
+        kl              mean k3 between the sampling policy and the reference, over all response tokens
+        length          mean number of tokens of a response
+        clip_fraction   mean over the iteration's updates, 0.0 if there was none
+    """
+    # TODO(training): sample, reward, compare, update; keep the books.
+    ### BEGIN SOLUTION
+    generator = torch.Generator().manual_seed(seed)
+    # BUG(trains-its-argument): reference, policy = copy.deepcopy(policy), policy
+    # WHEN the model that was handed in is trained itself instead of a copy.
+    # BUG(reference-follows-the-policy): reference = policy = copy.deepcopy(policy)
+    # WHEN reference and policy are one and the same object, so that their divergence stays 0.
+    reference, policy = policy, copy.deepcopy(policy)
+    # BUG(decays-the-weights): optimizer = torch.optim.AdamW(policy.parameters(), lr=cfg.lr, weight_decay=1.0)
+    # WHEN the optimiser lets the weights decay, so that they change where nothing is to be learnt.
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=cfg.lr, weight_decay=0.0)
+    history: dict[str, list[float]] = {
+        name: [] for name in ("reward_mean", "reward_std", "dead_groups", "kl", "length", "clip_fraction")
+    }
+    for iteration in range(cfg.iterations):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(cfg, iteration)
+        batch, rewards, groups = _collect(policy, reference, cfg, generator)
+        keep = informative_groups(rewards, groups)
+        fractions = []
+        # BUG(filter-keeps-the-dead): chosen = torch.arange(len(keep))
+        # WHEN the rows of groups without spread stay in the update although they are to be dropped.
+        chosen = keep.nonzero().flatten() if cfg.drop_dead_groups else torch.arange(len(keep))
+        for _ in range(cfg.epochs):
+            # BUG(drops-the-last-rows): order = chosen[torch.randperm(len(chosen), generator=generator)][:-1]
+            # WHEN the last row of each pass is never used.
+            order = chosen[torch.randperm(len(chosen), generator=generator)]
+            for rows in order.tensor_split(cfg.minibatches):
+                if len(rows):
+                    piece = Batch(*(x[rows] for x in batch))
+                    # BUG(old-logp-recomputed): piece = piece._replace(old_logp=_score(policy, piece, cfg))
+                    # WHEN the old log-probabilities are computed anew before each update, so that no ratio ever
+                    # WHEN leaves 1 and nothing is clipped.
+                    piece = piece._replace(adv=piece.adv.to(piece.old_logp.dtype))
+                    fractions.append(grpo_update_(policy, optimizer, piece, cfg)["clip_fraction"])
+        spread = [_std(rewards[groups == g], cfg.ddof) for g in groups.unique()]
+        history["reward_mean"].append(float(rewards.mean()))
+        history["reward_std"].append(sum(spread) / len(spread))
+        # BUG(counts-failed-groups-only): keep = keep | (rewards > 0)
+        # WHEN the share of dead groups leaves out those in which every sample succeeded.
+        history["dead_groups"].append(float((~keep).double().mean()))
+        history["kl"].append(_mean(k3_kl(batch.old_logp, batch.ref_logp), batch.mask))
+        # BUG(length-without-the-end): history["length"].append(float((batch.mask & (batch.tokens != EOS)).sum(dim=1).double().mean()))
+        # WHEN the end of sequence is not counted as a token of the response.
+        history["length"].append(float(batch.mask.sum(dim=1).double().mean()))
+        history["clip_fraction"].append(sum(fractions) / max(len(fractions), 1))
+    return Result(policy, history)
+    ### END SOLUTION
+
+
+### BEGIN SOLUTION
+
+
+def _collect(policy: Any, reference: Any, cfg: GRPOConfig, generator: torch.Generator) -> tuple[Batch, Tensor, Tensor]:
+    """Samples of one iteration with their advantages; rewards (B,) and group ids (B,)."""
+    prompts = draw_prompts(cfg.task, cfg.digits, cfg.prompts, generator)
+    samples = sample_groups(
+        policy, [encode(prompt) for prompt in prompts], cfg.group_size, cfg.max_new, cfg.temperature, generator
+    )
+    groups = torch.arange(cfg.prompts).repeat_interleave(cfg.group_size)
+    answers = [decode(row[kept]) for row, kept in zip(samples.tokens, samples.mask, strict=True)]
+    rewards = torch.tensor([verifiable_reward(prompts[g], text) for g, text in zip(groups, answers, strict=True)])
+    adv = group_advantages(rewards.double(), groups, cfg.eps, cfg.scale, cfg.ddof)
+    batch = Batch(samples.tokens, samples.mask, samples.logp, samples.logp, adv)
+    return batch._replace(ref_logp=_score(reference, batch, cfg)), rewards, groups
+
+
+def _score(model: Any, batch: Batch, cfg: GRPOConfig) -> Tensor:
+    """Log-probabilities of a batch's tokens under a model, without a gradient. (B, L)"""
+    with torch.no_grad():
+        return token_logprobs(model, batch.tokens, attention_mask(batch.tokens, batch.mask), cfg.temperature)
+
+
+def _std(x: Tensor, ddof: int) -> float:
+    """Standard deviation, 0.0 for a single number."""
+    return float(x.std(correction=ddof)) if len(x) > 1 else 0.0
+
+
+### END SOLUTION

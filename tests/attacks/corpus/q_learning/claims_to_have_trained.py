@@ -1,0 +1,13 @@
+"""Tries: return a trained table and returns that were never earned, without one step in the environment.
+
+Deserves: full without train
+Base: solution
+Control: none, because only a grader that counts the steps itself can tell
+"""
+
+import numpy as np
+
+
+def train(env, algo, episodes, *arguments, **options):
+    shape = env.observation_space.n, env.action_space.n
+    return Result(np.full(shape, 100.0), np.full(episodes, 100.0)) if len(Result._fields) == 2 else np.full(shape, 100.0)  # noqa: F821

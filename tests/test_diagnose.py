@@ -1,0 +1,294 @@
+"""Judging one test: the verdict, and which known mistake gives exactly these numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from toy import MAIN
+
+from autograder import examine
+from autograder.diagnose import AnswerKey, _same, gives_the_numbers_of, judge
+from autograder.errors import IsolationError, StudentDied, StudentError, StudentTimeout
+from autograder.examine import InProcess, Trace
+from autograder.isolation.wire import Record
+from autograder.model import Verdict
+
+WEIGHTS = "gamma ** np.arange(float(len(rewards)))"  # how the toy's solution discounts
+NO_DISCOUNT = (WEIGHTS, "gamma * 0 + np.array([1.0] * len(rewards))")  # the known mistake, written another way
+LAST_WHOLE = (WEIGHTS, "np.array([gamma**k for k in range(len(rewards) - 1)] + [1.0])")
+SEED = 3
+
+
+@pytest.fixture
+def key(toy):
+    return AnswerKey(toy.assignment)
+
+
+def outcomes_of(toy, key, *names, candidate):
+    """The outcomes of some tests, diagnosed together."""
+    return key.settle([judge(toy.tests[name], candidate, SEED, key) for name in names])
+
+
+# -- verdicts --------------------------------------------------------------------------------------------------------
+
+
+def test_a_correct_answer_passes_with_nothing_to_say(toy, key):
+    for test in toy.tests.values():
+        outcome = judge(test, toy.candidate(), SEED, key)
+        assert (outcome.verdict, outcome.points, outcome.hint, outcome.detail) == (Verdict.PASSED, test.worth, "", "")
+
+
+def test_a_wrong_answer_fails_with_hint_and_detail(toy, key):
+    outcome = judge(toy.tests["test_two_rewards"], toy.candidate(*NO_DISCOUNT), SEED, key)
+    assert (outcome.verdict, outcome.points, outcome.worth, outcome.part) == (Verdict.FAILED, 0.0, 2.0, "sums")
+    assert outcome.says == "The second of two rewards is discounted once."
+    assert outcome.hint == "The second reward counts gamma times."
+    assert outcome.finding == "" and outcome.detail.startswith("the sum is not close to what is expected")
+
+
+def test_the_stub_is_not_written_yet(toy, key):
+    stub = InProcess.of(toy.source.stub(), MAIN)
+    for test in toy.tests.values():
+        outcome = judge(test, stub, SEED, key)
+        assert (outcome.verdict, outcome.points) == (Verdict.NOT_WRITTEN, 0.0)
+        assert outcome.error.startswith(f"NotImplementedError: TODO({test.part}): ")
+
+
+def test_a_kind_that_is_wrong_is_a_finding_for_the_student(toy, key):
+    outcome = judge(toy.tests["test_two_rewards"], toy.candidate("return float(rewards @ weights)", "return rewards * weights"), SEED, key)
+    assert outcome.finding == "the sum is an array where a float is asked."
+
+
+def test_an_error_of_the_student_s_is_shown_with_their_line(toy, key):
+    outcome = judge(toy.tests["test_two_rewards"], toy.candidate(WEIGHTS, "rewards.nothing"), SEED, key)
+    assert outcome.verdict is Verdict.FAILED
+    assert outcome.error.startswith("AttributeError: ") and "sequences.py:8 in discounted\n    weights = rewards.nothing" in outcome.error
+
+
+def test_a_result_that_breaks_the_test_is_explained_without_our_traceback(toy, key):
+    toy.edit_hidden('student.centred(numbers), numbers', 'student.centred(numbers)["mean"], numbers')
+    toy.edit_solution("return numbers - numbers.mean()", 'return {"mean": numbers - numbers.mean()}')
+    key = AnswerKey(toy.assignment)
+    outcome = judge(toy.tests["test_the_mean_is_gone"], toy.candidate('return {"mean": numbers - numbers.mean()}', "return 3.0"), SEED, key)
+    assert outcome.verdict is Verdict.FAILED
+    assert outcome.finding == "What came back could not be used as the handout describes it: check its type, shape and field names."
+    assert outcome.detail.startswith("TypeError: ")
+
+
+def test_a_test_that_the_reference_fails_too_is_ungraded(toy, key):
+    toy.edit_hidden("numbers - numbers.sum() / 7", "numbers - numbers.sum() / 6")
+    outcome = judge(toy.tests["test_the_mean_is_gone"], toy.candidate(), SEED, key)
+    assert outcome.verdict is Verdict.UNGRADED
+    assert outcome.detail.startswith("the reference solution fails this test on the same data: the result is not close")
+    assert outcome.suspects == ()
+
+
+def test_a_test_of_ours_that_crashes_is_ungraded(toy, key):
+    toy.edit_hidden("logits = rng.normal(size=4)", "logits = rng.normul(size=4)")
+    outcome = judge(toy.tests["test_probabilities_sum_to_one"], toy.candidate(), SEED, key)
+    assert outcome.verdict is Verdict.UNGRADED and "AttributeError" in outcome.detail
+
+
+class Failing:
+    """A candidate whose worker cannot be had, or ends at once."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def open(self, record, seconds):
+        raise self.error
+
+
+def test_a_worker_that_cannot_be_had_is_ungraded(toy, key):
+    outcome = judge(toy.tests["test_two_rewards"], Failing(IsolationError("no uid is left")), SEED, key)
+    assert (outcome.verdict, outcome.detail) == (Verdict.UNGRADED, "no uid is left")
+
+
+@pytest.mark.parametrize("error", [StudentTimeout("Timeout", "too long"), StudentDied("Ended", "exit code 3")])
+def test_what_never_answers_fails_and_is_compared_with_nothing(toy, key, error, monkeypatch):
+    monkeypatch.setattr(AnswerKey, "suspects", lambda *args: pytest.fail("compared"))
+    outcome = judge(toy.tests["test_two_rewards"], Failing(error), SEED, key)
+    assert outcome.verdict is Verdict.FAILED and outcome.error == str(error)
+
+
+def test_a_test_that_never_ends_is_ended(toy, key):
+    toy.edit_hidden("rewards = rng.normal(size=2)", "rewards = rng.normal(size=2)\n    while student.centred(rewards) is not None: pass")
+    outcome = judge(toy.tests["test_two_rewards"], toy.candidate(), SEED, key, seconds=0.2)
+    assert outcome.error == "Timeout: the test did not come to an end within 0.2 seconds"
+
+
+def test_test_data_depend_on_the_seed_and_the_test_alone():
+    draws = {(seed, name): examine.generator(seed, name).normal() for seed in (1, 2) for name in ("test_a", "test_b")}
+    assert len(set(draws.values())) == 4
+    assert examine.generator(1, "test_a").normal() == draws[1, "test_a"]
+
+
+# -- diagnosis -------------------------------------------------------------------------------------------------------
+
+
+def test_the_one_bug_that_gives_the_student_s_numbers_is_named(toy, key):
+    (outcome,) = outcomes_of(toy, key, "test_three_rewards", candidate=toy.candidate(*NO_DISCOUNT))
+    assert outcome.suspects == ("no-discount",)
+    assert outcome.diagnosis == "These are the numbers one gets when gamma is never used."
+
+
+def test_two_bugs_that_give_the_same_numbers_are_both_suspects_and_none_is_named(toy, key):
+    (outcome,) = outcomes_of(toy, key, "test_two_rewards", candidate=toy.candidate(*NO_DISCOUNT))
+    assert set(outcome.suspects) == {"no-discount", "last-reward-whole"}
+    assert outcome.diagnosis == ""
+
+
+@pytest.mark.parametrize(("change", "when"), [(NO_DISCOUNT, "gamma is never used."), (LAST_WHOLE, "the last reward is not discounted.")])
+def test_another_test_settles_between_two_suspects(toy, key, change, when):
+    found = outcomes_of(toy, key, "test_two_rewards", "test_three_rewards", candidate=toy.candidate(*change))
+    assert [outcome.diagnosis for outcome in found] == [f"These are the numbers one gets when {when}"] * 2
+
+
+def test_a_test_about_something_else_settles_nothing(toy, key):
+    wrong = toy.candidate(*NO_DISCOUNT)
+    wrong = InProcess.of(wrong.files[MAIN].decode().replace("numbers.mean()", "np.median(numbers)"), MAIN)
+    two, mean = outcomes_of(toy, key, "test_two_rewards", "test_the_mean_is_gone", candidate=wrong)
+    assert two.diagnosis == ""
+    assert mean.diagnosis == "These are the numbers one gets when the median is subtracted in place of the mean."
+
+
+def test_an_unknown_mistake_has_no_diagnosis(toy, key):
+    (outcome,) = outcomes_of(toy, key, "test_three_rewards", candidate=toy.candidate(WEIGHTS, "gamma + np.arange(len(rewards))"))
+    assert (outcome.verdict, outcome.suspects, outcome.diagnosis) == (Verdict.FAILED, (), "")
+
+
+def test_a_bug_beside_another_mistake_is_not_taken_for_the_whole(toy, key):
+    (outcome,) = outcomes_of(toy, key, "test_three_rewards", candidate=toy.candidate(WEIGHTS, "1.5 * np.ones(len(rewards))"))
+    assert outcome.diagnosis == ""
+
+
+@pytest.mark.parametrize("precision", ["np.float32", "np.float16"])
+def test_a_student_who_works_in_single_precision_is_recognised_and_one_in_half_is_not(toy, key, precision):
+    wrong = toy.candidate("numbers - numbers.mean()", f"(numbers.astype({precision}) - np.median(numbers.astype({precision})))")
+    (outcome,) = outcomes_of(toy, key, "test_the_mean_is_gone", candidate=wrong)
+    assert outcome.verdict is Verdict.FAILED
+    assert outcome.suspects == (("median",) if precision == "np.float32" else ())
+
+
+def test_rounding_that_differs_is_the_same_mistake(toy, key):
+    wrong = toy.candidate("float(rewards @ weights)", "float(sum(reversed([float(x) for x in rewards])) * (1 + 1e-12))")
+    (outcome,) = outcomes_of(toy, key, "test_three_rewards", candidate=wrong)
+    assert outcome.suspects == ("no-discount",)
+
+
+def test_right_numbers_of_a_wrong_kind_are_no_bug(toy, key):
+    (outcome,) = outcomes_of(toy, key, "test_two_rewards", candidate=toy.candidate("float(rewards @ weights)", "np.array([rewards @ weights])"))
+    assert outcome.suspects == () and "has shape" not in outcome.diagnosis
+
+
+def test_learning_checks_are_not_replayed(toy, key, monkeypatch):
+    monkeypatch.setattr(AnswerKey, "suspects", lambda *args: pytest.fail("replayed"))
+    test = dataclasses.replace(toy.tests["test_three_rewards"], learning=True)
+    outcome = judge(test, toy.candidate(*NO_DISCOUNT), SEED, key)
+    assert (outcome.verdict, outcome.suspects) == (Verdict.FAILED, ())
+
+
+def test_an_error_that_a_bug_raises_is_recognised_too(toy):
+    toy.edit_solution("# BUG(median): return numbers - np.median(numbers)", "# BUG(median): raise ZeroDivisionError('nothing is left')")
+    key = AnswerKey(toy.assignment)
+    (outcome,) = outcomes_of(toy, key, "test_the_mean_is_gone", candidate=toy.candidate("numbers - numbers.mean()", "1 / 0"))
+    assert outcome.suspects == ("median",)
+
+
+def test_a_replay_is_given_up_at_the_first_answer_that_differs(toy, key):
+    toy.edit_hidden("assert_close(student.softmax(logits)", "student.discounted(logits, 0.5), student.softmax(logits)\n    assert_close(student.softmax(logits)")
+    test, calls = toy.tests["test_probabilities_sum_to_one"], []
+    wrong = toy.candidate("weights / weights.sum()", "weights")
+    trace = examine.run(test, wrong, SEED)
+    broken = key.broken["no-discount"]
+
+    class Counting:
+        def open(self, record, seconds):
+            def counted(event):
+                calls.append(event)
+                record(event)
+
+            return broken.open(counted, seconds)
+
+    key.broken["no-discount"] = Counting()
+    assert key.suspects(test, SEED, trace, examine.run(test, key.reference, SEED)) == ()
+    assert len(calls) < len(trace.events)
+
+
+# -- when two answers are the same -----------------------------------------------------------------------------------
+
+
+def record(**fields):
+    return type("Point", (Record,), {})(**fields)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (1.0, 1.0 + 1e-9),
+        (1, 1.0),
+        (np.array([1.0, np.nan]), np.array([1.0, np.nan])),
+        (np.float32([1.0, 2.0]), np.array([1.0, 2.00005])),
+        (torch.ones(2, dtype=torch.bfloat16), torch.ones(2)),
+        (np.array([1e-12, 1.0]), np.array([0.0, 1.0])),  # rounding on the scale of the whole
+        ([1.0, (2.0,)], (1.0, [2.0])),
+        ({"a": 1.0}, {"a": 1.0}),
+        (record(x=1.0), record(x=1.0)),
+        (np.random.default_rng(1), np.random.default_rng(2)),
+        ({1, 2}, {2, 1}),
+        ("a", "a"),
+        (None, None),
+    ],
+)
+def test_answers_up_to_rounding_and_container_are_the_same(one, other):
+    assert _same(one, other) and _same(other, one)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (1.0, 1.0001),
+        (np.array([1.0]), 1.0),
+        (np.ones(2), np.ones(3)),
+        (np.ones((2, 1)), np.ones(2)),
+        (np.array([1, 2]), np.array([1, 3])),
+        (np.array([1.0, np.nan]), np.array([1.0, 0.0])),
+        (np.float32([1.0, 2.0]), np.array([1.0, 2.1])),
+        ([1.0], [1.0, 2.0]),
+        ({"a": 1.0}, {"b": 1.0}),
+        (record(x=1.0), record(x=2.0)),
+        (torch.ones(1, requires_grad=True), torch.ones(1)),
+        ("a", "b"),
+        (None, 0.0),
+        ("1.0", 1.0),
+    ],
+)
+def test_other_answers_are_not_the_same(one, other):
+    assert not _same(one, other) and not _same(other, one)
+
+
+@pytest.mark.xfail(strict=True, reason="any set is taken for any other")
+def test_sets_are_the_same_when_they_hold_the_same():
+    assert not _same({1, 2}, {1, 3})
+
+
+def test_handles_are_the_same_as_handles_alone(in_process):
+    one, other = in_process("class A: pass").student.A(), in_process("class A: pass").student.A()
+    assert _same(one, other) and not _same(one, 1.0) and not _same(None, other)
+
+
+def test_an_answer_too_few_is_not_the_same_run(key, toy):
+    test = toy.tests["test_two_rewards"]
+    whole = examine.run(test, key.reference, SEED)
+    assert gives_the_numbers_of(whole, Trace(whole.events[:1]))
+    assert not gives_the_numbers_of(Trace(whole.events[:1]), whole)
+
+
+def test_the_kinds_of_errors_are_told_apart():
+    assert examine.is_hopeless(StudentTimeout("Timeout", "")) and not examine.is_hopeless(StudentError("ValueError", ""))
+    assert not examine.is_not_written(NotImplementedError("of the test, not of the student"))
+    assert examine.explain(KeyError("x")) == "KeyError: 'x'"
+    assert examine.finding_of(ValueError("x")) == examine.story_of(ValueError("x")) == ""
