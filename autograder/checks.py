@@ -41,7 +41,7 @@ def assert_close(actual: Any, expected: Any, *, rtol: float = 1e-7, atol: float 
         for index, (one, other) in enumerate(zip(actual, expected, strict=True)):
             assert_close(one, other, rtol=rtol, atol=atol, what=f"{what}[{index}]")
         return
-    got, want = _same_kind(actual, expected, what)
+    got, want = map(_floating, _same_kind(actual, expected, what))
     if not np.array_equal(np.isfinite(got), np.isfinite(want)):
         bad = "nan" if np.isnan(got).any() else "infinite"
         finding = f"{what} holds {bad} values where finite ones belong." if np.isfinite(want).all() else f"{what} is finite where it must not be, or the reverse."
@@ -137,6 +137,8 @@ def assert_frequencies(counts: Any, probabilities: Any, what: str = "the frequen
     Outcomes of probability zero must not occur. The tail is Wilson and Hilferty's normal approximation (1931).
     """
     seen, chance = _numbers(counts, what).astype(float), np.asarray(probabilities, float)
+    if not np.isfinite(seen).all() or seen.sum() <= 0:
+        raise CheckFailure(f"{what}: there is nothing to count: {seen}")
     if seen.shape != chance.shape:
         raise CheckFailure(f"{what}: counts {seen.shape}, probabilities {chance.shape}")
     possible = chance > 0
@@ -171,9 +173,11 @@ def _same_kind(actual: Any, expected: Any, what: str) -> tuple[Any, Any]:
     if want.dtype.kind == "f" and got.dtype.kind not in ("f" if got.ndim else "fiu"):
         finding = f"{what} holds numbers of type {got.dtype} where floating-point numbers are asked."
         raise CheckFailure(finding, finding)
-    if want.dtype.kind == "b":
-        return got, want
-    return got.astype(complex if "c" in (got.dtype.kind, want.dtype.kind) else float), want.astype(complex if want.dtype.kind == "c" else float)
+    return got, want
+
+
+def _floating(array: Any) -> Any:
+    return array.astype(complex if array.dtype.kind == "c" else float)
 
 
 def _kind_name(value: Any) -> str:

@@ -201,7 +201,8 @@ def _sentence(model: type[BaseModel], problem: Any) -> str:
     if problem["type"] == "missing":
         return f"'{key}' is missing"
     if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(problem["loc"][-1]), list(model.model_fields), n=1)
+        known = {name for file in (model, Entry, LateRule, Limits) for name in file.model_fields}
+        near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
         return f"'{key}' is not a known key" + (f"; did you mean '{near[0]}'?" if near else "")
     message = problem["msg"].removeprefix("Value error, ")
     return f"{key} is {problem['input']!r}: {message[0].lower()}{message[1:]}"

@@ -24,6 +24,7 @@ from autograder.isolation.wire import Record, torch_module
 from autograder.model import Outcome, Verdict
 from autograder.source import Source
 
+SETS = (set, frozenset)
 RTOL, RTOL_SINGLE = 1e-6, 1e-4  # the same numbers in double precision, and where single precision is involved
 
 
@@ -137,7 +138,7 @@ def _same(one: Any, other: Any) -> bool:
         return False
     first, second = _array(one), _array(other)
     if first is None or second is None:
-        return type(one) is type(other) and (isinstance(one, (set, frozenset)) or str(one) == str(other))
+        return type(one) is type(other) and (one == other if isinstance(one, SETS) else str(one) == str(other))
     return _same_numbers(first, second)
 
 

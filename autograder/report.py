@@ -173,8 +173,9 @@ def note(grade: Grade) -> str:
 
 
 def _harmless(cell: str) -> str:
-    """No cell that a spreadsheet would take for a formula."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+    """No cell that a spreadsheet would take for a formula, or for two rows."""
+    cell = "".join(c if c.isprintable() else " " for c in cell)
+    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@") else cell
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------

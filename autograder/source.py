@@ -66,7 +66,7 @@ class Source:
     def __init__(self, path: Path, text: str | None = None) -> None:
         self.path = path
         self.text = path.read_text(encoding="utf-8") if text is None else text
-        self._lines = self.text.splitlines()
+        self._lines = self.text.split("\n")  # as Python counts lines: form feeds end none
         try:
             self._tree = ast.parse(self.text)
         except SyntaxError as error:
@@ -279,10 +279,11 @@ def _private_or_imported(tree: ast.Module) -> set[str]:
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module != "__future__":
             names |= {alias.asname or alias.name for alias in node.names}
-        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name.startswith("_"):
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.name.startswith("_"):
             names.add(node.name)
-        elif isinstance(node, ast.Assign):
-            names |= {t.id for t in node.targets if isinstance(t, ast.Name) and t.id.startswith("_")}
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            bound = (n for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
+            names |= {name.id for name in bound if name.id.startswith("_")}
     return names
 
 

@@ -65,11 +65,11 @@ def read_all(path: Path, main: str) -> list[Submission]:
     by_stem: dict[str, list[Path]] = {}
     for entry in entries:
         by_stem.setdefault(entry.stem if entry.suffix in KINDS else entry.name, []).append(entry)
-    by_student: dict[str, list[Path]] = {}
-    for stem, paths in by_stem.items():
-        by_student[_student(stem, by_student)] = paths
-    read = (_read_one(student, paths, main) for student, paths in by_student.items())
-    return [replace(submission, received=times.get(submission.student)) for submission in read]
+    names: dict[str, str] = {}  # student -> stem; whoever's name is safe as it is has the first claim to it
+    for stem in sorted(by_stem, key=lambda stem: (_safe(stem) != stem, stem)):
+        names[_student(stem, names)] = stem
+    read = (_read_one(student, by_stem[stem], main) for student, stem in sorted(names.items()))
+    return [replace(one, received=times.get(names[one.student]) or times.get(one.student)) for one in read]
 
 
 def _is_a_hand_in(entry: Path) -> bool:
@@ -80,11 +80,14 @@ def _is_a_hand_in(entry: Path) -> bool:
 
 def _student(stem: str, taken: Mapping[str, object]) -> str:
     """A name that is safe as a folder's, and nobody else's: letters, digits, and . _ @ + -."""
-    name = re.sub(r"[^\w.@+-]", "_", stem).lstrip(".")[:80] or "_"
-    others = {other.casefold() for other in taken} | RESERVED
-    if name != stem or name.casefold() in others:
+    name = _safe(stem)
+    if name.casefold() in {other.casefold() for other in taken} | RESERVED:
         name += f"-{hashlib.sha256(os.fsencode(stem)).hexdigest()[:6]}"
     return name
+
+
+def _safe(stem: str) -> str:
+    return re.sub(r"[^\w.@+-]", "_", stem).lstrip(".")[:80] or "_"
 
 
 def _received(path: Path) -> dict[str, datetime]:
@@ -92,17 +95,20 @@ def _received(path: Path) -> dict[str, datetime]:
     if not path.is_file():
         return {}
     times = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for number, row in enumerate(csv.reader(file), 1):
-            if not row or row[0].strip().lower() == "student":
-                continue
-            try:
-                time = datetime.fromisoformat(row[1].strip())
-                if time.tzinfo is None:
-                    raise ValueError("no time zone")
-            except (IndexError, ValueError) as error:
-                raise CourseError(f"{path}:{number}: 'student,2027-02-01T23:59:00+01:00' is expected ({error})") from None
-            times[row[0].strip()] = time
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()  # spreadsheets begin with a byte order mark
+    except UnicodeDecodeError:
+        raise CourseError(f"{path}: this is not UTF-8 text: save it as CSV in UTF-8") from None
+    for number, row in enumerate(csv.reader(lines), 1):
+        if not row or row[0].strip().lower() == "student":
+            continue
+        try:
+            time = datetime.fromisoformat(row[1].strip())
+            if time.tzinfo is None:
+                raise ValueError("no time zone")
+        except (IndexError, ValueError) as error:
+            raise CourseError(f"{path}:{number}: 'student,2027-02-01T23:59:00+01:00' is expected ({error})") from None
+        times[row[0].strip()] = time
     return times
 
 
@@ -251,7 +257,7 @@ def _definitions(text: str) -> str:
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return text  # the worker will say where
     keep = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
-    lines = text.splitlines()
+    lines = text.split("\n")
     for node in tree.body:
         if not isinstance(node, keep):
             for number in range(node.lineno - 1, node.end_lineno or node.lineno):

@@ -144,7 +144,6 @@ def test_every_mistake_of_a_file_is_named_at_once(toy):
     assert all(line.startswith(f"{toy.root / 'course.yml'}: ") for line in lines)
 
 
-@pytest.mark.xfail(strict=True, reason="near names are looked up among the keys of the whole file only")
 @pytest.mark.parametrize(
     ("file", "old", "new", "guess"),
     [

@@ -115,7 +115,7 @@ def test_what_never_answers_fails_and_is_compared_with_nothing(toy, key, error, 
 
 
 def test_a_test_that_never_ends_is_ended(toy, key):
-    toy.edit_hidden("rewards = rng.normal(size=2)", "rewards = rng.normal(size=2)\n    while student.centred(rewards) is not None: pass")
+    toy.edit_hidden("rewards = rng.normal(size=2)", "rewards = rng.normal(size=2)\n    import time; time.sleep(20)")
     outcome = judge(toy.tests["test_two_rewards"], toy.candidate(), SEED, key, seconds=0.2)
     assert outcome.error == "Timeout: the test did not come to an end within 0.2 seconds"
 
@@ -270,7 +270,6 @@ def test_other_answers_are_not_the_same(one, other):
     assert not _same(one, other) and not _same(other, one)
 
 
-@pytest.mark.xfail(strict=True, reason="any set is taken for any other")
 def test_sets_are_the_same_when_they_hold_the_same():
     assert not _same({1, 2}, {1, 3})
 

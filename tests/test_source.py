@@ -183,7 +183,6 @@ def test_the_path_is_read_when_no_text_is_given(tmp_path):
     assert Source(path).solution() == "é = 1\n"
 
 
-@pytest.mark.xfail(strict=True, reason="str.splitlines also splits at form feeds and Unicode separators, which Python does not")
 @pytest.mark.parametrize("separator", ["\f", "\x1c", "\x85", "\u2028"])
 def test_only_line_ends_of_python_count_as_lines(separator):
     text = f'"""one{separator}two"""\n' + TEXT
@@ -288,7 +287,6 @@ LEAKS = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="only def, class and plain assignments are searched for private names")
 @pytest.mark.parametrize("name", LEAKS)
 def test_a_private_name_is_a_leak_however_it_is_bound(name):
     helper = LEAKS[name]

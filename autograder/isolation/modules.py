@@ -163,7 +163,8 @@ def spec(module: Any) -> list[Any] | None:
     torch = wire.torch_module()
     name = type(module).__name__
     if type(module) is torch.nn.Sequential:
-        return [name, [], [spec(child) for child in module] if all(spec(child) for child in module) else None]
+        children = [spec(child) for child in module]
+        return None if None in children else [name, [], children]
     if name not in BY_VALUE or type(module) is not getattr(torch.nn, name):
         return None
     return [name, [getattr(module, attribute) for attribute in BY_VALUE[name]], dict(module.named_parameters())]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import io
 import os
 import select
 import signal
@@ -35,7 +36,7 @@ COMMON_MODULES = (
 def main() -> None:
     """Serve until the control socket closes. Arguments: its descriptor, the libraries, the folders to hide."""
     control = socket.socket(fileno=int(sys.argv[1]))
-    libraries, hidden = sys.argv[2].split(","), [path for path in sys.argv[3].split(os.pathsep) if path]
+    libraries, hidden = [name for name in sys.argv[2].split(",") if name], [path for path in sys.argv[3].split(os.pathsep) if path]
     package = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
     failures = warm_up([*COMMON_MODULES, *libraries])
     block = _claim_uids() if os.geteuid() == 0 else None  # before the network namespace, which has names of its own
@@ -235,7 +236,7 @@ def _become_a_worker(cell: sandbox.Cell, conversation: int, prints: int) -> None
 
 def serve_worker(line: stream.Stream) -> None:
     """The worker's life: the first message brings the files, each further one is a question."""
-    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+    sys.stdout = io.TextIOWrapper(open(1, "wb", 0, closefd=False), "utf-8", "replace", write_through=True)  # noqa: SIM115
     sys.stderr = sys.stdout
     _, message = line.receive()
     (main_file, names, compiled), buffers = wire.unpack(message)

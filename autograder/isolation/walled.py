@@ -229,10 +229,11 @@ class ProcessChannel:
         with contextlib.suppress(OSError):
             self._status.shutdown(socket.SHUT_WR)  # ends it: it may live on behind a closed line
         self._status.settimeout(30)
-        try:
-            told = msgpack.unpackb(self._status.recv(65536) or b"\xc0")
-        except OSError:
-            told = None
+        told = None
+        for _ in range(2):  # a reset of the line may be reported before the message that came earlier
+            with contextlib.suppress(ConnectionResetError):
+                told = msgpack.unpackb(self._status.recv(65536) or b"\xc0")
+                break
         if not told:
             raise IsolationError("the fork server has gone")
         if told[0] == "refused":

@@ -394,7 +394,7 @@ class _Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def run(self, module: types.ModuleType, file: str) -> None:
         text = importlib.util.decode_source(self._files[file])
-        linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+        linecache.cache[file] = (len(text), None, text.split("\n"), file)
         if file in self.compiled:
             code = marshal.loads(self.compiled[file])
         else:

@@ -175,9 +175,8 @@ def log_likelihood(wins: NDArray[np.integer], theta: Array) -> float:
     wins = _check_table(wins)
     # TODO(fitting): np.logaddexp(0, -x) is -log sigmoid(x), without overflow.
     ### BEGIN SOLUTION
-    # BUG(losses-for-wins): wins = wins.T
+    # BUG(losses-for-wins): gaps = theta[None, :] - theta[:, None]
     # WHEN rows and columns of the table are mixed up, so that losses count as wins.
-    wins = wins.copy()
     gaps = theta[:, None] - theta[None, :]
     return -float((wins * np.logaddexp(0.0, -gaps)).sum())
     ### END SOLUTION
@@ -234,13 +233,12 @@ def mm_step(wins: NDArray[np.integer], theta: Array) -> Array:
     wins = _check_table(wins)
     # TODO(fitting): the update above, in logarithms and with mean 0 in the end.
     ### BEGIN SOLUTION
-    # BUG(losses-for-wins): wins = wins.T
-    wins = wins.copy()
     ability = np.exp(theta - np.max(theta))
     # BUG(wins-for-games): games = wins
     # WHEN only the games that a player won count as games of that pair.
     games = wins + wins.T
     weight = (games / (ability[:, None] + ability[None, :])).sum(axis=1)
+    # BUG(losses-for-wins): new = np.log(wins.sum(axis=0) / weight)
     # BUG(old-ability-kept): new = theta + np.log(wins.sum(axis=1) / weight)
     # WHEN the update is multiplied onto the old ability, which it should replace.
     new = np.log(wins.sum(axis=1) / weight)
@@ -277,18 +275,13 @@ def fit_bt(wins: NDArray[np.integer], tol: float = 1e-8) -> Array:
     # BUG(fits-anything): pass
     # WHEN a table without a maximum is fitted all the same.
     _refuse_unconnected(wins)
-    theta, games = np.zeros(len(wins)), wins + wins.T
+    theta = np.zeros(len(wins))
     for _ in range(20_000):
-        expected = (games / (1 + np.exp(theta[None, :] - theta[:, None]))).sum(axis=1)
-        if np.abs(wins.sum(axis=1) - expected).max() <= tol:
-            break
-        # BUG(likelihood-stops-it): last = log_likelihood(wins, theta)
+        # BUG(likelihood-stops-it): if log_likelihood(wins, mm_step(wins, theta)) <= log_likelihood(wins, theta) + tol:
         # WHEN the iteration stops as soon as the likelihood hardly changes, far from where the wins match.
-        last = -np.inf
-        # BUG(gauge-of-the-first): theta = mm_step(wins, theta) - mm_step(wins, theta)[0]
-        theta = mm_step(wins, theta)
-        if log_likelihood(wins, theta) - last <= tol:
+        if _mismatch(wins, theta) <= tol:
             break
+        theta = mm_step(wins, theta)
     # BUG(abilities-not-logs): return np.exp(theta)
     # WHEN abilities are returned where their logarithms are asked.
     return theta
@@ -296,6 +289,12 @@ def fit_bt(wins: NDArray[np.integer], tol: float = 1e-8) -> Array:
 
 
 ### BEGIN SOLUTION
+
+
+def _mismatch(wins: Array, theta: Array) -> float:
+    """Largest difference between a player's wins and expected wins, in games."""
+    expected = ((wins + wins.T) / (1 + np.exp(theta[None, :] - theta[:, None]))).sum(axis=1)
+    return float(np.abs(wins.sum(axis=1) - expected).max())
 
 
 def _refuse_unconnected(wins: Array) -> None:
@@ -337,10 +336,9 @@ def bt_gradient_hessian(wins: NDArray[np.integer], theta: Array) -> Derivatives:
     wins = _check_table(wins)
     # TODO(newton): wins minus expected wins; then the curvature of every pair.
     ### BEGIN SOLUTION
-    # BUG(losses-for-wins): wins = wins.T
-    wins = wins.copy()
     games = wins + wins.T
     p = 1 / (1 + np.exp(theta[None, :] - theta[:, None]))
+    # BUG(losses-for-wins): gradient = wins.sum(axis=0) - (games * p).sum(axis=1)
     gradient = wins.sum(axis=1) - (games * p).sum(axis=1)
     # BUG(curvature-without-games): hessian = (p * p.T) * (games > 0)
     # WHEN a pair that played often curves the likelihood no more than one that played once.
@@ -349,9 +347,8 @@ def bt_gradient_hessian(wins: NDArray[np.integer], theta: Array) -> Derivatives:
     hessian = games * p * p.T
     np.fill_diagonal(hessian, 0.0)
     hessian -= np.diag(hessian.sum(axis=1))
-    # BUG(derivatives-of-the-loss): gradient, hessian = -gradient, -hessian
+    # BUG(derivatives-of-the-loss): return Derivatives(-gradient, -hessian)
     # WHEN the derivatives are those of the negative log-likelihood.
-    gradient, hessian = gradient.copy(), hessian.copy()
     return Derivatives(gradient, hessian)
     ### END SOLUTION
 
@@ -604,18 +601,15 @@ class RewardModel(nn.Module):
         """
         # TODO(reward_model): backbone with mask and positions, pooling, head.
         ### BEGIN SOLUTION
-        # BUG(no-position-ids): places = None
-        # WHEN the backbone counts positions by itself, padding on the left included.
-        places = positions(attention_mask)
-        # BUG(no-attention-mask): reads = torch.ones_like(attention_mask)
+        # BUG(no-attention-mask): inputs = {"input_ids": input_ids}
         # WHEN the backbone is not told which tokens are padding, and reads them.
-        reads = attention_mask
-        # BUG(frozen-backbone): input_ids = input_ids; torch.set_grad_enabled(False)
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask.long()}
+        # BUG(no-position-ids): pass
+        # WHEN the backbone counts positions by itself, padding on the left included.
+        inputs["position_ids"] = positions(attention_mask)
+        # BUG(frozen-backbone): with torch.no_grad(): hidden = self.backbone(**inputs).last_hidden_state
         # WHEN no gradient reaches the transformer, so that only the head learns.
-        input_ids = input_ids.long()
-        output = self.backbone(input_ids=input_ids, attention_mask=reads.long(), position_ids=places)
-        # BUG(frozen-backbone): torch.set_grad_enabled(True)
-        hidden = output.last_hidden_state
+        hidden = self.backbone(**inputs).last_hidden_state
         if self.head == "attn":
             pooled = attention_pool(hidden, self.query(hidden).squeeze(2), attention_mask)
         else:
@@ -668,9 +662,8 @@ def collate(
         start = ids.shape[1] - len(row) if side == "left" else 0
         ids[index, start : start + len(row)] = torch.tensor(row)
         mask[index, start : start + len(row)] = 1
-    # BUG(mask-from-pad-id): mask = (ids != pad_id).long()
+    # BUG(mask-from-pad-id): return {"input_ids": ids, "attention_mask": (ids != pad_id).long(), "layout": layout}
     # WHEN every token with the id of the padding counts as padding, the end-of-sequence token included.
-    mask = mask.clone()
     return {"input_ids": ids, "attention_mask": mask, "layout": layout}
     ### END SOLUTION
 
@@ -717,19 +710,19 @@ def loss_func(output: Tensor, batch: dict[str, Tensor | str]) -> Tensor:
         # BUG(odd-rows-dropped): output = output.reshape(-1)[: output.numel() // 2 * 2]
         # WHEN a row that has no partner is dropped instead of refused, and an unknown layout is taken for interleaved.
         raise ValueError(f"scores of shape {tuple(output.shape)} in layout {layout!r} are no pairs.")
-    # BUG(layout-ignored): layout = "interleaved"
+    # BUG(layout-ignored): stacked = False
     # WHEN stacked pairs are read as interleaved ones: chosen answers are compared with other chosen answers.
-    # BUG(layouts-mixed-up): layout = "interleaved" if layout == "stacked" else "stacked"
+    # BUG(layouts-mixed-up): stacked = layout != "stacked"
     # WHEN each layout is read as the other.
     stacked = layout == "stacked"
-    # BUG(swapped-rows): output = output.view(2, -1).flip(0).reshape(-1) if stacked else output.view(-1, 2).flip(1).reshape(-1)
+    # BUG(swapped-rows): rejected, chosen = output.view(2, -1) if stacked else output.view(-1, 2).T
     # WHEN the rejected row of each pair is taken for the chosen one.
+    chosen, rejected = output.view(2, -1) if stacked else output.view(-1, 2).T
     # BUG(constant-loss): return torch.tensor(1.0, dtype=output.dtype)
     # WHEN the loss is still the constant placeholder.
     # BUG(constant-with-a-graph): return (output * 0.0).sum() + 1.0
     # WHEN the placeholder is tied to the scores so that backward() runs: the gradient is zero everywhere.
-    chosen, rejected = output.view(2, -1) if stacked else output.view(-1, 2).T
-    # BUG(rejected-detached): rejected = rejected.detach()
+    # BUG(rejected-detached): return bt_loss(chosen, rejected.detach())
     # WHEN the rejected answers carry no gradient: chosen ones are pushed up and nothing is pushed down.
     return bt_loss(chosen, rejected)
     ### END SOLUTION
@@ -809,14 +802,13 @@ def train_reward_model(
     losses: list[float] = []
     while len(losses) < steps:
         order = torch.randperm(len(chosen), generator=generator)
-        # BUG(shuffles-sides-apart): other = torch.randperm(len(chosen), generator=generator)
-        # WHEN chosen and rejected answers are shuffled apart, so that a pair is no pair any more.
-        other = order
         for start in range(0, len(order), batch_size):
-            # BUG(same-batch-again): start = 0
+            # BUG(same-batch-again): rows = order[:batch_size].tolist()
             # WHEN a pass shows the first batch again and again.
-            rows, others = order[start : start + batch_size], other[start : start + batch_size]
-            batch = collate([chosen[i] for i in rows], [rejected[i] for i in others], pad_id)
+            rows = order[start : start + batch_size].tolist()
+            # BUG(pairs-torn-apart): batch = collate([chosen[i] for i in rows], [rejected[i] for i in rows[::-1]], pad_id)
+            # WHEN the rejected answers of a batch come in another order than the chosen ones.
+            batch = collate([chosen[i] for i in rows], [rejected[i] for i in rows], pad_id)
             losses.append(worker.update_(batch))
             if len(losses) == steps:
                 break
@@ -917,7 +909,7 @@ class RewardEnsemble:
         ### BEGIN SOLUTION
         self.members = list(members)
         self.offsets: Tensor | float = 0.0
-        # BUG(offsets-count-as-doubt): reference = None
+        # BUG(offsets-count-as-doubt): if False:
         # WHEN the arbitrary zero of each member's scale counts as disagreement between members.
         if reference is not None:
             # BUG(one-offset-for-all): self.offsets = self.scores(reference).mean()
@@ -1030,11 +1022,14 @@ def shift_detector(ref: Array, new: Array, bins: int = 10) -> Shift:
     t = ks * math.sqrt(len(ref) * len(new) / (len(ref) + len(new)))
     terms = ((-1) ** (k - 1) * math.exp(-2 * k**2 * t**2) for k in range(1, 101))
     p_value = min(1.0, max(0.0, 2 * sum(terms))) if t >= 0.1 else 1.0
-    # BUG(bins-of-the-new): edges = np.quantile(new, np.arange(1, bins) / bins)
+    # BUG(bins-of-the-new): edges = np.quantile(new, np.linspace(0, 1, bins + 1))
     # WHEN the bins follow the new sample instead of the reference.
-    # BUG(bins-of-equal-width): edges = np.linspace(np.min(ref), np.max(ref), bins + 1)[1:-1]
+    # BUG(bins-of-equal-width): edges = np.linspace(np.min(ref), np.max(ref), bins + 1)
     # WHEN the bins have equal widths instead of equal shares of the reference.
-    edges = np.quantile(ref, np.arange(1, bins) / bins)
+    edges = np.quantile(ref, np.linspace(0, 1, bins + 1))
+    # BUG(outliers-fall-out): pass
+    # WHEN the outer bins end where the reference ends, so that whatever lies beyond is not counted.
+    edges[0], edges[-1] = -np.inf, np.inf
     p, q = _shares(ref, edges), _shares(new, edges)
     # BUG(psi-of-one-side): psi = float((q * np.log(q / p)).sum())
     # WHEN only one direction of the divergence is counted.
@@ -1059,11 +1054,8 @@ def _kolmogorov_smirnov(ref: Array, new: Array) -> float:
 
 def _shares(sample: Array, edges: Array) -> Array:
     """Smoothed share of a sample in each bin."""
-    # BUG(outliers-fall-out): sample = sample[(sample >= 2 * edges[0] - edges[1]) & (sample < 2 * edges[-1] - edges[-2])]
-    # WHEN the outer bins end somewhere, so that whatever lies beyond them is not counted.
-    sample = np.asarray(sample)
-    counts = np.bincount(np.searchsorted(edges, sample, side="right"), minlength=len(edges) + 1)
-    return (counts + 0.5) / (len(sample) + 0.5 * (len(edges) + 1))
+    counts, _ = np.histogram(sample, edges)
+    return (counts + 0.5) / (len(sample) + 0.5 * len(counts))
 
 
 ### END SOLUTION
@@ -1100,15 +1092,12 @@ def best_of_n(selector: Array, value: Array, n: int) -> float:
     # WHEN the lowest score is picked.
     order = np.argsort(selector)
     size = len(order)
-    log_probability = np.full(size, -np.inf)
-    for rank in range(n, size + 1):
-        log_probability[rank - 1] = _log_choose(rank - 1, n - 1) - _log_choose(size, n)
-    probability = np.exp(log_probability)
+    ways = [_log_choose(rank - 1, n - 1) if rank >= n else -math.inf for rank in range(1, size + 1)]
     # BUG(draws-with-replacement): probability = np.diff((np.arange(size + 1) / size) ** n)
-    # WHEN the n answers are drawn with replacement, so that the same answer may compete with itself.
-    # BUG(ranks-shifted): probability = np.append(probability[1:], 0.0)
+    # WHEN the n answers are drawn with replacement, so that an answer may compete with itself.
+    # BUG(ranks-shifted): probability = np.exp(np.array([*ways[1:], -math.inf]) - _log_choose(size, n))
     # WHEN the ranks are off by one, so that the best answer is never picked.
-    probability = probability.copy()
+    probability = np.exp(np.array(ways) - _log_choose(size, n))
     return float(probability @ np.asarray(value)[order])
     ### END SOLUTION
 

@@ -330,7 +330,7 @@ def process_advantages(
     normalised = _normalised(torch.cat(step_rewards).detach(), eps, ddof).split([len(r) for r in step_rewards])
     advantages = torch.zeros(len(step_rewards), L, dtype=torch.cat(step_rewards).dtype)
     for row, rewards, ends in zip(advantages, normalised, step_end_idx, strict=True):
-        # BUG(outcome-of-the-steps): row[:] = rewards.sum()
+        # BUG(outcome-of-the-steps): for reward, end in [(rewards.sum(), L - 1)]:
         # WHEN the sum over all steps of a sample is given to each of its tokens.
         for reward, end in zip(rewards, ends, strict=True):
             # BUG(steps-reach-forward): row[int(end) :] += reward
@@ -484,14 +484,15 @@ def grpo_loss(
     # WHEN the KL term also counts tokens outside the mask.
     valid_loss = (beta * kl - surrogate) * valid
     loss = _aggregate(valid_loss, valid, agg, max_len)
-    # BUG(metrics-count-padding): valid = torch.ones_like(valid)
+    # BUG(metrics-count-padding): counted = torch.ones_like(valid)
     # WHEN the metrics are averaged over padding as well.
+    counted = valid
     with torch.no_grad():
         # BUG(clip-fraction-from-above-only): outside = ratio > 1 + clip_high
         # WHEN the clip fraction counts only ratios above the upper bound.
         outside = (ratio < 1 - clip_low) | (ratio > 1 + clip_high)
         entries = {"clip_fraction": outside, "approx_kl": ratio - 1 - log_ratio, "ratio_mean": ratio, "kl": kl}
-        return loss, {name: _mean(x.to(ratio.dtype), valid) for name, x in entries.items()}
+        return loss, {name: _mean(x.to(ratio.dtype), counted) for name, x in entries.items()}
     ### END SOLUTION
 
 
@@ -599,6 +600,8 @@ def token_logprobs(model: Any, tokens: Tensor, attention: Tensor, temperature: f
         raise ValueError(f"tokens and attention must be (B, L): {tuple(tokens.shape)}, {tuple(attention.shape)}.")
     _check_temperature(temperature)
     real = attention.bool()
+    # BUG(scores-without-gradient): logits = model(input_ids=tokens, attention_mask=real.long(), position_ids=_positions(real)).logits.detach()
+    # WHEN the log-probabilities are cut off from the model that they came from, so that it cannot learn.
     logits = model(input_ids=tokens, attention_mask=real.long(), position_ids=_positions(real)).logits
     # BUG(scored-at-temperature-one): temperature = 1.0
     # WHEN tokens are scored at temperature 1, whatever the temperature at which they were sampled.
@@ -887,6 +890,8 @@ def grpo_update_(policy: Any, optimizer: torch.optim.Optimizer, batch: Batch, cf
         (loss * share).backward()
         # BUG(clips-every-piece): torch.nn.utils.clip_grad_norm_(policy.parameters(), cfg.grad_norm)
         # WHEN the gradient's norm is clipped after every piece instead of once at the end.
+        # BUG(metrics-of-the-last-piece): metrics = part
+        # WHEN the metrics are those of the last piece instead of the whole batch.
         metrics = {name: value + tokens * part[name] for name, value in metrics.items()}
     # BUG(gradient-not-clipped): pass
     # WHEN the norm of the gradient is not clipped.
@@ -964,11 +969,12 @@ def train_grpo(policy: Any, cfg: GRPOConfig, seed: int) -> Result:
             for rows in order.tensor_split(cfg.minibatches):
                 if len(rows):
                     piece = Batch(*(x[rows] for x in batch))
-                    # BUG(old-logp-recomputed): piece = piece._replace(old_logp=_score(policy, piece, cfg))
+                    # BUG(old-logp-recomputed): old_logp = _score(policy, piece, cfg)
                     # WHEN the old log-probabilities are computed anew before each update, so that no ratio ever
                     # WHEN leaves 1 and nothing is clipped.
-                    piece = piece._replace(adv=piece.adv.to(piece.old_logp.dtype))
-                    fractions.append(grpo_update_(policy, optimizer, piece, cfg)["clip_fraction"])
+                    old_logp = piece.old_logp
+                    metrics = grpo_update_(policy, optimizer, piece._replace(old_logp=old_logp), cfg)
+                    fractions.append(metrics["clip_fraction"])
         spread = [_std(rewards[groups == g], cfg.ddof) for g in groups.unique()]
         history["reward_mean"].append(float(rewards.mean()))
         history["reward_std"].append(sum(spread) / len(spread))
@@ -997,7 +1003,7 @@ def _collect(policy: Any, reference: Any, cfg: GRPOConfig, generator: torch.Gene
     answers = [decode(row[kept]) for row, kept in zip(samples.tokens, samples.mask, strict=True)]
     rewards = torch.tensor([verifiable_reward(prompts[g], text) for g, text in zip(groups, answers, strict=True)])
     adv = group_advantages(rewards.double(), groups, cfg.eps, cfg.scale, cfg.ddof)
-    batch = Batch(samples.tokens, samples.mask, samples.logp, samples.logp, adv)
+    batch = Batch(samples.tokens, samples.mask, samples.logp, samples.logp, adv.to(samples.logp.dtype))
     return batch._replace(ref_logp=_score(reference, batch, cfg)), rewards, groups
 
 

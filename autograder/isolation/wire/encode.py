@@ -11,6 +11,7 @@ import numpy as np
 from autograder.isolation.wire.limits import (
     MAX_DEPTH,
     MAX_DIGITS,
+    MAX_NODES,
     NUMPY_DTYPES,
     TORCH_DTYPES,
     Record,
@@ -36,6 +37,7 @@ class Encoder:
         register: Callable[[Any], None] | None = None,
     ) -> None:
         self.buffers: list[bytes | memoryview] = []
+        self._nodes = 0
         self._special = special
         self._known = {} if known is None else known
         self._outputs = outputs
@@ -43,6 +45,9 @@ class Encoder:
 
     def encode(self, value: Any, depth: int = 0) -> Any:
         """The node for ``value``. Raises TypeError for what cannot cross, WireError for what is nested too deeply."""
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise WireError(f"more than {MAX_NODES} values: return arrays instead of long lists")
         if value is None or value is True or value is False:
             return value
         if isinstance(value, (bool, int, float, str)):
@@ -155,8 +160,9 @@ class Encoder:
         grad = (1 if value.is_leaf else 2) if value.requires_grad else 0
         plain = value.detach().resolve_conj().resolve_neg().cpu()
         order, dense = _dense_order(plain.stride(), plain.shape, 1)
-        data = (plain.permute(order) if dense else plain).contiguous()
-        raw = data.reshape(-1).view(torch.uint8).numpy().tobytes() if data.numel() else b""
+        data = plain.permute(order) if dense else plain
+        flat = torch.empty(data.numel(), dtype=data.dtype).copy_(data.reshape(-1))  # expanded tensors have no bytes of their own
+        raw = flat.view(torch.uint8).numpy().tobytes() if data.numel() else b""
         return ["T", name, list(value.shape), order if dense else None, grad, self._buffer(raw)]
 
     def _buffer(self, data: bytes) -> int:
@@ -171,7 +177,7 @@ def _scalar(value: Any) -> Any:
     if isinstance(value, int):
         plain = int.__add__(value, 0)
         return plain if -(2**63) <= plain < 2**64 else ["i", _digits(plain)]
-    return float.__add__(value, 0.0) if isinstance(value, float) else str.__str__(value)
+    return float.__pos__(value) if isinstance(value, float) else str.__str__(value)
 
 
 def _digits(value: int) -> str:

@@ -1,4 +1,4 @@
-"""Tries: fill the disk with files in every folder that programs may write to (64 MiB, to prove the point).
+"""Tries: fill the disk with files in every folder that programs may write to (64 MiB each, to prove the point).
 
 Deserves: full
 Base: solution
@@ -6,18 +6,14 @@ Control: works
 """
 
 import os
-import tempfile
 
 written = 0
-for folder in (tempfile.gettempdir() if os.access("/tmp", os.W_OK) else "/tmp", "/tmp", "/var/tmp", "/dev/shm", "."):
+for folder in ("/tmp", "/var/tmp", "/dev/shm", "."):
     path = os.path.join(folder, f"autograder-attack-disk-{os.getpid()}")
     try:
         with open(path, "wb") as file:
             for _ in range(64):
                 written += file.write(bytes(1 << 20))
-    except OSError:
-        pass
-    try:
         os.unlink(path)
     except OSError:
         pass

@@ -1,7 +1,7 @@
-"""Tries: replace the functions of the process it runs in, so that every operation answers "ok" with nothing in it.
+"""Tries: replace the functions of the process it runs in, so that every question is answered with "ok" and True.
 
 Deserves: 0
-Base: nothing
+Base: stub
 Control: none, because an in-process grader has no worker; patches_the_runner is the same idea there
 """
 
@@ -9,13 +9,12 @@ import sys
 
 worker = sys.modules.get("autograder.isolation.worker")
 if worker:
-    wire = sys.modules["autograder.isolation.wire"]
-    worker.Worker.handle = lambda self, message, callback: wire.pack(
-        [wire.unpack(message)[0][0], "ok", True, [], []], []
-    )
+    wire, handle = sys.modules["autograder.isolation.wire"], worker.Worker.handle
 
+    def answer(self, message, callback):
+        header, buffers = wire.unpack(handle(self, message, callback))
+        if header[1] == "raise":
+            header[1:] = ["ok", True, [], [], []]
+        return wire.pack(header, buffers)
 
-def __getattr__(name):
-    if name.startswith("__"):
-        raise AttributeError(name)
-    return lambda *args, **kwargs: True
+    worker.Worker.handle = answer

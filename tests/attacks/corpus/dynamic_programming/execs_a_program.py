@@ -13,4 +13,3 @@ def bellman_expectation(*arguments):
 
 
 stopping_sweeps = bellman_expectation
-policy_evaluation_as_it_was = None

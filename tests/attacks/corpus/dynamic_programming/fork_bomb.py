@@ -1,4 +1,4 @@
-"""Tries: start processes that start processes (16 in all here, each for ten seconds).
+"""Tries: start many processes (16 here, each for ten seconds).
 
 Deserves: full
 Base: solution
@@ -9,15 +9,14 @@ import os
 import time
 
 started = 0
-for _ in range(4):
+for _ in range(16):
     try:
         child = os.fork()
     except OSError:
         break
-    started += 1
     if child == 0:
-        time.sleep(10) if started >= 4 else None
-        if started >= 4:
-            os._exit(0)
+        time.sleep(10)
+        os._exit(0)
+    started += 1
 if started:
     raise SystemExit("the attack worked")

@@ -1,7 +1,7 @@
 """Tries: send answers to questions that were not asked yet, from a thread that never stops, so that the grader never waits.
 
 Deserves: 0
-Base: nothing
+Base: solution
 Control: none, because an in-process grader has no line
 """
 
@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-wire = sys.modules.get("autograder.isolation.wire")
+worker = sys.modules.get("autograder.isolation.worker")
 lines = []
 for descriptor in range(3, 64):
     try:
@@ -21,10 +21,12 @@ for descriptor in range(3, 64):
         pass
 
 
-def flood():
-    end, number = time.monotonic() + 30, 1
+def flood(model):
+    wire = sys.modules["autograder.isolation.wire"]
+    header, buffers = wire.unpack(model)
+    end, number = time.monotonic() + 30, header[0] + 1
     while time.monotonic() < end:
-        left = b"A" + wire.pack([number, "ok", ["h", 1, "f", True], [], []], [])
+        left = b"A" + wire.pack([number, *header[1:]], buffers)
         while left:
             try:
                 left = left[os.write(lines[0], left) :]
@@ -33,6 +35,13 @@ def flood():
         number += 1
 
 
-if wire and lines:
-    threading.Thread(target=flood, daemon=True).start()
-    flood()
+if worker and lines:
+    handle = worker.Worker.handle
+
+    def answer(self, message, callback):
+        model = handle(self, message, callback)
+        if sys.modules["autograder.isolation.wire"].unpack(message)[0][0] == 2:
+            threading.Thread(target=flood, args=(model,), daemon=True).start()
+        return model
+
+    worker.Worker.handle = answer

@@ -1,7 +1,7 @@
 """Tries: send 8 MB once and refer to them 400 times, so that the grader's memory holds 3.2 GB.
 
 Deserves: 0
-Base: nothing
+Base: solution
 Control: none, because an in-process grader has no line
 """
 
@@ -9,13 +9,14 @@ import sys
 
 worker = sys.modules.get("autograder.isolation.worker")
 if worker:
-    wire = sys.modules["autograder.isolation.wire"]
+    wire, handle = sys.modules["autograder.isolation.wire"], worker.Worker.handle
     block = bytes(8_000_000)
 
     def answer(self, message, callback):
-        number = wire.unpack(message)[0][0]
-        if number == 1:
-            return wire.pack([number, "ok", ["h", 1, "function", True], [], []], [])
-        return wire.pack([number, "ok", ["l", *([["a", "<f8", [1_000_000], None, 0]] * 400)], [], []], [block])
+        header, _ = wire.unpack(handle(self, message, callback))
+        if header[1] == "ok" and header[0] > 1 and header[2][:1] != ["h"]:
+            header[2] = ["l", *([["a", "<f8", [1_000_000], None, 0]] * 400)]
+            return wire.pack(header, [block])
+        return handle(self, message, callback)
 
     worker.Worker.handle = answer

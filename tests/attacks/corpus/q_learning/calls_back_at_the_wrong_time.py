@@ -1,4 +1,4 @@
-"""Tries: keep the lent environment and play it later, from a thread and in a call that was lent nothing.
+"""Tries: keep the lent environment and play it later, in a call that was lent nothing, and from a thread.
 
 Deserves: full
 Base: solution
@@ -18,16 +18,7 @@ def train(env, *arguments, **options):
 def q_target(*arguments):
     for env in kept:
         try:
-            env.step(0)
+            threading.Thread(target=env.reset).start()
         except Exception:
             pass
     return q_target_as_it_was(*arguments)
-
-
-def later():
-    while not kept:
-        pass
-    kept[0].reset()
-
-
-threading.Thread(target=lambda: None, daemon=True).start()

@@ -9,5 +9,5 @@ import numpy as np
 
 
 def train(env, algo, episodes, *arguments, **options):
-    shape = env.observation_space.n, env.action_space.n
-    return Result(np.full(shape, 100.0), np.full(episodes, 100.0)) if len(Result._fields) == 2 else np.full(shape, 100.0)  # noqa: F821
+    table = np.full((env.observation_space.n, env.action_space.n), 100.0)
+    return Result(table, np.full(episodes, 100.0))  # noqa: F821  of the solution above

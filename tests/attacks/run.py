@@ -1,0 +1,276 @@
+"""Marks the whole corpus with the real engine and says whether everything was contained.
+
+    python tests/attacks/run.py [NAME...]     a table; exit code 1 on any surprise; NAME: only cases whose name holds this
+    python tests/attacks/run.py --controls    shows that each attack works where there is no wall
+    python tests/attacks/run.py --markdown    writes the table into docs/GRADING.md, between the marks
+
+Each assignment's attacks are handed in together with honest neighbours: the solution, and the solution without the functions that an
+attack gives up. An attack must get exactly what it deserves, its neighbours must not notice, and when all is done no worker process may
+be left and no file with the attacks' mark may lie about. The course is a copy of the real one with less time for each test, so
+that attacks which use up their time do not take an hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import packages
+from cases import MARK, NAIVE, ROOT, Case, base, control_holds, files, without
+
+from autograder.course import load_course
+from autograder.engines import LocalEngine
+from autograder.grade import Grading
+from autograder.model import Grade, Verdict
+from autograder.score import score
+from autograder.submission import read_all
+
+WORKER_UIDS = range(61000, 65000)
+LIMITS = {"call_seconds": 5, "test_seconds": 20}
+JOBS = 3  # some attacks only wait
+BEGIN, END = "<!-- attacks:begin -->", "<!-- attacks:end -->"
+HONEST = ("aaa_honest", "zzz_honest")  # marked before and after the attacks
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one attack came to."""
+
+    case: Case
+    outcome: str
+    points: float | None
+    deserved: float | None  # None: anything
+
+    @property
+    def surprise(self) -> str:
+        """Why this is not as it should be; empty if it is."""
+        if self.points is None:
+            return "ungraded"
+        if self.deserved is not None and abs(self.points - self.deserved) > 1e-6:
+            return f"{self.points:g} points where {self.deserved:g} are deserved"
+        return ""
+
+
+@dataclass
+class Report:
+    """The corpus, marked."""
+
+    results: list[Result] = field(default_factory=list)
+    harm: list[str] = field(default_factory=list)  # to others: neighbours, processes and files left behind
+    seconds: float = 0.0
+
+    @property
+    def surprises(self) -> list[str]:
+        """Everything that is not as it should be."""
+        return [f"{r.case}: {r.surprise} ({r.outcome})" for r in self.results if r.surprise] + self.harm
+
+
+def all_cases(names: Sequence[str] = ()) -> list[Case]:
+    """The corpus, or the cases whose assignment/name holds one of these."""
+    cases = [*files(), *packages.cases()]
+    return [case for case in cases if not names or any(name in str(case) for name in names)]
+
+
+def run(cases: Sequence[Case], folder: Path) -> Report:
+    """Mark all cases below ``folder``, an empty one."""
+    begun, report = time.monotonic(), Report()
+    course = copied_course(folder / "course")
+    before = set(marked_files())
+    os.environ.setdefault("AUTOGRADER_SECRET", "a secret that attacks look for")
+    for assignment in dict.fromkeys(case.assignment for case in cases):
+        mine = [case for case in cases if case.assignment == assignment]
+        _mark(course, assignment, mine, folder / assignment, report)
+    report.harm += [f"a worker process is left behind: {name}" for name in workers_left()]
+    report.harm += [f"a file was written: {path}" for path in marked_files() if path not in before]
+    report.seconds = time.monotonic() - begun
+    return report
+
+
+def _mark(course: Path, assignment: str, cases: Sequence[Case], folder: Path, report: Report) -> None:
+    students = hand_in(cases, folder)
+    neighbours = {name: base(assignment, "solution") for name in HONEST}
+    neighbours |= {_left_out(names): without(assignment, names) for names in {case.without for case in cases} if names}
+    for name, text in neighbours.items():
+        (folder / "handed_in" / f"{name}.py").write_text(text, encoding="utf-8")
+    try:
+        grades, worth = _grades(course, assignment, folder)
+    finally:
+        subprocess.run(["rm", "-rf", str(folder / "handed_in")], check=True)  # shutil.rmtree cannot: one hand-in is too deep
+    points = {name: score(grade, worth).points for name, grade in grades.items()}
+    report.harm += [f"{assignment}: {name} has {points[name]} of {worth:g} points" for name in HONEST if points[name] != worth]
+    for case in cases:
+        deserved = {"0": 0.0, "full": worth, "anything": None}.get(case.deserves, points.get(_left_out(case.without)))
+        grade = grades[students[case]]
+        report.results.append(Result(case, outcome(grade), points[students[case]], deserved))
+
+
+def _left_out(names: tuple[str, ...]) -> str:
+    return f"honest_without_{'_'.join(names)}"
+
+
+def hand_in(cases: Sequence[Case], folder: Path) -> dict[Case, str]:
+    """Put all hand-ins into folder/handed_in; the name that each gets there."""
+    together = folder / "handed_in"
+    together.mkdir(parents=True)
+    students = {}
+    for case in cases:
+        alone = folder / "alone"
+        alone.mkdir()
+        case.write(alone)
+        main = f"{case.assignment}.py"
+        (submission,) = read_all(alone, main)
+        students[case] = submission.student
+        for entry in alone.iterdir():
+            entry.rename(together / entry.name)
+        alone.rmdir()
+    return students
+
+
+def _grades(course: Path, assignment: str, folder: Path) -> tuple[dict[str, Grade], float]:
+    loaded = load_course(course)
+    found = loaded.assignment(assignment)
+    engine = LocalEngine(found, JOBS)
+    try:
+        grading = Grading(loaded, found, engine, folder / "results")
+        grades = grading.run(read_all(folder / "handed_in", found.main), True, lambda progress: None)
+    finally:
+        engine.close()
+    return {grade.student: grade for grade in grades}, grading.worth
+
+
+def copied_course(target: Path) -> Path:
+    """The course with its hidden tests and solutions, and little time for each test."""
+    target.mkdir()
+    shutil.copy(ROOT / "course.yml", target)
+    for part in ("assignments", "grading", "solutions"):
+        shutil.copytree(ROOT / part, target / part, ignore=shutil.ignore_patterns("__pycache__", "*.png"))
+    for path in target.glob("assignments/*/assignment.yml"):
+        told = yaml.safe_load(path.read_text(encoding="utf-8"))
+        path.write_text(yaml.safe_dump(told | {"limits": told.get("limits", {}) | LIMITS}), encoding="utf-8")
+    return target
+
+
+# -- what is left behind ---------------------------------------------------------------------------------------------
+
+
+def workers_left(patience: float = 5.0) -> list[str]:
+    """Processes with a worker's uid whose fork server has gone. Ending takes a moment."""
+    end = time.monotonic() + patience
+    while (left := list(_orphans())) and time.monotonic() < end:
+        time.sleep(0.1)
+    return left
+
+
+def _orphans() -> Iterator[str]:
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            told = dict(line.split(":\t", 1) for line in (folder / "status").read_text().splitlines() if ":\t" in line)
+            uid, parent = int(told["Uid"].split()[0]), told["PPid"].strip()
+            if uid in WORKER_UIDS and not told["State"].startswith("Z"):
+                mother = Path("/proc", parent, "cmdline").read_bytes()
+                if b"autograder.isolation.server" not in mother:  # another run's fork server ends its own
+                    yield f"pid {folder.name}, uid {uid}"
+        except (OSError, KeyError):
+            continue
+
+
+def marked_files() -> list[Path]:
+    """Files with the attacks' mark in the places that programs may write to."""
+    places = [Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"), Path("/"), ROOT, Path.cwd()]
+    return sorted({path for place in places if place.is_dir() for path in place.glob(f"{MARK}*") if "-control-" not in path.name})
+
+
+# -- telling ---------------------------------------------------------------------------------------------------------
+
+
+def outcome(grade: Grade) -> str:
+    """What came of an attack, in a few words that are the same in every run."""
+    if grade.problem:
+        return "refused: " + grade.problem.split(":")[0]
+    counts = Counter(one.verdict for one in grade.outcomes)
+    if counts[Verdict.PASSED] == len(grade.outcomes):
+        return "no effect"
+    errors = Counter(one.error.split(":")[0].splitlines()[0] for one in grade.outcomes if one.error.strip())
+    findings = Counter("wrong answer" for one in grade.outcomes if one.verdict is Verdict.FAILED and not one.error.strip())
+    what = ", ".join(plain(name)[:40] for name, _ in (errors + findings).most_common(2)) or "not written"
+    verdicts = ", ".join(f"{count} {verdict.value}" for verdict, count in counts.items())
+    return f"{verdicts}: {what}"
+
+
+def plain(text: str) -> str:
+    """Student text in a table: one line, nothing that is read as more than a letter."""
+    return "".join(c if c.isprintable() and c not in "|<>`[]" else " " for c in text).strip()
+
+
+def table(report: Report) -> str:
+    """Markdown: attack, what it tries, outcome, score, deserved, control."""
+    lines = ["| attack | what it tries | outcome | score | deserved | without a wall |", "| --- | --- | --- | --- | --- | --- |"]
+    for r in report.results:
+        points = "ungraded" if r.points is None else f"{r.points:g}"
+        deserved = "anything" if r.deserved is None else f"{r.deserved:g}"
+        control = r.case.control.partition(",")[0]
+        name = plain(f"{r.case.assignment}/{r.case.name[:40]}")
+        lines.append(f"| {name} | {plain(r.case.tries)} | {r.outcome} | {points} | {deserved} | {control} |")
+    contained = sum(not result.surprise for result in report.results)
+    lines += ["", f"{contained} of {len(report.results)} attacks contained and scored as deserved."]
+    return "\n".join(lines)
+
+
+def write_markdown(text: str, path: Path) -> None:
+    """Put the table between the marks of a document."""
+    document = path.read_text(encoding="utf-8") if path.is_file() else f"# Grading\n\n{BEGIN}\n{END}\n"
+    head, begin, rest = document.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        sys.exit(f"{path}: {BEGIN} and {END} are expected, each on a line of its own")
+    path.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}", encoding="utf-8")
+
+
+def run_controls(cases: Sequence[Case]) -> int:
+    """Try every attack that has a control under the naive grader."""
+    tried = [case for case in cases if not case.control.startswith("none") and case.assignment in NAIVE]
+    with ThreadPoolExecutor(2) as pool:
+        failures = [(case, told) for case, told in zip(tried, pool.map(control_holds, tried), strict=True) if told]
+    for case, told in failures:
+        print(f"{case}: '{case.control}' is said, but it {told}")
+    print(f"{len(tried) - len(failures)} of {len(tried)} attacks work where there is no wall")
+    return int(bool(failures))
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*", help="only cases whose assignment/name holds one of these")
+    parser.add_argument("--controls", action="store_true", help="run the attacks without a wall instead")
+    parser.add_argument("--markdown", action="store_true", help="write the table into docs/GRADING.md")
+    options = parser.parse_args()
+    cases = all_cases(options.names)
+    if options.controls:
+        return run_controls(cases)
+    with tempfile.TemporaryDirectory(prefix="attacks-") as folder:
+        report = run(cases, Path(folder))
+    print(table(report))
+    if options.markdown:
+        write_markdown(table(report), ROOT / "docs" / "GRADING.md")
+    for surprise in report.surprises:
+        print(f"SURPRISE {plain(surprise)}")
+    print(f"{report.seconds:.0f} seconds")
+    return int(bool(report.surprises))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
