@@ -205,7 +205,8 @@ def _numbers(value: Any, what: str) -> Any:
         plain = value.detach().cpu()
         return (plain.float() if plain.dtype is torch.bfloat16 else plain).numpy()
     if isinstance(value, (np.ndarray, np.generic, bool, int, float, complex)):
-        return np.asarray(value)
+        array = np.asarray(value)
+        return array if array.dtype.kind in "biufc" else np.asarray(math.inf)  # an integer of more than 64 bits
     finding = f"{what} is {_kind_name(value)} where numbers are asked."
     raise CheckFailure(finding, finding)
 

@@ -94,7 +94,11 @@ def judge(test: HiddenTest, candidate: Candidate, seed: int, key: AnswerKey, sec
     if not isinstance(trace.error, (CheckFailure, StudentError)) and not outcome.finding:
         finding = "What came back could not be used as the handout describes it: check its type, shape and field names."
         outcome = dataclasses.replace(outcome, finding=finding)
-    return dataclasses.replace(outcome, suspects=key.suspects(test, seed, trace, reference))
+    try:
+        suspects = key.suspects(test, seed, trace, reference)
+    except Exception:  # the diagnosis is a courtesy: no answer of a student's may end the marking here
+        suspects = ()
+    return dataclasses.replace(outcome, suspects=suspects)
 
 
 def _repeats(test: HiddenTest, candidate: Candidate, seed: int, student: Trace) -> bool:
@@ -159,5 +163,6 @@ def _array(value: Any) -> Any:
         value = value.detach()
         return (value.float() if value.dtype is torch.bfloat16 else value).numpy()
     if isinstance(value, (np.ndarray, np.generic, bool, int, float)):
-        return np.asarray(value)
+        array = np.asarray(value)
+        return array if array.dtype.kind in "biufc" else None  # integers of more than 64 bits are compared as text
     return None

@@ -113,13 +113,14 @@ def time_limit(seconds: float) -> Iterator[None]:
     def ring(signal_number: int, frame: Any) -> None:
         raise StudentTimeout("Timeout", f"the test did not come to an end within {seconds:g} seconds")
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    handler = signal.signal(signal.SIGALRM, ring)
+    left, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, left)  # whoever had set the alarm before still has it
 
 
 def generator(seed: int, test: str) -> np.random.Generator:

@@ -195,6 +195,12 @@ class ProcessChannel:
             self._ready = kind == stream.READY
         return self._stream.receive(self._deadline)
 
+    def _look_for_ready(self) -> None:
+        """The line may have broken while we were sending, with the worker's first word still unread."""
+        for _ in range(2):
+            with contextlib.suppress(stream.Closed, stream.Late, wire.WireError):
+                self._ready = self._ready or self._stream.receive(time.monotonic() + 1)[0] == stream.READY
+
     @property
     def prints(self) -> str:
         """What the student's code printed, capped."""
@@ -238,6 +244,8 @@ class ProcessChannel:
             raise IsolationError("the fork server has gone")
         if told[0] == "refused":
             raise IsolationError(f"no worker could be started: {told[1]}")
+        if not self._ready:
+            self._look_for_ready()
         if not self._ready:
             self._drain()
             raise IsolationError(f"a worker could not enter its sandbox: {self.prints.strip()[-300:]}")

@@ -128,8 +128,9 @@ def test_gradient_pushes_the_surprising_pairs_most(student, rng):
     chosen, rejected = scores(rng, 6).requires_grad_(), scores(rng, 6).requires_grad_()
     loss = student.bt_loss(chosen, rejected)
     push_chosen, push_rejected = torch.autograd.grad(loss, (chosen, rejected), allow_unused=True)
-    surprise = torch.tensor([sigmoid(float(b - a)) for a, b in zip(chosen, rejected, strict=True)]).double()
-    assert_near(loss.detach(), scalar(np.mean([pair_loss(float(a - b)) for a, b in zip(chosen, rejected, strict=True)])))
+    gaps = (chosen - rejected).tolist()
+    surprise = torch.tensor([sigmoid(-gap) for gap in gaps]).double()
+    assert_near(loss.detach(), scalar(np.mean([pair_loss(gap) for gap in gaps])))
     assert_near(push_chosen, -surprise / 6, "the gradient of the chosen scores")
     assert_near(push_rejected, surprise / 6, "the gradient of the rejected scores")
 
@@ -246,15 +247,15 @@ def test_mm_step_is_wins_over_weighted_games(student, rng):
 def test_mm_never_lowers_the_likelihood(student, rng):
     """No MM step lowers the likelihood, from wherever it starts, and away from the maximum each raises it."""
     wins = a_table(rng, 6)
-    theta = rng.normal(size=6)
+    theta = np.log(wins.sum(axis=1) / wins.sum(axis=0))  # near the maximum: a wrong step goes down from here
     likelihoods = [slow_likelihood(wins, theta)]
-    for _ in range(6):
+    for _ in range(4):
         theta = student.mm_step(wins, theta)
         assert_equal(np.shape(theta), (6,), "the shape of the step")
         assert_finite(theta)
         likelihoods.append(slow_likelihood(wins, theta))
     assert_true(bool((np.diff(likelihoods) > -1e-7).all()), "the likelihood does not fall")
-    assert_true(likelihoods[2] > likelihoods[0] + 0.05, "the likelihood rises")
+    assert_true(bool((np.diff(likelihoods[:3]) > 1e-5).all()), "the likelihood rises")
 
 
 @points(4, part="fitting", catches=("likelihood-stops-it", "gauge-of-the-first", "gauge-in-abilities", "abilities-not-logs"),
@@ -305,7 +306,7 @@ def test_tables_without_a_maximum_are_refused(student, rng):
     unbeaten[:, 2] = 0
     winless[1, :] = 0
     leagues = np.kron(np.eye(2, dtype=int), a_table(rng, 3))
-    for table in (unbeaten, winless, leagues):
+    for table in (leagues, unbeaten, winless):
         with assert_raises(ValueError):
             student.fit_bt(table, 1e-6)
         with assert_raises(ValueError):
@@ -345,18 +346,19 @@ def test_likelihood_is_concave_and_flat_along_the_gauge(student, rng):
     assert_close(float(np.sum(gradient)), 0.0, atol=1e-6, what="the sum of the gradient")
 
 
-@points(3, part="newton", catches=("derivatives-of-the-loss", "gauge-of-the-first", "newton-overshoots"),
+@points(3, part="newton", catches=("gauge-of-the-first", "newton-overshoots", "losses-for-wins"),
         hint="Newton and MM climb the same hill. Where a full step would go down, halve it.")
 def test_newton_finds_the_same_maximum(student, rng):
     """Newton arrives where expected wins equal actual wins, with mean 0, for lopsided tables too."""
     wins = a_table(rng, 6)
-    lopsided = np.array([[0, 400, 900, 0], [1, 0, 0, 1], [0, 600, 0, 500], [0, 800, 1, 0]])
-    for table, scale in ((AMERICAN_LEAGUE, 1.0), (wins, 1.0), (lopsided, 1.0)):
+    lopsided = np.array([  # full steps from theta = 0 run away
+        [0, 1, 0, 1, 0], [0, 0, 1, 100, 0], [0, 1, 0, 1, 0], [0, 0, 10_000, 0, 1], [10_000, 0, 1_000, 0, 0]])
+    for table in (AMERICAN_LEAGUE, wins, lopsided):
         theta = student.fit_bt_newton(table, 1e-7)
         assert_equal(np.shape(theta), (len(table),), "the shape of the abilities")
         assert_close(float(theta.mean()), 0.0, atol=1e-8, what="the mean")
-        assert_true(float(np.abs(theta).max()) > 0.02 * scale, "abilities differ")
-        assert_close(slow_gradient(table, theta), np.zeros(len(table)), atol=2e-7, what="wins minus expected wins")
+        assert_true(float(np.abs(theta).max()) > 0.02, "abilities differ")
+        assert_close(slow_gradient(table, theta), np.zeros(len(table)), atol=1e-6, what="wins minus expected wins")
 
 
 @points(4, part="newton",
@@ -516,6 +518,7 @@ def check_padding(student, lab, rng, family, head):
     """Scores in padded batches are the scores of the rows alone; returns the scores."""
     model = a_model(student, lab, family, head)
     rows = token_rows(rng, (3, 6, 1))
+    student.positions(padded(rows, "left", 7, 5)[1])  # unchecked: tells wrong positions from positions that are not passed on
     with torch.no_grad():
         alone = torch.stack([model(*padded([row], "right", len(row), 0))[0] for row in rows])
         for side, width, filler in (("right", 8, 0), ("left", 7, 5)):
@@ -624,8 +627,8 @@ def test_each_layout_finds_its_pairs(student, rng):
     chosen, rejected = scores(rng, 4), scores(rng, 4)
     expected = scalar(np.mean([pair_loss(float(a - b)) for a, b in zip(chosen, rejected, strict=True)]))
     stacked, interleaved = torch.cat([chosen, rejected]), torch.stack([chosen, rejected], dim=1).reshape(-1)
-    assert_near(student.loss_func(stacked, {"layout": "stacked"}), expected, "the stacked loss")
     assert_near(student.loss_func(interleaved, {"layout": "interleaved"}), expected, "the interleaved loss")
+    assert_near(student.loss_func(stacked, {"layout": "stacked"}), expected, "the stacked loss")
 
 
 @points(3, part="training", catches=("constant-loss", "constant-with-a-graph", "rejected-detached", "swapped-rows", "swapped-pair"),
@@ -780,7 +783,7 @@ def test_a_pass_visits_every_pair_once(student, lab, rng):
 
 
 @points(4, part="kwise",
-        catches=("worst-first", "neighbours-only", "both-directions", "all-pairs-alike", "prompts-add-pairs", "log-of-sigmoid"),
+        catches=("worst-first", "neighbours-only", "both-directions", "all-pairs-alike", "prompts-add-pairs"),
         hint="Average the C(K, 2) pairs of each prompt first, and then the prompts.")
 def test_every_prompt_weighs_the_same(student, rng):
     """K-wise loss is the mean over prompts of the mean over that prompt's pairs, however many answers it has."""
@@ -1006,3 +1009,52 @@ def test_kl_of_best_of_n(student):
         assert_close(student.best_of_n_kl(n), expected, atol=1e-4)
     with assert_raises(ValueError):
         student.best_of_n_kl(0)
+
+
+# -- learning checks -------------------------------------------------------------------------------
+
+UTILITY = np.array([0.0, -1.4, 0.9, -0.5, 1.6, 0.2, -1.0, 0.6, -1.8, 1.2, -0.2, 1.9])  # of a token, in nats
+
+
+def utility(rows):
+    return np.array([UTILITY[row].mean() * 2.0 for row in rows])
+
+
+def labelled_pairs(rng, n):
+    """Pairs of 2 to 6 random tokens; the label is drawn with the probability that Bradley and Terry give it."""
+    one, other = (token_rows(rng, rng.integers(2, 7, size=n)) for _ in range(2))
+    p = 1 / (1 + np.exp(utility(other) - utility(one)))
+    first = rng.random(n) < p
+    chosen = [a if f else b for a, b, f in zip(one, other, first, strict=True)]
+    rejected = [b if f else a for a, b, f in zip(one, other, first, strict=True)]
+    return chosen, rejected
+
+
+def random_weights(model, rng):
+    """Fresh weights from the test's numbers, whatever the library would have drawn."""
+    state = {}
+    for name, old in model.state_dict().items():
+        is_norm = "ln_" in name or "norm" in name
+        draw = np.ones(tuple(old.shape)) if is_norm else rng.normal(scale=0.15, size=tuple(old.shape))
+        state[name] = torch.tensor(draw * (not name.endswith("bias")), dtype=torch.float32)
+    model.load_state_dict(state)
+
+
+def learned(student, lab, seed):
+    """Train on 5000 pairs; the correlation with the true utility and the excess of the NLL over the entropy, on new rows."""
+    rng = np.random.default_rng(seed)
+    chosen, rejected = labelled_pairs(rng, 5000)
+    config = lab.make(
+        "transformers.GPT2Config", vocab_size=VOCABULARY, n_positions=8, n_embd=16, n_layer=1, n_head=2, bos_token_id=0,
+        eos_token_id=0, embd_pdrop=0.0, attn_pdrop=0.0, resid_pdrop=0.0, attn_implementation="eager")
+    model = student.RewardModel(lab.make("transformers.GPT2Model", config), head="attn")
+    random_weights(model, rng)
+    student.train_reward_model(model, chosen, rejected, 0, 160, 64, 4e-3, torch.Generator().manual_seed(seed))
+    rows, others = (token_rows(rng, rng.integers(2, 7, size=1000)) for _ in range(2))
+    with torch.no_grad():
+        said, said_other = (model(*padded(r, "right", 6, 0)).double().numpy() for r in (rows, others))
+    gap, true_gap = said - said_other, utility(rows) - utility(others)
+    p = 1 / (1 + np.exp(-true_gap))
+    nll = (p * np.logaddexp(0, -gap) + (1 - p) * np.logaddexp(0, gap)).mean()
+    entropy = (p * np.logaddexp(0, -true_gap) + (1 - p) * np.logaddexp(0, true_gap)).mean()
+    return float(np.corrcoef(said, utility(rows))[0, 1]), float(nll - entropy)

@@ -125,7 +125,7 @@ def bt_loss(
     # BUG(margin-in-one-term): right, wrong = F.logsigmoid(gap), F.logsigmoid(r_rejected - r_chosen)
     # WHEN the margin is missing from the term of the label that is taken for wrong.
     right, wrong = F.logsigmoid(gap), F.logsigmoid(-gap)
-    # BUG(smoothing-halved): label_smoothing = label_smoothing / 2
+    # BUG(smoothing-halved): return -((1 - label_smoothing / 2) * right + label_smoothing / 2 * wrong).mean()
     # WHEN the smoothing is shared evenly between two classes, so that only half of it reaches the other label.
     # BUG(sums-over-pairs): return -((1 - label_smoothing) * right + label_smoothing * wrong).sum()
     # WHEN the pairs are added up instead of averaged.
@@ -657,7 +657,7 @@ def collate(
     ids = torch.full((len(rows), max(map(len, rows))), pad_id)
     mask = torch.zeros_like(ids)
     for index, row in enumerate(rows):
-        # BUG(pads-on-the-right-only): side = "right"
+        # BUG(pads-on-the-right-only): start = 0
         # WHEN the padding is on the right whatever was asked.
         start = ids.shape[1] - len(row) if side == "left" else 0
         ids[index, start : start + len(row)] = torch.tensor(row)
@@ -842,12 +842,12 @@ def kwise_loss(scores: Sequence[Tensor]) -> Tensor:
     ### BEGIN SOLUTION
     losses = []
     for row in scores:
-        # BUG(worst-first): row = row.flip(0)
+        # BUG(worst-first): worse, better = torch.triu_indices(len(row), len(row), offset=1)
         # WHEN the ranking is read from the worst answer to the best.
-        better, worse = torch.triu_indices(len(row), len(row), offset=1)
         # BUG(neighbours-only): better, worse = torch.arange(len(row) - 1), torch.arange(1, len(row))
         # WHEN only neighbours in the ranking are compared.
-        # BUG(both-directions): better, worse = torch.cat([better, worse]), torch.cat([worse, better])
+        better, worse = torch.triu_indices(len(row), len(row), offset=1)
+        # BUG(both-directions): pairs = -F.logsigmoid(row[:, None] - row)[~torch.eye(len(row), dtype=torch.bool)]
         # WHEN every pair is counted in both directions.
         pairs = -F.logsigmoid(row[better] - row[worse])
         losses.append(pairs)

@@ -526,10 +526,10 @@ def _check_loss(
 def _aggregate(losses: Tensor, valid: Tensor, agg: str, max_len: int | None) -> Tensor:
     """One number from the losses (B, L), which are 0 outside ``valid``."""
     lengths = valid.sum(dim=1)
-    # BUG(always-token-mean): agg = "token-mean"
+    # BUG(always-token-mean): if True:
     # WHEN the loss is the mean over all tokens of the batch, as DAPO has it, whatever agg says; in the default every
     # WHEN row weighs the same.
-    # BUG(never-token-mean): agg = "seq-mean-token-mean" if agg == "token-mean" else agg
+    # BUG(never-token-mean): if False:
     # WHEN "token-mean" takes the mean of each row first, so that a token in a long row weighs less.
     if agg == "token-mean":
         return losses.sum() / lengths.sum().clamp(min=1)

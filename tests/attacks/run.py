@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -54,6 +55,7 @@ class Result:
     outcome: str
     points: float | None
     deserved: float | None  # None: anything
+    seconds: float
 
     @property
     def surprise(self) -> str:
@@ -115,11 +117,11 @@ def _mark(course: Path, assignment: str, cases: Sequence[Case], folder: Path, re
     for case in cases:
         deserved = {"0": 0.0, "full": worth, "anything": None}.get(case.deserves, points.get(_left_out(case.without)))
         grade = grades[students[case]]
-        report.results.append(Result(case, outcome(grade), points[students[case]], deserved))
+        report.results.append(Result(case, outcome(grade), points[students[case]], deserved, grade.seconds))
 
 
 def _left_out(names: tuple[str, ...]) -> str:
-    return f"honest_without_{'_'.join(names)}"
+    return f"honest_without_{len(names)}_{zlib.crc32(' '.join(names).encode()):08x}"
 
 
 def hand_in(cases: Sequence[Case], folder: Path) -> dict[Case, str]:
@@ -256,6 +258,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", help="only cases whose assignment/name holds one of these")
     parser.add_argument("--controls", action="store_true", help="run the attacks without a wall instead")
+    parser.add_argument("--slowest", action="store_true", help="say which attacks took the longest")
     parser.add_argument("--markdown", action="store_true", help="write the table into docs/GRADING.md")
     options = parser.parse_args()
     cases = all_cases(options.names)
@@ -266,6 +269,9 @@ def main() -> int:
     print(table(report))
     if options.markdown:
         write_markdown(table(report), ROOT / "docs" / "GRADING.md")
+    if options.slowest:
+        for r in sorted(report.results, key=lambda r: -r.seconds)[:20]:
+            print(f"{r.seconds:7.1f} s  {plain(str(r.case))}")
     for surprise in report.surprises:
         print(f"SURPRISE {plain(surprise)}")
     print(f"{report.seconds:.0f} seconds")

@@ -1,7 +1,7 @@
-"""Tries: send answers to questions that were not asked yet, from a thread that never stops, so that the grader never waits.
+"""Tries: answer questions that were not asked yet, from a thread that never stops, so that the grader never has to wait.
 
 Deserves: 0
-Base: solution
+Base: stub
 Control: none, because an in-process grader has no line
 """
 
@@ -11,8 +11,7 @@ import sys
 import threading
 import time
 
-worker = sys.modules.get("autograder.isolation.worker")
-lines = []
+worker, lines = sys.modules.get("autograder.isolation.worker"), []
 for descriptor in range(3, 64):
     try:
         if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
@@ -21,27 +20,28 @@ for descriptor in range(3, 64):
         pass
 
 
-def flood(model):
-    wire = sys.modules["autograder.isolation.wire"]
-    header, buffers = wire.unpack(model)
-    end, number = time.monotonic() + 30, header[0] + 1
+def flood(wire, number):
+    end = time.monotonic() + 30
     while time.monotonic() < end:
-        left = b"A" + wire.pack([number, *header[1:]], buffers)
+        number += 1
+        left = b"A" + wire.pack([number, "ok", 0.0, [], [], []], [])
         while left:
             try:
                 left = left[os.write(lines[0], left) :]
             except BlockingIOError:
                 time.sleep(0.001)
-        number += 1
 
 
 if worker and lines:
-    handle = worker.Worker.handle
+    wire, handle, floods = sys.modules["autograder.isolation.wire"], worker.Worker.handle, []
 
     def answer(self, message, callback):
-        model = handle(self, message, callback)
-        if sys.modules["autograder.isolation.wire"].unpack(message)[0][0] == 2:
-            threading.Thread(target=flood, args=(model,), daemon=True).start()
-        return model
+        header, buffers = wire.unpack(handle(self, message, callback))
+        if header[1] == "raise":
+            header[1:] = ["ok", 0.0, [], [], []]
+            if not floods:
+                floods.append(threading.Thread(target=flood, args=(wire, header[0]), daemon=True))
+                floods[0].start()
+        return wire.pack(header, buffers)
 
     worker.Worker.handle = answer

@@ -1,6 +1,6 @@
-"""Tries: keep the lent environment and play it later, in a call that was lent nothing, and from a thread.
+"""Tries: keep the lent environment and play it later, from a thread and in a call that was lent nothing.
 
-Deserves: full
+Deserves: anything
 Base: solution
 Control: none, because an in-process grader has no callbacks
 """
