@@ -155,14 +155,14 @@ def note(grade: Grade) -> str:
         return grade.problem
     failed = [outcome for outcome in grade.outcomes if outcome.verdict is not Verdict.PASSED]
     if ungraded := [outcome for outcome in failed if outcome.verdict is Verdict.UNGRADED]:
-        return f"ungraded: {ungraded[0].detail.split("\n")[0] if ungraded[0].detail else 'unknown'}"
+        return "ungraded: " + (ungraded[0].detail.split("\n")[0] or "unknown")
     if not grade.complete:
         return "ungraded: marking was cut off; run the same command again"
     if not failed:
         return "all passed"
     diagnoses = Counter(outcome.diagnosis for outcome in failed if outcome.diagnosis)
     wrong = [outcome for outcome in failed if outcome.verdict is Verdict.FAILED]
-    reasons = Counter(reason.split("\n")[0] for outcome in wrong if (reason := outcome.error or outcome.finding))
+    reasons = Counter(reason for outcome in wrong if (reason := outcome.error.split("\n")[0] or outcome.finding))
     if diagnoses:
         text = diagnoses.most_common(1)[0][0].removeprefix("These are the numbers one gets when ")
         return text + (f" (+{len(diagnoses) - 1} more)" if len(diagnoses) > 1 else "")

@@ -235,6 +235,10 @@ def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> byt
 # -- notebooks -------------------------------------------------------------------------------------------------------
 
 
+# What str.splitlines takes for line ends and Python does not: out of sight while jupytext looks for magics.
+_HIDDEN = {ord(char): 0xE000 + number for number, char in enumerate("\v\f\x1c\x1d\x1e\x85\u2028\u2029")}
+
+
 def _code(name: str, data: bytes) -> bytes:
     """Python text: a file as it is; of a notebook the definitions of its code cells, without magics, outputs and experiments."""
     if not name.endswith(".ipynb"):
@@ -244,7 +248,10 @@ def _code(name: str, data: bytes) -> bytes:
         for cell in notebook.cells:
             cell.pop("outputs", None)
         notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "code" and not cell.source.lstrip().startswith("%%")]
+        for cell in notebook.cells:
+            cell.source = cell.source.translate(_HIDDEN)
         text = jupytext.writes(notebook, fmt={"extension": ".py", "format_name": "percent", "comment_magics": True})
+        text = text.translate({new: old for old, new in _HIDDEN.items()})
     except Exception as error:  # nbformat raises whatever its parsers raise
         raise SubmissionError(f"{name} cannot be read as a notebook ({type(error).__name__}): save it again, or hand in a .py file") from None
     return _definitions(text).encode("utf-8", "backslashreplace")

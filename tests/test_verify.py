@@ -77,7 +77,7 @@ SHORTCOMINGS = {
         [f"the solution fails test_the_mean_is_gone (seed {seed}): the result is not close" for seed in (0, 1, 2)],
     ),
     "the solution fails for one seed": (
-        lambda toy: toy.edit_hidden("logits = rng.normal(size=4)", "logits = rng.normal(size=4)\n    assert logits[0] > -0.6"),
+        lambda toy: toy.edit_hidden("logits = rng.normal(size=4)", "logits = rng.normal(size=4)\n    assert logits[0] > 0.6"),
         ["the solution fails test_probabilities_sum_to_one (seed 1): AssertionError"],
     ),
     "a test without an anchor": (

@@ -1013,6 +1013,7 @@ def test_kl_of_best_of_n(student):
 
 # -- learning checks -------------------------------------------------------------------------------
 
+LEARNING_SEEDS = (1, 2, 3, 4)
 UTILITY = np.array([0.0, -1.4, 0.9, -0.5, 1.6, 0.2, -1.0, 0.6, -1.8, 1.2, -0.2, 1.9])  # of a token, in nats
 
 
@@ -1049,7 +1050,7 @@ def learned(student, lab, seed):
         eos_token_id=0, embd_pdrop=0.0, attn_pdrop=0.0, resid_pdrop=0.0, attn_implementation="eager")
     model = student.RewardModel(lab.make("transformers.GPT2Model", config), head="attn")
     random_weights(model, rng)
-    student.train_reward_model(model, chosen, rejected, 0, 160, 64, 4e-3, torch.Generator().manual_seed(seed))
+    student.train_reward_model(model, chosen, rejected, 0, 200, 128, 2e-3, torch.Generator().manual_seed(seed))
     rows, others = (token_rows(rng, rng.integers(2, 7, size=1000)) for _ in range(2))
     with torch.no_grad():
         said, said_other = (model(*padded(r, "right", 6, 0)).double().numpy() for r in (rows, others))
@@ -1058,3 +1059,36 @@ def learned(student, lab, seed):
     nll = (p * np.logaddexp(0, -gap) + (1 - p) * np.logaddexp(0, gap)).mean()
     entropy = (p * np.logaddexp(0, -true_gap) + (1 - p) * np.logaddexp(0, true_gap)).mean()
     return float(np.corrcoef(said, utility(rows))[0, 1]), float(nll - entropy)
+
+
+@points(12, part="training", learning=True, seconds=300,
+        hint="5000 pairs of short rows, 200 steps of 128 pairs: the scores should line up with the utilities behind them.")
+def test_the_model_recovers_the_utility(student, lab):
+    """Trained on 5000 noisy pairs, the scores correlate with the true utility by 0.95, and predict choices nearly as well."""
+    for seed in LEARNING_SEEDS:
+        correlation, excess = learned(student, lab, seed)
+        if correlation >= 0.95 and excess <= 0.03:
+            return
+    assert_true(False, f"correlation >= 0.95, excess NLL <= 0.03; last seed: {correlation:.3f}, {excess:.4f}")
+
+
+@points(4, part="fitting", learning=True,
+        hint="Draw 5000 games between players of known ability, count wins, fit: about as good as the data allow.")
+def test_the_fit_recovers_the_abilities(student):
+    """From 5000 games the fit recovers known abilities, and most lie within two standard errors."""
+    for seed in LEARNING_SEEDS:
+        rng = np.random.default_rng(seed)
+        abilities = np.sort(rng.uniform(-1.2, 1.2, size=12))
+        abilities -= abilities.mean()
+        wins = np.zeros((12, 12), int)
+        for i, j in rng.permuted(np.tile(np.arange(12), (5000, 1)), axis=1)[:, :2]:
+            i_wins = rng.random() < sigmoid(abilities[i] - abilities[j])
+            wins[(i, j) if i_wins else (j, i)] += 1
+        theta = student.fit_bt(wins, 1e-6)
+        errors = student.standard_errors(wins, theta)
+        assert_equal((np.shape(theta), np.shape(errors)), ((12,), (12,)), "the shapes of abilities and errors")
+        inside = float((np.abs(theta - abilities) < 2 * errors).mean())
+        correlation = float(np.corrcoef(theta, abilities)[0, 1])
+        if correlation >= 0.98 and inside >= 0.7 and float(np.max(errors)) < 0.12:
+            return
+    assert_true(False, f"correlation >= 0.98, 70% inside; last seed: {correlation:.4f}, {inside:.2f}")

@@ -8,4 +8,4 @@ Control: none, because every reader runs the same text: this is about readers th
 # \u202e\u2066 these marks turn the direction of what an editor shows \u2069\u202c
 
 ｆｕｌｌ = "an identifier that Python normalises"
-assert full == ｆｕｌｌ  # noqa: F821
+assert full == ｆｕｌｌ

@@ -1,0 +1,290 @@
+"""The pipeline: what is marked, kept, open or late, with an engine made of paper and with the real one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from datetime import datetime, timedelta
+
+import pytest
+from toy import MAIN
+
+from autograder import report
+from autograder.engines import Job, Listed, LocalEngine, Progress
+from autograder.errors import IsolationError
+from autograder.grade import Grading
+from autograder.isolation.sandbox import Layers
+from autograder.model import Outcome, Verdict
+from autograder.submission import Submission
+
+TESTS = [Listed("test_a", "A.", "sums", 2.0, False), Listed("test_b", "B.", "means", 3.0, False)]
+STRONG = Layers(uid=True, seccomp=True, landlock=True, namespaces=True)
+
+
+class PaperEngine:
+    """Answers what it is told to, and remembers which jobs it was given."""
+
+    def __init__(self, *verdicts: Verdict, layers: Layers = STRONG, leaks: tuple[str, ...] = (), trouble: str = "", finished: bool = True):
+        self.tests, self.layers, self.leaks = TESTS, layers, list(leaks)
+        self._verdicts, self._trouble, self._finished = verdicts, trouble, finished
+        self.jobs: list[Job] = []
+
+    def run(self, jobs):
+        for job in jobs:
+            self.jobs.append(job)
+            progress = Progress(job)
+            for test, verdict in zip(TESTS, self._verdicts, strict=False):
+                progress.outcomes[test.name] = Outcome(test.name, test.says, test.part, verdict, test.worth)
+                yield progress
+            progress.finished, progress.trouble = self._finished, self._trouble
+            yield progress
+
+
+def submission(student: str = "ada", text: bytes = b"x = 1\n", **more) -> Submission:
+    return Submission(student, {} if more.get("problem") else {MAIN: text}, **more)
+
+
+@pytest.fixture
+def mark(toy, tmp_path):
+    """Runs one grading of some submissions with a paper engine."""
+
+    def run(engine: PaperEngine, *submissions: Submission, fresh: bool = False, allow_weak: bool = False):
+        grading = Grading(toy.course, toy.assignment, engine, tmp_path / "out", allow_weak)
+        return {grade.student: grade for grade in grading.run(submissions, fresh, lambda progress: None)}
+
+    return run
+
+
+def results(tmp_path, student: str = "ada") -> dict:
+    return json.loads((tmp_path / "out" / "sequences" / student / report.RESULTS).read_text())
+
+
+# -- what is marked --------------------------------------------------------------------------------------------------
+
+
+def test_every_submission_gets_its_results_and_a_row(mark, tmp_path):
+    grades = mark(PaperEngine(Verdict.PASSED, Verdict.FAILED), submission("ada"), submission("ben", b"y = 1\n"))
+    assert list(grades) == ["ada", "ben"]
+    assert results(tmp_path)["score"] == 2.0 and results(tmp_path)["extra_data"]["max_score"] == 5.0
+    assert (tmp_path / "out" / "sequences" / report.GRADEBOOK).read_text().count("\n") == 3
+
+
+def test_what_cannot_be_opened_is_not_sent_to_the_engine(mark, tmp_path):
+    engine = PaperEngine(Verdict.PASSED, Verdict.PASSED)
+    grades = mark(engine, submission("ada", problem="it is encrypted"), submission("ben"))
+    assert [job.student for job in engine.jobs] == ["ben"]
+    assert grades["ada"].problem == "it is encrypted" and results(tmp_path)["score"] == 0.0
+    assert results(tmp_path)["output"] == "Your hand-in could not be opened: it is encrypted."
+
+
+def test_the_same_content_meets_the_same_inputs_and_other_content_others(mark):
+    engine = PaperEngine(Verdict.PASSED, Verdict.PASSED)
+    mark(engine, submission("ada"), submission("ben"), submission("cleo", b"other = 1\n"))
+    ada, ben, cleo = (job.seed for job in engine.jobs)
+    assert ada == ben != cleo
+
+
+def test_the_secret_decides_which_inputs(mark, monkeypatch):
+    seeds = []
+    for secret in ("one", "two", "one"):
+        monkeypatch.setenv("AUTOGRADER_SECRET", secret)
+        engine = PaperEngine(Verdict.PASSED, Verdict.PASSED)
+        mark(engine, submission())
+        seeds += [job.seed for job in engine.jobs]
+    assert len(seeds) == 3 and seeds[0] == seeds[2] != seeds[1]
+
+
+def test_the_secret_itself_is_written_nowhere(mark, monkeypatch, tmp_path):
+    monkeypatch.setenv("AUTOGRADER_SECRET", "swordfish")
+    mark(PaperEngine(Verdict.PASSED, Verdict.PASSED), submission())
+    assert not any("swordfish" in path.read_text() for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert results(tmp_path)["extra_data"]["provenance"]["secret"] != "none"
+
+
+# -- lateness --------------------------------------------------------------------------------------------------------
+
+
+def test_a_late_hand_in_loses_its_share(mark, toy, tmp_path):
+    late = submission(received=toy.assignment.due + timedelta(days=1, hours=2))
+    grade = mark(PaperEngine(Verdict.PASSED, Verdict.PASSED), late)["ada"]
+    assert (grade.late_days, grade.late_factor) == (2, 0.8)
+    assert results(tmp_path)["score"] == 4.0 and "Handed in 2 days late: 20 %" in results(tmp_path)["output"]
+
+
+def test_what_cannot_be_opened_can_be_late_as_well(mark, toy):
+    late = submission(problem="it is encrypted", received=toy.assignment.due + timedelta(days=1, hours=2))
+    assert mark(PaperEngine(), late)["ada"].late_days == 2
+
+
+# -- what stays open -------------------------------------------------------------------------------------------------
+
+
+def test_an_ungraded_test_keeps_the_grade_open(mark, tmp_path):
+    grade = mark(PaperEngine(Verdict.PASSED, Verdict.UNGRADED), submission())["ada"]
+    assert not grade.complete and "score" not in results(tmp_path)
+
+
+def test_tests_that_were_not_reached_are_ungraded_with_the_reason(mark, tmp_path):
+    grade = mark(PaperEngine(Verdict.PASSED, trouble="the marking process ended"), submission())["ada"]
+    assert [outcome.verdict for outcome in grade.outcomes] == [Verdict.PASSED, Verdict.UNGRADED]
+    assert grade.outcomes[1].detail == "the marking process ended"
+    assert "the marking process ended" not in json.dumps(results(tmp_path))
+
+
+def test_what_was_found_before_an_interruption_is_written_and_open(mark, tmp_path):
+    class Interrupted(PaperEngine):
+        def run(self, jobs):
+            yield next(iter(super().run(jobs)))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mark(Interrupted(Verdict.PASSED, Verdict.PASSED), submission())
+    found = results(tmp_path)
+    assert len(found["tests"]) == 1 and "score" not in found and found["extra_data"]["complete"] is False
+
+
+# -- what is kept ----------------------------------------------------------------------------------------------------
+
+
+def test_an_unchanged_submission_is_not_marked_again(mark):
+    first = mark(PaperEngine(Verdict.PASSED, Verdict.FAILED), submission())
+    engine = PaperEngine(Verdict.FAILED, Verdict.FAILED)
+    assert mark(engine, submission()) == first and engine.jobs == []
+
+
+def test_fresh_marks_it_again(mark):
+    mark(PaperEngine(Verdict.PASSED, Verdict.FAILED), submission())
+    engine = PaperEngine(Verdict.FAILED, Verdict.FAILED)
+    assert mark(engine, submission(), fresh=True)["ada"].outcomes[0].verdict is Verdict.FAILED and len(engine.jobs) == 1
+
+
+CHANGES = {
+    "the submission": lambda toy, monkeypatch: submission(text=b"x = 2\n"),
+    "the time of receipt": lambda toy, monkeypatch: submission(received=datetime.fromisoformat("2027-02-09T00:00:00Z")),
+    "the hidden tests": lambda toy, monkeypatch: toy.edit_hidden("rtol=1e-5", "rtol=1e-6"),
+    "the solution": lambda toy, monkeypatch: toy.edit_solution("gamma is never used.", "gamma is forgotten."),
+    "the limits": lambda toy, monkeypatch: toy.edit("assignments/sequences/assignment.yml", "call_seconds: 2", "call_seconds: 3"),
+    "the due date": lambda toy, monkeypatch: toy.edit("course.yml", "2027-02-05", "2027-02-06"),
+    "the late rule": lambda toy, monkeypatch: toy.edit("course.yml", "per_day: 0.1", "per_day: 0.2"),
+    "the secret": lambda toy, monkeypatch: monkeypatch.setenv("AUTOGRADER_SECRET", "new"),
+    "the locked requirements": lambda toy, monkeypatch: toy.write("requirements/lock.txt", "numpy==1\n"),
+    "the engine": lambda toy, monkeypatch: monkeypatch.setattr("autograder.grade._digest", lambda paths: "another"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_whatever_a_score_depends_on_makes_it_stale(mark, toy, monkeypatch, name):
+    mark(PaperEngine(Verdict.PASSED, Verdict.FAILED), submission())
+    changed = CHANGES[name](toy, monkeypatch)
+    engine = PaperEngine(Verdict.PASSED, Verdict.PASSED)
+    mark(engine, changed if isinstance(changed, Submission) else submission())
+    assert len(engine.jobs) == 1
+
+
+def test_another_wall_makes_it_stale(mark):
+    mark(PaperEngine(Verdict.PASSED, Verdict.FAILED), submission())
+    engine = PaperEngine(Verdict.PASSED, Verdict.FAILED, layers=dataclasses.replace(STRONG, namespaces=False))
+    mark(engine, submission())
+    assert len(engine.jobs) == 1
+
+
+def test_what_stayed_open_is_marked_again(mark):
+    mark(PaperEngine(Verdict.PASSED, Verdict.UNGRADED), submission())
+    engine = PaperEngine(Verdict.PASSED, Verdict.PASSED)
+    assert mark(engine, submission())["ada"].complete and len(engine.jobs) == 1
+
+
+def test_a_hand_in_that_could_be_mended_is_marked(mark):
+    mark(PaperEngine(), submission(problem="it is encrypted"))
+    engine = PaperEngine(Verdict.PASSED, Verdict.PASSED)
+    assert mark(engine, submission())["ada"].complete and len(engine.jobs) == 1
+
+
+# -- the wall must hold ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("engine", "words"),
+    [
+        (PaperEngine(layers=dataclasses.replace(STRONG, uid=False)), "another uid cannot be had"),
+        (PaperEngine(layers=dataclasses.replace(STRONG, seccomp=False)), "seccomp cannot be had"),
+        (PaperEngine(leaks=("open a network socket (None)",)), "a worker can open a network socket (None)"),
+    ],
+)
+def test_a_wall_that_does_not_hold_is_refused_with_a_remedy(mark, engine, words):
+    with pytest.raises(IsolationError) as raised:
+        mark(engine, submission())
+    assert words in str(raised.value) and "--allow-weak" in str(raised.value) and "doctor" in str(raised.value)
+
+
+def test_a_weak_wall_can_be_accepted_and_the_results_say_so(mark, tmp_path):
+    mark(PaperEngine(Verdict.PASSED, Verdict.PASSED, layers=dataclasses.replace(STRONG, seccomp=False)), submission(), allow_weak=True)
+    assert "Marked without the full wall" in results(tmp_path)["output"]
+    assert results(tmp_path)["extra_data"]["provenance"]["wall"]["seccomp"] is False
+
+
+@pytest.mark.xfail(strict=True, reason="only missing layers are looked at, not what the probe could do")
+def test_a_wall_that_leaks_and_was_accepted_is_said_too(mark, tmp_path):
+    mark(PaperEngine(Verdict.PASSED, Verdict.PASSED, leaks=("open a network socket (None)",)), submission(), allow_weak=True)
+    assert "Marked without the full wall" in results(tmp_path)["output"]
+
+
+# -- the engine itself -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def engine(server, toy):
+    """Starts real engines (``server`` is asked for because it skips where there can be no wall)."""
+    started = []
+
+    def start(jobs: int = 2) -> LocalEngine:
+        started.append(LocalEngine(toy.assignment, jobs))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
+
+
+def final(engine: LocalEngine, jobs: list[Job]) -> dict[str, Progress]:
+    return {progress.job.student: progress for progress in engine.run(jobs) if progress.finished}
+
+
+def test_a_marker_that_dies_is_tried_again_and_then_reported(engine, toy):
+    toy.edit_hidden("    logits = rng.normal(size=4)", "    logits = rng.normal(size=4)\n    __import__('os')._exit(1)")
+    found = final(engine(), [Job("ada", {MAIN: toy.submission().encode()}, 1), Job("ben", {MAIN: toy.source.stub().encode()}, 2)])
+    for progress in found.values():
+        assert progress.trouble == "the marking process ended before it was done"
+        assert "test_probabilities_sum_to_one" not in progress.outcomes
+    assert found["ada"].outcomes["test_three_rewards"].verdict is Verdict.PASSED  # what was found before stands
+    assert found["ben"].outcomes["test_three_rewards"].verdict is Verdict.NOT_WRITTEN
+
+
+def test_a_marker_that_falls_silent_is_ended(engine, toy, monkeypatch):
+    deaf = "    import signal, time\n    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})\n    time.sleep(60)"
+    toy.edit_hidden("    logits = rng.normal(size=4)", deaf)
+    one = engine(1)
+    one._patience = 0.5
+    found = final(one, [Job("ada", {MAIN: toy.submission().encode()}, 1)])["ada"]
+    assert found.trouble.startswith("the marking process was silent for more than ")
+    assert found.outcomes["test_three_rewards"].verdict is Verdict.PASSED
+
+
+def test_a_course_that_cannot_be_read_is_explained_by_the_engine(engine, toy):
+    toy.edit_solution("# TODO(means): subtract the mean.", "# TODO: subtract the mean.")
+    with pytest.raises(IsolationError, match=r"sequences\.py:\d+: '# TODO: subtract the mean\.' looks like a marker but is none"):
+        engine()
+
+
+def test_a_grader_process_that_does_not_start_is_explained(toy, monkeypatch):
+    monkeypatch.setattr("autograder.engines.sys.executable", "/bin/false")
+    with pytest.raises(IsolationError, match="the grader process did not start: try 'python -m autograder doctor'"):
+        LocalEngine(toy.assignment, 1)
+
+
+def test_a_grader_process_that_has_ended_is_explained(engine, toy):
+    one = engine(1)
+    one._process.kill()
+    one._process.wait()
+    with pytest.raises(IsolationError, match="the grader process has ended; results so far are kept: run the same command again"):
+        list(one.run([Job("ada", {MAIN: b"x = 1\n"}, 1)]))
