@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -31,6 +32,13 @@ class Said:
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch):
+    """A terminal in which no sentence is wrapped."""
+    for console in (cli.out, cli.err):
+        monkeypatch.setattr(console, "_width", 500)
 
 
 def call(*arguments: object) -> Said:
@@ -224,21 +232,54 @@ def test_a_wall_that_cannot_be_had_ends_with_code_2_and_a_remedy(toy, monkeypatc
     assert not (tmp_path / "out").exists()
 
 
-def test_an_interruption_keeps_what_was_finished_and_says_how_to_go_on(toy, server, tmp_path):
+def wait_for(condition, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return bool(condition())
+
+
+def alive(group: int) -> bool:
+    """Whether a process group has a process that still runs."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, found = stat.read_text().rpartition(")")[2].split()[:3]
+        except (OSError, ValueError):
+            continue
+        if int(found) == group and state != "Z":
+            return True
+    return False
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory, server):
+    """A class of two, stopped with Ctrl-C while the second is being marked: how it ended, and the grader's process group."""
+    toy = Toy.build(tmp_path_factory.mktemp("interrupted"))
     toy.write("class/ada.py", toy.submission())
     toy.write("class/zoe.py", "import time\ntime.sleep(60)\n")
     command = [sys.executable, "-m", "autograder", "grade", NAME, "class", "--out", "out", "--jobs", "1"]
-    process = subprocess.Popen(
-        command, cwd=toy.root, env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    finished, deadline = toy.root / "out" / NAME / "ada" / "results.json", time.monotonic() + 60
-    while time.monotonic() < deadline and not (finished.exists() and '"complete": true' in finished.read_text()):
-        time.sleep(0.05)
+    with (toy.root / "err").open("w") as err:
+        process = subprocess.Popen(command, cwd=toy.root, env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, stderr=err)
+    results = toy.root / "out" / NAME / "ada" / "results.json"
+    wait_for(lambda: process.poll() is not None or (results.exists() and '"complete": true' in results.read_text()), 60)
+    grader = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Traceback" not in err
-    assert "Stopped. What was finished is in out/sequences; the same command goes on from there." in flat(err)
-    assert json.loads(finished.read_text())["score"] == 10.0
+    process.wait(60)
+    yield Said(process.returncode, results.read_text(), (toy.root / "err").read_text()), grader
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(grader, signal.SIGKILL)
+
+
+def test_an_interruption_keeps_what_was_finished_and_says_how_to_go_on(interrupted):
+    said, _ = interrupted
+    assert said.code == 130 and "Traceback" not in said.err
+    assert "Stopped. What was finished is in out/sequences; the same command goes on from there." in flat(said.err)
+    assert json.loads(said.out)["score"] == 10.0
+
+
+@pytest.mark.xfail(strict=True, reason="markers outlive the command until the student's code answers or runs out of time")
+def test_an_interruption_ends_every_process(interrupted):
+    assert wait_for(lambda: not alive(interrupted[1]), 3)
 
 
 MISTAKES = {
@@ -263,7 +304,14 @@ def test_a_wrong_call_ends_with_code_2_and_a_sentence(toy, monkeypatch, name):
 @pytest.mark.parametrize("arguments", [("grade",), ("grade", NAME), ("grade", NAME, ".", "--out"), ("nothing",), ("verify", "--nothing"), ("grade", NAME, ".", "--jobs", "x", "--out", "o")])
 def test_a_call_that_is_none_ends_with_code_2(arguments):
     said = call(*arguments)
-    assert said.code == 2 and "Usage:" in said.err
+    assert said.code == 2 and said.out == "" and "Error" in said.err
+
+
+@pytest.mark.xfail(strict=True, reason="rich wraps at 80 columns where there is no terminal, even between file and line")
+def test_a_sentence_is_one_line_wherever_it_goes(toy):
+    toy.write("course.yml", "title: [\n")
+    said = shell("starter", cwd=toy.root)
+    assert said.code == 2 and said.err.count("\n") == 1
 
 
 COURSES = {

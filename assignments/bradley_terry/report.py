@@ -30,30 +30,32 @@ AMERICAN_LEAGUE = np.array([  # 1987, wins of the row over the column
     [2, 4, 1, 3, 1, 7, 0],
 ])
 
-# A world with a known gold reward: a response is 2 to 24 tokens out of 15. Tokens are worth between -1/2 and 1/2,
-# repetitions cost, and beyond 8 tokens patience runs out. People compared short responses only (up to 7 tokens).
-TOKENS, LONGEST, SEEN = 16, 24, 7
-WORTH = np.concatenate([[0.0], np.linspace(-0.5, 0.5, TOKENS - 1)])
-MEMBERS = 5
+# A world with a known gold reward: a response is 2 to 8 tokens. Eleven of the tokens are words, worth between -1 and 1.
+# Four are gibberish, worth -1.5 each. Repetitions cost. Whoever compared responses never met gibberish; the policy
+# whose responses are to be judged writes three tokens in ten of it.
+WORDS, TOKENS, LONGEST = 11, 16, 8
+WORTH = np.concatenate([[0.0], np.linspace(-1, 1, WORDS), np.full(TOKENS - 1 - WORDS, -1.5)])
+MEMBERS = 8
 
 
 def gold(rows: list[list[int]]) -> np.ndarray:
     """What responses are really worth."""
-    counts = [np.bincount(row, minlength=TOKENS) for row in rows]
-    repeats = np.array([(count * (count - 1)).sum() / 2 for count in counts])
-    lengths = np.array([len(row) for row in rows])
-    return np.array([WORTH @ count for count in counts]) - 0.25 * repeats - 0.06 * np.maximum(0, lengths - 8) ** 2
+    counts = np.array([np.bincount(row, minlength=TOKENS) for row in rows])
+    return counts @ WORTH - 0.25 * (counts * (counts - 1)).sum(axis=1) / 2
 
 
-def responses(n: int, rng: np.random.Generator, longest: int, mean: float) -> list[list[int]]:
-    """Random tokens, of random length."""
-    lengths = np.minimum(longest, 1 + rng.geometric(1 / mean, size=n))
-    return [rng.integers(1, TOKENS, size=length).tolist() for length in lengths]
+def responses(n: int, rng: np.random.Generator, gibberish: float = 0.0) -> list[list[int]]:
+    """Random tokens, of random length; each is gibberish with the given probability."""
+    rows = []
+    for length in np.minimum(LONGEST, 1 + rng.geometric(0.25, size=n)):
+        strange = rng.random(length) < gibberish
+        rows.append(np.where(strange, rng.integers(WORDS + 1, TOKENS, length), rng.integers(1, WORDS + 1, length)).tolist())
+    return rows
 
 
 def preferences(n: int, rng: np.random.Generator) -> tuple[list[list[int]], list[list[int]]]:
-    """n pairs of short responses, labelled as Bradley and Terry say that people label them."""
-    one, other = responses(n, rng, SEEN, 4.0), responses(n, rng, SEEN, 4.0)
+    """n pairs of responses without gibberish, labelled as Bradley and Terry say that people label them."""
+    one, other = responses(n, rng), responses(n, rng)
     first = rng.random(n) < 1 / (1 + np.exp(gold(other) - gold(one)))
     chosen = [a if yes else b for a, b, yes in zip(one, other, first, strict=True)]
     rejected = [b if yes else a for a, b, yes in zip(one, other, first, strict=True)]
@@ -67,8 +69,8 @@ def a_model(seed: int) -> torch.nn.Module:
     torch.manual_seed(seed)
     config = GPT2Config(
         vocab_size=TOKENS, n_positions=LONGEST, n_embd=24, n_layer=1, n_head=2, embd_pdrop=0.0, attn_pdrop=0.0,
-        resid_pdrop=0.0, bos_token_id=0, eos_token_id=0, attn_implementation="eager")
-    return work.RewardModel(GPT2Model(config), "linear")
+        resid_pdrop=0.0, initializer_range=0.3, bos_token_id=0, eos_token_id=0, attn_implementation="eager")
+    return work.RewardModel(GPT2Model(config), "attn")
 
 
 def trained(seed: int, chosen: list[list[int]], rejected: list[list[int]], steps: int) -> torch.nn.Module:
@@ -100,19 +102,19 @@ class Judged(NamedTuple):
 
 @functools.cache
 def the_ensemble() -> work.RewardEnsemble:
-    """Five reward models from the same 400 pairs: other initial weights, other bootstrap samples."""
+    """Eight reward models from the same 2000 pairs: other initial weights, other bootstrap samples."""
     rng = np.random.default_rng(0)
-    chosen, rejected = preferences(400, rng)
+    chosen, rejected = preferences(2000, rng)
     members = []
-    for seed, picks in enumerate(work.bootstrap_indices(400, MEMBERS, rng)):
-        members.append(trained(seed, [chosen[i] for i in picks], [rejected[i] for i in picks], steps=60))
-    return work.RewardEnsemble(members, reference=as_batch(responses(300, rng, SEEN, 4.0)))
+    for seed, picks in enumerate(work.bootstrap_indices(2000, MEMBERS, rng)):
+        members.append(trained(seed, [chosen[i] for i in picks], [rejected[i] for i in picks], steps=120))
+    return work.RewardEnsemble(members, reference=as_batch(responses(500, rng)))
 
 
 @functools.cache
-def judged(longest: int) -> Judged:
-    """Responses of up to ``longest`` tokens, scored by the ensemble."""
-    rows = responses(4000, np.random.default_rng(1), longest, 6.0 if longest > SEEN else 4.0)
+def judged(gibberish: float) -> Judged:
+    """Responses with this share of gibberish, scored by the ensemble."""
+    rows = responses(4000, np.random.default_rng(1), gibberish)
     return Judged(rows, gold(rows), scored(the_ensemble(), rows))
 
 
@@ -165,7 +167,7 @@ def plot_calibration(path: Path) -> None:
     """Do pairs with a predicted probability of 80% go that way 80% of the time? Once early, once over-trained."""
     rng = np.random.default_rng(3)
     chosen, rejected = preferences(1500, rng)
-    one, other = responses(4000, rng, SEEN, 4.0), responses(4000, rng, SEEN, 4.0)
+    one, other = responses(4000, rng), responses(4000, rng)
     first = rng.random(4000) < 1 / (1 + np.exp(gold(other) - gold(one)))
     figure, axis = plt.subplots(figsize=(5, 4.5), layout="constrained")
     axis.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
@@ -215,22 +217,25 @@ def accuracy_model(size: int, chosen: tuple, rejected: tuple) -> torch.nn.Module
 
 
 def plot_uncertainty(path: Path) -> None:
-    """What the members disagree about, on responses like those that were compared and on longer ones."""
-    near, far = judged(SEEN), judged(LONGEST)
+    """What the members disagree about, on responses like those that were compared and on strange ones."""
+    near, far = judged(0.0), judged(0.3)
+    centre = near.gold.mean()
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    unseen = np.array([len(row) > SEEN for row in far.rows])
-    strange = Judged([], far.gold[unseen], far.scores[:, unseen])
-    for sample, name in ((near, f"up to {SEEN} tokens, as compared"), (strange, "longer than any compared")):
-        deviation = sample.scores.std(axis=0)
+    strange = np.array([sum(token > WORDS for token in row) for row in far.rows])
+    for deviation, name in ((near.scores.std(axis=0), "words only, as compared"),
+                            (far.scores.std(axis=0)[strange >= 2], "two and more tokens of gibberish")):
         axes[0].hist(deviation, bins=40, density=True, histtype="step", linewidth=1.5, label=name)
-        error = np.abs(sample.scores.mean(axis=0) - (sample.gold - near.gold.mean()))
-        edges = np.quantile(deviation, np.linspace(0, 1, 9))
-        box = np.clip(np.searchsorted(edges, deviation) - 1, 0, 7)
-        axes[1].plot([deviation[box == b].mean() for b in range(8)], [error[box == b].mean() for b in range(8)], "o-", label=name)
-    shift = work.shift_detector(near.scores[0].astype(float), far.scores[0].astype(float))
+    counts = np.arange(6)
+    deviation, error = far.scores.std(axis=0), np.abs(far.scores.mean(axis=0) - (far.gold - centre))
+    axes[1].plot(counts, [deviation[strange == k].mean() for k in counts], "o-", label="deviation over members")
+    axes[1].plot(counts, [error[strange == k].mean() for k in counts], "s-", label="mean |ensemble mean - gold|")
+    said = work.shift_detector(near.scores[0].astype(float), far.scores[0].astype(float))
+    doubted = work.shift_detector(near.scores.std(axis=0).astype(float), far.scores.std(axis=0).astype(float))
     axes[0].set(xlabel="standard deviation over members", ylabel="density", title="what members disagree about")
-    axes[1].set(xlabel="standard deviation over members", ylabel="mean |score - gold|", yscale="log",
-                title=f"shift of one member's scores: KS {shift.ks:.2f}, PSI {shift.psi:.2f}")
+    axes[1].set(xlabel="tokens of gibberish in a response", ylabel="reward", yscale="log",
+                title=f"PSI of one member's scores {said.psi:.2f}, of deviations {doubted.psi:.2f}")
+    axes[1].set_yticks([0.3, 0.5, 1, 2, 5], ["0.3", "0.5", "1", "2", "5"])
+    axes[1].minorticks_off()
     for axis in axes:
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
@@ -239,10 +244,10 @@ def plot_uncertainty(path: Path) -> None:
 
 def plot_hacking(path: Path) -> None:
     """Best-of-n: what the proxy promises, and what one gets."""
-    sample = judged(LONGEST)
+    sample = judged(0.3)
     sizes = [2**power for power in range(12)]
     price = [work.best_of_n_kl(n) for n in sizes]
-    figure, axis = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    figure, axis = plt.subplots(figsize=(9, 4.5), layout="constrained")
 
     def curve(selector: np.ndarray, value: np.ndarray) -> list[float]:
         return [work.best_of_n(selector.astype(float), value.astype(float), n) for n in sizes]
@@ -255,14 +260,14 @@ def plot_hacking(path: Path) -> None:
     axis.plot(price, np.mean(alone, axis=0), "o-", color="tab:red", label="one member: gold (thin: each member)")
     mean, deviation = sample.scores.mean(axis=0), sample.scores.std(axis=0)
     axis.plot(price, curve(mean, sample.gold), "s-", color="tab:blue", label="ensemble mean: gold")
-    axis.plot(price, curve(mean - deviation, sample.gold), "^-", color="tab:green", label="ensemble mean - 1 std: gold")
+    axis.plot(price, curve(mean - 2 * deviation, sample.gold), "^-", color="tab:green", label="mean - 2 deviations: gold")
     axis.plot(price, curve(sample.gold, sample.gold), ":", color="black", label="gold chooses: gold")
     top = axis.secondary_xaxis("top")
     top.set_xticks(price[::2], [str(n) for n in sizes[::2]])
     top.set_xlabel("n")
     axis.set(xlabel="KL(best-of-n || policy) in nats", ylabel="reward")
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=8, loc="lower left")
+    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.savefig(path, dpi=150)
 
 

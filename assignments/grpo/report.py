@@ -98,10 +98,10 @@ def draw_pass_rates(axis: Any, before: Any, after: Any) -> None:
             where = np.arange(3) + 3.6 * place + shift
             bars = axis.bar(where, pass_rates(policy, task, digits), 0.4, color=colour, label=None if place else when)
             axis.bar_label(bars, fmt="%.2f", fontsize=7)
-        axis.text(1 + 3.6 * place, 1.12, name, ha="center", fontsize=9)
+        axis.text(1 + 3.6 * place, 1.11, name, ha="center", fontsize=9)
     axis.set_xticks([*range(3), *(3.6 + np.arange(3))], labels * 2, fontsize=7.5)
-    axis.set(title="pass rates", ylim=(0, 1.25))
-    axis.legend(loc="lower right", fontsize=8)
+    axis.set(title="pass rates", ylim=(0, 1.42))
+    axis.legend(loc="upper center", ncols=2, fontsize=8)
 
 
 # -- GRPO, REINFORCE and PPO at equal tokens ---------------------------------------------------------

@@ -112,7 +112,7 @@ def test_convention_of_the_standard_deviation(student, rng):
     successes = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]
     rewards, ids = vector(*successes), torch.zeros(8, dtype=torch.int64)
     for ddof, kwargs in ((1, {}), (1, {"ddof": 1}), (0, {"ddof": 0})):
-        for eps in (1e-6, 0.3):
+        for eps in (0.7, 0.2):
             std = math.sqrt(8 * 0.25 * 0.75 / (8 - ddof))
             expected = (rewards - 0.25) / (std + eps)
             assert_close(student.group_advantages(rewards, ids, eps=eps, **kwargs), expected, **TIGHT)
@@ -130,7 +130,7 @@ def test_without_scaling_only_the_mean_is_taken_off(student, rng):
     assert_close(student.group_advantages(3 * rewards, ids, 0.5, "none", 0), 3 * expected, **TIGHT)
 
 
-@points(3, part="advantages", catches=("dead-groups-amplify-rounding", "group-of-one-gives-nan"),
+@points(3, part="advantages", catches=("dead-groups-amplify-rounding", "group-of-one-gives-nan", "group-of-one-keeps-its-reward"),
         hint="All samples equally good: there is nothing to compare, and 0/0 is not the answer.")
 def test_groups_without_spread_get_exactly_zero(student, rng):
     """A group of one, and a group of equal rewards, gets exactly 0, with any eps and scale."""
@@ -214,7 +214,7 @@ PROCESS_BUGS = ("steps-normalised-per-sample", "outcome-of-the-steps", "steps-re
 def test_token_collects_the_steps_that_end_at_it_or_later(student, rng):
     """A token's advantage is the sum of its row's normalised step rewards from it to the end."""
     rewards, ends = steps_of(rng, 12)
-    for eps, ddof in ((1e-6, 1), (0.2, 0)):
+    for eps, ddof in ((0.2, 1), (1.5, 0)):
         adv = student.process_advantages(rewards, ends, 12, eps=eps, ddof=ddof)
         assert_close(adv, slow_process(rewards, ends, 12, eps, ddof), **TIGHT)
 
@@ -271,8 +271,11 @@ def test_k3_is_an_unbiased_estimate_of_the_divergence(student, rng):
 
 @points(3, part="kl", catches=("kl-swapped", "kl-is-k1", "kl-is-k2", "kl-without-gradient", "reference-learns"),
         hint="Differentiate exp(d) - d - 1 with d = ref - logp on paper: where the reference is likelier, which way does logp go?")
-def test_gradient_of_k3_pulls_towards_the_reference(student, rng):
+def test_gradient_of_k3_pulls_towards_the_reference(student, lab, rng):
     """The derivative of k3 is 1 - exp(ref_logp - logp) for the policy, and there is none for the reference."""
+    one, other = normal(rng, 4), normal(rng, 4)
+    assert_learns(lab, lab.kept(student).k3_kl(one.clone().requires_grad_(True), other), True, "the policy's side of k3")
+    assert_learns(lab, lab.kept(student).k3_kl(one, other.clone().requires_grad_(True)), False, "the reference's side of k3")
     logp, ref = (normal(rng, 2, 3).requires_grad_(True) for _ in range(2))
     gradient_logp, gradient_ref = gradients(student.k3_kl(logp, ref).sum(), logp, ref)
     assert_close(gradient_logp, (1 - (ref - logp).exp()).detach(), what="the gradient", **TIGHT)
@@ -287,6 +290,11 @@ def test_k3_refuses_shapes_that_differ(student, rng):
     assert_close(student.k3_kl(vector(0.0)[None, None], vector(-d)[None, None]), vector(0.5 + d - 1)[None, None], **TIGHT)
     with assert_raises(ValueError):
         student.k3_kl(torch.zeros(2, 3).double(), torch.zeros(3).double())
+
+
+def assert_learns(lab, result, expected, what):
+    """Whether a result that stays there is tied to what requires a gradient."""
+    assert_equal(lab.value(result.requires_grad), expected, what=f"{what} carries a gradient")
 
 
 def gradients(loss, *leaves):
@@ -345,7 +353,7 @@ def with_leaf(tokens):
 AGGREGATIONS = (("seq-mean-token-mean", None), ("token-mean", None), ("seq-sum-const", 20))
 
 
-@points(4, part="loss", catches=("loss-with-the-wrong-sign", "old-logp-keeps-its-gradient", "row-mean-over-padding", "sums-the-rows",
+@points(4, part="loss", catches=("loss-with-the-wrong-sign", "row-mean-over-padding", "sums-the-rows",
                                  "always-token-mean", "kl-without-gradient", "kl-rewarded", "kl-in-the-reward"),
         hint="exp(logp - old_logp) is 1 at first, but its gradient is not 0: the first step is a plain policy gradient.")
 def test_first_step_is_a_policy_gradient(student, rng):
@@ -410,7 +418,7 @@ def test_repeating_a_response_shows_what_length_costs(student, rng):
             assert_close(loss, torch.tensor(value).double(), what=agg, **TIGHT)
 
 
-@points(3, part="loss", catches=("kl-over-padding", "metrics-count-padding", "row-mean-over-padding"),
+@points(3, part="loss", catches=("kl-over-padding", "row-mean-over-padding"),
         hint="Who wrote what stands under mask 0? Write something else there: nothing may change.")
 def test_what_the_mask_hides_has_no_influence(student, rng):
     """Other numbers under mask 0 change neither loss nor gradient nor metrics."""
@@ -463,10 +471,15 @@ def test_kl_is_a_term_of_its_own(student, rng):
         assert_close(gradient, 0.7 * weight * (1 - d.exp()), what="its gradient", **TIGHT)
 
 
-@points(2, part="loss", catches=("old-logp-keeps-its-gradient", "reference-learns"),
+@points(2, part="loss", catches=("old-logp-keeps-its-gradient", "reference-learns", "kl-without-gradient"),
         hint="Only the policy learns: neither the one that sampled, nor the reference, nor the advantages.")
-def test_only_the_policy_gets_a_gradient(student, rng):
+def test_only_the_policy_gets_a_gradient(student, lab, rng):
     """Old and reference log-probabilities and advantages get no gradient."""
+    tokens = ragged_tokens(rng)
+    for name in ("logp", "old_logp", "ref_logp", "adv"):
+        leaf = getattr(tokens, name).clone().requires_grad_(True)
+        result = lab.kept(student).grpo_loss(*tokens._replace(**{name: leaf}), beta=0.4)
+        assert_learns(lab, result[0], name == "logp", f"the loss with respect to {name}")
     leaves = [x.clone().requires_grad_(True) if x.is_floating_point() else x for x in ragged_tokens(rng)]
     loss, _ = student.grpo_loss(*leaves, beta=0.4)
     mine = with_leaf(Tokens(*(x.detach() for x in leaves)))
@@ -763,9 +776,10 @@ def test_only_the_whole_answer_earns_the_reward(student, rng):
         for prompt, right, other in ((f"r{number}>", back, sorted_), (f"s{number}>", sorted_, back)):
             wrong = [right, f"{right}$$", f"{right}1$", f"{right[1:]}$", f"{right[:-1]}$", f"{right[:-1]}", f"{other}$", f"{number}$", "$", "",
                      f"{prompt}{right}$", f" {right}$", f"{right} $", f"{other}${right}$", f"{right}${other}$", f"{right[:-1]}_$", f"{right}_"]
-            assert_close(student.verifiable_reward(prompt, f"{right}$"), 1.0, what=f"the reward of {right}$ for {prompt}")
-            for text in wrong:
-                assert_close(student.verifiable_reward(prompt, text), 0.0, what=f"the reward of {text!r} for {prompt}")
+            best = student.verifiable_reward(prompt, f"{right}$")
+            rewards = [student.verifiable_reward(prompt, text) for text in wrong]
+            assert_close(best, 1.0, what=f"the reward of {right}$ for {prompt}")
+            assert_close(rewards, [0.0] * len(wrong), what=f"rewards for {prompt} of {wrong}")
 
 
 @points(1, part="reward", catches="accepts-malformed-prompts",
@@ -988,7 +1002,7 @@ def test_old_log_probabilities_are_those_of_the_sampler(student, lab):
     assert_true(0 < rough["reward_mean"][0] < 1, "some answers are right")
 
 
-@points(2, part="training", catches=("decays-the-weights", "dead-groups-amplify-rounding", "group-of-one-gives-nan"),
+@points(2, part="training", catches=("decays-the-weights", "group-of-one-gives-nan", "group-of-one-keeps-its-reward"),
         hint="Where no group has spread and beta is 0 nothing can be learnt: the weights must stay exactly where they are.")
 def test_groups_of_one_teach_nothing(student, lab):
     """With groups of one the weights do not move, and the books say that every group is dead."""
@@ -1003,7 +1017,7 @@ def test_groups_of_one_teach_nothing(student, lab):
     assert_true(0.5 < sum(sixteenths) < 31.5, "some answers are right")
 
 
-@points(2, part="training", catches=("counts-failed-groups-only", "length-without-the-end", "writes-after-the-end"),
+@points(2, part="training", catches=("counts-failed-groups-only", "length-without-the-end"),
         hint="Redo the books by hand for pairs of samples: the mean, the spread, and the length with the end of sequence.")
 def test_books_agree_with_each_other(student, lab):
     """For groups of two right-or-wrong samples the spread is (1 - dead groups)/sqrt(2), and answers are six tokens long."""
@@ -1019,15 +1033,15 @@ def test_books_agree_with_each_other(student, lab):
 @points(2, part="training", catches="filter-keeps-the-dead",
         hint="With drop_dead_groups the rows that teach nothing are left out before the minibatches are cut, KL term and all.")
 def test_dropped_groups_make_no_step(student, lab):
-    """With drop_dead_groups and nothing but dead groups there is no step, not even for the KL term's sake."""
-    kept, dropped = (
-        trained(student, lab, prompts=8, group_size=1, iterations=2, beta=5.0, lr=1e-2, drop_dead_groups=drop, temperature=1.3)[1]
-        for drop in (False, True)
-    )
-    assert_close(flat(dropped.policy.state_dict()), flat(warm_start()), rtol=0.0, atol=0.0, what="the weights")
-    assert_close(books(dropped, 2)["clip_fraction"], [0.0, 0.0], what="the clip fraction")
-    assert_close(books(dropped, 2)["dead_groups"], [1.0, 1.0], what="the share of dead groups")
-    assert_equal(len(kept.history["kl"]), 2, what="entries of kl")
+    """With drop_dead_groups an update is made of the other groups alone, and of nothing where all are dead."""
+    _, dead = trained(student, lab, prompts=8, group_size=1, lr=1e-2, drop_dead_groups=True)
+    assert_close(flat(dead.policy.state_dict()), flat(warm_start()), rtol=0.0, atol=0.0, what="the weights")
+    assert_close(books(dead, 2)["dead_groups"], [1.0, 1.0], what="the share of dead groups")
+    runs = [trained(student, lab, prompts=12, group_size=2, iterations=1, drop_dead_groups=drop)[1] for drop in (False, True)]
+    share = books(runs[1], 1)["dead_groups"][0]
+    assert_true(0.05 < share < 0.95, "some groups are dead, some are not")
+    apart = float((flat(runs[0].policy.state_dict()) - flat(runs[1].policy.state_dict())).abs().max())
+    assert_true(apart > 1e-5, "dropping groups changes the update")
 
 
 @points(2, part="training", catches="uses-the-global-generator",
@@ -1039,7 +1053,9 @@ def test_the_seed_decides_the_run(student, lab):
     lab.seed(1)
     before, runs = lab.global_rng_state(), []
     for seed in (5, 5, 6):
-        runs.append(flat(student.train_grpo(model, cfg, seed).policy.state_dict()))
+        result = student.train_grpo(model, cfg, seed)
+        assert_true(5 < books(result, 1)["length"][0] < 7, "answers are about six tokens long")
+        runs.append(flat(result.policy.state_dict()))
         if seed == 5:
             assert_equal(lab.global_rng_state(), before, what="the state of the global generators")
             lab.seed(len(runs) + 1)

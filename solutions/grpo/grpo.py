@@ -217,6 +217,9 @@ def _normalised(rewards: Tensor, eps: float, ddof: int, scale: str = "std") -> T
     # WHEN a group of equal rewards is divided by its standard deviation like any other, so that rounding errors
     # WHEN are blown up, or 0/0 appears.
     if len(rewards) < 2 or bool((rewards == rewards[0]).all()):
+        # BUG(group-of-one-keeps-its-reward): return rewards / (1 + eps) if len(rewards) < 2 else torch.zeros_like(rewards)
+        # WHEN a group of one keeps its raw reward as its advantage, as verl has it (mean 0, standard deviation 1), while
+        # WHEN this course gives it exactly 0.
         return torch.zeros_like(rewards)
     # BUG(baseline-of-the-others): centred = (rewards - rewards.mean()) * len(rewards) / (len(rewards) - 1)
     # WHEN the baseline is the mean of the other samples (leave-one-out), as RLOO has it, while GRPO takes the mean
@@ -231,10 +234,10 @@ def _normalised(rewards: Tensor, eps: float, ddof: int, scale: str = "std") -> T
     # WHEN for a division by the standard deviation.
     if scale == "none":
         return centred
-    # BUG(population-std): ddof = 0
+    # BUG(population-std): variance = rewards.var(correction=0)
     # WHEN the standard deviation is the population one (ddof 0), as numpy.std and CS285 have it, while this
     # WHEN course asks for ddof as given, 1 if nothing is said.
-    # BUG(sample-std): ddof = 1
+    # BUG(sample-std): variance = rewards.var(correction=1)
     # WHEN the standard deviation is the sample one (ddof 1), as torch.std has it, although ddof=0 was asked for.
     variance = rewards.var(correction=ddof)
     # BUG(eps-inside-the-root): return centred / (variance + eps).sqrt()
@@ -534,9 +537,9 @@ def _aggregate(losses: Tensor, valid: Tensor, agg: str, max_len: int | None) -> 
     if agg == "token-mean":
         return losses.sum() / lengths.sum().clamp(min=1)
     if agg == "seq-sum-const":
-        # BUG(constant-is-the-row-width): max_len = losses.shape[1]
-        # WHEN the sums are divided by the padded width of the batch instead of max_len.
-        # BUG(constant-is-the-longest-row): max_len = int(lengths.max())
+        # BUG(constant-is-the-row-width): rows = losses.sum(dim=1) / losses.shape[1]
+        # WHEN the sums are divided by the padded width of the batch, as some libraries have it, instead of max_len.
+        # BUG(constant-is-the-longest-row): rows = losses.sum(dim=1) / lengths.max().clamp(min=1)
         # WHEN the sums are divided by the longest response of the batch instead of max_len.
         rows = losses.sum(dim=1) / (max_len or losses.shape[1])
     else:
@@ -603,9 +606,9 @@ def token_logprobs(model: Any, tokens: Tensor, attention: Tensor, temperature: f
     # BUG(scores-without-gradient): logits = model(input_ids=tokens, attention_mask=real.long(), position_ids=_positions(real)).logits.detach()
     # WHEN the log-probabilities are cut off from the model that they came from, so that it cannot learn.
     logits = model(input_ids=tokens, attention_mask=real.long(), position_ids=_positions(real)).logits
-    # BUG(scored-at-temperature-one): temperature = 1.0
+    # BUG(scored-at-temperature-one): logp = logits.log_softmax(dim=-1)
     # WHEN tokens are scored at temperature 1, whatever the temperature at which they were sampled.
-    # BUG(temperature-multiplies): temperature = 1 / temperature
+    # BUG(temperature-multiplies): logp = (logits * temperature).log_softmax(dim=-1)
     # WHEN the logits are multiplied by the temperature instead of divided by it.
     logp = (logits / temperature).log_softmax(dim=-1)
     # BUG(logits-not-shifted): picked = logp[:, 1:].gather(2, tokens[:, 1:, None]).squeeze(2)
@@ -625,6 +628,11 @@ def _check_temperature(temperature: float) -> None:
     """Refuse what logits cannot be divided by."""
     if temperature <= 0:
         raise ValueError(f"temperature must be above 0, but it is {temperature}.")
+
+
+def _likeliest_five(logits: Tensor) -> Tensor:
+    """The logits of the five likeliest tokens, -inf elsewhere: what a known mistake samples from."""
+    return logits.masked_fill(logits < logits.topk(5).values[:, -1:], -torch.inf)
 
 
 def _positions(real: Tensor) -> Tensor:
@@ -696,18 +704,17 @@ def sample_groups(
                 input_ids=tokens[:, start:t], attention_mask=real[:, :t].long(), position_ids=places,
                 past_key_values=cache, use_cache=True,
             )  # fmt: skip
-        # BUG(temperature-multiplies): temperature_here = 1 / temperature
-        temperature_here = temperature
-        logits = out.logits[:, -1] / temperature_here
-        # BUG(samples-from-top-five): logits = logits.masked_fill(logits < logits.topk(5).values[:, -1:], -torch.inf)
-        # WHEN only the most likely tokens can be sampled (top-k), as generate() of some libraries has it by default.
+        # BUG(temperature-multiplies): logits = out.logits[:, -1] * temperature
+        logits = out.logits[:, -1] / temperature
+        # BUG(samples-from-top-five): distribution = _likeliest_five(logits).log_softmax(dim=-1)
+        # WHEN only the most likely tokens can be sampled (top-k), as some sampling code has it by default.
         distribution = logits.log_softmax(dim=-1)
         # BUG(uses-the-global-generator): choice = torch.multinomial(distribution.exp(), 1)
         # WHEN random numbers come from the global generator instead of the one that was handed in.
         # BUG(always-the-likeliest): choice = distribution.argmax(dim=-1, keepdim=True)
         # WHEN the likeliest token is taken instead of a sampled one, so that all samples of a group are alike.
         choice = torch.multinomial(distribution.exp(), 1, generator=generator)
-        # BUG(scored-at-temperature-one): distribution = out.logits[:, -1].log_softmax(dim=-1)
+        # BUG(scored-at-temperature-one): picked = out.logits[:, -1].log_softmax(dim=-1).gather(1, choice).squeeze(1)
         picked = distribution.gather(1, choice).squeeze(1)
         if t == width:
             logp = logp.to(picked.dtype)
@@ -719,9 +726,9 @@ def sample_groups(
         # WHEN a response goes on after its end of sequence.
         alive = alive & (tokens[:, t] != EOS)
         start, cache = t, out.past_key_values
-    # BUG(end-of-sequence-masked): mask = mask & (tokens != EOS)
+    # BUG(end-of-sequence-masked): return Samples(tokens, mask & (tokens != EOS), logp)
     # WHEN the end of sequence is left out of the mask, so that the policy never learns when to stop.
-    # BUG(mask-covers-the-prompt): mask = real & (tokens != PAD) | mask
+    # BUG(mask-covers-the-prompt): return Samples(tokens, real | mask, logp)
     # WHEN the mask covers the prompt as well.
     return Samples(tokens, mask, logp)
     ### END SOLUTION
@@ -869,12 +876,14 @@ def grpo_update_(policy: Any, optimizer: torch.optim.Optimizer, batch: Batch, cf
     metrics: Metrics = {"clip_fraction": 0.0, "approx_kl": 0.0, "ratio_mean": 0.0, "kl": 0.0}
     for start in range(0, rows, size):
         piece = Batch(*(x[start : start + size] for x in batch))
-        # BUG(prompts-are-scored-too): piece = piece._replace(mask=attention_mask(piece.tokens, piece.mask))
+        attention = attention_mask(piece.tokens, piece.mask)
+        # BUG(prompts-are-scored-too): piece = piece._replace(mask=attention)
         # WHEN the prompt's tokens enter the loss, although the policy did not write them.
+        piece = piece._replace(mask=piece.mask.bool())
         tokens = int(piece.mask.sum()) / max(total, 1)
-        # BUG(update-at-temperature-one): cfg = replace_temperature(cfg)
+        # BUG(update-at-temperature-one): logp = token_logprobs(policy, piece.tokens, attention)
         # WHEN the update scores the tokens at temperature 1, although they were sampled at another.
-        logp = token_logprobs(policy, piece.tokens, attention_mask(piece.tokens, piece.mask), cfg.temperature)
+        logp = token_logprobs(policy, piece.tokens, attention, cfg.temperature)
         loss, part = grpo_loss(
             logp, piece.old_logp, piece.ref_logp, piece.adv, piece.mask,
             cfg.clip_low, cfg.clip_high, cfg.beta, cfg.agg, cfg.max_new,
@@ -899,17 +908,6 @@ def grpo_update_(policy: Any, optimizer: torch.optim.Optimizer, batch: Batch, cf
     optimizer.step()
     return metrics
     ### END SOLUTION
-
-
-### BEGIN SOLUTION
-
-
-def replace_temperature(cfg: GRPOConfig) -> GRPOConfig:
-    """The configuration at temperature 1."""
-    return GRPOConfig(**(vars(cfg) | {"temperature": 1.0}))
-
-
-### END SOLUTION
 
 
 def train_grpo(policy: Any, cfg: GRPOConfig, seed: int) -> Result:
@@ -963,8 +961,6 @@ def train_grpo(policy: Any, cfg: GRPOConfig, seed: int) -> Result:
         # WHEN the rows of groups without spread stay in the update although they are to be dropped.
         chosen = keep.nonzero().flatten() if cfg.drop_dead_groups else torch.arange(len(keep))
         for _ in range(cfg.epochs):
-            # BUG(drops-the-last-rows): order = chosen[torch.randperm(len(chosen), generator=generator)][:-1]
-            # WHEN the last row of each pass is never used.
             order = chosen[torch.randperm(len(chosen), generator=generator)]
             for rows in order.tensor_split(cfg.minibatches):
                 if len(rows):

@@ -1,0 +1,71 @@
+"""Every assignment, behind the wall: right answers in any style get full marks, wrong ones what the answer key says."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from autograder import diagnose, plugin, starter
+from autograder.course import load_course
+from autograder.engines import Job, LocalEngine
+from autograder.model import Verdict
+from autograder.source import Source
+
+ROOT = Path(__file__).resolve().parent.parent
+ASSIGNMENTS = {assignment.name: assignment for assignment in load_course(ROOT).assignments}
+SEED = 11
+
+
+@pytest.fixture(scope="module", params=ASSIGNMENTS)
+def marked(request):
+    """An assignment and the outcomes of its solution, its stub, three of its bugs and the independent solutions."""
+    assignment = ASSIGNMENTS[request.param]
+    source = Source(assignment.solution)
+    names = [bug.name for bug in source.bugs]
+    texts = {"solution": source.solution(), "stub": source.stub()}
+    texts |= {f"bug {name}": source.broken(name) for name in names[:: max(1, len(names) // 3)][:3]}
+    independent = sorted((ROOT / "tests" / "independent" / assignment.name).glob("*.py"))
+    texts |= {f"independent {path.stem}": path.read_text(encoding="utf-8") for path in independent}
+    engine = LocalEngine(assignment, os.cpu_count() or 1)
+    try:
+        jobs = [Job(name, {assignment.main: text.encode()}, SEED) for name, text in texts.items()]
+        outcomes = {progress.job.student: progress.outcomes for progress in engine.run(jobs) if progress.finished}
+    finally:
+        engine.close()
+    return assignment, texts, outcomes
+
+
+def lost(outcomes):
+    return {name: outcome.detail for name, outcome in outcomes.items() if outcome.verdict is not Verdict.PASSED}
+
+
+def test_the_solution_gets_full_marks(marked):
+    assert lost(marked[2]["solution"]) == {}
+
+
+def test_the_stub_gets_nothing_and_is_called_not_written(marked):
+    assert {outcome.verdict for outcome in marked[2]["stub"].values()} == {Verdict.NOT_WRITTEN}
+
+
+def test_right_answers_in_other_styles_get_full_marks(marked):
+    assignment, _, outcomes = marked
+    styles = {name: lost(found) for name, found in outcomes.items() if name.startswith("independent")}
+    assert styles and not any(styles.values()), styles
+    assert len(styles) >= 1, f"tests/independent/{assignment.name} is empty"
+
+
+def test_known_bugs_lose_the_same_points_on_both_sides_of_the_wall_and_are_named(marked):
+    assignment, texts, outcomes = marked
+    key = diagnose.AnswerKey(assignment)
+    tests = [test for test in plugin.collect(assignment.hidden_tests) if not test.learning]
+    for name in (name for name in texts if name.startswith("bug ")):
+        bug = name.removeprefix("bug ")
+        here = {test.name: diagnose.judge(test, key.broken[bug], SEED, key).verdict for test in tests}
+        there = {test.name: outcomes[name][test.name].verdict for test in tests}
+        assert here == there
+        assert any(key.texts[bug] in outcome.diagnosis for outcome in outcomes[name].values()), name
+
+
+@pytest.mark.parametrize("name", ASSIGNMENTS)
+def test_the_starter_is_fresh(name):
+    assert starter.stale(ASSIGNMENTS[name]) == []
