@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from autograder.errors import Frame, IsolationError, StudentError, StudentMisuse
-from autograder.isolation import modules, wire
+from autograder.isolation import environments, modules, wire
 
 __tracebackhide__ = True  # pytest shows the test's lines and the student's, not these
 
@@ -312,6 +312,19 @@ class Lab:
     def expose(self, target: Any, *methods: str, data: tuple[str, ...] = ()) -> Exposed:
         """Lend an object of the test to the student: these methods, and these attributes sent as data or handles."""
         return Exposed(target, methods, data)
+
+
+    def lend(self, environment: Any, budget: int | None = None) -> tuple[Exposed, environments.LentEnvironment]:
+        """Lend a Gymnasium environment of the test: what to pass to the student, and the counter that stays here.
+
+        ``budget``: environment steps that may be taken; the one after raises RuntimeError there.
+        """
+        spaces = {}
+        for name in ("action_space", "observation_space"):
+            path, arguments = environments.describe(getattr(environment, name))
+            spaces[name] = self.make(path, **arguments)
+        lent = environments.LentEnvironment(environment, budget, spaces)
+        return self.expose(lent, "reset", "step", "close", data=("action_space", "observation_space")), lent
 
 
 class Loopback:

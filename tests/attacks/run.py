@@ -41,7 +41,7 @@ from autograder.score import score
 from autograder.submission import read_all
 
 WORKER_UIDS = range(61000, 65000)
-LIMITS = {"call_seconds": 5, "test_seconds": 20}
+LIMITS = {"call_seconds": 3, "test_seconds": 12}
 JOBS = 3  # some attacks only wait
 BEGIN, END = "<!-- attacks:begin -->", "<!-- attacks:end -->"
 HONEST = ("aaa_honest", "zzz_honest")  # marked before and after the attacks

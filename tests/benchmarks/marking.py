@@ -9,9 +9,9 @@ pytest     `python -m pytest grading/gae --student COPY`, as many at a time as t
            process as the student's code, without any wall.
 
 CPU is user plus system time of all processes involved. In the pytest lane they are children that are waited for, so getrusage
-knows. In the engine lane it does not: the kernel reaps markers without adding their time to anybody's. So the time is read from
-/proc: of the grader once before it ends; of the fork server likewise, with its waited-for workers; of each marker every few
-milliseconds, so that at most one such interval of each marker is lost. The reading itself is not counted.
+knows. In the engine lane it does not: the kernel reaps markers without adding their time to anybody's. So each process's own CPU
+clock is read: the grader's and the fork server's once before they end, with the time of the workers that the fork server has
+waited for; each marker's every few milliseconds, so that at most one such interval of each is lost. The reading itself is not counted.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ from autograder.source import Source
 
 NAME = "gae"
 INTERVAL = 0.005  # seconds between two looks at the markers
-TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
@@ -70,7 +69,7 @@ class Meter:
     def read(self) -> float:
         """CPU seconds so far."""
         self._look()
-        return _cpu(self.grader) + _cpu(self._server, waited_for=True) + sum(self.markers.values())
+        return _cpu(self.grader) + _cpu(self._server) + _cpu_of_waited_for(self._server) + sum(self.markers.values())
 
     def stop(self) -> float:
         """The last reading, while grader and fork server are still there."""
@@ -92,13 +91,18 @@ def _children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def _cpu(pid: int, waited_for: bool = False) -> float:
-    """User and system time of a process, and of its children that were waited for. 0 for one that has gone."""
+def _cpu(pid: int) -> float:
+    """CPU seconds of a process: its own clock, as clock_getcpuclockid(3) names it. 0 for one that has gone."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return time.clock_gettime((~pid << 3) | 2)
     except OSError:
         return 0.0
-    return TICK * sum(map(int, fields[11 : 15 if waited_for else 13]))  # utime stime cutime cstime
+
+
+def _cpu_of_waited_for(pid: int) -> float:
+    """CPU seconds of the children that a process has waited for (cutime and cstime)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[13:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def by_engine(assignment: Assignment, copies: dict[str, str], jobs: int) -> Cost:
@@ -162,7 +166,7 @@ def main() -> None:
         pytest = by_pytest(assignment, copies, options.jobs, Path(folder))
     print(f"{options.count} submissions of {NAME}, {options.jobs} at a time, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
     print(table(engine, pytest, options.count))
-    print(f"\nThe engine's CPU may be low by {INTERVAL:g} s for each submission (see the file's first lines).")
+    print(f"\nThe engine's CPU may be low by up to {INTERVAL:g} s each: the file's first lines say what is measured.")
 
 
 def table(engine: Cost, pytest: Cost, count: int) -> str:

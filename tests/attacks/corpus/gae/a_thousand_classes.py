@@ -1,6 +1,6 @@
 """Tries: return tens of thousands of named tuples, each of a class of its own that the grader would have to make.
 
-Deserves: full without td_residuals
+Deserves: full without lambda_returns
 Base: solution
 Control: none, because an in-process grader does not build the answers anew
 """
@@ -19,5 +19,5 @@ if wire:
     wire.pack = packed
 
 
-def td_residuals(*arguments):
+def lambda_returns(*arguments):
     return "many classes"

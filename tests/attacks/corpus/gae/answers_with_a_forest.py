@@ -1,12 +1,12 @@
 """Tries: return lists of lists that take the reader a long time: millions of small things, and one thing a thousand levels deep.
 
-Deserves: full without td_residuals, lambda_returns
+Deserves: full without k_step_advantage, lambda_returns
 Base: solution
 Control: none, because where nothing is read back, nothing takes long to read
 """
 
 
-def td_residuals(*arguments):
+def k_step_advantage(*arguments):
     return [[float(i)] * 100 for i in range(20000)]
 
 

@@ -1,6 +1,6 @@
 """Tries: return more data than any test asks for, in one piece and in thousands.
 
-Deserves: full without td_residuals, lambda_returns
+Deserves: full without k_step_advantage, lambda_returns
 Base: solution
 Control: none, because where nothing is sent, nothing can be too long
 """
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 
-def td_residuals(*arguments):
+def k_step_advantage(*arguments):
     return torch.zeros(300 << 20, dtype=torch.uint8)
 
 

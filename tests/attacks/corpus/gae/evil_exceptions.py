@@ -1,6 +1,6 @@
 """Tries: exceptions that fight back: str() never ends, is huge, raises; args, class and traceback lie; a chain of a thousand causes.
 
-Deserves: full without td_residuals, lambda_returns, explained_variance, k_step_advantage, normalize_advantages
+Deserves: full without lambda_returns, explained_variance, k_step_advantage, normalize_advantages
 Base: solution
 Control: taken down
 """
@@ -34,16 +34,12 @@ class Strange(type):
     __mro__ = property(lambda cls: 1 / 0)
 
 
-def td_residuals(*arguments):
+def lambda_returns(*arguments):
     raise Endless
 
 
-def lambda_returns(*arguments):
-    raise Huge
-
-
-def explained_variance(*arguments):
-    raise Raises
+def explained_variance(values, returns):
+    raise Huge if len(values) % 2 else Raises
 
 
 def k_step_advantage(*arguments):

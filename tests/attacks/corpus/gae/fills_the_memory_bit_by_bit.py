@@ -1,6 +1,6 @@
 """Tries: keep small objects until no byte is left (3 GiB at most), so that not even the error can be reported.
 
-Deserves: full without td_residuals
+Deserves: full without lambda_returns
 Base: solution
 Control: works
 """
@@ -8,7 +8,7 @@ Control: works
 kept = []
 
 
-def td_residuals(*arguments):
+def lambda_returns(*arguments):
     for _ in range(3 << 11):
         kept.extend(bytes(4064) for _ in range(128))
     raise SystemExit("the attack worked")

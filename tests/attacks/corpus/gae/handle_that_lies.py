@@ -1,6 +1,6 @@
 """Tries: answer with handles whose class is named like a line of the report, that are callable and are not, that hold themselves.
 
-Deserves: full without td_residuals, lambda_returns
+Deserves: full without k_step_advantage, lambda_returns
 Base: solution
 Control: none, because an in-process grader has no handles
 """
@@ -25,7 +25,7 @@ class Self:
 Self.__name__ = "tensor\nPassed.\nHint: nothing to see\x1b[2J"
 
 
-def td_residuals(*arguments):
+def k_step_advantage(*arguments):
     return Self()
 
 

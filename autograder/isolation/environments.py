@@ -1,0 +1,57 @@
+"""A Gymnasium environment of the test, lent to the student: it runs in the grader, and so does the counting.
+
+A step across the wall costs about 0.2 ms. Where a student's own process may hold the environment (training that the test
+judges afterwards by its own evaluation), `lab.make("gymnasium.make", ...)` is the faster way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+class LentEnvironment:
+    """What a student may do with the environment, checked and counted.
+
+    Attributes:
+        steps, episodes: what has been done so far; nothing on the student's side can change them.
+    """
+
+    def __init__(self, environment: Any, budget: int | None, spaces: dict[str, Any]) -> None:
+        self._environment = environment
+        self._budget = budget
+        self.steps = self.episodes = 0
+        self.action_space = spaces["action_space"]
+        self.observation_space = spaces["observation_space"]
+
+    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode: (observation, {})."""
+        self.episodes += 1
+        observation, _ = self._environment.reset(seed=seed, options=options)
+        return observation, {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """(observation, reward, terminated, truncated, {}). Raises ValueError for an impossible action, RuntimeError past the budget."""
+        if self._budget is not None and self.steps >= self._budget:
+            raise RuntimeError(f"the budget of {self._budget} environment steps is used up")
+        space = self._environment.action_space
+        plain = int(action) if isinstance(action, (np.ndarray, np.integer)) and np.ndim(action) == 0 and space.shape == () else action
+        if not space.contains(plain):
+            raise ValueError(f"the action is not in {space}")
+        self.steps += 1
+        observation, reward, terminated, truncated, _ = self._environment.step(plain)
+        return observation, float(reward), bool(terminated), bool(truncated), {}
+
+    def close(self) -> None:
+        """Nothing: the test owns the environment."""
+
+
+def describe(space: Any) -> tuple[str, dict[str, Any]]:
+    """A space as its class's dotted path and its constructor's arguments. Raises TypeError for other spaces."""
+    name = type(space).__name__
+    if name == "Discrete":
+        return "gymnasium.spaces.Discrete", {"n": int(space.n), "start": int(space.start)}
+    if name == "Box":
+        return "gymnasium.spaces.Box", {"low": space.low, "high": space.high, "shape": tuple(space.shape), "dtype": space.dtype}
+    raise TypeError(f"a {name} space cannot be lent: use lab.make for the environment")
