@@ -31,7 +31,9 @@ class CheckFailure(AssertionError):
         self.finding = finding
 
 
-def assert_close(actual: Any, expected: Any, *, rtol: float = 1e-7, atol: float = 1e-9, what: str = "the result") -> None:
+def assert_close(
+    actual: Any, expected: Any, *, rtol: float = 1e-7, atol: float = 1e-9, what: str = "the result"
+) -> None:
     """``actual`` is of the kind, shape and number kind of ``expected``, finite where that is, and close to it.
 
     ``expected`` is a number, an array, a tensor, or a list or tuple of them. |actual - expected| <= atol + rtol*|expected|.
@@ -44,14 +46,20 @@ def assert_close(actual: Any, expected: Any, *, rtol: float = 1e-7, atol: float 
     got, want = map(_floating, _same_kind(actual, expected, what))
     if not np.array_equal(np.isfinite(got), np.isfinite(want)):
         bad = "nan" if np.isnan(got).any() else "infinite"
-        finding = f"{what} holds {bad} values where finite ones belong." if np.isfinite(want).all() else f"{what} is finite where it must not be, or the reverse."
+        finding = (
+            f"{what} holds {bad} values where finite ones belong."
+            if np.isfinite(want).all()
+            else f"{what} is finite where it must not be, or the reverse."
+        )
         raise CheckFailure(f"{finding}\n{_both(got, want)}", finding)
     finite = np.isfinite(want)
     same_infinite = np.array_equal(got[~finite], want[~finite], equal_nan=True)
     gap = np.abs(got[finite] - want[finite])
     if not same_infinite or (gap > atol + rtol * np.abs(want[finite])).any():
         worst = f"largest difference {gap.max():.6g}" if gap.size else "infinities differ"
-        raise CheckFailure(f"{what} is not close to what is expected ({worst}; rtol {rtol:g}, atol {atol:g})\n{_both(got, want)}")
+        raise CheckFailure(
+            f"{what} is not close to what is expected ({worst}; rtol {rtol:g}, atol {atol:g})\n{_both(got, want)}"
+        )
 
 
 def assert_equal(actual: Any, expected: Any, what: str = "the result") -> None:
@@ -151,7 +159,9 @@ def assert_frequencies(counts: Any, probabilities: Any, what: str = "the frequen
         return
     z = ((statistic / freedom) ** (1 / 3) - (1 - 2 / (9 * freedom))) / math.sqrt(2 / (9 * freedom))
     if 0.5 * math.erfc(z / math.sqrt(2)) < CHI_SQUARE_TAIL:
-        raise CheckFailure(f"{what} do not fit: counts {seen}, expected {expected}, chi-square {statistic:.1f} with {freedom} degrees of freedom")
+        raise CheckFailure(
+            f"{what} do not fit: counts {seen}, expected {expected}, chi-square {statistic:.1f} with {freedom} degrees of freedom"
+        )
 
 
 # -- kinds -----------------------------------------------------------------------------------------------------------
@@ -167,7 +177,9 @@ def _same_kind(actual: Any, expected: Any, what: str) -> tuple[Any, Any]:
     if got.shape != want.shape:
         finding = f"{what} has shape {_shape(got)} where {_shape(want)} is asked."
         raise CheckFailure(finding, finding)
-    if (asked == "an int" and kind == "a float") or (want.dtype.kind in "iub" and got.dtype.kind not in ("b" if want.dtype.kind == "b" else "iu")):
+    if (asked == "an int" and kind == "a float") or (
+        want.dtype.kind in "iub" and got.dtype.kind not in ("b" if want.dtype.kind == "b" else "iu")
+    ):
         finding = f"{what} holds numbers of type {got.dtype} where {_number_kind(want)} are asked."
         raise CheckFailure(finding, finding)
     if want.dtype.kind == "f" and got.dtype.kind not in ("f" if got.ndim else "fiu"):
@@ -206,7 +218,9 @@ def _numbers(value: Any, what: str) -> Any:
         return (plain.float() if plain.dtype is torch.bfloat16 else plain).numpy()
     if isinstance(value, (np.ndarray, np.generic, bool, int, float, complex)):
         array = np.asarray(value)
-        return array if array.dtype.kind in "biufc" else np.asarray(math.inf)  # an integer of more than 64 bits
+        return (
+            array if array.dtype.kind in "biufc" else np.asarray(math.inf)
+        )  # an integer of more than 64 bits
     finding = f"{what} is {_kind_name(value)} where numbers are asked."
     raise CheckFailure(finding, finding)
 

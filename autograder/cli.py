@@ -30,11 +30,18 @@ from autograder.errors import AutograderError, CourseError
 from autograder.model import Grade, Verdict
 from autograder.score import score
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="The course's autograder.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="The course's autograder.",
+)
 out = Console()
 err = Console(stderr=True)
 
-CourseOption = Annotated[Path | None, typer.Option("--course", help="The course's folder (default: found from here).")]
+CourseOption = Annotated[
+    Path | None, typer.Option("--course", help="The course's folder (default: found from here).")
+]
 Names = Annotated[list[str] | None, typer.Argument(help="Assignments (default: all).")]
 
 
@@ -58,7 +65,12 @@ def _explained(command: Callable[..., None]) -> Callable[..., None]:
             err.print(str(error), style="red", markup=False, highlight=False)
             raise typer.Exit(2) from None
         except OSError as error:
-            err.print(f"{error.filename or 'a file'}: {error.strerror or error}", style="red", markup=False, highlight=False)
+            err.print(
+                f"{error.filename or 'a file'}: {error.strerror or error}",
+                style="red",
+                markup=False,
+                highlight=False,
+            )
             raise typer.Exit(2) from None
 
     return wrapped
@@ -73,7 +85,9 @@ def _chosen(course: Course, names: list[str] | None) -> list[Assignment]:
     if not names:
         return list(course.assignments)
     drafts = {name for name in names if (course.root / "assignments" / name / "assignment.yml").is_file()}
-    return [load_assignment(course.root, name) if name in drafts else course.assignment(name) for name in names]
+    return [
+        load_assignment(course.root, name) if name in drafts else course.assignment(name) for name in names
+    ]
 
 
 # -- grade ------------------------------------------------------------------------------------------------------------
@@ -83,13 +97,24 @@ def _chosen(course: Course, names: list[str] | None) -> list[Assignment]:
 @_explained
 def grade(
     name: Annotated[str, typer.Argument(help="The assignment.")],
-    submissions: Annotated[Path, typer.Argument(help="A file, a zip, a notebook, or a folder with one of these or a folder for each student.")],
-    destination: Annotated[Path, typer.Option("--out", help="Where results go: DIR/NAME/STUDENT/results.json.")],
+    submissions: Annotated[
+        Path,
+        typer.Argument(
+            help="A file, a zip, a notebook, or a folder with one of these or a folder for each student."
+        ),
+    ],
+    destination: Annotated[
+        Path, typer.Option("--out", help="Where results go: DIR/NAME/STUDENT/results.json.")
+    ],
     jobs: Annotated[int, typer.Option(help="Submissions marked at a time (default: one for each core).")] = 0,
     fresh: Annotated[bool, typer.Option("--fresh", help="Mark again even what has not changed.")] = False,
-    allow_weak: Annotated[bool, typer.Option("--allow-weak", help="Run student code without the full wall; results say so.")] = False,
+    allow_weak: Annotated[
+        bool, typer.Option("--allow-weak", help="Run student code without the full wall; results say so.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no table.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON for each submission instead of the table.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One line of JSON for each submission instead of the table.")
+    ] = False,
     course: CourseOption = None,
 ) -> None:
     """Mark submissions against the hidden tests. Exit code 1: somebody could not be graded."""
@@ -106,14 +131,26 @@ def grade(
         with _progress(quiet or as_json, len(read)) as bar:
             grades = grading.run(read, fresh, bar)
     except KeyboardInterrupt:
-        err.print(f"Stopped. What was finished is in {destination / name}; the same command goes on from there.", style="yellow")
+        err.print(
+            f"Stopped. What was finished is in {destination / name}; the same command goes on from there.",
+            style="yellow",
+        )
         raise typer.Exit(130) from None
     finally:
         engine.close()
     if as_json:
         for one in grades:
             total = score(one, grading.worth)
-            print(json.dumps({"student": one.student, "points": total.points, "worth": total.worth, "note": report.note(one)}))
+            print(
+                json.dumps(
+                    {
+                        "student": one.student,
+                        "points": total.points,
+                        "worth": total.worth,
+                        "note": report.note(one),
+                    }
+                )
+            )
     elif not quiet:
         _print_class(found, assignment, grading.worth, grades, grading.folder)
     if any(score(one, grading.worth).points is None for one in grades):
@@ -124,7 +161,14 @@ class _progress:
     """A bar with rate, remaining time and verdict counts; silent where output is no terminal or unwanted."""
 
     def __init__(self, silent: bool, total: int) -> None:
-        columns = (TextColumn("marking"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+        columns = (
+            TextColumn("marking"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+        )
         self._bar = Progress(*columns, console=err, disable=silent or not err.is_terminal, transient=True)
         self._task = self._bar.add_task("", total=total)
         self._counts: Counter[str] = Counter()
@@ -143,21 +187,39 @@ class _progress:
             self._bar.update(self._task, advance=1, description=words)
 
 
-def _print_class(course: Course, assignment: Assignment, worth: float, grades: list[Grade], folder: Path) -> None:
+def _print_class(
+    course: Course, assignment: Assignment, worth: float, grades: list[Grade], folder: Path
+) -> None:
     table = Table(title=f"{assignment.title}, {worth:g} points", title_justify="left")
-    for header, justify in (("student", "left"), ("points", "right"), ("passed", "right"), ("what stands out", "left")):
+    for header, justify in (
+        ("student", "left"),
+        ("points", "right"),
+        ("passed", "right"),
+        ("what stands out", "left"),
+    ):
         table.add_column(header, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for one in sorted(grades, key=lambda grade: grade.student):
         total = score(one, worth)
         passed = sum(outcome.verdict is Verdict.PASSED for outcome in one.outcomes)
         points = "ungraded" if total.points is None else f"{total.points:g}"
         points += f" ({one.late_days} d late)" if one.late_days else ""
-        cells = (one.student, points, f"{passed}/{len(one.outcomes)}" if one.outcomes else "-", report.note(one))
+        cells = (
+            one.student,
+            points,
+            f"{passed}/{len(one.outcomes)}" if one.outcomes else "-",
+            report.note(one),
+        )
         table.add_row(*map(_plain, cells))
     out.print(table)
     if not course.secret:
-        out.print("No course secret is set, so hidden inputs can be foreseen: write one into course.secret or $AUTOGRADER_SECRET.", style="yellow")
-    out.print(f"{len(grades)} submissions: {folder}/STUDENT/{report.RESULTS} and {folder}/{report.GRADEBOOK}", soft_wrap=True)
+        out.print(
+            "No course secret is set, so hidden inputs can be foreseen: write one into course.secret or $AUTOGRADER_SECRET.",
+            style="yellow",
+        )
+    out.print(
+        f"{len(grades)} submissions: {folder}/STUDENT/{report.RESULTS} and {folder}/{report.GRADEBOOK}",
+        soft_wrap=True,
+    )
 
 
 def _plain(text: str) -> Text:
@@ -172,7 +234,9 @@ def _plain(text: str) -> Text:
 @_explained
 def check(
     name: Annotated[str, typer.Argument(help="The assignment.")],
-    path: Annotated[Path | None, typer.Argument(help="Your file, notebook or folder (default: here).")] = None,
+    path: Annotated[
+        Path | None, typer.Argument(help="Your file, notebook or folder (default: here).")
+    ] = None,
     course: CourseOption = None,
 ) -> None:
     """Run the public tests on my work, in this process's own rights. Exit code 1: some test failed."""
@@ -194,7 +258,9 @@ def check(
 @_explained
 def starter(
     names: Names = None,
-    only_check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 1 if something is stale.")] = False,
+    only_check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit code 1 if something is stale.")
+    ] = False,
     course: CourseOption = None,
 ) -> None:
     """Regenerate starter code from the solutions."""
@@ -208,7 +274,9 @@ def starter(
             changed = generator.write(assignment)
         stale = stale or bool(changed)
         for path in changed:
-            out.print(f"{'stale' if only_check else 'wrote'} {path.relative_to(assignment.root)}", soft_wrap=True)
+            out.print(
+                f"{'stale' if only_check else 'wrote'} {path.relative_to(assignment.root)}", soft_wrap=True
+            )
     if only_check and stale:
         raise typer.Exit(1)
 
@@ -228,7 +296,9 @@ def verify(names: Names = None, course: CourseOption = None) -> None:
         sections.append(matrix(result))
         print(sections[-1])
         worth = sum(test.worth for test in result.tests)
-        print(f"{assignment.name}: {len(result.tests)} hidden tests, {worth:g} points, {len(result.bugs)} bugs, {sum(result.named.values())} named")
+        print(
+            f"{assignment.name}: {len(result.tests)} hidden tests, {worth:g} points, {len(result.bugs)} bugs, {sum(result.named.values())} named"
+        )
         for shortcoming in result.shortcomings:
             err.print(f"- {shortcoming}", style="red", markup=False, highlight=False)
         fell_short = fell_short or bool(result.shortcomings)
@@ -246,7 +316,13 @@ def doctor(course: CourseOption = None) -> None:
     from autograder.isolation.doctor import examine
 
     findings = examine(find_root(course))
-    table = Table("layer", "holds", "what was seen, and what to do", title="The wall on this machine", title_justify="left")
+    table = Table(
+        "layer",
+        "holds",
+        "what was seen, and what to do",
+        title="The wall on this machine",
+        title_justify="left",
+    )
     for finding in findings:
         table.add_row(finding.layer, "yes" if finding.holds else "NO", finding.text)
     out.print(table)

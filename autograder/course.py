@@ -28,7 +28,9 @@ class Limits(_Frozen):
 
     call_seconds: Annotated[float, Field(gt=0)] = 10  # CPU seconds of the student's code in one test
     test_seconds: Annotated[float, Field(gt=0)] = 60  # wall-clock seconds of one test
-    total_seconds: Annotated[float, Field(gt=0)] = 600  # wall-clock seconds of one submission; what comes later gets little
+    total_seconds: Annotated[float, Field(gt=0)] = (
+        600  # wall-clock seconds of one submission; what comes later gets little
+    )
     memory_mib: Annotated[int, Field(gt=0)] = 1024  # on top of what the interpreter and its libraries take
     prints_kib: Annotated[int, Field(gt=0)] = 64  # printed text that is kept
     processes: Annotated[int, Field(gt=0)] = 16  # threads of one worker
@@ -78,7 +80,9 @@ class _AssignmentFile(_Frozen):
     @classmethod
     def _plain_names(cls, submit: tuple[str, ...]) -> tuple[str, ...]:
         if not all(Path(name).name == name and name.endswith(".py") for name in submit):
-            raise ValueError("names of .py files without a folder are expected, the one with the functions first")
+            raise ValueError(
+                "names of .py files without a folder are expected, the one with the functions first"
+            )
         return submit
 
 
@@ -150,7 +154,9 @@ def find_root(start: Path | None = None) -> Path:
     for folder in (here, *here.parents, Path(__file__).resolve().parent.parent):
         if (folder / COURSE_FILE).is_file():
             return folder
-    raise CourseError(f"{here}: no {COURSE_FILE} here or above: call from inside the course's folder, or give --course DIR")
+    raise CourseError(
+        f"{here}: no {COURSE_FILE} here or above: call from inside the course's folder, or give --course DIR"
+    )
 
 
 def load_course(root: Path) -> Course:
@@ -164,7 +170,11 @@ def load_course(root: Path) -> Course:
 def load_assignment(root: Path, name: str) -> Assignment:
     """One assignment, whether course.yml names it already or not."""
     path = root / COURSE_FILE
-    file = _parse(_CourseFile, path, _read_yaml(path)) if path.is_file() else _CourseFile(title="", term="", assignments={})
+    file = (
+        _parse(_CourseFile, path, _read_yaml(path))
+        if path.is_file()
+        else _CourseFile(title="", term="", assignments={})
+    )
     return _assignment(root, name, file.assignments.get(name, Entry()), file.late)
 
 
@@ -193,7 +203,9 @@ def _parse(model: type[Model], path: Path, data: dict[str, Any]) -> Model:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise CourseError("\n".join(f"{path}: {_sentence(model, problem)}" for problem in error.errors())) from None
+        raise CourseError(
+            "\n".join(f"{path}: {_sentence(model, problem)}" for problem in error.errors())
+        ) from None
 
 
 def _sentence(model: type[BaseModel], problem: Any) -> str:

@@ -50,7 +50,9 @@ class AnswerKey:
         """The bugs that fail this test with the student's numbers."""
         if gives_the_numbers_of(reference, student):
             return ()
-        return tuple(name for name, candidate in self.broken.items() if _repeats(test, candidate, seed, student))
+        return tuple(
+            name for name, candidate in self.broken.items() if _repeats(test, candidate, seed, student)
+        )
 
     def settle(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Write the diagnosis into each outcome whose suspects come down to one, other failed tests considered."""
@@ -66,7 +68,9 @@ class AnswerKey:
         return f"These are the numbers one gets when {self.texts[remaining.pop()]}"
 
 
-def judge(test: HiddenTest, candidate: Candidate, seed: int, key: AnswerKey, seconds: float = 3600.0) -> Outcome:
+def judge(
+    test: HiddenTest, candidate: Candidate, seed: int, key: AnswerKey, seconds: float = 3600.0
+) -> Outcome:
     """Run one hidden test against a submission, for at most ``seconds``, and say what is known about it."""
     outcome = Outcome(test.name, test.says, test.part, Verdict.PASSED, test.worth)
     try:
@@ -89,7 +93,9 @@ def judge(test: HiddenTest, candidate: Candidate, seed: int, key: AnswerKey, sec
         return outcome
     reference = examine.run(test, key.reference, seed)
     if reference.error is not None:
-        reason = f"the reference solution fails this test on the same data: {examine.explain(reference.error)}"
+        reason = (
+            f"the reference solution fails this test on the same data: {examine.explain(reference.error)}"
+        )
         return dataclasses.replace(outcome, verdict=Verdict.UNGRADED, detail=reason)
     if not isinstance(trace.error, (CheckFailure, StudentError)) and not outcome.finding:
         finding = "What came back could not be used as the handout describes it: check its type, shape and field names."
@@ -142,7 +148,9 @@ def _same(one: Any, other: Any) -> bool:
         return False
     first, second = _array(one), _array(other)
     if first is None or second is None:
-        return type(one) is type(other) and (one == other if isinstance(one, SETS) else str(one) == str(other))
+        return type(one) is type(other) and (
+            one == other if isinstance(one, SETS) else str(one) == str(other)
+        )
     return _same_numbers(first, second)
 
 
@@ -164,5 +172,7 @@ def _array(value: Any) -> Any:
         return (value.float() if value.dtype is torch.bfloat16 else value).numpy()
     if isinstance(value, (np.ndarray, np.generic, bool, int, float)):
         array = np.asarray(value)
-        return array if array.dtype.kind in "biufc" else None  # integers of more than 64 bits are compared as text
+        return (
+            array if array.dtype.kind in "biufc" else None
+        )  # integers of more than 64 bits are compared as text
     return None

@@ -65,7 +65,14 @@ class LocalEngine:
         self._jobs = max(1, jobs)
         self._patience = assignment.limits.test_seconds + PATIENCE
         self._control, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "autograder.grader", str(theirs.fileno()), str(assignment.root), assignment.name]
+        command = [
+            sys.executable,
+            "-m",
+            "autograder.grader",
+            str(theirs.fileno()),
+            str(assignment.root),
+            assignment.name,
+        ]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         one_thread = {name: value for name, value in ENVIRONMENT.items() if name.endswith("_THREADS")}
         package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -81,7 +88,9 @@ class LocalEngine:
         try:
             hello = _Messages().feed(self._control, wait=True)[0]
         except (TimeoutError, ConnectionResetError, IndexError):
-            raise IsolationError("the grader process did not start: try 'python -m autograder doctor'") from None
+            raise IsolationError(
+                "the grader process did not start: try 'python -m autograder doctor'"
+            ) from None
         self._control.settimeout(None)
         if "error" in hello:
             raise IsolationError(hello["error"])
@@ -126,7 +135,9 @@ class LocalEngine:
             socket.send_fds(self._control, [len(message).to_bytes(8, "big")], [theirs.fileno()])
             self._control.sendall(message)
         except OSError:
-            raise IsolationError("the grader process has ended; results so far are kept: run the same command again") from None
+            raise IsolationError(
+                "the grader process has ended; results so far are kept: run the same command again"
+            ) from None
         finally:
             theirs.close()
         return _Marker(ours, Progress(job))
@@ -154,7 +165,9 @@ class _Marker:
             self.line.close()
             if not self.progress.finished:
                 self.progress.finished = True
-                self.progress.trouble = self.progress.trouble or "the marking process ended before it was done"
+                self.progress.trouble = (
+                    self.progress.trouble or "the marking process ended before it was done"
+                )
             return True
 
     def end_if_silent(self, patience: float) -> None:

@@ -1,13 +1,13 @@
 """What can go wrong, and whose turn it is.
 
-    AutograderError      explainable: one paragraph (place, finding, remedy), no traceback, exit code 2
-      CourseError        course.yml or assignment.yml is wrong                        the instructor
-      SourceError        a solution's markers are wrong (file:line)                   the TA
-      SubmissionError    what was handed in cannot be opened                          the student
-      IsolationError     we could not run it: the submission stays ungraded           the instructor
+AutograderError      explainable: one paragraph (place, finding, remedy), no traceback, exit code 2
+  CourseError        course.yml or assignment.yml is wrong                        the instructor
+  SourceError        a solution's markers are wrong (file:line)                   the TA
+  SubmissionError    what was handed in cannot be opened                          the student
+  IsolationError     we could not run it: the submission stays ungraded           the instructor
 
-    StudentError         the student's code raised, ran out of time or memory, or died: that test fails,
-                         with the student's own line. Raised inside tests, never shown as ours.
+StudentError         the student's code raised, ran out of time or memory, or died: that test fails,
+                     with the student's own line. Raised inside tests, never shown as ours.
 """
 
 from __future__ import annotations

@@ -81,7 +81,9 @@ class Trace:
         return self.error is None
 
 
-def run(test: HiddenTest, candidate: Candidate, seed: int, watch: Callable[[Any], None] | None = None) -> Trace:
+def run(
+    test: HiddenTest, candidate: Candidate, seed: int, watch: Callable[[Any], None] | None = None
+) -> Trace:
     """Run ``test`` against ``candidate`` with test data drawn from ``seed``. Raises only what is our fault.
 
     ``watch`` is told each answer and may end the run by raising.
@@ -90,7 +92,12 @@ def run(test: HiddenTest, candidate: Candidate, seed: int, watch: Callable[[Any]
     bridge = None
     try:
         bridge = candidate.open(watch or trace.events.append, test.seconds)
-        available = {"student": bridge.student, "lab": Lab(bridge), "rng": generator(seed, test.name), **test.parameters}
+        available = {
+            "student": bridge.student,
+            "lab": Lab(bridge),
+            "rng": generator(seed, test.name),
+            **test.parameters,
+        }
         asked = inspect.signature(test.function).parameters
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a broken variant may divide by zero: that is what it is for

@@ -24,7 +24,9 @@ from autograder.submission import Submission
 class Grading:
     """One run of `grade`: an assignment, an engine, and where results go."""
 
-    def __init__(self, course: Course, assignment: Assignment, engine: LocalEngine, out: Path, allow_weak: bool = False) -> None:
+    def __init__(
+        self, course: Course, assignment: Assignment, engine: LocalEngine, out: Path, allow_weak: bool = False
+    ) -> None:
         if not allow_weak:
             _refuse_a_weak_wall(engine)
         self.course, self.assignment, self.engine = course, assignment, engine
@@ -36,7 +38,9 @@ class Grading:
         """What full marks come to."""
         return sum(test.worth for test in self.engine.tests)
 
-    def run(self, submissions: Sequence[Submission], fresh: bool, tell: Callable[[Progress], None]) -> list[Grade]:
+    def run(
+        self, submissions: Sequence[Submission], fresh: bool, tell: Callable[[Progress], None]
+    ) -> list[Grade]:
         """Mark all; results that are complete and have the same provenance are kept. Returns the grades by student."""
         grades: dict[str, Grade] = {}
         by_student = {submission.student: submission for submission in submissions}
@@ -64,20 +68,35 @@ class Grading:
         return int.from_bytes(hmac.digest(self.course.secret or b"no secret", message, "sha256")[:6], "big")
 
     def _provenance(self, submission: Submission) -> dict[str, Any]:
-        return self._common | {"submission": submission.digest, "seed": self._seed(submission), "received": _iso(submission.received)}
+        return self._common | {
+            "submission": submission.digest,
+            "seed": self._seed(submission),
+            "received": _iso(submission.received),
+        }
 
     def _grade(self, submission: Submission, progress: Progress) -> Grade:
         days, factor = lateness(submission.received, self.assignment.due, self.assignment.late)
-        outcomes = [progress.outcomes.get(test.name) or _missing_outcome(test, progress) for test in self.engine.tests]
+        outcomes = [
+            progress.outcomes.get(test.name) or _missing_outcome(test, progress) for test in self.engine.tests
+        ]
         reached = [outcome for outcome in outcomes if outcome is not None]
         complete = progress.finished and not any(outcome.verdict is Verdict.UNGRADED for outcome in reached)
         return Grade(
-            submission.student, tuple(reached), "", complete, days, factor, self._provenance(submission), round(progress.seconds, 3)
+            submission.student,
+            tuple(reached),
+            "",
+            complete,
+            days,
+            factor,
+            self._provenance(submission),
+            round(progress.seconds, 3),
         )
 
     def _unopened(self, submission: Submission) -> Grade:
         days, factor = lateness(submission.received, self.assignment.due, self.assignment.late)
-        return Grade(submission.student, (), submission.problem, True, days, factor, self._provenance(submission))
+        return Grade(
+            submission.student, (), submission.problem, True, days, factor, self._provenance(submission)
+        )
 
     def _write(self, grade: Grade) -> Grade:
         report.write_results(self.folder, self.assignment, self.worth, grade)

@@ -61,7 +61,10 @@ class Office:
 
     def hello(self) -> dict[str, Any]:
         """What the command must know: the tests without their functions, and the layers of the wall."""
-        tests = [{"name": t.name, "says": t.says, "part": t.part, "worth": t.worth, "learning": t.learning} for t in self._tests]
+        tests = [
+            {"name": t.name, "says": t.says, "part": t.part, "worth": t.worth, "learning": t.learning}
+            for t in self._tests
+        ]
         bridge = doctor.probe(self._server)
         leaks = doctor.allowed(bridge, self._assignment.hidden_tests.parent)
         bridge.close()
@@ -122,7 +125,10 @@ def _outcomes(
 
 def _shorter(limits: Limits, divisor: float) -> Limits:
     """Less time, but never less than a test of an honest submission takes many times over."""
-    call, test = (max(least, getattr(limits, name) / divisor) for least, name in ((1.0, "call_seconds"), (LEAST, "test_seconds")))
+    call, test = (
+        max(least, getattr(limits, name) / divisor)
+        for least, name in ((1.0, "call_seconds"), (LEAST, "test_seconds"))
+    )
     return limits.model_copy(update={"call_seconds": call, "test_seconds": test})
 
 

@@ -44,7 +44,9 @@ def points(
     ``learning``: a statistical check of training, not run against broken variants. ``seconds``: its own time limit.
     """
     caught = (catches,) if isinstance(catches, str) else tuple(catches)
-    return pytest.mark.points(worth=float(worth), part=part, hint=hint, catches=caught, learning=learning, seconds=seconds)
+    return pytest.mark.points(
+        worth=float(worth), part=part, hint=hint, catches=caught, learning=learning, seconds=seconds
+    )
 
 
 def hidden_test(item: pytest.Function) -> HiddenTest:
@@ -53,19 +55,34 @@ def hidden_test(item: pytest.Function) -> HiddenTest:
     says = (inspect.getdoc(item.function) or "").split("\n")[0].strip()
     if mark is None or not says:
         missing = "@points(...)" if mark is None else "a docstring: the line that students read"
-        raise pytest.UsageError(f"{item.location[0]}:{(item.location[1] or 0) + 1}: {item.name} needs {missing}")
+        raise pytest.UsageError(
+            f"{item.location[0]}:{(item.location[1] or 0) + 1}: {item.name} needs {missing}"
+        )
     spec = getattr(item, "callspec", None)
     parameters = dict(spec.params) if spec else {}
     strange = set(inspect.signature(item.function).parameters) - set(FIXTURES) - set(parameters)
     if strange:
-        raise pytest.UsageError(f"{item.location[0]}: {item.name} asks for {', '.join(sorted(strange))}; hidden tests have {', '.join(FIXTURES)}")
+        raise pytest.UsageError(
+            f"{item.location[0]}: {item.name} asks for {', '.join(sorted(strange))}; hidden tests have {', '.join(FIXTURES)}"
+        )
     return HiddenTest(name=item.name, says=says, function=item.function, parameters=parameters, **mark.kwargs)
 
 
 def collect(path: Path) -> list[HiddenTest]:
     """The hidden tests of a file, in file order. Raises CourseError where the file is at fault."""
     collector = _Collector()
-    options = ["--collect-only", "--import-mode=importlib", "-p", "no:cacheprovider", "-p", "no:terminal", "-p", "autograder.plugin", "-c", "/dev/null"]
+    options = [
+        "--collect-only",
+        "--import-mode=importlib",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:terminal",
+        "-p",
+        "autograder.plugin",
+        "-c",
+        "/dev/null",
+    ]
     code = pytest.main([*options, f"--rootdir={path.parents[2]}", str(path)], plugins=[collector])
     if code != pytest.ExitCode.OK:
         raise CourseError(f"{path}: the hidden tests cannot be collected\n{collector.problems}".rstrip())
@@ -94,14 +111,20 @@ class _Collector:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The author's three switches."""
     group = parser.getgroup("autograder")
-    group.addoption("--student", type=Path, help="run the hidden tests against this file (default: the reference solution)")
+    group.addoption(
+        "--student",
+        type=Path,
+        help="run the hidden tests against this file (default: the reference solution)",
+    )
     group.addoption("--bug", help="run the hidden tests against the solution with this known bug")
     group.addoption("--wall", action="store_true", help="run the student's code in a sandboxed process")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Announce the marker."""
-    config.addinivalue_line("markers", "points: what a hidden test is worth, its part, hint, and the bugs that it catches")
+    config.addinivalue_line(
+        "markers", "points: what a hidden test is worth, its part, hint, and the bugs that it catches"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -120,7 +143,9 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
 @pytest.fixture
 def _bridge(request: pytest.FixtureRequest) -> Iterator[Bridge]:
     assignment = load_assignment(request.path.parents[2], request.path.parent.name)
-    text = _text(assignment.solution, request.config.getoption("--student"), request.config.getoption("--bug"))
+    text = _text(
+        assignment.solution, request.config.getoption("--student"), request.config.getoption("--bug")
+    )
     candidate: Candidate = InProcess.of(text, assignment.main)
     if request.config.getoption("--wall"):
         server = _servers(request.config, assignment)

@@ -99,13 +99,18 @@ def student_text(outcome: Outcome) -> str:
         lines += ["Your code:", _quoted(outcome.error)]
     if outcome.verdict is Verdict.FAILED and outcome.prints.strip():
         text = outcome.prints.strip()
-        lines += ["Your code printed:", _quoted(text[:MAX_PRINTS] + (" ..." if len(text) > MAX_PRINTS else ""))]
+        lines += [
+            "Your code printed:",
+            _quoted(text[:MAX_PRINTS] + (" ..." if len(text) > MAX_PRINTS else "")),
+        ]
     return "\n".join(lines)
 
 
 def _quoted(text: str) -> str:
     """The student's own text, marked so that none of it can pose as ours; control characters dropped."""
-    return "\n".join("  | " + "".join(c for c in line if c.isprintable() or c == "\t") for line in text.splitlines())
+    return "\n".join(
+        "  | " + "".join(c for c in line if c.isprintable() or c == "\t") for line in text.splitlines()
+    )
 
 
 def summary(assignment: Assignment, worth: float, grade: Grade) -> str:
@@ -131,7 +136,15 @@ def summary(assignment: Assignment, worth: float, grade: Grade) -> str:
 
 # -- the class --------------------------------------------------------------------------------------------------------
 
-COLUMNS = ("student", "points", "worth", "percent", "late_days", *(verdict.value for verdict in Verdict), "note")
+COLUMNS = (
+    "student",
+    "points",
+    "worth",
+    "percent",
+    "late_days",
+    *(verdict.value for verdict in Verdict),
+    "note",
+)
 
 
 def write_gradebook(folder: Path, assignment: Assignment, worth: float, grades: Sequence[Grade]) -> None:
@@ -143,7 +156,15 @@ def write_gradebook(folder: Path, assignment: Assignment, worth: float, grades: 
         total = score(grade, worth)
         counts = Counter(outcome.verdict for outcome in grade.outcomes)
         cells = ("", "") if total.points is None else (f"{total.points:g}", f"{total.percent:.2f}")
-        row = [grade.student, cells[0], f"{worth:g}", cells[1], grade.late_days, *(counts[verdict] for verdict in Verdict), note(grade)]
+        row = [
+            grade.student,
+            cells[0],
+            f"{worth:g}",
+            cells[1],
+            grade.late_days,
+            *(counts[verdict] for verdict in Verdict),
+            note(grade),
+        ]
         writer.writerow([_harmless(str(cell)) for cell in row])
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / GRADEBOOK, text.getvalue())
@@ -162,7 +183,9 @@ def note(grade: Grade) -> str:
         return "all passed"
     diagnoses = Counter(outcome.diagnosis for outcome in failed if outcome.diagnosis)
     wrong = [outcome for outcome in failed if outcome.verdict is Verdict.FAILED]
-    reasons = Counter(reason for outcome in wrong if (reason := outcome.error.split("\n")[0] or outcome.finding))
+    reasons = Counter(
+        reason for outcome in wrong if (reason := outcome.error.split("\n")[0] or outcome.finding)
+    )
     if diagnoses:
         text = diagnoses.most_common(1)[0][0].removeprefix("These are the numbers one gets when ")
         return text + (f" (+{len(diagnoses) - 1} more)" if len(diagnoses) > 1 else "")

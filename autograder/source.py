@@ -101,8 +101,12 @@ class Source:
             edits |= dict.fromkeys(range(block.begin, block.end + 1))
             if block.todo:
                 indent = self._indent(block.begin)
-                message = f"TODO({block.todo.part}): {block.todo.text}".replace("\\", "\\\\").replace('"', '\\"')
-                edits[block.begin] = f'{indent}# YOUR CODE HERE\n{indent}raise NotImplementedError("{message}")'
+                message = f"TODO({block.todo.part}): {block.todo.text}".replace("\\", "\\\\").replace(
+                    '"', '\\"'
+                )
+                edits[block.begin] = (
+                    f'{indent}# YOUR CODE HERE\n{indent}raise NotImplementedError("{message}")'
+                )
         return self._joined(edits)
 
     def broken(self, bug: str) -> str:
@@ -158,7 +162,9 @@ class Source:
         for number, text in self._comments.items():
             if text == BEGIN:
                 if begin is not None:
-                    raise self._mistake(number, f"a solution block begins inside the one of line {begin}: end that first")
+                    raise self._mistake(
+                        number, f"a solution block begins inside the one of line {begin}: end that first"
+                    )
                 begin = number
             elif text == END:
                 if begin is None:
@@ -166,8 +172,11 @@ class Source:
                 yield self._block(begin, number, filled)
                 begin = None
             elif LOOKS_LIKE_A_MARKER.match(text) and not any(p.fullmatch(text) for p in (BUG, WHEN, TODO)):
-                raise self._mistake(number, f"'{text}' looks like a marker but is none: the forms are '{BEGIN}', "
-                                    f"'{END}', '# BUG(kebab-name): line', '# WHEN text', '# TODO(part): text'")
+                raise self._mistake(
+                    number,
+                    f"'{text}' looks like a marker but is none: the forms are '{BEGIN}', "
+                    f"'{END}', '# BUG(kebab-name): line', '# WHEN text', '# TODO(part): text'",
+                )
         if begin is not None:
             raise self._mistake(begin, f"this solution block is never ended: add '{END}'")
 
@@ -182,10 +191,15 @@ class Source:
             return _Block(begin, end, None)
         todo = TODO.fullmatch(self._comments.get(begin - 1, ""))
         if not todo:
-            raise self._mistake(begin, "the line above a solution block in a function must be '# TODO(part): what to do'")
+            raise self._mistake(
+                begin, "the line above a solution block in a function must be '# TODO(part): what to do'"
+            )
         if owner.lineno in filled:
-            raise self._mistake(begin, f"{owner.name} has a solution block already, at line {filled[owner.lineno]}: "
-                                "one block for each function")
+            raise self._mistake(
+                begin,
+                f"{owner.name} has a solution block already, at line {filled[owner.lineno]}: "
+                "one block for each function",
+            )
         filled[owner.lineno] = begin
         return _Block(begin, end, Todo(todo[1], todo[2], owner.name))
 
@@ -215,14 +229,19 @@ class Source:
                 if last is None or last[1] != number - 1:
                     raise self._mistake(number, "a '# WHEN' line must follow its '# BUG(...)' line")
                 if last[1] in bug_lines and texts[last[0]]:
-                    raise self._mistake(number, f"the bug '{last[0]}' is explained twice: keep one '# WHEN' text")
+                    raise self._mistake(
+                        number, f"the bug '{last[0]}' is explained twice: keep one '# WHEN' text"
+                    )
                 texts[last[0]].append(when[1])
                 last = (last[0], number)
         for corruption in corruptions:
             told = " ".join(texts[corruption.bug])
             if not told.endswith("."):
-                raise self._mistake(corruption.first, f"the bug '{corruption.bug}' needs one '# WHEN' text that ends with a "
-                                    "full stop: it completes 'These are the numbers one gets when ...'")
+                raise self._mistake(
+                    corruption.first,
+                    f"the bug '{corruption.bug}' needs one '# WHEN' text that ends with a "
+                    "full stop: it completes 'These are the numbers one gets when ...'",
+                )
         return corruptions, {name: " ".join(lines) for name, lines in texts.items()}
 
     def _corruption(self, number: int, bug: str, replacement: str) -> _Corruption:
@@ -230,7 +249,9 @@ class Source:
         while BUG.fullmatch(self._comments.get(first, "")) or WHEN.fullmatch(self._comments.get(first, "")):
             first += 1
         if first not in self._logical_lines:
-            raise self._mistake(number, f"the bug '{bug}' must stand directly above the statement that it corrupts")
+            raise self._mistake(
+                number, f"the bug '{bug}' must stand directly above the statement that it corrupts"
+            )
         if self._indent(first) != self._indent(number):
             raise self._mistake(number, f"the bug '{bug}' must be indented like the statement below it")
         return _Corruption(bug, replacement, first, self._logical_lines[first])
@@ -242,7 +263,9 @@ class Source:
             ast.parse(text)
         except SyntaxError as error:
             if bug is None:
-                raise self._mistake(1, f"the stub would not be Python (its line {error.lineno}: {error.msg})") from None
+                raise self._mistake(
+                    1, f"the stub would not be Python (its line {error.lineno}: {error.msg})"
+                ) from None
             line = next(c.first for c in self._corruptions if c.bug == bug)
             raise self._mistake(line, f"with the bug '{bug}' this would not be Python: {error.msg}") from None
 
@@ -251,11 +274,16 @@ class Source:
         stub, solution = ast.parse(self.stub()), ast.parse(self.solution())
         for name in sorted(_private_or_imported(stub) - _used(stub)):
             if name in _used(solution):
-                raise self._mistake(self._line_of(name), f"the stub would show '{name}', which only the solution uses: "
-                                    f"put it between '{BEGIN}' and '{END}'")
+                raise self._mistake(
+                    self._line_of(name),
+                    f"the stub would show '{name}', which only the solution uses: "
+                    f"put it between '{BEGIN}' and '{END}'",
+                )
 
     def _line_of(self, name: str) -> int:
-        return next((n for n, line in enumerate(self._lines, 1) if re.search(rf"\b{re.escape(name)}\b", line)), 1)
+        return next(
+            (n for n, line in enumerate(self._lines, 1) if re.search(rf"\b{re.escape(name)}\b", line)), 1
+        )
 
     # -- small things -----------------------------------------------------------------------------------------
 
@@ -279,7 +307,9 @@ def _private_or_imported(tree: ast.Module) -> set[str]:
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module != "__future__":
             names |= {alias.asname or alias.name for alias in node.names}
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.name.startswith("_"):
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.name.startswith(
+            "_"
+        ):
             names.add(node.name)
         elif isinstance(node, (ast.Assign, ast.AnnAssign)):
             bound = (n for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
@@ -289,6 +319,12 @@ def _private_or_imported(tree: ast.Module) -> set[str]:
 
 def _used(tree: ast.Module) -> set[str]:
     """Names that are read somewhere, quoted annotations included."""
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
-    quoted = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    names = {
+        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
+    quoted = {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
     return names | {word for text in quoted for word in re.findall(r"\w+", text) if len(text) < 80}

@@ -10,7 +10,9 @@ from autograder.course import Assignment
 from autograder.source import Source
 
 HANDOUT = ("README.md", "test_local.py", "report.py")
-FIRST_CELL = '''"""In a notebook: fill the cells below; the last cells run the public tests and draw the plots."""'''
+FIRST_CELL = (
+    '''"""In a notebook: fill the cells below; the last cells run the public tests and draw the plots."""'''
+)
 
 CONFTEST = '''"""Turns a failure that only says "not written yet" into one short line, first task first."""
 
@@ -75,6 +77,14 @@ def write(assignment: Assignment) -> list[Path]:
 def stale(assignment: Assignment) -> list[str]:
     """Names of files in starter/NAME that are missing, outdated, or do not belong there."""
     wanted = files(assignment)
-    there = {path.name for path in assignment.starter.iterdir() if path.is_file()} if assignment.starter.is_dir() else set()
-    outdated = {name for name, text in wanted.items() if name in there and (assignment.starter / name).read_text(encoding="utf-8") != text}
+    there = (
+        {path.name for path in assignment.starter.iterdir() if path.is_file()}
+        if assignment.starter.is_dir()
+        else set()
+    )
+    outdated = {
+        name
+        for name, text in wanted.items()
+        if name in there and (assignment.starter / name).read_text(encoding="utf-8") != text
+    }
     return sorted((set(wanted) ^ there) | outdated)

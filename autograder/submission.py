@@ -60,7 +60,9 @@ def read_all(path: Path, main: str) -> list[Submission]:
     single = not path.is_dir() or (path / main).is_file()
     entries = [path] if single else [entry for entry in sorted(path.iterdir()) if _is_a_hand_in(entry)]
     if not entries:
-        raise CourseError(f"{path}: no submissions here: one {', '.join(KINDS)} or folder for each student is expected")
+        raise CourseError(
+            f"{path}: no submissions here: one {', '.join(KINDS)} or folder for each student is expected"
+        )
     times = {} if single else _received(path / RECEIVED)
     by_stem: dict[str, list[Path]] = {}
     for entry in entries:
@@ -107,7 +109,9 @@ def _received(path: Path) -> dict[str, datetime]:
             if time.tzinfo is None:
                 raise ValueError("no time zone")
         except (IndexError, ValueError) as error:
-            raise CourseError(f"{path}:{number}: 'student,2027-02-01T23:59:00+01:00' is expected ({error})") from None
+            raise CourseError(
+                f"{path}:{number}: 'student,2027-02-01T23:59:00+01:00' is expected ({error})"
+            ) from None
         times[row[0].strip()] = time
     return times
 
@@ -116,14 +120,21 @@ def _read_one(student: str, paths: list[Path], main: str) -> Submission:
     try:
         if len(paths) > 1:
             names = " and ".join(path.name for path in paths)
-            raise SubmissionError(f"there are two hand-ins under this name, {names}: keep the one that counts")
+            raise SubmissionError(
+                f"there are two hand-ins under this name, {names}: keep the one that counts"
+            )
         return Submission(student, _files(paths[0], main))
     except SubmissionError as error:
         return Submission(student, problem=str(error))
     except OSError as error:
-        return Submission(student, problem=f"{paths[0].name} cannot be read ({error.strerror or error}): hand it in again")
+        return Submission(
+            student, problem=f"{paths[0].name} cannot be read ({error.strerror or error}): hand it in again"
+        )
     except Exception as error:  # parsers of hostile files run out of stack or memory; nobody else may suffer
-        return Submission(student, problem=f"{paths[0].name} cannot be read ({type(error).__name__}): hand in one plain .py file")
+        return Submission(
+            student,
+            problem=f"{paths[0].name} cannot be read ({type(error).__name__}): hand in one plain .py file",
+        )
 
 
 def _files(path: Path, main: str) -> dict[str, bytes]:
@@ -134,25 +145,45 @@ def _files(path: Path, main: str) -> dict[str, bytes]:
     if path.suffix in (".py", ".ipynb"):
         data = _regular(path, path.name, MAX_NOTEBOOK if path.suffix == ".ipynb" else MAX_FILE)
         return {main: _code(path.name, data)}
-    raise SubmissionError(f"{path.name} is neither a .py file, nor a notebook, a zip or a folder: hand in {main}")
+    raise SubmissionError(
+        f"{path.name} is neither a .py file, nor a notebook, a zip or a folder: hand in {main}"
+    )
 
 
 def _chosen(files: dict[str, bytes], main: str) -> dict[str, bytes]:
     """The file that is asked for (or the one notebook or file that can only be it), at top level, with its neighbours."""
-    found = sorted((name for name in files if PurePosixPath(name).name == main), key=lambda name: name.count("/"))
+    found = sorted(
+        (name for name in files if PurePosixPath(name).name == main), key=lambda name: name.count("/")
+    )
     notebook = main.removesuffix(".py") + ".ipynb"
-    found = found or [name for name in files if PurePosixPath(name).name == notebook] or (list(files) if len(files) == 1 else [])
+    found = (
+        found
+        or [name for name in files if PurePosixPath(name).name == notebook]
+        or (list(files) if len(files) == 1 else [])
+    )
     if not found:
         names = sorted({PurePosixPath(name).name for name in files})
         near = difflib.get_close_matches(main, names, n=1)
-        has = f"the nearest name is {near[0]}" if near else f"it holds {', '.join(names[:5]) or 'no Python file'}"
+        has = (
+            f"the nearest name is {near[0]}"
+            if near
+            else f"it holds {', '.join(names[:5]) or 'no Python file'}"
+        )
         raise SubmissionError(f"{main} is missing ({has}): name the file {main}")
     if len(found) > 1 and found[0].count("/") == found[1].count("/"):
-        raise SubmissionError(f"{main} is there more than once ({', '.join(found[:3])}): keep the one that counts")
+        raise SubmissionError(
+            f"{main} is there more than once ({', '.join(found[:3])}): keep the one that counts"
+        )
     folder = PurePosixPath(found[0]).parent
-    beside = {name: data for name, data in files.items() if PurePosixPath(name).is_relative_to(folder) and name.endswith(".py")}
+    beside = {
+        name: data
+        for name, data in files.items()
+        if PurePosixPath(name).is_relative_to(folder) and name.endswith(".py")
+    }
     chosen = {str(PurePosixPath(name).relative_to(folder)): data for name, data in beside.items()}
-    return {name: data for name, data in chosen.items() if name != main} | {main: _code(found[0], files[found[0]])}
+    return {name: data for name, data in chosen.items() if name != main} | {
+        main: _code(found[0], files[found[0]])
+    }
 
 
 # -- reading safely --------------------------------------------------------------------------------------------------
@@ -171,20 +202,29 @@ def _within_limits(entries: Iterable[tuple[str, _Read]]) -> Iterator[tuple[str, 
         data = read(limit + 1)
         total += len(data)
         if len(data) > limit:
-            raise SubmissionError(f"{name} is larger than {limit >> 20} MiB: hand in only what the assignment asks for")
+            raise SubmissionError(
+                f"{name} is larger than {limit >> 20} MiB: hand in only what the assignment asks for"
+            )
         if total > MAX_TOTAL:
-            raise SubmissionError(f"more than {MAX_TOTAL >> 20} MiB in all: hand in only what the assignment asks for")
+            raise SubmissionError(
+                f"more than {MAX_TOTAL >> 20} MiB in all: hand in only what the assignment asks for"
+            )
         yield name, data
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, _Read]]:
     for root, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name not in SKIPPED_FOLDERS and not name.startswith("."))
+        folders[:] = sorted(
+            name for name in folders if name not in SKIPPED_FOLDERS and not name.startswith(".")
+        )
         for name in sorted(names):
             path = Path(root, name)
             if path.suffix in (".py", ".ipynb"):
                 relative = path.relative_to(folder).as_posix()
-                yield relative, lambda limit, path=path, relative=relative: _regular(path, relative, limit - 1)  # type: ignore[misc]
+                yield (
+                    relative,
+                    lambda limit, path=path, relative=relative: _regular(path, relative, limit - 1),
+                )  # type: ignore[misc]
 
 
 def _regular(path: Path, name: str, limit: int) -> bytes:
@@ -198,7 +238,9 @@ def _regular(path: Path, name: str, limit: int) -> bytes:
             raise SubmissionError(f"{name} is not a regular file: hand in {name} itself")
         data = file.read(limit + 1)
     if len(data) > limit:
-        raise SubmissionError(f"{name} is larger than {limit >> 20} MiB: hand in only what the assignment asks for")
+        raise SubmissionError(
+            f"{name} is larger than {limit >> 20} MiB: hand in only what the assignment asks for"
+        )
     return data
 
 
@@ -207,13 +249,19 @@ def _unzip(path: Path) -> Iterator[tuple[str, _Read]]:
     try:
         archive = zipfile.ZipFile(io.BytesIO(raw))
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
-        raise SubmissionError(f"{path.name} is not a zip file that can be opened: pack it again, or hand in the .py file itself") from None
+        raise SubmissionError(
+            f"{path.name} is not a zip file that can be opened: pack it again, or hand in the .py file itself"
+        ) from None
     if len(archive.infolist()) > 10_000:
-        raise SubmissionError(f"{path.name} holds more than 10000 entries: hand in only what the assignment asks for")
+        raise SubmissionError(
+            f"{path.name} holds more than 10000 entries: hand in only what the assignment asks for"
+        )
     for entry in archive.infolist():
         name = PurePosixPath(entry.filename.replace("\\", "/"))
         if name.is_absolute() or ".." in name.parts or (name.parts and ":" in name.parts[0]):
-            raise SubmissionError(f"{path.name} holds a name that points out of it ({entry.filename[:80]!r}): pack it again")
+            raise SubmissionError(
+                f"{path.name} holds a name that points out of it ({entry.filename[:80]!r}): pack it again"
+            )
         if entry.is_dir() or SKIPPED_FOLDERS & set(name.parts) or name.suffix not in (".py", ".ipynb"):
             continue
         if stat.S_ISLNK(entry.external_attr >> 16):
@@ -227,9 +275,13 @@ def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> byt
             return file.read(limit)
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError, ValueError) as error:
         reason = "it is encrypted" if entry.flag_bits & 1 else f"{type(error).__name__}"
-        raise SubmissionError(f"{entry.filename[:80]} cannot be unpacked ({reason}): pack it again without a password") from None
+        raise SubmissionError(
+            f"{entry.filename[:80]} cannot be unpacked ({reason}): pack it again without a password"
+        ) from None
     except Exception as error:  # zlib.error and its kin have no common base
-        raise SubmissionError(f"{entry.filename[:80]} cannot be unpacked ({type(error).__name__}): pack it again") from None
+        raise SubmissionError(
+            f"{entry.filename[:80]} cannot be unpacked ({type(error).__name__}): pack it again"
+        ) from None
 
 
 # -- notebooks -------------------------------------------------------------------------------------------------------
@@ -247,13 +299,21 @@ def _code(name: str, data: bytes) -> bytes:
         notebook = nbformat.reads(data.decode("utf-8"), as_version=4)  # type: ignore[no-untyped-call]
         for cell in notebook.cells:
             cell.pop("outputs", None)
-        notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "code" and not cell.source.lstrip().startswith("%%")]
+        notebook.cells = [
+            cell
+            for cell in notebook.cells
+            if cell.cell_type == "code" and not cell.source.lstrip().startswith("%%")
+        ]
         for cell in notebook.cells:
             cell.source = cell.source.translate(_HIDDEN)
-        text = jupytext.writes(notebook, fmt={"extension": ".py", "format_name": "percent", "comment_magics": True})
+        text = jupytext.writes(
+            notebook, fmt={"extension": ".py", "format_name": "percent", "comment_magics": True}
+        )
         text = text.translate({new: old for old, new in _HIDDEN.items()})
     except Exception as error:  # nbformat raises whatever its parsers raise
-        raise SubmissionError(f"{name} cannot be read as a notebook ({type(error).__name__}): save it again, or hand in a .py file") from None
+        raise SubmissionError(
+            f"{name} cannot be read as a notebook ({type(error).__name__}): save it again, or hand in a .py file"
+        ) from None
     return _definitions(text).encode("utf-8", "backslashreplace")
 
 
@@ -263,7 +323,15 @@ def _definitions(text: str) -> str:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return text  # the worker will say where
-    keep = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+    keep = (
+        ast.Import,
+        ast.ImportFrom,
+        ast.FunctionDef,
+        ast.AsyncFunctionDef,
+        ast.ClassDef,
+        ast.Assign,
+        ast.AnnAssign,
+    )
     lines = text.split("\n")
     for node in tree.body:
         if not isinstance(node, keep):

@@ -62,7 +62,9 @@ def verify(assignment: Assignment, tell: Callable[[str], None] = lambda line: No
     _check_public_tests(assignment, key, say)
     stale = starter.stale(assignment)
     if stale:
-        say(f"starter/{assignment.name} is stale ({', '.join(stale)}): python -m autograder starter {assignment.name}")
+        say(
+            f"starter/{assignment.name} is stale ({', '.join(stale)}): python -m autograder starter {assignment.name}"
+        )
     return result
 
 
@@ -143,13 +145,27 @@ def _check_public_tests(assignment: Assignment, key: AnswerKey, say: Callable[[s
         say("the public tests pass on the stub")
 
 
-def run_public_tests(assignment: Assignment, text: str, options: tuple[str, ...] = ("-q", "--tb=short")) -> tuple[int, str]:
+def run_public_tests(
+    assignment: Assignment, text: str, options: tuple[str, ...] = ("-q", "--tb=short")
+) -> tuple[int, str]:
     """Run test_local.py against a text in a folder of its own, as a student would; exit code and output."""
     with tempfile.TemporaryDirectory() as folder:
         for name, content in starter.files(assignment).items():
             Path(folder, name).write_text(content, encoding="utf-8")
         Path(folder, assignment.main).write_text(text, encoding="utf-8")
-        command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", folder, "-p", "no:cacheprovider", *options, folder]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-c",
+            os.devnull,
+            "--rootdir",
+            folder,
+            "-p",
+            "no:cacheprovider",
+            *options,
+            folder,
+        ]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
     return done.returncode, done.stdout + done.stderr
 
@@ -163,7 +179,9 @@ def _run(test: HiddenTest, candidate: Candidate, seed: int) -> Trace:
 # -- lazy answers -----------------------------------------------------------------------------------------------------
 
 
-Answer = Callable[[Any, tuple[Any, ...]], Any]  # a leaf of the true result, and the inputs -> what is answered instead
+Answer = Callable[
+    [Any, tuple[Any, ...]], Any
+]  # a leaf of the true result, and the inputs -> what is answered instead
 
 
 class Lazy:
@@ -184,7 +202,11 @@ class Lazy:
         for name, value in vars(true.module).items():
             if getattr(value, "__module__", None) != true.module.__name__ or name.startswith("_"):
                 continue
-            if isinstance(value, type) and not issubclass(value, (tuple, Exception)) and not dataclasses.is_dataclass(value):
+            if (
+                isinstance(value, type)
+                and not issubclass(value, (tuple, Exception))
+                and not dataclasses.is_dataclass(value)
+            ):
                 setattr(lazy.module, name, _lazy_class(value, self._answer))
             elif callable(value) and not isinstance(value, type):
                 setattr(lazy.module, name, _lazy_function(value, self._answer))
@@ -194,7 +216,9 @@ class Lazy:
 def _lazy_function(function: Callable[..., Any], answer: Answer) -> Callable[..., Any]:
     def lazy(*args: Any, **kwargs: Any) -> Any:
         try:
-            true_args, true_kwargs = copy.deepcopy(([_true(arg) for arg in args], {k: _true(v) for k, v in kwargs.items()}))
+            true_args, true_kwargs = copy.deepcopy(
+                ([_true(arg) for arg in args], {k: _true(v) for k, v in kwargs.items()})
+            )
             result = function(*true_args, **true_kwargs)
         except Exception:
             return answer(None, args)
@@ -221,7 +245,11 @@ class _LazyObject:
         if name.startswith("__"):
             raise AttributeError(name)
         value = getattr(copy.deepcopy(self._inner), name)
-        return _lazy_function(value, self._answer) if callable(value) else _each_leaf(value, lambda leaf: self._answer(leaf, ()))
+        return (
+            _lazy_function(value, self._answer)
+            if callable(value)
+            else _each_leaf(value, lambda leaf: self._answer(leaf, ()))
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return _lazy_function(copy.deepcopy(self._inner), self._answer)(*args, **kwargs)
@@ -256,7 +284,9 @@ def _filled(leaf: Any, number: float) -> Any:
 def _echo(leaf: Any, inputs: tuple[Any, ...]) -> Any:
     """The first input of the result's kind and shape, else the first input."""
     shape = getattr(leaf, "shape", None)
-    alike = [value for value in inputs if type(value) is type(leaf) and getattr(value, "shape", None) == shape]
+    alike = [
+        value for value in inputs if type(value) is type(leaf) and getattr(value, "shape", None) == shape
+    ]
     return (alike or list(inputs) or [None])[0]
 
 
@@ -292,10 +322,11 @@ def matrix(result: Verification) -> str:
     head = ["bug", *(str(number) for number in range(1, len(tests) + 1)), "caught by", "named"]
     rows = []
     for bug in result.bugs:
-        marks = ["X" if bug in test.catches else "x" if result.kills[test.name, bug] else "" for test in tests]
+        marks = [
+            "X" if bug in test.catches else "x" if result.kills[test.name, bug] else "" for test in tests
+        ]
         rows.append([f"`{bug}`", *marks, str(sum(map(bool, marks))), "yes" if result.named[bug] else "no"])
     lines = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
     legend = [f"{number}. `{test.name}` ({test.worth:g})" for number, test in enumerate(tests, 1)]
     learning = [f"- learning check: `{test.name}` ({test.worth:g})" for test in result.tests if test.learning]
     return "\n".join([f"## {result.assignment.name}", "", *lines, "", *legend, *learning, ""])
-

@@ -589,7 +589,7 @@ def test_a_network_has_parameters_of_its_own_here(net):
         ("layer.weight", torch.nn.Parameter), ("layer.bias", torch.nn.Parameter),
     ]  # fmt: skip
     assert sum(p.numel() for p in mine.parameters()) == 3
-    assert list(mine.parameters())[0] is list(mine.parameters())[0]
+    assert next(mine.parameters()) is next(mine.parameters())
 
 
 def test_backward_fills_the_gradients_on_both_sides(net):

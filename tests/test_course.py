@@ -183,7 +183,7 @@ def test_a_file_without_keys_says_what_is_expected(toy, text):
 
 
 def test_an_unknown_assignment_is_answered_with_the_nearest_name(toy):
-    with pytest.raises(CourseError, match="no assignment is called 'sequence'; did you mean 'sequences'?"):
+    with pytest.raises(CourseError, match=r"no assignment is called 'sequence'; did you mean 'sequences'\?"):
         toy.course.assignment("sequence")
 
 

@@ -231,7 +231,7 @@ def plot_uncertainty(path: Path) -> None:
     axes[1].plot(counts, [error[strange == k].mean() for k in counts], "s-", label="mean |ensemble mean - gold|")
     said = work.shift_detector(near.scores[0].astype(float), far.scores[0].astype(float))
     doubted = work.shift_detector(near.scores.std(axis=0).astype(float), far.scores.std(axis=0).astype(float))
-    axes[0].set(xlabel="standard deviation over members", ylabel="density", title="what members disagree about")
+    axes[0].set(xlabel="standard deviation over members", ylabel="density", ylim=(0, 3.8), title="what members disagree about")
     axes[1].set(xlabel="tokens of gibberish in a response", ylabel="reward", yscale="log",
                 title=f"PSI of one member's scores {said.psi:.2f}, of deviations {doubted.psi:.2f}")
     axes[1].set_yticks([0.3, 0.5, 1, 2, 5], ["0.3", "0.5", "1", "2", "5"])

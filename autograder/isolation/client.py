@@ -20,7 +20,13 @@ from autograder.isolation import environments, modules, wire
 __tracebackhide__ = True  # pytest shows the test's lines and the student's, not these
 
 MAX_CALLBACKS = 100_000  # in one test
-UNRECORDED = ("seed", "rng_state", "backward", "compiled", "unmirror")  # operations that say nothing of the student's numbers
+UNRECORDED = (
+    "seed",
+    "rng_state",
+    "backward",
+    "compiled",
+    "unmirror",
+)  # operations that say nothing of the student's numbers
 
 
 open_bridges: weakref.WeakSet[Bridge] = weakref.WeakSet()
@@ -77,7 +83,9 @@ class Bridge:
         except wire.WireError as error:
             raise StudentMisuse("no answer", f"the student's process answered with {error}") from None
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            raise StudentMisuse("no answer", f"the student's process answered with nonsense ({type(error).__name__})") from None
+            raise StudentMisuse(
+                "no answer", f"the student's process answered with nonsense ({type(error).__name__})"
+            ) from None
 
     def was_changed(self, value: Any) -> bool:
         """Whether this object of the test was changed in place over there without permission."""
@@ -162,14 +170,19 @@ class Bridge:
         torch = wire.torch_module()
         if torch is not None and isinstance(value, torch.nn.Module):
             if (description := modules.spec(value)) is None:
-                raise TypeError(f"a {type(value).__name__} of the test cannot cross: make it there with lab.make")
+                raise TypeError(
+                    f"a {type(value).__name__} of the test cannot cross: make it there with lab.make"
+                )
             return ["m", encoder.encode(description)]
         if callable(value) and not isinstance(value, type):
             return self._lend(Exposed(value, ("__call__",), ()))
         return None
 
     def _lend(self, loan: Exposed) -> list[Any]:
-        number = next((n for n, lent in self._loans.items() if lent is loan or (lent.target is loan.target)), len(self._loans))
+        number = next(
+            (n for n, lent in self._loans.items() if lent is loan or (lent.target is loan.target)),
+            len(self._loans),
+        )
         self._loans[number] = loan
         plain = wire.Encoder(self._special)
         values = [plain.encode(getattr(loan.target, name)) for name in loan.data]
@@ -180,9 +193,15 @@ class Bridge:
     def _resolve(self, tag: str, fields: list[Any], decoder: wire.Decoder) -> Any:
         if tag == "h":
             number, type_name, is_callable, is_module = fields
-            if type(number) is not int or not isinstance(type_name, str) or not type_name[:100].isidentifier():
+            if (
+                type(number) is not int
+                or not isinstance(type_name, str)
+                or not type_name[:100].isidentifier()
+            ):
                 raise wire.WireError("a malformed handle")
-            kind = modules.student_module_class(Remote) if is_module is True and wire.torch_module() else Remote
+            kind = (
+                modules.student_module_class(Remote) if is_module is True and wire.torch_module() else Remote
+            )
             return kind(self, number, type_name, is_callable is True)
         if tag == "k" and fields[0] in self._loans:
             return self._loans[fields[0]].target
@@ -224,8 +243,15 @@ class Remote:
 
     __slots__ = ("_bridge", "_callable", "_keep", "_name", "_number", "_type_name")
 
-    def __init__(self, bridge: Bridge, number: int, type_name: str, is_callable: bool, keep: bool = False) -> None:
-        for name, value in (("_bridge", bridge), ("_number", number), ("_type_name", type_name), ("_callable", is_callable)):
+    def __init__(
+        self, bridge: Bridge, number: int, type_name: str, is_callable: bool, keep: bool = False
+    ) -> None:
+        for name, value in (
+            ("_bridge", bridge),
+            ("_number", number),
+            ("_type_name", type_name),
+            ("_callable", is_callable),
+        ):
             object.__setattr__(self, name, value)
         object.__setattr__(self, "_keep", keep)
         object.__setattr__(self, "_name", "")
@@ -245,8 +271,12 @@ class Remote:
         self._bridge.ask("set", self, name, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        may_change = self._name.endswith("_")  # the course's convention: only names ending in _ change their arguments
-        return self._wrap(self._bridge.ask("call", self, list(args), kwargs, keep=self._keep, may_change=may_change))
+        may_change = self._name.endswith(
+            "_"
+        )  # the course's convention: only names ending in _ change their arguments
+        return self._wrap(
+            self._bridge.ask("call", self, list(args), kwargs, keep=self._keep, may_change=may_change)
+        )
 
     def __getitem__(self, key: Any) -> Any:
         return self._wrap(self._bridge.ask("item", self, key, keep=self._keep))
@@ -313,8 +343,9 @@ class Lab:
         """Lend an object of the test to the student: these methods, and these attributes sent as data or handles."""
         return Exposed(target, methods, data)
 
-
-    def lend(self, environment: Any, budget: int | None = None) -> tuple[Exposed, environments.LentEnvironment]:
+    def lend(
+        self, environment: Any, budget: int | None = None
+    ) -> tuple[Exposed, environments.LentEnvironment]:
         """Lend a Gymnasium environment of the test: what to pass to the student, and the counter that stays here.
 
         ``budget``: environment steps that may be taken; the one after raises RuntimeError there.
@@ -371,8 +402,12 @@ def _remote_function() -> Any:
             if not isinstance(answers, list) or len(answers) != len(ctx.shapes):
                 raise StudentMisuse("no answer", "the student's process returned no gradients")
             for answer, (shape, dtype) in zip(answers, ctx.shapes, strict=True):
-                if answer is not None and not (isinstance(answer, torch.Tensor) and (answer.shape, answer.dtype) == (shape, dtype)):
-                    raise StudentMisuse("no answer", "the student's process returned a gradient of the wrong shape")
+                if answer is not None and not (
+                    isinstance(answer, torch.Tensor) and (answer.shape, answer.dtype) == (shape, dtype)
+                ):
+                    raise StudentMisuse(
+                        "no answer", "the student's process returned a gradient of the wrong shape"
+                    )
             return (None, None, None, None, *answers)
 
     return RemoteFunction
@@ -383,7 +418,9 @@ def _remote_function() -> Any:
 
 def _is_generator(value: Any) -> bool:
     torch = wire.torch_module()
-    return isinstance(value, np.random.Generator) or (torch is not None and isinstance(value, torch.Generator))
+    return isinstance(value, np.random.Generator) or (
+        torch is not None and isinstance(value, torch.Generator)
+    )
 
 
 def _overwrite(old: Any, new: Any) -> None:
@@ -396,7 +433,12 @@ def _overwrite(old: Any, new: Any) -> None:
             old.set_(new.detach().to(old.dtype)) if old.shape != new.shape else old.copy_(new.detach())
     elif torch is not None and isinstance(old, torch.Generator) and isinstance(new, torch.Generator):
         old.set_state(new.get_state())
-    elif isinstance(old, np.ndarray) and isinstance(new, np.ndarray) and old.shape == new.shape and old.dtype == new.dtype:
+    elif (
+        isinstance(old, np.ndarray)
+        and isinstance(new, np.ndarray)
+        and old.shape == new.shape
+        and old.dtype == new.dtype
+    ):
         np.copyto(old, new)
     elif isinstance(old, np.random.Generator) and isinstance(new, np.random.Generator):
         if type(old.bit_generator) is not type(new.bit_generator):
@@ -421,7 +463,10 @@ def _student_error(fields: list[Any]) -> StudentError:
     """The exception of the other side: a StudentError that is also the builtin error it derives from there."""
     try:
         kind, bases, text, frames = fields
-        shown = tuple(Frame(str(file)[:200], int(line), str(function)[:100], str(code)[:200]) for file, line, function, code in frames[:20])
+        shown = tuple(
+            Frame(str(file)[:200], int(line), str(function)[:100], str(code)[:200])
+            for file, line, function, code in frames[:20]
+        )
         base = next((name for name in bases if name in _REBUILT), "Exception")
         cls = _error_class(str(base))
         return cls(str(kind)[:100], str(text)[:2000], shown)
@@ -432,7 +477,10 @@ def _student_error(fields: list[Any]) -> StudentError:
 _REBUILT = frozenset(
     name
     for name, value in vars(builtins).items()
-    if isinstance(value, type) and issubclass(value, Exception) and value is not Exception and not issubclass(value, (OSError, UnicodeError, StopIteration, StopAsyncIteration))
+    if isinstance(value, type)
+    and issubclass(value, Exception)
+    and value is not Exception
+    and not issubclass(value, (OSError, UnicodeError, StopIteration, StopAsyncIteration))
 )
 
 

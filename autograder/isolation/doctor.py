@@ -35,10 +35,25 @@ def examine(root: Path) -> list[Finding]:
     try:
         layers = server.layers
         findings = [
-            Finding("another uid", layers.uid, _mend(layers.uid, "run as root (sudo, or the grading image)"), needed=True),
-            Finding("seccomp", layers.seccomp, _mend(layers.seccomp, "apt-get install libseccomp2"), needed=True),
-            Finding("landlock", layers.landlock, _mend(layers.landlock, f"Linux 5.13 or newer has it; without it: chmod 700 {hidden}")),
-            Finding("namespaces", layers.namespaces, _mend(layers.namespaces, "only root outside a container can; containers give --network=none")),
+            Finding(
+                "another uid",
+                layers.uid,
+                _mend(layers.uid, "run as root (sudo, or the grading image)"),
+                needed=True,
+            ),
+            Finding(
+                "seccomp", layers.seccomp, _mend(layers.seccomp, "apt-get install libseccomp2"), needed=True
+            ),
+            Finding(
+                "landlock",
+                layers.landlock,
+                _mend(layers.landlock, f"Linux 5.13 or newer has it; without it: chmod 700 {hidden}"),
+            ),
+            Finding(
+                "namespaces",
+                layers.namespaces,
+                _mend(layers.namespaces, "only root outside a container can; containers give --network=none"),
+            ),
         ]
         bridge = probe(server)
         findings += [_refusals(bridge, hidden), _interpreter(bridge), _threads(bridge)]
@@ -52,7 +67,9 @@ def examine(root: Path) -> list[Finding]:
 
 def probe(server: WorkerServer) -> Bridge:
     """A worker that runs the probe as if it were a submission."""
-    return server.candidate({"probe.py": PROBE.read_bytes()}, "probe.py", Limits()).open(lambda event: None, None)
+    return server.candidate({"probe.py": PROBE.read_bytes()}, "probe.py", Limits()).open(
+        lambda event: None, None
+    )
 
 
 def allowed(bridge: Bridge, hidden: Path) -> list[str]:
@@ -65,15 +82,23 @@ def allowed(bridge: Bridge, hidden: Path) -> list[str]:
 
 def _refusals(bridge: Bridge, hidden: Path) -> Finding:
     possible = allowed(bridge, hidden)
-    text = "everything forbidden that was tried was refused" if not possible else f"not refused: {', '.join(possible)}"
+    text = (
+        "everything forbidden that was tried was refused"
+        if not possible
+        else f"not refused: {', '.join(possible)}"
+    )
     return Finding("probe", not possible, text, needed=True)
 
 
 def _interpreter(bridge: Bridge) -> Finding:
     unread = list(bridge.student.readable(sandbox.interpreter_folders()))
-    text = "workers can read Python's own folders" if not unread else (
-        f"workers cannot read {', '.join(map(str, unread))}, so imports that are not warmed up fail: "
-        "use an interpreter outside root's home, such as /usr/bin/python3"
+    text = (
+        "workers can read Python's own folders"
+        if not unread
+        else (
+            f"workers cannot read {', '.join(map(str, unread))}, so imports that are not warmed up fail: "
+            "use an interpreter outside root's home, such as /usr/bin/python3"
+        )
     )
     return Finding("interpreter", not unread, text)
 

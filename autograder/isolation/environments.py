@@ -25,7 +25,9 @@ class LentEnvironment:
         self.action_space = spaces["action_space"]
         self.observation_space = spaces["observation_space"]
 
-    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         """Begin an episode: (observation, {})."""
         self.episodes += 1
         observation, _ = self._environment.reset(seed=seed, options=options)
@@ -36,7 +38,11 @@ class LentEnvironment:
         if self._budget is not None and self.steps >= self._budget:
             raise RuntimeError(f"the budget of {self._budget} environment steps is used up")
         space = self._environment.action_space
-        plain = int(action) if isinstance(action, (np.ndarray, np.integer)) and np.ndim(action) == 0 and space.shape == () else action
+        plain = (
+            int(action)
+            if isinstance(action, (np.ndarray, np.integer)) and np.ndim(action) == 0 and space.shape == ()
+            else action
+        )
         if not space.contains(plain):
             raise ValueError(f"the action is not in {space}")
         self.steps += 1
@@ -53,5 +59,10 @@ def describe(space: Any) -> tuple[str, dict[str, Any]]:
     if name == "Discrete":
         return "gymnasium.spaces.Discrete", {"n": int(space.n), "start": int(space.start)}
     if name == "Box":
-        return "gymnasium.spaces.Box", {"low": space.low, "high": space.high, "shape": tuple(space.shape), "dtype": space.dtype}
+        return "gymnasium.spaces.Box", {
+            "low": space.low,
+            "high": space.high,
+            "shape": tuple(space.shape),
+            "dtype": space.dtype,
+        }
     raise TypeError(f"a {name} space cannot be lent: use lab.make for the environment")

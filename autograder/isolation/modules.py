@@ -47,10 +47,14 @@ class Picture:
 def _identical(torch: Any, one: Any, other: Any) -> bool:
     if one.shape != other.shape or one.dtype != other.dtype:
         return False
-    return bool(torch.equal(one.nan_to_num(), other.detach().nan_to_num())) and bool(torch.equal(one.isnan(), other.detach().isnan()))
+    return bool(torch.equal(one.nan_to_num(), other.detach().nan_to_num())) and bool(
+        torch.equal(one.isnan(), other.detach().isnan())
+    )
 
 
-def changes(parameters: dict[tuple[int, str], Any], pictures: dict[tuple[int, str], Picture], buffers: list[Any]) -> list[Any]:
+def changes(
+    parameters: dict[tuple[int, str], Any], pictures: dict[tuple[int, str], Picture], buffers: list[Any]
+) -> list[Any]:
     """[module, name, value, gradient or None] of every parameter that is not as its picture; the pictures are renewed."""
     encoder = wire.Encoder()
     encoder.buffers = buffers
@@ -65,7 +69,10 @@ def changes(parameters: dict[tuple[int, str], Any], pictures: dict[tuple[int, st
 
 
 def apply(
-    changed: Any, parameters: dict[tuple[int, str], Any], pictures: dict[tuple[int, str], Picture], decoder: wire.Decoder
+    changed: Any,
+    parameters: dict[tuple[int, str], Any],
+    pictures: dict[tuple[int, str], Picture],
+    decoder: wire.Decoder,
 ) -> None:
     """Take over what changed on the other side."""
     torch = wire.torch_module()
@@ -95,7 +102,9 @@ class _ModuleMethods:
     _bridge: Any
     _number: int
 
-    def named_parameters(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Any]]:
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Any]]:
         """Names and mirrors, in the student's order."""
         for (module, name), parameter in list(self._bridge.mirror(self).items()):
             if module == self._number:
@@ -150,7 +159,9 @@ def student_module_class(remote: type) -> type:
         return property(lambda self: remote.__getattr__(self, name))  # type: ignore[attr-defined]
 
     own = set(dir(_ModuleMethods)) | set(dir(remote))
-    rest = {name: forwarded(name) for name in dir(torch.nn.Module) if not name.startswith("_") and name not in own}
+    rest = {
+        name: forwarded(name) for name in dir(torch.nn.Module) if not name.startswith("_") and name not in own
+    }
     init = {"__init__": remote.__init__, "__setattr__": remote.__setattr__, "__getattr__": remote.__getattr__}  # type: ignore[misc, attr-defined]
     return type("StudentModule", (_ModuleMethods, remote, torch.nn.Module), rest | init | {"__slots__": ()})
 
@@ -167,7 +178,11 @@ def spec(module: Any) -> list[Any] | None:
         return None if None in children else [name, [], children]
     if name not in BY_VALUE or type(module) is not getattr(torch.nn, name):
         return None
-    return [name, [getattr(module, attribute) for attribute in BY_VALUE[name]], dict(module.named_parameters())]
+    return [
+        name,
+        [getattr(module, attribute) for attribute in BY_VALUE[name]],
+        dict(module.named_parameters()),
+    ]
 
 
 def build(description: list[Any]) -> Any:
@@ -178,7 +193,9 @@ def build(description: list[Any]) -> Any:
         return torch.nn.Sequential(*map(build, content))
     if name not in BY_VALUE:
         raise StudentMisuse("no layer", f"{name} does not travel by value")
-    layer = getattr(torch.nn, name)(*arguments, **({"bias": False} if name == "Linear" and "bias" not in content else {}))
+    layer = getattr(torch.nn, name)(
+        *arguments, **({"bias": False} if name == "Linear" and "bias" not in content else {})
+    )
     for parameter, tensor in content.items():
         tensor.__class__ = torch.nn.Parameter
         layer._parameters[parameter] = tensor

@@ -28,8 +28,25 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 1, 4, 3
 CLONE_THREAD, CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWNET = 0x10000, 0x20000, 0x08000000, 0x40000000
 MS_BIND, MS_REC, MS_PRIVATE, MS_NOSUID, MS_NODEV = 4096, 16384, 1 << 18, 2, 4
 
-READABLE_DIRECTORIES = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64", "/usr/share/zoneinfo", "/sys/devices/system/cpu")
-READABLE_FILES = ("/etc/ld.so.cache", "/etc/localtime", "/dev/null", "/dev/zero", "/dev/urandom", "/dev/random", "/proc/cpuinfo", "/proc/meminfo")
+READABLE_DIRECTORIES = (
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/local/lib",
+    "/lib",
+    "/lib64",
+    "/usr/share/zoneinfo",
+    "/sys/devices/system/cpu",
+)
+READABLE_FILES = (
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/dev/null",
+    "/dev/zero",
+    "/dev/urandom",
+    "/dev/random",
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+)
 
 # What a warm numpy, torch and gymnasium interpreter needs; everything else answers EPERM.
 ALLOWED_CALLS = (
@@ -47,8 +64,17 @@ ALLOWED_CALLS = (
     "timer_settime timer_delete timerfd_create timerfd_settime "
 ).split()  # fmt: skip
 SIGNAL_CALLS = ("kill", "tkill", "tgkill")  # harmless under a uid of one's own
-ALLOWED_IOCTLS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX
-WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | 0o20000000  # the last: O_TMPFILE's own bit
+ALLOWED_IOCTLS = (
+    0x5401,
+    0x5413,
+    0x541B,
+    0x5421,
+    0x5450,
+    0x5451,
+)  # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX
+WRITING = (
+    os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | 0o20000000
+)  # the last: O_TMPFILE's own bit
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -157,12 +183,20 @@ def build_filter(own_uid: bool) -> bytes | None:
         number = library.seccomp_syscall_resolve_name(name.encode())
         if number >= 0:  # unknown on this architecture: refused anyway
             array = (_Compare * len(comparisons))(*comparisons)
-            if library.seccomp_rule_add_array(context, ctypes.c_uint32(action), number, len(comparisons), array) != 0:
+            if (
+                library.seccomp_rule_add_array(
+                    context, ctypes.c_uint32(action), number, len(comparisons), array
+                )
+                != 0
+            ):
                 raise OSError(f"seccomp refuses a rule for {name}")
 
     for name in (*ALLOWED_CALLS, *(SIGNAL_CALLS if own_uid else ())):
         rule(allow, name)
-    stream_pair = (_Compare(0, equal, 1, 0), _Compare(1, masked_equal, 0xF, 1))  # AF_UNIX, SOCK_STREAM: what asyncio needs
+    stream_pair = (
+        _Compare(0, equal, 1, 0),
+        _Compare(1, masked_equal, 0xF, 1),
+    )  # AF_UNIX, SOCK_STREAM: what asyncio needs
     rule(allow, "socketpair", *stream_pair)  # a datagram socket could send to any other on the machine
     rule(allow, "clone", _Compare(0, masked_equal, CLONE_THREAD, CLONE_THREAD))  # threads yes, processes no
     rule(allow, "openat", _Compare(2, masked_equal, WRITING, 0))  # reading yes, writing no
@@ -206,11 +240,15 @@ def reading_rules() -> int:
     handled = (1 << _FILE_RIGHTS_BY_VERSION.get(version, 16)) - 1
     network = 3 if version >= 4 else 0  # bind and connect
     scoped = 3 if version >= 6 else 0  # abstract sockets and signals
-    attributes = struct.pack("=QQQ", handled, network, scoped)[: 8 if version < 4 else 16 if version < 6 else 24]
+    attributes = struct.pack("=QQQ", handled, network, scoped)[
+        : 8 if version < 4 else 16 if version < 6 else 24
+    ]
     ruleset = _libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0))
     if ruleset < 0:
         raise OSError(ctypes.get_errno(), "landlock")
-    rights = [(folder, _READ_FILE | _READ_DIRECTORY) for folder in (*interpreter_folders(), *READABLE_DIRECTORIES)]
+    rights = [
+        (folder, _READ_FILE | _READ_DIRECTORY) for folder in (*interpreter_folders(), *READABLE_DIRECTORIES)
+    ]
     rights += [(file, _READ_FILE) for file in READABLE_FILES]
     for path, allowed in rights:
         try:

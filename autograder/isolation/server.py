@@ -36,17 +36,26 @@ COMMON_MODULES = (
 def main() -> None:
     """Serve until the control socket closes. Arguments: its descriptor, the libraries, the folders to hide."""
     control = socket.socket(fileno=int(sys.argv[1]))
-    libraries, hidden = [name for name in sys.argv[2].split(",") if name], [path for path in sys.argv[3].split(os.pathsep) if path]
+    libraries, hidden = (
+        [name for name in sys.argv[2].split(",") if name],
+        [path for path in sys.argv[3].split(os.pathsep) if path],
+    )
     package = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
     failures = warm_up([*COMMON_MODULES, *libraries])
-    block = _claim_uids() if os.geteuid() == 0 else None  # before the network namespace, which has names of its own
+    block = (
+        _claim_uids() if os.geteuid() == 0 else None
+    )  # before the network namespace, which has names of its own
     namespaces = sandbox.separate(hidden)
     sys.path[:] = [path for path in sys.path if path and os.path.realpath(path) != package]
-    sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", "")]
+    sys.meta_path[:] = [
+        finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", "")
+    ]
     bpf = sandbox.build_filter(own_uid=block is not None)
     landlock = sandbox.landlock_version() > 0
     ruleset = sandbox.reading_rules() if landlock else None
-    layers = sandbox.Layers(uid=block is not None, seccomp=bpf is not None, landlock=landlock, namespaces=namespaces)
+    layers = sandbox.Layers(
+        uid=block is not None, seccomp=bpf is not None, landlock=landlock, namespaces=namespaces
+    )
     control.send(msgpack.packb({"layers": vars(layers), "failures": failures}))
     Server(control, layers, bpf, ruleset, block).serve()
 
@@ -69,7 +78,9 @@ def warm_up(libraries: list[str]) -> list[str]:
 
 def _use_torch(torch: Any, optimise: bool) -> None:
     torch.set_num_threads(1)
-    torch._C._set_deterministic_algorithms(True)  # the public function imports torch._dynamo and sympy: 70 MB to fork each time
+    torch._C._set_deterministic_algorithms(
+        True
+    )  # the public function imports torch._dynamo and sympy: 70 MB to fork each time
     layer = torch.nn.Linear(2, 2).double()
     loss = layer(torch.ones(1, 2, dtype=torch.float64)).pow(2).mean()
     torch.autograd.backward([loss], [torch.ones_like(loss)], retain_graph=True)
@@ -86,7 +97,13 @@ def _use_the_wire() -> None:
     values: list[Any] = [1, 0.5, "text", [np.arange(3.0)], np.random.default_rng(0), {"key": (None, True)}]
     if torch := sys.modules.get("torch"):
         sample = torch.tensor(np.arange(6.0).reshape(2, 3))
-        values += [sample, sample.T > 1, torch.tensor([1, 2]), torch.Generator().manual_seed(0), torch.float64]
+        values += [
+            sample,
+            sample.T > 1,
+            torch.tensor([1, 2]),
+            torch.Generator().manual_seed(0),
+            torch.float64,
+        ]
         (sample * 2 - sample).sum(0).cumsum(0).flip(0).numpy()
         torch.zeros(2, 3)[0] = torch.where(sample > 1, sample, torch.zeros_like(sample))[1]
     bridge = Bridge(Loopback(toy))
@@ -148,7 +165,12 @@ class Server:
         limits = msgpack.unpackb(request)
         uid = self._free.pop() if self._free else None
         cell = sandbox.Cell(
-            uid, limits["call_seconds"], limits["memory_mib"], limits["processes"], self._filter, self._ruleset
+            uid,
+            limits["call_seconds"],
+            limits["memory_mib"],
+            limits["processes"],
+            self._filter,
+            self._ruleset,
         )
         if self._layers.uid and uid is None:
             self._report(descriptors[2], ["refused", "every uid is in use"])
@@ -168,7 +190,9 @@ class Server:
             self._kill(child)
             return
         _, status, usage = os.wait4(child.pid, 0)
-        self._report(child.status, ["ended", os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime])
+        self._report(
+            child.status, ["ended", os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime]
+        )
         for known in (child.pidfd, child.status):
             self._workers.pop(known)
             try:
@@ -215,7 +239,9 @@ def _become_a_worker(cell: sandbox.Cell, conversation: int, prints: int) -> None
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(prints, 1)
         os.dup2(prints, 2)
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=conversation)  # before the filter, which refuses its questions
+        sock = socket.socket(
+            socket.AF_UNIX, socket.SOCK_STREAM, fileno=conversation
+        )  # before the filter, which refuses its questions
         first = 3
         for kept in sorted(fd for fd in (conversation, cell.ruleset) if fd is not None):
             os.closerange(first, kept)

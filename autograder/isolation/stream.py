@@ -25,7 +25,9 @@ class Late(Exception):
 class Stream:
     """One end of the conversation. ``idle`` is called while waiting: the grader drains the student's prints there."""
 
-    def __init__(self, sock: socket.socket, watch: int | None = None, idle: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, sock: socket.socket, watch: int | None = None, idle: Callable[[], None] | None = None
+    ) -> None:
         self._socket = sock
         self._watch = watch
         self._idle = idle

@@ -25,14 +25,24 @@ from autograder.isolation.sandbox import Layers
 MAX_RECEIVED = 512 << 20  # bytes of answers in one test
 START_SECONDS = 120  # for importing torch on a loaded machine
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-ENVIRONMENT = ONE_THREAD | {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "MPLBACKEND": "Agg"}
-ENVIRONMENT["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"  # fewer page tables to copy: forking torch is a third cheaper
+ENVIRONMENT = ONE_THREAD | {
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/nonexistent",
+    "LANG": "C.UTF-8",
+    "PYTHONHASHSEED": "0",
+    "MPLBACKEND": "Agg",
+}
+ENVIRONMENT["GLIBC_TUNABLES"] = (
+    "glibc.malloc.hugetlb=1"  # fewer page tables to copy: forking torch is a third cheaper
+)
 
 
 class WorkerServer:
     """A running fork server. Its ``layers`` say what of the wall holds on this machine."""
 
-    def __init__(self, control: socket.socket, process: subprocess.Popen[bytes] | None, layers: Layers) -> None:
+    def __init__(
+        self, control: socket.socket, process: subprocess.Popen[bytes] | None, layers: Layers
+    ) -> None:
         self._control = control
         self._process = process
         self.layers = layers
@@ -62,11 +72,15 @@ class WorkerServer:
         if not hello:
             process.kill()
             reason = (process.communicate()[1] or b"").decode(errors="replace").strip().splitlines()[-1:]
-            raise IsolationError(f"the fork server did not start ({' '.join(reason) or 'no answer'}): try 'python -m autograder doctor'")
+            raise IsolationError(
+                f"the fork server did not start ({' '.join(reason) or 'no answer'}): try 'python -m autograder doctor'"
+            )
         told = msgpack.unpackb(hello)
         if told["failures"]:
             process.kill()
-            raise IsolationError(f"a library that the assignment names cannot be imported: {'; '.join(told['failures'])}; install requirements/")
+            raise IsolationError(
+                f"a library that the assignment names cannot be imported: {'; '.join(told['failures'])}; install requirements/"
+            )
         return cls(ours, process, Layers(**told["layers"]))
 
     def candidate(self, files: Mapping[str, bytes], main: str, limits: Limits) -> Walled:
@@ -79,9 +93,17 @@ class WorkerServer:
         status, far_status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         prints, far_prints = os.pipe()
         os.set_blocking(prints, False)
-        request = msgpack.packb({"call_seconds": limits.call_seconds, "memory_mib": limits.memory_mib, "processes": limits.processes})
+        request = msgpack.packb(
+            {
+                "call_seconds": limits.call_seconds,
+                "memory_mib": limits.memory_mib,
+                "processes": limits.processes,
+            }
+        )
         try:
-            socket.send_fds(self._control, [request], [far_conversation.fileno(), far_prints, far_status.fileno()])
+            socket.send_fds(
+                self._control, [request], [far_conversation.fileno(), far_prints, far_status.fileno()]
+            )
         except OSError as error:
             raise IsolationError(f"the fork server has gone ({error})") from None
         finally:
@@ -112,14 +134,22 @@ class Walled:
     files: Mapping[str, bytes]
     main: str
     limits: Limits
-    compiled: dict[str, bytes] = field(default_factory=dict)  # filled by the first worker, used by the next ones
+    compiled: dict[str, bytes] = field(
+        default_factory=dict
+    )  # filled by the first worker, used by the next ones
     import_failures: list[StudentError] = field(default_factory=list)
 
     def open(self, record: Callable[[Any], None], seconds: float | None) -> Bridge:
         """A bridge to a fresh worker that has been sent the files."""
         if len(self.import_failures) >= 2:
             raise self.import_failures[-1]
-        limits = self.limits if seconds is None else self.limits.model_copy(update={"call_seconds": seconds, "test_seconds": max(4 * seconds, self.limits.test_seconds)})
+        limits = (
+            self.limits
+            if seconds is None
+            else self.limits.model_copy(
+                update={"call_seconds": seconds, "test_seconds": max(4 * seconds, self.limits.test_seconds)}
+            )
+        )
         channel = ProcessChannel(*self.server.spawn(limits), limits)
         names = sorted(self.files)
         parts = [*(self.files[name] for name in names), *self.compiled.values()]
@@ -144,7 +174,9 @@ class Walled:
 class ProcessChannel:
     """The conversation with one worker: deadlines, prints, and how it ended."""
 
-    def __init__(self, conversation: socket.socket, prints: int, status: socket.socket, limits: Limits) -> None:
+    def __init__(
+        self, conversation: socket.socket, prints: int, status: socket.socket, limits: Limits
+    ) -> None:
         self._socket = conversation
         self._prints = prints
         self._status = status
@@ -179,7 +211,9 @@ class ProcessChannel:
                     raise wire.WireError("a message of an unknown kind")
                 kind, message = stream.ANSWER, on_callback(answer)
         except stream.Late:
-            self._failure = StudentTimeout("Timeout", f"no answer within {self._limits.test_seconds:g} seconds; the process was ended")
+            self._failure = StudentTimeout(
+                "Timeout", f"no answer within {self._limits.test_seconds:g} seconds; the process was ended"
+            )
         except stream.Closed:
             self._failure = self._how_it_ended()
         except wire.WireError as error:
@@ -251,7 +285,10 @@ class ProcessChannel:
             raise IsolationError(f"a worker could not enter its sandbox: {self.prints.strip()[-300:]}")
         _, code, cpu = told
         if code == -signal.SIGXCPU or (code == -signal.SIGKILL and cpu >= self._limits.call_seconds):
-            return StudentTimeout("Timeout", f"more than {self._limits.call_seconds:g} seconds of computing in one test; the process was ended")
+            return StudentTimeout(
+                "Timeout",
+                f"more than {self._limits.call_seconds:g} seconds of computing in one test; the process was ended",
+            )
         names = {number.value: number.name for number in signal.Signals}
         how = f"killed by {names.get(-code, f'signal {-code}')}" if code < 0 else f"exit code {code}"
         return StudentDied("Ended", f"the process ended in the middle of a call ({how})")

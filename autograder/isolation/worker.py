@@ -42,18 +42,26 @@ Callback = Callable[[bytes], bytes]  # sends a request to the grader's side and 
 class Worker:
     """Holds the student's objects by number (0 is the module) and answers one message at a time."""
 
-    def __init__(self, module: types.ModuleType, source_files: tuple[str, ...], compiled: dict[str, bytes]) -> None:
+    def __init__(
+        self, module: types.ModuleType, source_files: tuple[str, ...], compiled: dict[str, bytes]
+    ) -> None:
         self.module = module
         self._objects: dict[int, Any] = {0: module}
         self._numbers: dict[int, int] = {id(module): 0}
         self._next = 1
         self._source_files = source_files
         self._compiled = compiled
-        self._graphs: dict[int, tuple[list[Any], list[Any]]] = {}  # call -> outputs, leaves: kept for backward
-        self._mirrored: dict[tuple[int, str], Any] = {}  # (module, name) -> the parameter that the grader mirrors
+        self._graphs: dict[
+            int, tuple[list[Any], list[Any]]
+        ] = {}  # call -> outputs, leaves: kept for backward
+        self._mirrored: dict[
+            tuple[int, str], Any
+        ] = {}  # (module, name) -> the parameter that the grader mirrors
         self._pictures: dict[tuple[int, str], modules.Picture] = {}
         self._callback: Callback | None = None
-        self.failure: tuple[str, list[str], str, list[list[Any]]] | None = None  # what importing the file raised
+        self.failure: tuple[str, list[str], str, list[list[Any]]] | None = (
+            None  # what importing the file raised
+        )
 
     # -- messages ---------------------------------------------------------------------------------------------
 
@@ -68,7 +76,9 @@ class Worker:
             return self._answer(request, operation, node, buffers, keep, grad)
         except MemoryError as error:
             _reserve.clear()  # so that there is room to say so
-            return wire.pack([request, "raise", "MemoryError", ["MemoryError"], "out of memory", self._frames(error)], [])
+            return wire.pack(
+                [request, "raise", "MemoryError", ["MemoryError"], "out of memory", self._frames(error)], []
+            )
         except BaseException as error:  # even SystemExit is only the student's answer here
             return wire.pack([request, "raise", *self._describe(error)], [])
 
@@ -89,7 +99,10 @@ class Worker:
             answer = encoder.encode(result)
         tensors = [encoder.tensor(output) for output in outputs]
         if outputs:
-            self._graphs[request] = (outputs, [*arguments.leaves, *(p for p in self._mirrored.values() if p.requires_grad)])
+            self._graphs[request] = (
+                outputs,
+                [*arguments.leaves, *(p for p in self._mirrored.values() if p.requires_grad)],
+            )
             self._graphs.pop(request - MAX_GRAPHS, None)
         changes = arguments.changes(encoder)
         parameters = modules.changes(self._mirrored, self._pictures, encoder.buffers)
@@ -154,7 +167,9 @@ class Worker:
         """Gradients of one call's tensor inputs, given the gradients of its outputs (None where there is none)."""
         torch = wire.torch_module()
         outputs, leaves = self._graphs[call]
-        before = [leaf.grad for leaf in leaves]  # the grader accumulates; parameters that it does not mirror accumulate here
+        before = [
+            leaf.grad for leaf in leaves
+        ]  # the grader accumulates; parameters that it does not mirror accumulate here
         for leaf in leaves:
             leaf.grad = None
         used = [(output, grad) for output, grad in zip(outputs, grads, strict=True) if grad is not None]
@@ -236,7 +251,11 @@ class Worker:
     def _describe(self, error: BaseException) -> tuple[str, list[str], str, list[list[Any]]]:
         """Class name, the builtin classes it derives from, text, and the student's own lines."""
         kind = type(error)
-        bases = [cls.__name__ for cls in kind.__mro__ if cls.__name__ in BUILTIN_ERRORS and cls.__module__ == "builtins"]
+        bases = [
+            cls.__name__
+            for cls in kind.__mro__
+            if cls.__name__ in BUILTIN_ERRORS and cls.__module__ == "builtins"
+        ]
         try:
             text = str(error)[:MAX_TEXT]
         except BaseException:
@@ -264,28 +283,42 @@ class _Arguments:
     def __init__(self, worker: Worker, node: Any, buffers: list[memoryview]) -> None:
         self._mutable: list[Any] = []
         decoder = wire.Decoder(
-            buffers, worker.resolve, self._mutable.__getitem__, register=self._mutable.append, classes=worker.student_class
+            buffers,
+            worker.resolve,
+            self._mutable.__getitem__,
+            register=self._mutable.append,
+            classes=worker.student_class,
         )
         self.values: list[Any] = decoder.decode(node)
-        self.leaves = decoder.leaves  # tensors that the grader wants gradients for, in the order in which it sent them
+        self.leaves = (
+            decoder.leaves
+        )  # tensors that the grader wants gradients for, in the order in which it sent them
         self.known = {id(value): index for index, value in enumerate(self._mutable)}
         self._worker = worker
         self._before = [self._picture(value) for value in self._mutable]
 
     def changes(self, encoder: wire.Encoder) -> list[Any]:
         """[index, node] for every mutable argument that is not what it was."""
-        changed = [index for index, value in enumerate(self._mutable) if self._picture(value) != self._before[index]]
+        changed = [
+            index for index, value in enumerate(self._mutable) if self._picture(value) != self._before[index]
+        ]
         return [[index, self._node(self._mutable[index], encoder)] for index in changed]
 
     def _node(self, value: Any, encoder: wire.Encoder) -> Any:
         torch = wire.torch_module()
-        return encoder.tensor(value.detach()) if torch and isinstance(value, torch.Tensor) else encoder.encode_mutable(value)
+        return (
+            encoder.tensor(value.detach())
+            if torch and isinstance(value, torch.Tensor)
+            else encoder.encode_mutable(value)
+        )
 
     def _picture(self, value: Any) -> Any:
         encoder = wire.Encoder(self._worker._special, dict(self.known))
         try:
             return encoder.encode_mutable(value), encoder.buffers
-        except Exception:  # what the student put in may not be data: it counts as changed, and says why when it is sent
+        except (
+            Exception
+        ):  # what the student put in may not be data: it counts as changed, and says why when it is sent
             return object()
 
 
@@ -338,16 +371,36 @@ class _nothing:
     def __exit__(self, *exc: object) -> None: ...
 
 
-_DATA = (bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, range, slice, type(None))
+_DATA = (
+    bool,
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    bytearray,
+    list,
+    tuple,
+    dict,
+    set,
+    frozenset,
+    range,
+    slice,
+    type(None),
+)
 
 
 def _is_data(value: Any) -> bool:
     """True for what crosses by value; a dataclass does unless it has methods of its own."""
-    if isinstance(value, (*_DATA, np.ndarray, np.generic, np.dtype, np.random.Generator, wire.Record, type(Ellipsis))):
+    if isinstance(
+        value, (*_DATA, np.ndarray, np.generic, np.dtype, np.random.Generator, wire.Record, type(Ellipsis))
+    ):
         return True
     if isinstance(value, type) or not dataclasses.is_dataclass(value):
         return False
-    return not any(inspect.isfunction(member) for name, member in vars(type(value)).items() if not name.startswith("__"))
+    return not any(
+        inspect.isfunction(member) for name, member in vars(type(value)).items() if not name.startswith("__")
+    )
 
 
 def load(files: Mapping[str, bytes], main: str, compiled: Mapping[str, bytes] | None = None) -> Worker:

@@ -819,7 +819,7 @@ def test_two_answers_are_a_pair(student, rng):
     (push,) = torch.autograd.grad(loss, row)
     expected = torch.zeros(4).double()
     for i, j in itertools.combinations(range(4), 2):
-        surprise = sigmoid(float(row[j] - row[i])) / 6 / 2
+        surprise = sigmoid(float((row[j] - row[i]).detach())) / 6 / 2
         expected[i] -= surprise
         expected[j] += surprise
     assert_near(push, expected, "the gradient")
@@ -1012,6 +1012,19 @@ def test_kl_of_best_of_n(student):
 
 
 # -- learning checks -------------------------------------------------------------------------------
+#
+# Over 36 reference seeds (1000 to 1035) of `learned`, 2.5 s of processor time each:
+#
+#                               mean      sd       min      max
+#     correlation               0.9722    0.0067   0.9539   0.9822
+#     NLL - entropy, in nats    0.0133    0.0032   0.0082   0.0221
+#
+# Over 40 seeds (1000 to 1039) of the fit of 5000 games: correlation 0.9943, sd 0.0026, min 0.9872; share within two
+# standard errors 0.96, min 0.75; largest standard error 0.077, max 0.083.
+#
+# No threshold below was missed by any of these seeds, so a correct solution misses one for one seed with probability
+# below 3/36 = 0.083 (95 % confidence), and for all four declared seeds with probability below 0.083^4 = 4.8e-5.
+# All weights are drawn in this file: how a library initialises a model from a seed has no influence.
 
 LEARNING_SEEDS = (1, 2, 3, 4)
 UTILITY = np.array([0.0, -1.4, 0.9, -0.5, 1.6, 0.2, -1.0, 0.6, -1.8, 1.2, -0.2, 1.9])  # of a token, in nats

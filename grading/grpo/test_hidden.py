@@ -29,7 +29,7 @@ from autograder.plugin import points
 
 VOCABULARY = "0123456789>rs$_"
 EOS, PAD = 13, 14
-TIGHT = {"rtol": 1e-6, "atol": 1e-7}
+TIGHT = {"rtol": 1e-5, "atol": 1e-6}  # results may have been stored in float32
 SINGLE = {"rtol": 1e-4, "atol": 1e-5}  # float32 inside is a legitimate style
 PARENTS = Path(__file__).resolve().parents
 WARM_START = PARENTS[2] / "assignments" / "grpo" / "warm_start.safetensors"
@@ -142,7 +142,7 @@ def test_groups_without_spread_get_exactly_zero(student, rng):
             for ddof in (0, 1):
                 adv = student.group_advantages(rewards, ids, eps=eps, scale=scale, ddof=ddof)
                 half = 1.0 if scale == "none" else 1.0 / ((math.sqrt(2) if ddof else 1.0) + eps)
-                assert_close(adv, torch.cat([torch.zeros(11).double(), vector(-half, half)]), rtol=1e-6, atol=0.0)
+                assert_close(adv, torch.cat([torch.zeros(11).double(), vector(-half, half)]), rtol=1e-5, atol=0.0)
 
 
 @points(1, part="advantages", catches="writes-into-the-rewards",
@@ -896,6 +896,7 @@ def test_an_update_is_one_step_down_the_loss(student, lab, rng):
     """The weights move by the learning rate times the clipped gradient of the whole loss, twice in a row."""
     state = weights(rng)
     batch = random_batch(rng, state, 0.8)
+    student.token_logprobs(network(lab, state), batch.tokens, (batch.tokens != PAD) | batch.mask, 0.8)  # tells whose mistake a wrong step is
     _, norm = slow_step(state, batch, SETTINGS, 0.05)
     for cfg in (SETTINGS, SETTINGS | {"grad_norm": norm / 3}):
         once, _ = slow_step(state, batch, cfg, 0.05)
@@ -1037,7 +1038,7 @@ def test_dropped_groups_make_no_step(student, lab):
     _, dead = trained(student, lab, prompts=8, group_size=1, lr=1e-2, drop_dead_groups=True)
     assert_close(flat(dead.policy.state_dict()), flat(warm_start()), rtol=0.0, atol=0.0, what="the weights")
     assert_close(books(dead, 2)["dead_groups"], [1.0, 1.0], what="the share of dead groups")
-    runs = [trained(student, lab, prompts=12, group_size=2, iterations=1, drop_dead_groups=drop)[1] for drop in (False, True)]
+    runs = [trained(student, lab, prompts=40, group_size=2, iterations=1, drop_dead_groups=drop)[1] for drop in (False, True)]
     share = books(runs[1], 1)["dead_groups"][0]
     assert_true(0.05 < share < 0.95, "some groups are dead, some are not")
     apart = float((flat(runs[0].policy.state_dict()) - flat(runs[1].policy.state_dict())).abs().max())

@@ -14,7 +14,7 @@ Conventions, for every function of this file
   or the seed that is handed in, never from a global generator.
 
 Source: Shao et al. (2024), "DeepSeekMath: pushing the limits of mathematical reasoning in open language models",
-arXiv:2402.03300 (version 3). Section and equation numbers are those of that paper.
+arXiv:2402.03300. Section and equation numbers are those of that paper.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from __future__ import annotations
 ### BEGIN SOLUTION
 import ast
 import copy
+
 ### END SOLUTION
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -53,9 +53,8 @@ CONVENTIONS = {  # known bug that stands for a convention -> (line of the other 
     "ratio-of-the-sequence": (
         "    ratio = (new - old).exp()\n",
         "    means = torch.stack([(logp[i] - old_logp[i].detach())[m[i]].mean() for i in range(len(m))])\n"
-        "    new, old = means[row], 0.0 * means[row]\n"
-        "    ratio = (new - old).exp()\n"
-        "    new = logp[m]\n",
+        "    old = new - means[row]\n"
+        "    ratio = (new - old).exp()\n",
         "GSPO",
     ),
     "pieces-weigh-the-same": (

@@ -28,14 +28,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository, whether it is installed or not
 
 from autograder.course import Assignment, load_assignment
 from autograder.engines import Job, LocalEngine
 from autograder.model import Verdict
 from autograder.source import Source
 
+ROOT = Path(__file__).resolve().parents[2]
 NAME = "gae"
 INTERVAL = 0.005  # seconds between two looks at the markers
 

@@ -227,9 +227,14 @@ class Decoder:
 
     def _state(self, node: Any, depth: int) -> Any:
         if isinstance(node, list) and node[:1] == ["u8"] and len(node) < 1000:
-            return np.array(node[1:], dtype=np.uint64 if max(node[1:], default=0) >= 2**32 or len(node) < 100 else np.uint32)
+            return np.array(
+                node[1:],
+                dtype=np.uint64 if max(node[1:], default=0) >= 2**32 or len(node) < 100 else np.uint32,
+            )
         if isinstance(node, list) and node[:1] == ["d"] and depth < 6:
-            return {str(key): self._state(value, depth + 1) for key, value in zip(node[1], node[2], strict=True)}
+            return {
+                str(key): self._state(value, depth + 1) for key, value in zip(node[1], node[2], strict=True)
+            }
         return self._decode(node, depth)
 
     def _torch_generator(self, fields: list[Any], depth: int) -> Any:
@@ -321,9 +326,15 @@ def _exactly(count: int, values: list[Any]) -> list[Any]:
 
 
 def _count(shape: Any) -> int:
-    if not isinstance(shape, list) or len(shape) > 32 or not all(type(n) is int and 0 <= n <= 2**40 for n in shape):
+    if (
+        not isinstance(shape, list)
+        or len(shape) > 32
+        or not all(type(n) is int and 0 <= n <= 2**40 for n in shape)
+    ):
         raise WireError("a malformed shape")
-    if math.prod(size for size in shape if size) > MAX_BUFFERS:  # [2**40, 0] holds nothing and is walked for ever
+    if (
+        math.prod(size for size in shape if size) > MAX_BUFFERS
+    ):  # [2**40, 0] holds nothing and is walked for ever
         raise WireError("an array that is too large")
     return math.prod(shape)
 

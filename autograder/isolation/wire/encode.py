@@ -131,7 +131,13 @@ class Encoder:
         self.remember(value)
         order, dense = _dense_order(value.strides, value.shape, value.itemsize)
         data = value.transpose(order) if dense else value
-        return ["a", value.dtype.str, list(value.shape), order if dense else None, self._buffer(np.ascontiguousarray(data).tobytes())]
+        return [
+            "a",
+            value.dtype.str,
+            list(value.shape),
+            order if dense else None,
+            self._buffer(np.ascontiguousarray(data).tobytes()),
+        ]
 
     def _torch(self, torch: Any, value: Any) -> Any:
         if isinstance(value, torch.Tensor):
@@ -155,13 +161,17 @@ class Encoder:
         torch = torch_module()
         name = str(value.dtype)[6:]
         if name not in TORCH_DTYPES or value.layout != torch.strided or value.is_meta:
-            raise TypeError(f"a {value.layout} tensor of dtype {value.dtype} on {value.device} cannot cross the wall")
+            raise TypeError(
+                f"a {value.layout} tensor of dtype {value.dtype} on {value.device} cannot cross the wall"
+            )
         self.remember(value)
         grad = (1 if value.is_leaf else 2) if value.requires_grad else 0
         plain = value.detach().resolve_conj().resolve_neg().cpu()
         order, dense = _dense_order(plain.stride(), plain.shape, 1)
         data = plain.permute(order) if dense else plain
-        flat = torch.empty(data.numel(), dtype=data.dtype).copy_(data.reshape(-1))  # expanded tensors have no bytes of their own
+        flat = torch.empty(data.numel(), dtype=data.dtype).copy_(
+            data.reshape(-1)
+        )  # expanded tensors have no bytes of their own
         raw = flat.view(torch.uint8).numpy().tobytes() if data.numel() else b""
         return ["T", name, list(value.shape), order if dense else None, grad, self._buffer(raw)]
 

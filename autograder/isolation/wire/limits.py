@@ -20,10 +20,42 @@ MAX_DIGITS = 1000
 
 NUMPY_DTYPES = frozenset(
     np.dtype(name).str
-    for name in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16", ">i4", ">i8", ">f4", ">f8")
+    for name in (
+        "?",
+        "i1",
+        "i2",
+        "i4",
+        "i8",
+        "u1",
+        "u2",
+        "u4",
+        "u8",
+        "f2",
+        "f4",
+        "f8",
+        "c8",
+        "c16",
+        ">i4",
+        ">i8",
+        ">f4",
+        ">f8",
+    )
 )
 TORCH_DTYPES = frozenset(
-    ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64", "complex64", "complex128")
+    (
+        "bool",
+        "uint8",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "float16",
+        "bfloat16",
+        "float32",
+        "float64",
+        "complex64",
+        "complex128",
+    )
 )
 
 

@@ -47,7 +47,13 @@ def unpack_header(head: bytes | memoryview) -> Any:
     """The msgpack part of a message: lists and scalars only."""
     try:
         return msgpack.unpackb(
-            head, strict_map_key=True, max_map_len=0, max_ext_len=0, max_bin_len=0, max_array_len=MAX_NODES, max_str_len=MAX_HEADER
+            head,
+            strict_map_key=True,
+            max_map_len=0,
+            max_ext_len=0,
+            max_bin_len=0,
+            max_array_len=MAX_NODES,
+            max_str_len=MAX_HEADER,
         )
     except Exception as error:
         raise WireError(f"malformed message ({type(error).__name__})") from None
@@ -56,9 +62,13 @@ def unpack_header(head: bytes | memoryview) -> Any:
 def check_sizes(head: int, sizes: Sequence[int]) -> None:
     """Raise WireError where a message is larger than may cross; nothing has been allocated for it yet."""
     if head > MAX_HEADER:
-        raise WireError(f"a message with {head} bytes of structure, more than {MAX_HEADER}: return arrays instead of long lists")
+        raise WireError(
+            f"a message with {head} bytes of structure, more than {MAX_HEADER}: return arrays instead of long lists"
+        )
     if len(sizes) > MAX_BUFFER_COUNT or sum(sizes) > MAX_BUFFERS:
-        raise WireError(f"more than {MAX_BUFFERS >> 20} MiB of data, or more than {MAX_BUFFER_COUNT} arrays, in one message")
+        raise WireError(
+            f"more than {MAX_BUFFERS >> 20} MiB of data, or more than {MAX_BUFFER_COUNT} arrays, in one message"
+        )
 
 
 def prefix_sizes(prefix: bytes | bytearray) -> tuple[int, int]:
