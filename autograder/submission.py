@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import jupytext
@@ -221,10 +222,7 @@ def _walk(folder: Path) -> Iterator[tuple[str, _Read]]:
             path = Path(root, name)
             if path.suffix in (".py", ".ipynb"):
                 relative = path.relative_to(folder).as_posix()
-                yield (
-                    relative,
-                    lambda limit, path=path, relative=relative: _regular(path, relative, limit - 1),
-                )  # type: ignore[misc]
+                yield relative, partial(_beginning, path, relative)
 
 
 def _regular(path: Path, name: str, limit: int) -> bytes:
@@ -242,6 +240,10 @@ def _regular(path: Path, name: str, limit: int) -> bytes:
             f"{name} is larger than {limit >> 20} MiB: hand in only what the assignment asks for"
         )
     return data
+
+
+def _beginning(path: Path, name: str, limit: int) -> bytes:
+    return _regular(path, name, limit - 1)
 
 
 def _unzip(path: Path) -> Iterator[tuple[str, _Read]]:
@@ -266,7 +268,7 @@ def _unzip(path: Path) -> Iterator[tuple[str, _Read]]:
             continue
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise SubmissionError(f"{entry.filename[:80]} in {path.name} is a link: pack the file itself")
-        yield str(name), lambda limit, entry=entry: _member(archive, entry, limit)  # type: ignore[misc]
+        yield str(name), partial(_member, archive, entry)
 
 
 def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> bytes:

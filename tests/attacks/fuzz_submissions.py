@@ -22,12 +22,12 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent)]
 
-import toy
+import toy  # noqa: E402
 
-from autograder.engines import LocalEngine
-from autograder.grade import Grading
-from autograder.report import GRADEBOOK, RESULTS
-from autograder.submission import read_all
+from autograder.engines import LocalEngine  # noqa: E402
+from autograder.grade import Grading  # noqa: E402
+from autograder.report import GRADEBOOK, RESULTS  # noqa: E402
+from autograder.submission import read_all  # noqa: E402
 
 WORDS = ["0", "None", "1e999", "float('nan')", "lambda: 0", "[]", "'\\ud800'", "10**400", "np.zeros((2, 0))", "np", "raise", "while True: pass",
          "import os; os._exit(3)", "def f(: ", "\t", "\x00", "\u2028", "é", "return", "yield 1", "global x", "print('x' * 10**6)",
