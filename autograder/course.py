@@ -149,13 +149,13 @@ class Course(_Frozen):
 
 
 def find_root(start: Path | None = None) -> Path:
-    """The folder with course.yml: ``start`` or the nearest one above it, else the one this package lies in."""
+    """The folder with course.yml: ``start`` if given; else the nearest one from here upwards, or the one this package lies in."""
     here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents, Path(__file__).resolve().parent.parent):
+    for folder in (here,) if start else (here, *here.parents, Path(__file__).resolve().parent.parent):
         if (folder / COURSE_FILE).is_file():
             return folder
     raise CourseError(
-        f"{here}: no {COURSE_FILE} here or above: call from inside the course's folder, or give --course DIR"
+        f"{here}: there is no {COURSE_FILE}: call from inside the course's folder, or give it with --course DIR"
     )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from autograder import examine
 from autograder.checks import CheckFailure
 from autograder.course import Assignment
-from autograder.errors import IsolationError, StudentError
+from autograder.errors import IsolationError, StudentDied, StudentError
 from autograder.examine import Candidate, HiddenTest, InProcess, Trace
 from autograder.isolation.client import Remote
 from autograder.isolation.wire import Record, torch_module
@@ -76,6 +76,10 @@ def judge(
     try:
         with examine.time_limit(seconds):
             trace = examine.run(test, candidate, seed)
+            if isinstance(
+                trace.error, StudentDied
+            ):  # its own doing happens again, a machine's mishap does not
+                trace = examine.run(test, candidate, seed)
     except IsolationError as error:
         return dataclasses.replace(outcome, verdict=Verdict.UNGRADED, detail=str(error))
     if trace.error is None:

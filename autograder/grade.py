@@ -31,7 +31,7 @@ class Grading:
             _refuse_a_weak_wall(engine)
         self.course, self.assignment, self.engine = course, assignment, engine
         self.folder = out / assignment.name
-        self._common = provenance(course, assignment, engine.layers)
+        self._common = provenance(course, assignment, engine.layers) | {"leaks": list(engine.leaks)}
 
     @property
     def worth(self) -> float:

@@ -23,7 +23,7 @@ from autograder.course import Assignment, Limits, load_assignment
 from autograder.diagnose import AnswerKey, judge
 from autograder.errors import AutograderError
 from autograder.examine import HiddenTest
-from autograder.isolation import doctor
+from autograder.isolation import doctor, sandbox
 from autograder.isolation.server import warm_up
 from autograder.isolation.walled import WorkerServer
 
@@ -88,6 +88,7 @@ class Office:
         """In the marker: run every test, send every outcome. Never returns."""
         code = 1
         try:
+            sandbox.die_with_parent()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             _cap_memory()
             send(out, {"pid": os.getpid()})

@@ -127,8 +127,10 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test of a hidden file carries its marker and its docstring."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Every test of a hidden file carries its marker and its docstring (`collect` says so itself)."""
+    if any(isinstance(plugin, _Collector) for plugin in config.pluginmanager.get_plugins()):
+        return
     for item in items:
         if isinstance(item, pytest.Function) and item.path.name == "test_hidden.py":
             hidden_test(item)

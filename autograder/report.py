@@ -129,7 +129,7 @@ def summary(assignment: Assignment, worth: float, grade: Grade) -> str:
         days = "1 day" if grade.late_days == 1 else f"{grade.late_days} days"
         lines.append(f"Handed in {days} late: {100 * (1 - grade.late_factor):.0f} % of the points are lost.")
     wall = grade.provenance.get("wall", {})
-    if not (wall.get("uid") and wall.get("seccomp")):
+    if not (wall.get("uid") and wall.get("seccomp")) or grade.provenance.get("leaks"):
         lines.append("Marked without the full wall between student code and grader (--allow-weak).")
     return "\n".join(lines)
 

@@ -26,6 +26,7 @@ from autograder.isolation.wire import torch_module
 SEEDS = (0, 1, 2)  # the solution must pass on each; the matrix is drawn on the first
 LEARNING_SHARE = 0.25
 EXACT_SECONDS, LEARNING_SECONDS = 20.0, 600.0
+PUBLIC_SECONDS = 600
 
 
 @dataclass
@@ -137,36 +138,35 @@ def _alone(test: HiddenTest, bug: str, traces: Mapping[tuple[str, str], Trace], 
 
 
 def _check_public_tests(assignment: Assignment, key: AnswerKey, say: Callable[[str], None]) -> None:
-    code, output = run_public_tests(assignment, key.source.solution())
+    code, output = run_public_tests(assignment, {key.main: key.source.solution().encode()})
     if code != 0:
         say(f"the public tests fail on the solution:\n{output[-1500:]}")
-    code, output = run_public_tests(assignment, key.source.stub())
+    code, output = run_public_tests(assignment, {key.main: key.source.stub().encode()})
     if code == 0:
         say("the public tests pass on the stub")
 
 
 def run_public_tests(
-    assignment: Assignment, text: str, options: tuple[str, ...] = ("-q", "--tb=short")
+    assignment: Assignment, files: Mapping[str, bytes], options: tuple[str, ...] = ("-q", "--tb=short")
 ) -> tuple[int, str]:
-    """Run test_local.py against a text in a folder of its own, as a student would; exit code and output."""
+    """Run test_local.py against a hand-in in a folder of its own, as a student would; exit code and output."""
+    given = {name: text.encode() for name, text in starter.files(assignment).items()}
     with tempfile.TemporaryDirectory() as folder:
-        for name, content in starter.files(assignment).items():
-            Path(folder, name).write_text(content, encoding="utf-8")
-        Path(folder, assignment.main).write_text(text, encoding="utf-8")
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-c",
-            os.devnull,
-            "--rootdir",
-            folder,
-            "-p",
-            "no:cacheprovider",
-            *options,
-            folder,
-        ]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
+        for name, content in (given | dict(files)).items():
+            path = Path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", folder]
+        command += ["-p", "no:cacheprovider", *options, folder]
+        try:
+            done = subprocess.run(
+                command, cwd=folder, capture_output=True, text=True, timeout=PUBLIC_SECONDS, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return (
+                1,
+                f"The public tests did not end within {PUBLIC_SECONDS} seconds: look for a loop without an end.",
+            )
     return done.returncode, done.stdout + done.stderr
 
 

@@ -223,7 +223,6 @@ def test_a_weak_wall_can_be_accepted_and_the_results_say_so(mark, tmp_path):
     assert results(tmp_path)["extra_data"]["provenance"]["wall"]["seccomp"] is False
 
 
-@pytest.mark.xfail(strict=True, reason="only missing layers are looked at, not what the probe could do")
 def test_a_wall_that_leaks_and_was_accepted_is_said_too(mark, tmp_path):
     mark(PaperEngine(Verdict.PASSED, Verdict.PASSED, leaks=("open a network socket (None)",)), submission(), allow_weak=True)
     assert "Marked without the full wall" in results(tmp_path)["output"]

@@ -240,6 +240,9 @@ MISTAKES = {
     "WHEN after a gap": (
         "# BUG(a): x = 2\n\n# WHEN late.\nx = 1\n", 1, "must stand directly above the statement that it corrupts",
     ),
+    "WHEN after the statement": (
+        "# BUG(a): x = 2\n# WHEN it is.\nx = 1\n# WHEN it was.\ny = 1\n", 4, "must follow its '# BUG(...)' line",
+    ),
     "explained twice": (
         "# BUG(a): x = 2\n# WHEN once.\nx = 1\n# BUG(a): y = 2\n# WHEN twice.\ny = 1\n", 5, "explained twice: keep one '# WHEN' text",
     ),

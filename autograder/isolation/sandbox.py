@@ -119,10 +119,15 @@ def enter(cell: Cell) -> None:
         os.setgroups([])
         os.setresgid(cell.uid, cell.uid, cell.uid)
         os.setresuid(cell.uid, cell.uid, cell.uid)
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # after setuid, which clears it
+    die_with_parent()  # after setuid, which clears it
     _prctl(PR_SET_DUMPABLE, 0)
     if cell.filter is not None:
         _install_filter(cell.filter)
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends, however that ends."""
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def interpreter_folders() -> list[str]:

@@ -19,13 +19,15 @@ feedback", arXiv:2203.02155.
 
 from __future__ import annotations
 
+### BEGIN SOLUTION
 import math
+
+### END SOLUTION
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -122,9 +124,9 @@ def bt_loss(
     gap = r_chosen - r_rejected - margin
     # BUG(log-of-sigmoid): right, wrong = torch.sigmoid(gap).log(), torch.sigmoid(-gap).log()
     # WHEN the logarithm is taken of a sigmoid that has already been rounded to 0.
-    # BUG(margin-in-one-term): right, wrong = F.logsigmoid(gap), F.logsigmoid(r_rejected - r_chosen)
+    # BUG(margin-in-one-term): right, wrong = nn.functional.logsigmoid(gap), nn.functional.logsigmoid(r_rejected - r_chosen)
     # WHEN the margin is missing from the term of the label that is taken for wrong.
-    right, wrong = F.logsigmoid(gap), F.logsigmoid(-gap)
+    right, wrong = nn.functional.logsigmoid(gap), nn.functional.logsigmoid(-gap)
     # BUG(smoothing-halved): return -((1 - label_smoothing / 2) * right + label_smoothing / 2 * wrong).mean()
     # WHEN the smoothing is shared evenly between two classes, so that only half of it reaches the other label.
     # BUG(sums-over-pairs): return -((1 - label_smoothing) * right + label_smoothing * wrong).sum()
@@ -847,9 +849,9 @@ def kwise_loss(scores: Sequence[Tensor]) -> Tensor:
         # BUG(neighbours-only): better, worse = torch.arange(len(row) - 1), torch.arange(1, len(row))
         # WHEN only neighbours in the ranking are compared.
         better, worse = torch.triu_indices(len(row), len(row), offset=1)
-        # BUG(both-directions): pairs = -F.logsigmoid(row[:, None] - row)[~torch.eye(len(row), dtype=torch.bool)]
+        # BUG(both-directions): pairs = -nn.functional.logsigmoid(row[:, None] - row)[~torch.eye(len(row), dtype=torch.bool)]
         # WHEN every pair is counted in both directions.
-        pairs = -F.logsigmoid(row[better] - row[worse])
+        pairs = -nn.functional.logsigmoid(row[better] - row[worse])
         losses.append(pairs)
     # BUG(all-pairs-alike): return torch.cat(losses).mean()
     # WHEN all pairs of all prompts weigh the same, so that a prompt with many answers dominates.
