@@ -184,6 +184,22 @@ def test_right_numbers_of_a_wrong_kind_are_no_bug(toy, key):
     assert outcome.suspects == () and "has shape" not in outcome.diagnosis
 
 
+def test_the_reference_s_own_numbers_up_to_rounding_are_no_bug_s(toy):
+    toy.edit_hidden(", rtol=1e-5, atol=1e-5)", ")")
+    toy.edit_solution("# BUG(median): return numbers - np.median(numbers)", "# BUG(median): return (numbers - numbers.mean()) * (1 + 5e-7)")
+    single = toy.candidate("return numbers - numbers.mean()", "return (numbers - numbers.mean()) / (1 - 5e-7)")
+    (outcome,) = outcomes_of(toy, AnswerKey(toy.assignment), "test_the_mean_is_gone", candidate=single)
+    assert (outcome.verdict, outcome.suspects) == (Verdict.FAILED, ())
+
+
+def test_a_bug_that_ends_the_test_sooner_than_the_student_is_another_mistake(toy):
+    toy.edit_hidden("what=\"the probabilities\")", "what=\"the probabilities\")\n    assert_close(student.centred(logits), logits - logits.mean())")
+    toy.edit_solution("# BUG(sums-to-n): return weights / weights.mean()", "# BUG(sums-to-n): return weights / weights.sum() * (1 + 5e-7)")
+    wrong = toy.candidate("return numbers - numbers.mean()", "return numbers * 3")
+    (outcome,) = outcomes_of(toy, AnswerKey(toy.assignment), "test_probabilities_sum_to_one", candidate=wrong)
+    assert (outcome.verdict, outcome.suspects) == (Verdict.FAILED, ())
+
+
 def test_learning_checks_are_not_replayed(toy, key, monkeypatch):
     monkeypatch.setattr(AnswerKey, "suspects", lambda *args: pytest.fail("replayed"))
     test = dataclasses.replace(toy.tests["test_three_rewards"], learning=True)

@@ -249,12 +249,14 @@ def final(engine: LocalEngine, jobs: list[Job]) -> dict[str, Progress]:
     return {progress.job.student: progress for progress in engine.run(jobs) if progress.finished}
 
 
-def test_a_marker_that_dies_is_tried_again_and_then_reported(engine, toy):
-    toy.edit_hidden("    logits = rng.normal(size=4)", "    logits = rng.normal(size=4)\n    __import__('os')._exit(1)")
+def test_a_marker_that_dies_is_tried_once_more_and_then_reported(engine, toy):
+    tries = toy.write("tries", "")
+    toy.edit_hidden("    logits = rng.normal(size=4)", f"    import os\n    open({str(tries)!r}, 'a').write('x')\n    os._exit(1)")
     found = final(engine(), [Job("ada", {MAIN: toy.submission().encode()}, 1), Job("ben", {MAIN: toy.source.stub().encode()}, 2)])
     for progress in found.values():
         assert progress.trouble == "the marking process ended before it was done"
         assert "test_probabilities_sum_to_one" not in progress.outcomes
+    assert tries.read_text() == "xxxx"
     assert found["ada"].outcomes["test_three_rewards"].verdict is Verdict.PASSED  # what was found before stands
     assert found["ben"].outcomes["test_three_rewards"].verdict is Verdict.NOT_WRITTEN
 

@@ -3,6 +3,10 @@
     PYTHONPATH=. python tests/assignments/test_grpo.py      prints the distribution that grading/grpo quotes (four minutes of one core)
 """
 
+import pytest
+
+pytest.importorskip("transformers")
+
 import functools
 import importlib.util
 import statistics

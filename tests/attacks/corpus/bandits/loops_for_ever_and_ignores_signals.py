@@ -1,6 +1,6 @@
 """Tries: compute for ever and ignore every signal that could end it.
 
-Deserves: full without softmax
+Deserves: full without pseudo_regret
 Base: solution
 Control: taken down
 """
@@ -8,7 +8,7 @@ Control: taken down
 import signal
 
 
-def softmax(h):
+def pseudo_regret(means, actions):
     for number in signal.valid_signals():
         try:
             signal.signal(number, signal.SIG_IGN)

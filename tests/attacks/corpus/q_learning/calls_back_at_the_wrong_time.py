@@ -16,9 +16,6 @@ def train(env, *arguments, **options):
 
 
 def q_target(*arguments):
-    for env in kept:
-        try:
-            threading.Thread(target=env.reset).start()
-        except Exception:
-            pass
+    while kept:
+        threading.Thread(target=kept.pop().reset).start()
     return q_target_as_it_was(*arguments)
