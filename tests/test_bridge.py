@@ -455,6 +455,13 @@ def test_an_output_that_is_not_used_has_no_gradient(reach):
     assert torch.autograd.grad(result["sum"].sum(), [x, y])[0].tolist() == [1.0, 1.0]
 
 
+def test_an_input_of_an_output_that_is_not_used_has_no_gradient(reach):
+    student = reach("def apart(x, y): return x * 2, y * 3\n").student
+    x, y = leaf(1.0, 1.0), leaf(2.0, 2.0)
+    first, _ = student.apart(x, y)
+    assert torch.autograd.grad(first.sum(), [x, y], allow_unused=True)[1] is None
+
+
 def test_an_input_that_is_not_used_has_no_gradient(reach):
     student = reach(GRADIENTS + "\n    def first(x, y): return x * 2\n").student
     x, y = leaf(1.0, 1.0), leaf(2.0, 2.0)

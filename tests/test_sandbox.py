@@ -108,6 +108,14 @@ def test_each_layer_alone_closes_what_it_is_for_and_not_the_rest(allowed, layer)
 
 
 @root
+def test_groups_of_the_grader_s_are_left_behind():
+    program = "import os; from autograder.isolation import sandbox; sandbox.enter(sandbox.Cell(64999, 5, 512, 16, None, None)); print(os.getgroups())"
+    package = str(Path(sandbox.__file__).parents[2])
+    done = subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": package}, extra_groups=[7], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@root
 def test_all_layers_without_namespaces_close_everything(allowed):
     assert allowed("uid+seccomp+landlock") == set()
 

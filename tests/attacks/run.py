@@ -103,21 +103,26 @@ def run(cases: Sequence[Case], folder: Path) -> Report:
 
 
 def _mark(course: Path, assignment: str, cases: Sequence[Case], folder: Path, report: Report) -> None:
-    students = hand_in(cases, folder)
     neighbours = {name: base(assignment, "solution") for name in HONEST}
     neighbours |= {_left_out(names): without(assignment, names) for names in {case.without for case in cases} if names}
-    for name, text in neighbours.items():
-        (folder / "handed_in" / f"{name}.py").write_text(text, encoding="utf-8")
     try:
+        students = hand_in(cases, folder)
+        for name, text in neighbours.items():
+            (folder / "handed_in" / f"{name}.py").write_text(text, encoding="utf-8")
         grades, worth = _grades(course, assignment, folder)
     finally:
-        subprocess.run(["rm", "-rf", str(folder / "handed_in")], check=True)  # shutil.rmtree cannot: one hand-in is too deep
+        remove(folder / "handed_in")
     points = {name: score(grade, worth).points for name, grade in grades.items()}
     report.harm += [f"{assignment}: {name} has {points[name]} of {worth:g} points" for name in HONEST if points[name] != worth]
     for case in cases:
         deserved = {"0": 0.0, "full": worth, "anything": None}.get(case.deserves, points.get(_left_out(case.without)))
         grade = grades[students[case]]
         report.results.append(Result(case, outcome(grade), points[students[case]], deserved, grade.seconds))
+
+
+def remove(folder: Path) -> None:
+    """One hand-in lies too deep for shutil.rmtree."""
+    subprocess.run(["rm", "-rf", str(folder)], check=True)
 
 
 def _left_out(names: tuple[str, ...]) -> str:
@@ -264,8 +269,11 @@ def main() -> int:
     cases = all_cases(options.names)
     if options.controls:
         return run_controls(cases)
-    with tempfile.TemporaryDirectory(prefix="attacks-") as folder:
-        report = run(cases, Path(folder))
+    folder = Path(tempfile.mkdtemp(prefix="attacks-"))
+    try:
+        report = run(cases, folder)
+    finally:
+        remove(folder)
     print(table(report))
     if options.markdown:
         write_markdown(table(report), ROOT / "docs" / "GRADING.md")
