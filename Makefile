@@ -1,8 +1,8 @@
-# setup · demo · test · check · starter · verify · bench: each a line or two. PYTHON=... picks the interpreter.
+# setup · demo · test · attacks · check · starter · verify · bench: each a line or two. PYTHON=... picks the interpreter.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 RUN := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 .venv/bin/python
 
-.PHONY: setup demo test check starter verify bench
+.PHONY: setup demo test attacks check starter verify bench
 setup: .venv/ready
 .venv/ready: requirements/lock.txt requirements/setup.sh pyproject.toml
 	sh requirements/setup.sh "$(PYTHON)"
@@ -11,7 +11,10 @@ demo: setup
 	$(RUN) -m autograder grade gae examples/submissions/gae --out marks --fresh
 
 test: setup
-	$(RUN) -m pytest -q
+	$(RUN) -m pytest -q -m "not slow"
+
+attacks: setup
+	$(RUN) tests/attacks/run.py && $(RUN) -m pytest -q -m slow
 
 check: setup
 	.venv/bin/ruff check . && .venv/bin/mypy

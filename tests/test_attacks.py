@@ -17,6 +17,7 @@ import fuzz_submissions  # noqa: E402
 import run  # noqa: E402
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="the wall needs Linux and root"),
     pytest.mark.timeout(900),
 ]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pydantic
 import pytest
 from toy import ASSIGNMENT, COURSE, NAME, Toy
 
+from autograder import course
 from autograder.course import find_root, load_assignment, load_course
 from autograder.errors import CourseError
 
@@ -20,13 +22,13 @@ ASSIGNMENT_FILE = f"assignments/{NAME}/assignment.yml"
 def test_a_course_holds_its_assignments_in_teaching_order(toy):
     toy.write("assignments/afterwards/assignment.yml", ASSIGNMENT.replace("title: Sequences", "title: Afterwards"))
     toy.write("course.yml", COURSE + "  afterwards: {}\n")
-    course = toy.course
-    assert (course.title, course.term, course.late.max_days) == ("A toy course", "Spring 2027", 3)
-    assert [(a.name, a.title, a.weight) for a in course.assignments] == [
+    found = toy.course
+    assert (found.title, found.term, found.late.max_days) == ("A toy course", "Spring 2027", 3)
+    assert [(a.name, a.title, a.weight) for a in found.assignments] == [
         ("sequences", "Sequences", 2), ("afterwards", "Afterwards", 1),
     ]  # fmt: skip
-    assert course.assignments[0].due == datetime(2027, 2, 5, 23, 59, tzinfo=UTC)
-    assert course.assignments[1].due is None
+    assert found.assignments[0].due == datetime(2027, 2, 5, 23, 59, tzinfo=UTC)
+    assert found.assignments[1].due is None
 
 
 def test_an_assignment_knows_where_its_files_are(toy):
@@ -45,22 +47,29 @@ def test_an_assignment_can_be_read_before_course_yml_names_it(toy):
 
 
 def test_course_and_assignment_are_frozen(toy):
-    course = toy.course
-    for thing, key in ((course, "title"), (course.assignments[0], "weight"), (course.late, "per_day")):
+    found = toy.course
+    for thing, key in ((found, "title"), (found.assignments[0], "weight"), (found.late, "per_day")):
         with pytest.raises(pydantic.ValidationError):
             setattr(thing, key, 0)
 
 
-def test_the_root_is_found_from_any_folder_inside(toy):
-    assert find_root(toy.root / "solutions" / NAME) == toy.root
+def test_the_root_is_found_from_any_folder_inside(toy, monkeypatch):
+    for folder in (toy.root, toy.root / "solutions" / NAME):
+        monkeypatch.chdir(folder)
+        assert find_root() == toy.root
     assert find_root(toy.root) == toy.root
 
 
-def test_no_course_anywhere_says_where_it_looked(tmp_path, monkeypatch):
-    monkeypatch.setattr("autograder.course.COURSE_FILE", "no-such-course.yml")
-    with pytest.raises(CourseError, match="call from inside the course's folder, or give --course DIR") as raised:
-        find_root(tmp_path)
-    assert str(raised.value).startswith(f"{tmp_path}: ")
+def test_a_folder_that_is_given_must_be_the_course_s_own(toy, tmp_path):
+    for folder in (tmp_path, toy.root / "solutions", tmp_path / "nowhere"):
+        with pytest.raises(CourseError, match="call from inside the course's folder, or give it with --course DIR") as raised:
+            find_root(folder)
+        assert str(raised.value).startswith(f"{folder}: there is no course.yml")
+
+
+def test_outside_of_any_course_it_is_the_one_that_the_engine_lies_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_root() == Path(course.__file__).parents[1]
 
 
 def test_the_secret_comes_from_the_environment_or_else_the_file_or_is_empty(toy, monkeypatch):

@@ -152,6 +152,7 @@ def disturbed(folder: Path, victims: list[str], seed: int, quiet: dict[str, obje
     return hits, found
 
 
+@pytest.mark.slow
 @linux_root
 @pytest.mark.timeout(600)
 def test_what_is_killed_at_a_random_moment_is_made_good_by_the_next_run(tmp_path):
