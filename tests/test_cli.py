@@ -251,6 +251,11 @@ def alive(group: int) -> bool:
     return False
 
 
+def _hears_ctrl_c() -> None:
+    """A background job of a shell without job control inherits SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory, server):
     """A class of two, stopped with Ctrl-C while the second is being marked: how it ended, and the grader's process group."""
@@ -259,7 +264,7 @@ def interrupted(tmp_path_factory, server):
     toy.write("class/zoe.py", "import time\ntime.sleep(60)\n")
     command = [sys.executable, "-m", "autograder", "grade", NAME, "class", "--out", "out", "--jobs", "1"]
     with (toy.root / "err").open("w") as err:
-        process = subprocess.Popen(command, cwd=toy.root, env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, stderr=err)
+        process = subprocess.Popen(command, cwd=toy.root, env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, stderr=err, preexec_fn=_hears_ctrl_c)
     results = toy.root / "out" / NAME / "ada" / "results.json"
     wait_for(lambda: process.poll() is not None or (results.exists() and '"complete": true' in results.read_text()), 60)
     grader = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
