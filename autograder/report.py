@@ -6,6 +6,7 @@ expected values among it) and from which an unchanged submission's grade is read
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import io
@@ -217,5 +218,6 @@ def write_atomically(path: Path, text: str) -> None:
         os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:
-        os.unlink(name)
+        with contextlib.suppress(FileNotFoundError):  # interrupted just after the last step
+            os.unlink(name)
         raise
