@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import builtins
 import dataclasses
-import functools
 import hashlib
 import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
 import inspect
-import linecache
-import marshal
-import os
 import random
 import sys
 import types
@@ -28,13 +24,11 @@ from typing import Any
 import numpy as np
 
 from autograder.isolation import modules, wire
+from autograder.isolation.arguments import Arguments, Lent, lend
+from autograder.isolation.importer import Importer
+from autograder.isolation.raised import describe, frames_of
 
-MAX_TEXT = 2000  # characters of an exception's message that travel
-MAX_FRAMES = 12
 MAX_GRAPHS = 1000  # calls back to which backward() may reach
-BUILTIN_ERRORS = frozenset(
-    name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, Exception)
-)
 
 Callback = Callable[[bytes], bytes]  # sends a request to the grader's side and returns its answer
 
@@ -49,7 +43,7 @@ class Worker:
         self._objects: dict[int, Any] = {0: module}
         self._numbers: dict[int, int] = {id(module): 0}
         self._next = 1
-        self._source_files = source_files
+        self.source_files = source_files
         self._compiled = compiled
         self._graphs: dict[
             int, tuple[list[Any], list[Any]]
@@ -77,21 +71,29 @@ class Worker:
         except MemoryError as error:
             _reserve.clear()  # so that there is room to say so
             return wire.pack(
-                [request, "raise", "MemoryError", ["MemoryError"], "out of memory", self._frames(error)], []
+                [
+                    request,
+                    "raise",
+                    "MemoryError",
+                    ["MemoryError"],
+                    "out of memory",
+                    frames_of(error, self.source_files),
+                ],
+                [],
             )
         except BaseException as error:  # even SystemExit is only the student's answer here
-            return wire.pack([request, "raise", *self._describe(error)], [])
+            return wire.pack([request, "raise", *describe(error, self.source_files)], [])
 
     def _answer(
         self, request: int, operation: str, node: Any, buffers: list[memoryview], keep: bool, grad: bool
     ) -> bytes:
-        arguments = _Arguments(self, node, buffers)
+        arguments = Arguments(self, node, buffers)
         torch = wire.torch_module()
         with torch.set_grad_enabled(grad) if torch else _nothing():
             result = getattr(self, f"_op_{operation}")(*arguments.values)
         outputs: list[Any] = []
         constructed = operation == "call" and isinstance(arguments.values[0], type)
-        encoder = wire.Encoder(self._special, dict(arguments.known), outputs)
+        encoder = wire.Encoder(self.special, dict(arguments.known), outputs)
         keep = keep and not isinstance(result, (bool, int, float, str, type(None)))
         if keep or (constructed and not isinstance(result, (tuple, BaseException)) and not _is_data(result)):
             answer = self._reference(result)
@@ -195,7 +197,7 @@ class Worker:
 
     # -- references -------------------------------------------------------------------------------------------
 
-    def _special(self, value: Any, encoder: wire.Encoder) -> list[Any] | None:
+    def special(self, value: Any, encoder: wire.Encoder) -> list[Any] | None:
         """What stays here and what was lent: everything that is no plain data."""
         if isinstance(value, Lent):
             return ["k", value._loan.id]
@@ -219,8 +221,7 @@ class Worker:
         if tag == "k":
             number, methods, names, values = fields
             data = {name: self.decode_plain(value) for name, value in zip(names, values, strict=True)}
-            lent = Lent(wire.Loan(number, tuple(methods), data), self)
-            return lent._function() if methods == ["__call__"] and not data else lent
+            return lend(wire.Loan(number, tuple(methods), data), self)
         raise wire.WireError(f"unknown tag {tag!r}")
 
     def decode_plain(self, node: Any) -> Any:
@@ -239,119 +240,12 @@ class Worker:
     def call_back(self, loan: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a method of an object that the grader lent."""
         assert self._callback is not None
-        encoder = wire.Encoder(self._special)
+        encoder = wire.Encoder(self.special)
         node = encoder.encode([loan, method, list(args), kwargs])
         (verdict, answer), buffers = wire.unpack(self._callback(wire.pack(node, encoder.buffers)))
         if verdict == "raise":
             raise getattr(builtins, answer[0], RuntimeError)(answer[1])
         return wire.Decoder(buffers, self.resolve, classes=self.student_class).decode(answer)
-
-    # -- errors -----------------------------------------------------------------------------------------------
-
-    def _describe(self, error: BaseException) -> tuple[str, list[str], str, list[list[Any]]]:
-        """Class name, the builtin classes it derives from, text, and the student's own lines."""
-        kind = type(error)
-        bases = [
-            cls.__name__
-            for cls in kind.__mro__
-            if cls.__name__ in BUILTIN_ERRORS and cls.__module__ == "builtins"
-        ]
-        try:
-            text = str(error)[:MAX_TEXT]
-        except BaseException:
-            text = "(its message could not be read)"
-        return _printable(kind.__name__)[:100], bases, _printable(text), self._frames(error)
-
-    def _frames(self, error: BaseException) -> list[list[Any]]:
-        if isinstance(error, SyntaxError) and error.filename in self._source_files:
-            text = _printable(error.text or "").strip()[:200]
-            return [[os.path.basename(error.filename), error.lineno or 0, "the file", text]]
-        frames, trace = [], error.__traceback__
-        while trace is not None:
-            code = trace.tb_frame.f_code
-            if code.co_filename in self._source_files:
-                line = linecache.getline(code.co_filename, trace.tb_lineno).strip()[:200]
-                file, name = os.path.basename(code.co_filename), _printable(code.co_name)[:100]
-                frames.append([file, trace.tb_lineno, name, _printable(line)])
-            trace = trace.tb_next
-        return frames[:2] + frames[-(MAX_FRAMES - 2) :] if len(frames) > MAX_FRAMES else frames
-
-
-class _Arguments:
-    """The decoded arguments of one call, and what the call changed in them."""
-
-    def __init__(self, worker: Worker, node: Any, buffers: list[memoryview]) -> None:
-        self._mutable: list[Any] = []
-        decoder = wire.Decoder(
-            buffers,
-            worker.resolve,
-            self._mutable.__getitem__,
-            register=self._mutable.append,
-            classes=worker.student_class,
-        )
-        self.values: list[Any] = decoder.decode(node)
-        self.leaves = (
-            decoder.leaves
-        )  # tensors that the grader wants gradients for, in the order in which it sent them
-        self.known = {id(value): index for index, value in enumerate(self._mutable)}
-        self._worker = worker
-        self._before = [self._picture(value) for value in self._mutable]
-
-    def changes(self, encoder: wire.Encoder) -> list[Any]:
-        """[index, node] for every mutable argument that is not what it was."""
-        changed = [
-            index for index, value in enumerate(self._mutable) if self._picture(value) != self._before[index]
-        ]
-        return [[index, self._node(self._mutable[index], encoder)] for index in changed]
-
-    def _node(self, value: Any, encoder: wire.Encoder) -> Any:
-        torch = wire.torch_module()
-        return (
-            encoder.tensor(value.detach())
-            if torch and isinstance(value, torch.Tensor)
-            else encoder.encode_mutable(value)
-        )
-
-    def _picture(self, value: Any) -> Any:
-        encoder = wire.Encoder(self._worker._special, dict(self.known))
-        try:
-            return encoder.encode_mutable(value), encoder.buffers
-        except (
-            Exception
-        ):  # what the student put in may not be data: it counts as changed, and says why when it is sent
-            return object()
-
-
-class Lent:
-    """The stand-in for an object of the test: its data, and methods that run in the grader."""
-
-    def __init__(self, loan: wire.Loan, worker: Worker) -> None:
-        self._loan = loan
-        self._worker = worker
-        vars(self).update(loan.data)
-        for method in loan.methods:
-            if method != "__call__":
-                setattr(self, method, self._method(method))
-
-    def _method(self, name: str) -> Callable[..., Any]:
-        def method(*args: Any, **kwargs: Any) -> Any:
-            return self._worker.call_back(self._loan.id, name, args, kwargs)
-
-        method.__name__ = name
-        return method
-
-    def _function(self) -> Callable[..., Any]:
-        function = self._method("__call__")
-        function._loan = self._loan  # type: ignore[attr-defined]
-        return function
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._worker.call_back(self._loan.id, "__call__", args, kwargs)
-
-
-def _printable(text: str) -> str:
-    """A lone surrogate cannot be sent as UTF-8."""
-    return str.__str__(text).encode("utf-8", "backslashreplace").decode()
 
 
 _END = object()
@@ -408,49 +302,13 @@ def load(files: Mapping[str, bytes], main: str, compiled: Mapping[str, bytes] | 
 
     ``compiled`` holds what an earlier worker of the same submission answered to "compiled": parsing again costs more than forking.
     """
-    importer = _Importer(files, compiled or {})
-    sys.meta_path[:] = [importer, *(finder for finder in sys.meta_path if not isinstance(finder, _Importer))]
+    importer = Importer(files, compiled or {})
+    sys.meta_path[:] = [importer, *(finder for finder in sys.meta_path if not isinstance(finder, Importer))]
     name = main.removesuffix(".py")
     worker = Worker(types.ModuleType(name), tuple(files), importer.compiled)
     sys.modules[name] = worker.module
     try:
         importer.run(worker.module, main)
     except BaseException as error:
-        worker.failure = worker._describe(error)
+        worker.failure = describe(error, worker.source_files)
     return worker
-
-
-@functools.lru_cache(maxsize=512)  # in the grader the same broken variants are loaded again for each test
-def _compiled(text: str, file: str) -> types.CodeType:
-    return compile(text, file, "exec")
-
-
-class _Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Imports from the submitted files, which are held in memory: a worker needs no folder and can leave none."""
-
-    def __init__(self, files: Mapping[str, bytes], compiled: Mapping[str, bytes]) -> None:
-        self._files = files
-        self.compiled = dict(compiled)
-
-    def find_spec(self, name: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        stem = name.replace(".", "/")
-        if f"{stem}/__init__.py" in self._files:
-            return importlib.util.spec_from_loader(name, self, is_package=True)
-        return importlib.util.spec_from_loader(name, self) if f"{stem}.py" in self._files else None
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
-        return None
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        stem = module.__name__.replace(".", "/")
-        self.run(module, f"{stem}.py" if f"{stem}.py" in self._files else f"{stem}/__init__.py")
-
-    def run(self, module: types.ModuleType, file: str) -> None:
-        text = importlib.util.decode_source(self._files[file])
-        linecache.cache[file] = (len(text), None, text.split("\n"), file)
-        if file in self.compiled:
-            code = marshal.loads(self.compiled[file])
-        else:
-            code = _compiled(text, file)
-            self.compiled[file] = marshal.dumps(code)
-        exec(code, vars(module))
