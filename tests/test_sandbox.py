@@ -57,7 +57,7 @@ if layers != ["no wall"]:
     uid = 64999 if "uid" in layers else None
     bpf = sandbox.build_filter(own_uid=True) if "seccomp" in layers else None
     ruleset = sandbox.reading_rules() if "landlock" in layers else None
-    sandbox.enter(sandbox.Cell(uid, 5, 512, 16, bpf, ruleset))
+    sandbox.enter(sandbox.Cell(uid, 5, sandbox.address_space() + (512 << 20), 16, bpf, ruleset))
 print(json.dumps([name for name, result in probe.attempts(hidden, victim).items() if result is not None]))
 """
 
@@ -109,7 +109,7 @@ def test_each_layer_alone_closes_what_it_is_for_and_not_the_rest(allowed, layer)
 
 @root
 def test_groups_of_the_grader_s_are_left_behind():
-    program = "import os; from autograder.isolation import sandbox; sandbox.enter(sandbox.Cell(64999, 5, 512, 16, None, None)); print(os.getgroups())"
+    program = "import os; from autograder.isolation import sandbox; sandbox.enter(sandbox.Cell(64999, 5, sandbox.address_space() + (512 << 20), 16, None, None)); print(os.getgroups())"
     package = str(Path(sandbox.__file__).parents[2])
     done = subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": package}, extra_groups=[7], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -101,7 +101,7 @@ class Cell:
 
     uid: int | None
     call_seconds: float
-    memory_mib: int
+    address_space: int  # bytes
     processes: int
     filter: bytes | None
     ruleset: int | None  # a landlock ruleset's descriptor
@@ -139,11 +139,15 @@ def interpreter_folders() -> list[str]:
 # -- limits ----------------------------------------------------------------------------------------------------------
 
 
+def address_space() -> int:
+    """Bytes of address space that this process has, which its children begin with."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
 def _limit(cell: Cell) -> None:
-    virtual = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     cpu = max(1, round(cell.call_seconds))
     limits = {
-        resource.RLIMIT_AS: virtual + (cell.memory_mib << 20),
+        resource.RLIMIT_AS: cell.address_space,
         resource.RLIMIT_NPROC: cell.processes,
         resource.RLIMIT_NOFILE: 64,
         resource.RLIMIT_FSIZE: 0,

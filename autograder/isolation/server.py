@@ -7,6 +7,7 @@ closes or says so, the worker is killed; when the worker ends, the status line s
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib
 import io
@@ -33,8 +34,13 @@ COMMON_MODULES = (
 ).split()  # fmt: skip
 
 
+_libc = ctypes.PyDLL(None)  # keeps the interpreter's lock, which the child needs
+
+
 def main() -> None:
     """Serve until the control socket closes. Arguments: its descriptor, the libraries, the folders to hide."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     control = socket.socket(fileno=int(sys.argv[1]))
     libraries, hidden = (
         [name for name in sys.argv[2].split(",") if name],
@@ -42,6 +48,7 @@ def main() -> None:
     )
     package = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
     failures = warm_up([*COMMON_MODULES, *libraries])
+    worker.seed(0)  # workers begin with these global generators: what uses them gives the same again
     block = (
         _claim_uids() if os.geteuid() == 0 else None
     )  # before the network namespace, which has names of its own
@@ -167,7 +174,7 @@ class Server:
         cell = sandbox.Cell(
             uid,
             limits["call_seconds"],
-            limits["memory_mib"],
+            sandbox.address_space() + (limits["memory_mib"] << 20),
             limits["processes"],
             self._filter,
             self._ruleset,
@@ -175,7 +182,7 @@ class Server:
         if self._layers.uid and uid is None:
             self._report(descriptors[2], ["refused", "every uid is in use"])
             return _close(descriptors)
-        pid = os.fork()
+        pid = _fork()
         if pid == 0:
             _become_a_worker(cell, descriptors[0], descriptors[1])
         child = _Child(pid, os.pidfd_open(pid), descriptors[2], uid)
@@ -225,6 +232,17 @@ class _Child:
         self.pid, self.pidfd, self.status, self.uid = pid, pidfd, status, uid
 
 
+def _fork() -> int:
+    """fork(2) itself. os.fork would run every library's after-fork hooks: a millisecond for locks that only threads need.
+
+    They would also seed `random` anew in each worker; so its state is the same in all of them, and so is what a submission does with it.
+    """
+    pid: int = _libc.fork()
+    if pid < 0:
+        raise OSError("fork")
+    return pid
+
+
 def _close(descriptors: list[int]) -> bool:
     for descriptor in descriptors:
         os.close(descriptor)
@@ -235,8 +253,6 @@ def _become_a_worker(cell: sandbox.Cell, conversation: int, prints: int) -> None
     """In the forked child: keep three descriptors, enter the cell, serve. Never returns."""
     try:
         os.setsid()
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(prints, 1)
         os.dup2(prints, 2)
         sock = socket.socket(
@@ -247,7 +263,6 @@ def _become_a_worker(cell: sandbox.Cell, conversation: int, prints: int) -> None
             os.closerange(first, kept)
             first = kept + 1
         os.closerange(first, 4096)
-        os.chdir("/")
         sandbox.enter(cell)
         line = stream.Stream(sock)
         line.send(stream.READY, wire.pack(None, []))  # from here on, whatever happens is the student's doing

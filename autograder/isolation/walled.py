@@ -32,9 +32,8 @@ ENVIRONMENT = ONE_THREAD | {
     "PYTHONHASHSEED": "0",
     "MPLBACKEND": "Agg",
 }
-ENVIRONMENT["GLIBC_TUNABLES"] = (
-    "glibc.malloc.hugetlb=1"  # fewer page tables to copy: forking torch is a third cheaper
-)
+# Everything on malloc's heap, in huge pages: fewer page tables to copy, forking torch costs half.
+ENVIRONMENT |= {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 
 class WorkerServer:

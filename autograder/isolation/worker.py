@@ -152,11 +152,8 @@ class Worker:
         """The files' code objects, marshalled: opaque to the grader, which only hands them to the next worker."""
         return self._compiled
 
-    def _op_seed(self, seed: int) -> None:
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        if torch := wire.torch_module():
-            torch.manual_seed(seed)
+    def _op_seed(self, number: int) -> None:
+        seed(number)
 
     def _op_rng_state(self) -> str:
         digest = hashlib.sha256(repr(random.getstate()).encode())
@@ -312,3 +309,11 @@ def load(files: Mapping[str, bytes], main: str, compiled: Mapping[str, bytes] | 
     except BaseException as error:
         worker.failure = describe(error, worker.source_files)
     return worker
+
+
+def seed(number: int) -> None:
+    """Seed the global generators of random, numpy and torch in this process."""
+    random.seed(number)
+    np.random.seed(number % 2**32)
+    if torch := wire.torch_module():
+        torch.manual_seed(number)
