@@ -172,8 +172,8 @@ def run_public_tests(
 
 def _run(test: HiddenTest, candidate: Candidate, seed: int) -> Trace:
     """One run in this process, ended when it takes too long: a broken variant must end by itself."""
-    with examine.time_limit(LEARNING_SECONDS if test.learning else EXACT_SECONDS):
-        return examine.run(test, candidate, seed)
+    seconds = LEARNING_SECONDS if test.learning else EXACT_SECONDS
+    return examine.within(seconds, lambda: examine.run(test, candidate, seed))
 
 
 # -- lazy answers -----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,10 @@ LOOK = """
         kind = getattr(resource, "RLIMIT_" + name)
         resource.setrlimit(kind, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     def read_input(): return sys.stdin.read()
+    def command_line(): return sys.argv + sys.orig_argv
+    def own_command():
+        try: return open("/proc/self/cmdline").read()
+        except OSError: return ""
 """
 
 
@@ -145,8 +150,22 @@ def test_a_worker_has_an_identity_and_an_environment_of_its_own(behind_the_wall,
     monkeypatch.setenv("AUTOGRADER_SECRET", "swordfish")
     found = behind_the_wall(LOOK).student.look()
     assert found["uid"] == found["gid"] == (found["uid"][0],) * 2 and found["uid"][0] >= 61000 and found["groups"] == []
-    assert set(found["environment"]) <= set(ENVIRONMENT) | {"PYTHONPATH", "LC_CTYPE"}
+    assert set(found["environment"]) <= set(ENVIRONMENT) | {"LC_CTYPE"}
     assert found["cwd"] == "/"
+
+
+@root
+def test_a_worker_does_not_know_what_is_hidden_from_it(tmp_path):
+    hidden = tmp_path / "a-folder-of-secrets"
+    hidden.mkdir()
+    server = WorkerServer.start(["numpy"], [hidden])
+    try:
+        bridge = server.candidate({"work.py": textwrap.dedent(LOOK).encode()}, "work.py", Limits()).open(lambda event: None, None)
+        assert list(bridge.student.command_line()) == ["", ""]
+        assert hidden.name not in str(bridge.student.own_command())
+        bridge.close()
+    finally:
+        server.close()
 
 
 def test_a_worker_has_no_descriptor_but_its_own_lines(behind_the_wall):

@@ -34,12 +34,11 @@ COMMON_MODULES = (
 
 
 def main() -> None:
-    """Serve until the control socket closes. Arguments: its descriptor, the libraries, the folders to hide."""
+    """Serve until the control socket closes. Argument: its descriptor; the first message names the libraries and the folders to hide."""
     control = socket.socket(fileno=int(sys.argv[1]))
-    libraries, hidden = (
-        [name for name in sys.argv[2].split(",") if name],
-        [path for path in sys.argv[3].split(os.pathsep) if path],
-    )
+    libraries, hidden = msgpack.unpackb(control.recv(65536))
+    sys.argv[:] = sys.orig_argv[:] = [""]  # workers inherit what this process remembers
+    os.environ.pop("PYTHONPATH", None)
     package = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
     failures = warm_up([*COMMON_MODULES, *libraries])
     block = (
