@@ -54,6 +54,8 @@ TRY = """
 import json, sys
 from autograder.isolation import probe, sandbox
 hidden, victim, layers = sys.argv[1], int(sys.argv[2]), sys.argv[3].split("+")
+if "namespaces" in layers and not sandbox.separate([]):
+    sys.exit("no namespaces here")
 if layers != ["no wall"]:
     uid = 64999 if "uid" in layers else None
     bpf = sandbox.build_filter(own_uid=True) if "seccomp" in layers else None
@@ -71,7 +73,10 @@ def allowed(hidden):
     def attempt(layers: str) -> set[str]:
         package = str(Path(sandbox.__file__).parents[2])
         command = [sys.executable, "-c", TRY, str(hidden), str(victim.pid), layers]
-        done = subprocess.run(command, env={"PYTHONPATH": package}, capture_output=True, text=True, check=True, timeout=60)
+        done = subprocess.run(command, env={"PYTHONPATH": package}, capture_output=True, text=True, check=False, timeout=60)
+        if "no namespaces here" in done.stderr:
+            pytest.skip("this machine has no namespaces for us")
+        assert done.returncode == 0, done.stderr
         return set(json.loads(done.stdout.splitlines()[-1]))
 
     yield attempt
@@ -119,6 +124,36 @@ def test_groups_of_the_grader_s_are_left_behind():
 @root
 def test_all_layers_without_namespaces_close_everything(allowed):
     assert allowed("uid+seccomp+landlock") == set()
+
+
+@root
+def test_namespaces_stand_in_for_landlock_where_there_is_none(allowed):
+    """Without either a worker reads what everybody may read; an instructor's folder of submissions, say."""
+    assert {"read the hidden tests", "read /etc/passwd"} <= allowed("uid+seccomp")
+    left = allowed("uid+seccomp+namespaces")
+    assert not left & {"read the hidden tests", "read /etc/passwd"}
+
+
+READ = """
+import json, os, sys
+from autograder.isolation import sandbox
+if not sandbox.separate([]):
+    sys.exit("no namespaces here")
+sandbox.enter(sandbox.Cell(64999, 5, 512, 16, sandbox.build_filter(own_uid=True), None))
+import colorsys, zoneinfo  # nobody has imported these yet
+print(json.dumps([sorted(os.listdir("/etc")), [os.listdir(path) for path in ("/tmp", "/home", "/var", "/run", "/mnt") if os.path.isdir(path)], colorsys.__name__]))
+"""
+
+
+@root
+def test_behind_namespaces_nobody_s_files_are_left_and_python_still_imports():
+    package = str(Path(sandbox.__file__).parents[2])
+    done = subprocess.run([sys.executable, "-c", READ], env={"PYTHONPATH": package}, capture_output=True, text=True, check=False, timeout=60)
+    if "no namespaces here" in done.stderr:
+        pytest.skip("this machine has no namespaces for us")
+    etc, others, imported = json.loads(done.stdout)
+    assert set(etc) <= {"ld.so.cache", "localtime"}
+    assert not any(others) and imported == "colorsys"
 
 
 # -- what a worker has and has not ------------------------------------------------------------------------------------
