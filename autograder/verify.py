@@ -149,7 +149,7 @@ def _check_public_tests(assignment: Assignment, key: AnswerKey, say: Callable[[s
 def run_public_tests(
     assignment: Assignment, files: Mapping[str, bytes], options: tuple[str, ...] = ("-q", "--tb=short")
 ) -> tuple[int, str]:
-    """Run test_local.py against a hand-in in a folder of its own, as a student would; exit code and output."""
+    """Run test_local.py against a hand-in in a folder of its own, as a student would, and as graded; exit code and output."""
     given = {name: text.encode() for name, text in starter.files(assignment).items()}
     with tempfile.TemporaryDirectory() as folder:
         for name, content in (given | dict(files)).items():
@@ -157,10 +157,18 @@ def run_public_tests(
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", folder]
-        command += ["-p", "no:cacheprovider", *options, folder]
+        command += ["-p", "no:cacheprovider", "-p", "autograder.as_graded", "--as-graded", assignment.main]
+        command += [*options, folder]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
         try:
             done = subprocess.run(
-                command, cwd=folder, capture_output=True, text=True, timeout=PUBLIC_SECONDS, check=False
+                command,
+                cwd=folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=PUBLIC_SECONDS,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             return (
