@@ -17,7 +17,7 @@ import numpy as np
 from autograder import examine
 from autograder.checks import CheckFailure
 from autograder.course import Assignment
-from autograder.errors import IsolationError, StudentDied, StudentError
+from autograder.errors import IsolationError, StudentDied, StudentError, StudentTimeout
 from autograder.examine import Candidate, HiddenTest, InProcess, Trace
 from autograder.isolation.client import Remote
 from autograder.isolation.wire import Record, torch_module
@@ -74,14 +74,11 @@ def judge(
     """Run one hidden test against a submission, for at most ``seconds``, and say what is known about it."""
     outcome = Outcome(test.name, test.says, test.part, Verdict.PASSED, test.worth)
     try:
-        with examine.time_limit(seconds):
-            trace = examine.run(test, candidate, seed)
-            if isinstance(
-                trace.error, StudentDied
-            ):  # its own doing happens again, a machine's mishap does not
-                trace = examine.run(test, candidate, seed)
+        trace = examine.within(seconds, lambda: _twice_if_it_dies(test, candidate, seed))
     except IsolationError as error:
         return dataclasses.replace(outcome, verdict=Verdict.UNGRADED, detail=str(error))
+    except StudentTimeout as error:  # it rang between the test and its end, say while the worker was closed
+        trace = Trace(error=error)
     if trace.error is None:
         return outcome
     outcome = dataclasses.replace(
@@ -109,6 +106,12 @@ def judge(
     except Exception:  # the diagnosis is a courtesy: no answer of a student's may end the marking here
         suspects = ()
     return dataclasses.replace(outcome, suspects=suspects)
+
+
+def _twice_if_it_dies(test: HiddenTest, candidate: Candidate, seed: int) -> Trace:
+    """A process that ends by its own doing ends again; a machine's mishap does not happen twice."""
+    trace = examine.run(test, candidate, seed)
+    return examine.run(test, candidate, seed) if isinstance(trace.error, StudentDied) else trace
 
 
 def _repeats(test: HiddenTest, candidate: Candidate, seed: int, student: Trace) -> bool:

@@ -14,7 +14,7 @@ import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from autograder.isolation import worker
 from autograder.isolation.client import Bridge, Lab, Loopback
 
 MAX_DETAIL = 4000  # characters for staff
+RING_AGAIN = 1.0  # seconds
+Result = TypeVar("Result")
 FIXTURES = ("student", "lab", "rng")
 
 
@@ -108,26 +110,47 @@ def run(
         trace.error = error
     finally:
         if bridge is not None:
-            bridge.close()
-            trace.prints = bridge.prints()
+            with _undisturbed():  # a worker that is only half closed would live on
+                bridge.close()
+                trace.prints = bridge.prints()
     return trace
 
 
-@contextlib.contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """End a run that never ends in this very process, say because a test walks through an endless answer."""
+def within(seconds: float, function: Callable[[], Result]) -> Result:
+    """The function's result. Raises StudentTimeout after ``seconds``, say when a test walks through an endless answer.
+
+    It rings again every second, for code that swallows the first one. No context manager: an alarm that rings while one is entered or
+    left would stay set.
+    """
 
     def ring(signal_number: int, frame: Any) -> None:
         raise StudentTimeout("Timeout", f"the test did not come to an end within {seconds:g} seconds")
 
+    before = signal.getitimer(signal.ITIMER_REAL)
     handler = signal.signal(signal.SIGALRM, ring)
-    left, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, seconds, RING_AGAIN)
+            return function()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:  # again, should it have rung in the line above
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, *before)  # whoever had set the alarm before still has it
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """An alarm that rings in here is heard afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows has no alarms at all
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, handler)
-        signal.setitimer(signal.ITIMER_REAL, left)  # whoever had set the alarm before still has it
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def generator(seed: int, test: str) -> np.random.Generator:

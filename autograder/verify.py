@@ -149,7 +149,7 @@ def _check_public_tests(assignment: Assignment, key: AnswerKey, say: Callable[[s
 def run_public_tests(
     assignment: Assignment, files: Mapping[str, bytes], options: tuple[str, ...] = ("-q", "--tb=short")
 ) -> tuple[int, str]:
-    """Run test_local.py against a hand-in in a folder of its own, as a student would; exit code and output."""
+    """Run test_local.py against a hand-in in a folder of its own, as a student would, and as graded; exit code and output."""
     given = {name: text.encode() for name, text in starter.files(assignment).items()}
     with tempfile.TemporaryDirectory() as folder:
         for name, content in (given | dict(files)).items():
@@ -157,10 +157,18 @@ def run_public_tests(
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", folder]
-        command += ["-p", "no:cacheprovider", *options, folder]
+        command += ["-p", "no:cacheprovider", "-p", "autograder.as_graded", "--as-graded", assignment.main]
+        command += [*options, folder]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
         try:
             done = subprocess.run(
-                command, cwd=folder, capture_output=True, text=True, timeout=PUBLIC_SECONDS, check=False
+                command,
+                cwd=folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=PUBLIC_SECONDS,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             return (
@@ -172,8 +180,8 @@ def run_public_tests(
 
 def _run(test: HiddenTest, candidate: Candidate, seed: int) -> Trace:
     """One run in this process, ended when it takes too long: a broken variant must end by itself."""
-    with examine.time_limit(LEARNING_SECONDS if test.learning else EXACT_SECONDS):
-        return examine.run(test, candidate, seed)
+    seconds = LEARNING_SECONDS if test.learning else EXACT_SECONDS
+    return examine.within(seconds, lambda: examine.run(test, candidate, seed))
 
 
 # -- lazy answers -----------------------------------------------------------------------------------------------------

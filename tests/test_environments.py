@@ -29,6 +29,9 @@ def cheat(env):
     env.step(0)
     return [name for name in dir(env) if not name.startswith("_")]
 
+def begin(env, options):
+    return env.reset(seed=1, options=options)[0]
+
 def limits(env):
     return env.observation_space.shape, env.action_space.low
 """
@@ -71,6 +74,16 @@ def test_the_budget_ends_the_walk(here):
     with pytest.raises(StudentError, match="the budget of 7 environment steps is used up"):
         student.walk(env, 8, 0)
     assert counter.steps == 7
+
+
+def test_where_an_episode_begins_is_not_for_the_student_to_choose(here):
+    student, lab = here
+    env, counter = lab.lend(gymnasium.make("CartPole-v1"))
+    with pytest.raises(StudentError, match="takes no options"):
+        student.begin(env, {"low": -0.001, "high": 0.001})
+    assert counter.episodes == 0
+    student.begin(env, None)
+    assert counter.episodes == 1
 
 
 @pytest.mark.parametrize("action", [2, -1, "left", None, 0.5])

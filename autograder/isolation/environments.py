@@ -28,9 +28,11 @@ class LentEnvironment:
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Begin an episode: (observation, {})."""
+        """Begin an episode: (observation, {}). Raises ValueError for options: they could choose where an episode begins."""
+        if options:
+            raise ValueError("a lent environment takes no options: call reset() or reset(seed=...)")
+        observation, _ = self._environment.reset(seed=seed)
         self.episodes += 1
-        observation, _ = self._environment.reset(seed=seed, options=options)
         return observation, {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:

@@ -3,7 +3,7 @@
     another uid      its own for every worker: no signals, no ptrace, no files of root's          needs root
     seccomp          an allow-list of system calls: no new processes, no sockets, no writing      needs libseccomp.so.2
     landlock         reading only the interpreter and its libraries                               needs Linux 5.13
-    namespaces       no network device at all; private mounts                                     needs CAP_SYS_ADMIN
+    namespaces       no network device at all; no folders but the system's                        needs CAP_SYS_ADMIN
     rlimits          address space, CPU seconds, threads, descriptors, no core, no file growth    everywhere
 
 What is not covered: a bug in the kernel; how much time the machine spends on a worker within its limits.
@@ -47,6 +47,9 @@ READABLE_FILES = (
     "/proc/cpuinfo",
     "/proc/meminfo",
 )
+SYSTEM_FOLDERS = frozenset(
+    "bin dev lib lib32 lib64 libx32 proc sbin sys usr".split()
+)  # of "/"; nobody's own files lie there
 
 # What a warm numpy, torch and gymnasium interpreter needs; everything else answers EPERM.
 ALLOWED_CALLS = (
@@ -132,8 +135,13 @@ def die_with_parent() -> None:
 
 def interpreter_folders() -> list[str]:
     """What a lazy import may have to read."""
+    return sorted({os.path.realpath(folder) for folder in _named_interpreter_folders()})
+
+
+def _named_interpreter_folders() -> set[str]:
+    """The same as the interpreter calls them: some may be links."""
     folders = {sys.prefix, sys.base_prefix, *site.getsitepackages(), os.path.dirname(os.__file__)}
-    return sorted({os.path.realpath(folder) for folder in folders if os.path.isdir(folder)})
+    return {folder for folder in folders if os.path.isdir(folder)}
 
 
 # -- limits ----------------------------------------------------------------------------------------------------------
@@ -273,16 +281,16 @@ def reading_rules() -> int:
 
 
 def separate(hidden: Sequence[str]) -> bool:
-    """Give the fork server a network without devices and mounts of its own; cover the ``hidden`` folders there.
+    """Give the fork server a network without devices, and mounts of its own in which little else than the system and Python is left.
 
-    An interpreter that lies in a folder which other users may not enter (a home folder, say) is made reachable. False where the
-    machine does not allow it.
+    Folders that others may read (homes, submissions, /etc) are empty there; an interpreter in a folder that other users may not enter (a
+    home folder, say) is made reachable. False where the machine does not allow it.
     """
     if _libc.unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC) != 0:
         return False
     try:
         _mount("none", "/", None, MS_REC | MS_PRIVATE)
-        _open_the_way(interpreter_folders())
+        _cover_all_but(sorted({*_named_interpreter_folders(), *interpreter_folders(), *READABLE_FILES}))
         for folder in hidden:
             if os.path.isdir(folder):
                 _mount("tmpfs", folder, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=4k")
@@ -291,26 +299,26 @@ def separate(hidden: Sequence[str]) -> bool:
     return True
 
 
-def closed_ancestor(folder: str) -> str | None:
-    """The outermost folder on the way to ``folder`` that other users may not enter."""
-    for path in (*reversed(Path(folder).parents), Path(folder)):
-        if not path.stat().st_mode & stat.S_IXOTH:
-            return str(path)
-    return None
-
-
-def _open_the_way(folders: Sequence[str]) -> None:
-    blocked = [(folder, closed) for folder in folders if (closed := closed_ancestor(folder))]
-    handles = {folder: os.open(folder, os.O_PATH | os.O_DIRECTORY) for folder, _ in blocked}
-    covered: set[str] = set()
-    for folder, closed in blocked:
-        if closed not in covered:
-            _mount("tmpfs", closed, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=1m")
-            covered.add(closed)
-        os.makedirs(folder, exist_ok=True)
-        _mount(f"/proc/self/fd/{handles[folder]}", folder, None, MS_BIND | MS_REC)
-    for handle in handles.values():
+def _cover_all_but(needed: Sequence[str]) -> None:
+    """Cover every top-level folder but the system's with an empty one, through which only what is needed shows."""
+    handles = {
+        path: os.open(path, os.O_PATH) for path in needed if _is_covered(path) and os.path.exists(path)
+    }
+    for entry in os.scandir("/"):
+        if entry.is_dir(follow_symlinks=False) and _is_covered(entry.path):
+            _mount("tmpfs", entry.path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=1m")
+    for path, handle in handles.items():
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            os.makedirs(path, exist_ok=True)
+        elif not os.path.exists(path):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            os.close(os.open(path, os.O_CREAT, 0o644))
+        _mount(f"/proc/self/fd/{handle}", path, None, MS_BIND | MS_REC)
         os.close(handle)
+
+
+def _is_covered(path: str) -> bool:
+    return path.split("/")[1] not in SYSTEM_FOLDERS
 
 
 def _mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:

@@ -38,14 +38,13 @@ _libc = ctypes.PyDLL(None)  # keeps the interpreter's lock, which the child need
 
 
 def main() -> None:
-    """Serve until the control socket closes. Arguments: its descriptor, the libraries, the folders to hide."""
+    """Serve until the control socket closes. Argument: its descriptor; the first message names the libraries and the folders to hide."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     control = socket.socket(fileno=int(sys.argv[1]))
-    libraries, hidden = (
-        [name for name in sys.argv[2].split(",") if name],
-        [path for path in sys.argv[3].split(os.pathsep) if path],
-    )
+    libraries, hidden = msgpack.unpackb(control.recv(65536))
+    sys.argv[:] = sys.orig_argv[:] = [""]  # workers inherit what this process remembers
+    os.environ.pop("PYTHONPATH", None)
     package = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
     failures = warm_up([*COMMON_MODULES, *libraries])
     worker.seed(0)  # workers begin with these global generators: what uses them gives the same again

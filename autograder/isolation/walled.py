@@ -22,6 +22,7 @@ from autograder.isolation import stream, wire
 from autograder.isolation.client import Bridge
 from autograder.isolation.sandbox import Layers
 
+MAX_PIECES = 256  # of prints that are read at a time: a thread may print as fast as they are read
 MAX_RECEIVED = 512 << 20  # bytes of answers in one test
 START_SECONDS = 120  # for importing torch on a loaded machine
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -51,9 +52,10 @@ class WorkerServer:
         """Start a fork server that has these libraries warm. Raises IsolationError."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         package = Path(__file__).resolve().parents[2]
-        arguments = [str(theirs.fileno()), ",".join(libraries), os.pathsep.join(map(str, hidden))]
+        told = msgpack.packb([list(libraries), list(map(str, hidden))])
+        ours.send(told)  # not on a command line: workers can read theirs
         process = subprocess.Popen(
-            [sys.executable, "-m", "autograder.isolation.server", *arguments],
+            [sys.executable, "-m", "autograder.isolation.server", str(theirs.fileno())],
             env=ENVIRONMENT | {"PYTHONPATH": str(package)},
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
@@ -65,7 +67,7 @@ class WorkerServer:
         ours.settimeout(START_SECONDS)
         try:
             hello = ours.recv(65536)
-        except TimeoutError:
+        except (TimeoutError, ConnectionResetError):
             hello = b""
         ours.settimeout(None)
         if not hello:
@@ -74,13 +76,13 @@ class WorkerServer:
             raise IsolationError(
                 f"the fork server did not start ({' '.join(reason) or 'no answer'}): try 'python -m autograder doctor'"
             )
-        told = msgpack.unpackb(hello)
-        if told["failures"]:
+        answer = msgpack.unpackb(hello)
+        if answer["failures"]:
             process.kill()
             raise IsolationError(
-                f"a library that the assignment names cannot be imported: {'; '.join(told['failures'])}; install requirements/"
+                f"a library that the assignment names cannot be imported: {'; '.join(answer['failures'])}; install requirements/"
             )
-        return cls(ours, process, Layers(**told["layers"]))
+        return cls(ours, process, Layers(**answer["layers"]))
 
     def candidate(self, files: Mapping[str, bytes], main: str, limits: Limits) -> Walled:
         """A submission behind this wall."""
@@ -253,7 +255,7 @@ class ProcessChannel:
         self._socket.close()
 
     def _drain(self) -> None:
-        while True:
+        for _ in range(MAX_PIECES):
             try:
                 piece = os.read(self._prints, 65536)
             except OSError:

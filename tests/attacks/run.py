@@ -263,7 +263,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", help="only cases whose assignment/name holds one of these")
     parser.add_argument("--controls", action="store_true", help="run the attacks without a wall instead")
-    parser.add_argument("--slowest", action="store_true", help="say which attacks took the longest")
+    parser.add_argument("--slowest", type=int, default=0, metavar="N", help="say which N attacks took the longest")
     parser.add_argument("--markdown", action="store_true", help="write the table into docs/GRADING.md")
     options = parser.parse_args()
     cases = all_cases(options.names)
@@ -278,7 +278,7 @@ def main() -> int:
     if options.markdown:
         write_markdown(table(report), ROOT / "docs" / "GRADING.md")
     if options.slowest:
-        for r in sorted(report.results, key=lambda r: -r.seconds)[:20]:
+        for r in sorted(report.results, key=lambda r: -r.seconds)[: options.slowest]:
             print(f"{r.seconds:7.1f} s  {plain(str(r.case))}")
     for surprise in report.surprises:
         print(f"SURPRISE {plain(surprise)}")
