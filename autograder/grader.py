@@ -109,11 +109,15 @@ def _outcomes(
 ) -> Any:
     """Each test's outcome as it is found; at the end once more those that a diagnosis was found for."""
     candidate, found = server.candidate(job["files"], assignment.main, assignment.limits), []
+    patient = (
+        candidate  # for learning checks, which need their time: a loop elsewhere must not cost their points
+    )
     begun = time.monotonic()
     for test in tests:
         if time.monotonic() - begun > assignment.limits.total_seconds:
-            candidate = replace(candidate, limits=_shorter(candidate.limits, float("inf")))
-        outcome = judge(test, candidate, job["seed"], key, _patience(test, candidate.limits))
+            candidate = patient = replace(candidate, limits=_shorter(candidate.limits, float("inf")))
+        asked = patient if test.learning else candidate
+        outcome = judge(test, asked, job["seed"], key, _patience(test, asked.limits))
         found.append(outcome)
         yield {"outcome": outcome.to_dict()}
         if outcome.error.startswith("Timeout") and not test.learning:

@@ -1104,6 +1104,54 @@ def test_an_error_of_a_lent_function_reaches_the_student(reach):
     assert reach(STORAGE).student.catch(lambda: {}["key"]) == ("KeyError", "\"'key'\"")
 
 
+def test_a_check_in_a_lent_function_is_neither_read_nor_swallowed(reach):
+    reached, seen = reach("""
+        def g(f):
+            try: f(3.0)
+            except AssertionError as error: return str(error)
+        def h(): return 1
+        """), []
+
+    def check(value):
+        seen.append(value)
+        assert_close(value, 31.4159, what="what comes")
+
+    with pytest.raises(CheckFailure, match=r"31\.4159"):
+        reached.student.g(check)
+    assert seen == [3.0]
+    with pytest.raises(CheckFailure):  # whatever comes later: this test has failed
+        reached.student.h()
+    assert not any("31" in str(answer) for answer in reached.answers)
+
+
+def test_what_the_student_reads_of_a_check_says_nothing(reach):
+    reached, read = reach("""
+        def g(check, tell):
+            try: check(3.0)
+            except AssertionError as error: tell(str(error))
+        """), []
+    with pytest.raises(CheckFailure):
+        reached.student.g(lambda value: assert_close(value, 31.4159), read.append)
+    assert read == ["the test has seen enough"]
+
+
+@pytest.mark.parametrize("use", [len, lambda thing: list(thing), repr, lambda thing: thing.n, lambda thing: thing[0], lambda thing: np.asarray(thing).ndim], ids=["len", "list", "repr", "attribute", "item", "asarray"])
+def test_a_handle_that_is_used_while_its_owner_waits_asks_nothing(reach, use):
+    reached = reach("""
+        class Thing:
+            n = 3
+            def __len__(self): return 2
+            def __getitem__(self, key): return 1.0
+            def __iter__(self): return iter([1.0, 2.0])
+        def g(f):
+            try: f(Thing())
+            except RuntimeError as error: return str(error)
+            return "nothing"
+        """)
+    assert reached.student.g(use) in ("nothing", "no request: an object of the student's was used while their code was waiting")
+    assert reached.student.g(lambda thing: 1) == "nothing"
+
+
 def test_a_lent_function_cannot_be_called_without_end(reach, monkeypatch):
     monkeypatch.setattr(client, "MAX_CALLBACKS", 50)
     with pytest.raises(StudentError, match="more than 50 calls of lent objects in one test"):

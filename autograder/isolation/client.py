@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from autograder.errors import IsolationError, StudentError, StudentMisuse
+from autograder.errors import IsolationError, StudentError, StudentMisuse, StudentTimeout
 from autograder.isolation import modules, wire
 from autograder.isolation.gradients import tie_outputs
 from autograder.isolation.handles import Exposed, Remote
@@ -54,6 +54,8 @@ class Bridge:
         self._request = 0
         self._loans: dict[int, Exposed] = {}
         self._callbacks = 0
+        self._lending = False
+        self._failed_check: AssertionError | None = None  # in a lent object's method
         self._changed: list[Any] = []  # arguments that were changed in place by functions that may not
         self._mirrors: dict[tuple[int, str], Any] = {}  # (module, name) -> the nn.Parameter here
         self._pictures: dict[tuple[int, str], modules.Picture] = {}
@@ -66,6 +68,10 @@ class Bridge:
 
         In-place changes of arguments are written back if they ``may_change``; else they are only remembered (see `was_changed`). Raises StudentError (or a subclass that is also the builtin exception it stands for).
         """
+        if self._lending:
+            raise StudentMisuse(
+                "no request", "an object of the student's was used while their code was waiting"
+            )
         self._request += 1
         torch = wire.torch_module()
         sent: list[Any] = []
@@ -75,6 +81,8 @@ class Bridge:
         changed = modules.changes(self._mirrors, self._pictures, encoder.buffers)
         header = [self._request, operation, node, keep, grad, changed]
         answer = self._channel.request(wire.pack(header, encoder.buffers), self._on_callback)
+        if self._failed_check is not None:
+            raise self._failed_check
         try:
             return self._take(answer, operation, sent, self._request, may_change)
         except (StudentError, IsolationError):
@@ -195,7 +203,8 @@ class Bridge:
             if (
                 type(number) is not int
                 or not isinstance(type_name, str)
-                or not type_name[:100].isidentifier()
+                or not type_name.isidentifier()
+                or len(type_name) > 100
             ):
                 raise wire.WireError("a malformed handle")
             kind = (
@@ -219,10 +228,18 @@ class Bridge:
                 raise wire.WireError("a call of a method that was not lent")
         except (wire.WireError, KeyError, TypeError, ValueError) as error:
             raise StudentMisuse("no request", f"the student's process asked for {error}") from None
+        self._lending = True  # the student's process waits: it cannot be asked anything
         try:
             result = (loan.target if method == "__call__" else getattr(loan.target, method))(*args, **kwargs)
+        except AssertionError as error:  # a check of the test's: student code may neither read nor swallow it
+            self._failed_check = self._failed_check or error
+            return wire.pack(["raise", ["AssertionError", "the test has seen enough"]], [])
+        except StudentTimeout:
+            raise
         except Exception as error:
             return wire.pack(["raise", [type(error).__name__, str(error)[:500]]], [])
+        finally:
+            self._lending = False
         encoder = wire.Encoder(self._special)
         answer = encoder.encode(result)
         return wire.pack(["ok", answer], encoder.buffers)

@@ -1,0 +1,68 @@
+"""How much time each test of a submission gets once some of its code has turned out never to end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from autograder import grader
+from autograder.course import Limits
+from autograder.examine import HiddenTest
+from autograder.model import Outcome, Verdict
+
+
+@dataclass(frozen=True)
+class Candidate:
+    limits: Limits
+
+
+class Key:
+    def settle(self, outcomes):
+        return []
+
+
+class Server:
+    def candidate(self, files, main, limits):
+        return Candidate(limits)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    limits: Limits
+    main: str = "work.py"
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """CPU seconds that each test got; tests whose name begins with 'loops' run out of time."""
+    got: dict[str, float] = {}
+
+    def judge(test, candidate, seed, key, patience):
+        got[test.name] = candidate.limits.call_seconds
+        error = "Timeout: more than 10 seconds" if test.name.startswith("loops") else ""
+        return Outcome(test.name, "", "", Verdict.FAILED if error else Verdict.PASSED, 1.0, error=error)
+
+    monkeypatch.setattr(grader, "judge", judge)
+
+    def mark(*names: str, **limits: float) -> dict[str, float]:
+        tests = [HiddenTest(name, "", 1.0, "", (), "", "learning" in name, lambda: None) for name in names]
+        list(grader._outcomes(tests, Key(), Server(), Assignment(Limits(**limits)), {"files": {}, "seed": 0}))
+        return got
+
+    return mark
+
+
+def test_each_timeout_halves_what_comes_next_down_to_what_is_still_plenty(given):
+    got = given("a", "loops1", "loops2", "b", "loops3", "loops4", "loops5", "c", call_seconds=10)
+    assert got == {"a": 10, "loops1": 10, "loops2": 5, "b": 2.5, "loops3": 2.5, "loops4": 1.25, "loops5": 1, "c": 1}
+
+
+def test_a_loop_elsewhere_costs_a_learning_check_no_time(given):
+    assert given("loops1", "loops2", "learning", "loops_learning", "b", call_seconds=10) == {
+        "loops1": 10, "loops2": 5, "learning": 10, "loops_learning": 10, "b": 2.5,
+    }  # fmt: skip
+
+
+def test_a_submission_that_has_used_up_its_time_gets_little_everywhere(given):
+    assert set(given("a", "learning", call_seconds=10, total_seconds=1e-9).values()) == {1.0}
