@@ -39,7 +39,9 @@ def write_results(folder: Path, assignment: Assignment, worth: float, grade: Gra
     """Write results.json and staff.json for one submission."""
     place = folder / grade.student
     place.mkdir(parents=True, exist_ok=True)
-    write_atomically(place / STAFF, _json(dataclasses.asdict(grade)))
+    write_atomically(
+        place / STAFF, _json(dataclasses.asdict(grade), escape=True)
+    )  # raw text of students in it
     write_atomically(place / RESULTS, _json(results(assignment, worth, grade)))
 
 
@@ -66,7 +68,7 @@ def results(assignment: Assignment, worth: float, grade: Grade) -> dict[str, Any
             "complete": grade.complete,
             "late_days": grade.late_days,
             "max_score": worth,
-            "problem": grade.problem,
+            "problem": _one_line(grade.problem),
             "provenance": grade.provenance,
             "verdicts": dict(sorted(Counter(outcome.verdict.value for outcome in grade.outcomes).items())),
         },
@@ -118,7 +120,7 @@ def summary(assignment: Assignment, worth: float, grade: Grade) -> str:
     """The paragraph above the tests."""
     total = score(grade, worth)
     if grade.problem:
-        lines = [f"Your hand-in could not be opened: {grade.problem}."]
+        lines = [f"Your hand-in could not be opened: {_one_line(grade.problem)}."]
     elif total.points is None:
         lines = ["Not everything could be graded. That is not your fault, and nothing below counts as zero."]
     else:
@@ -196,17 +198,23 @@ def note(grade: Grade) -> str:
     return reason if 4 * count >= len(wrong) else f"fails: {wrong[0].says}"
 
 
+def _one_line(text: str) -> str:
+    """Names of files are a student's too: nothing in them breaks a line or acts on a terminal."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def _harmless(cell: str) -> str:
     """No cell that a spreadsheet would take for a formula, or for two rows."""
-    cell = "".join(c if c.isprintable() else " " for c in cell)
+    cell = _one_line(cell)
     return f"'{cell}" if cell[:1] in ("=", "+", "-", "@") else cell
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _json(data: Any) -> str:
-    return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+def _json(data: Any, escape: bool = False) -> str:
+    """``escape``: everything but ASCII as escape sequences, so that nothing in it acts on a terminal."""
+    return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=escape, allow_nan=False) + "\n"
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -6,7 +6,6 @@ sentence for its student, and nobody else notices.
 
 from __future__ import annotations
 
-import ast
 import csv
 import difflib
 import hashlib
@@ -21,9 +20,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-import jupytext
-import nbformat
-
+from autograder import notebook
 from autograder.errors import CourseError, SubmissionError
 
 MAX_FILE, MAX_NOTEBOOK, MAX_TOTAL, MAX_FILES = 2 << 20, 32 << 20, 64 << 20, 200  # bytes, bytes, bytes, files
@@ -145,7 +142,7 @@ def _files(path: Path, main: str) -> dict[str, bytes]:
         return _chosen(dict(_within_limits(_unzip(path))), main)
     if path.suffix in (".py", ".ipynb"):
         data = _regular(path, path.name, MAX_NOTEBOOK if path.suffix == ".ipynb" else MAX_FILE)
-        return {main: _code(path.name, data)}
+        return {main: notebook.code(path.name, data)}
     raise SubmissionError(
         f"{path.name} is neither a .py file, nor a notebook, a zip or a folder: hand in {main}"
     )
@@ -156,10 +153,10 @@ def _chosen(files: dict[str, bytes], main: str) -> dict[str, bytes]:
     found = sorted(
         (name for name in files if PurePosixPath(name).name == main), key=lambda name: name.count("/")
     )
-    notebook = main.removesuffix(".py") + ".ipynb"
+    as_notebook = main.removesuffix(".py") + ".ipynb"
     found = (
         found
-        or [name for name in files if PurePosixPath(name).name == notebook]
+        or [name for name in files if PurePosixPath(name).name == as_notebook]
         or (list(files) if len(files) == 1 else [])
     )
     if not found:
@@ -183,7 +180,7 @@ def _chosen(files: dict[str, bytes], main: str) -> dict[str, bytes]:
     }
     chosen = {str(PurePosixPath(name).relative_to(folder)): data for name, data in beside.items()}
     return {name: data for name, data in chosen.items() if name != main} | {
-        main: _code(found[0], files[found[0]])
+        main: notebook.code(found[0], files[found[0]])
     }
 
 
@@ -284,59 +281,3 @@ def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> byt
         raise SubmissionError(
             f"{entry.filename[:80]} cannot be unpacked ({type(error).__name__}): pack it again"
         ) from None
-
-
-# -- notebooks -------------------------------------------------------------------------------------------------------
-
-
-# What str.splitlines takes for line ends and Python does not: out of sight while jupytext looks for magics.
-_HIDDEN = {ord(char): 0xE000 + number for number, char in enumerate("\v\f\x1c\x1d\x1e\x85\u2028\u2029")}
-
-
-def _code(name: str, data: bytes) -> bytes:
-    """Python text: a file as it is; of a notebook the definitions of its code cells, without magics, outputs and experiments."""
-    if not name.endswith(".ipynb"):
-        return data
-    try:
-        notebook = nbformat.reads(data.decode("utf-8"), as_version=4)  # type: ignore[no-untyped-call]
-        for cell in notebook.cells:
-            cell.pop("outputs", None)
-        notebook.cells = [
-            cell
-            for cell in notebook.cells
-            if cell.cell_type == "code" and not cell.source.lstrip().startswith("%%")
-        ]
-        for cell in notebook.cells:
-            cell.source = cell.source.translate(_HIDDEN)
-        text = jupytext.writes(
-            notebook, fmt={"extension": ".py", "format_name": "percent", "comment_magics": True}
-        )
-        text = text.translate({new: old for old, new in _HIDDEN.items()})
-    except Exception as error:  # nbformat raises whatever its parsers raise
-        raise SubmissionError(
-            f"{name} cannot be read as a notebook ({type(error).__name__}): save it again, or hand in a .py file"
-        ) from None
-    return _definitions(text).encode("utf-8", "backslashreplace")
-
-
-def _definitions(text: str) -> str:
-    """The text with the lines of top-level experiments (calls, loops, prints) emptied, so that line numbers stay."""
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return text  # the worker will say where
-    keep = (
-        ast.Import,
-        ast.ImportFrom,
-        ast.FunctionDef,
-        ast.AsyncFunctionDef,
-        ast.ClassDef,
-        ast.Assign,
-        ast.AnnAssign,
-    )
-    lines = text.split("\n")
-    for node in tree.body:
-        if not isinstance(node, keep):
-            for number in range(node.lineno - 1, node.end_lineno or node.lineno):
-                lines[number] = ""
-    return "\n".join(lines) + "\n"

@@ -124,6 +124,20 @@ def test_a_student_s_prints_cannot_pose_as_ours():
     assert told.splitlines()[-4:] == ["  | a", "  | [2JPassed.", "  | Hint: none", "  | Passed."]
 
 
+def test_a_file_name_in_a_problem_acts_on_no_terminal(assignment):
+    told = report.results(assignment, WORTH, grade(problem="a\x1b[2J\x9b31m\nPassed.\u202e is a link: pack the file itself"))
+    assert told["output"] == "Your hand-in could not be opened: a [2J 31m Passed.  is a link: pack the file itself."
+    assert told["extra_data"]["problem"].isprintable()
+
+
+def test_what_staff_reads_acts_on_no_terminal_either(tmp_path, assignment):
+    hostile = dataclasses.replace(FAILED, error="E\x9b2J\u202eE", prints="\x1b[2J", detail="\x9b")
+    report.write_results(tmp_path, assignment, WORTH, grade(hostile))
+    text = (tmp_path / "ada" / report.STAFF).read_text(encoding="utf-8")
+    assert text.replace("\n", "").isprintable() and text.isascii()
+    assert report.read_grade(tmp_path, "ada").outcomes == (hostile,)
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

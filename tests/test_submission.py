@@ -213,13 +213,29 @@ def test_one_strange_notebook_does_not_keep_the_class_from_being_read(tmp_path, 
     assert b"x = " in found["ada"].files[MAIN]  # the worker will complain
 
 
+@pytest.mark.parametrize("cells", [["x = 1\n" * 50_000], ["x = 1"] * 2001], ids=["much code", "many cells"])
+def test_a_notebook_of_much_code_is_not_parsed(tmp_path, cells):
+    write(tmp_path / "ada.ipynb", notebook(*cells))
+    (found,) = class_of(tmp_path).values()
+    assert found.problem.startswith("ada.ipynb holds more than 2000 code cells or 256 KiB of code")
+
+
+def test_pictures_and_long_texts_in_a_notebook_are_no_code(tmp_path):
+    cells = [{"cell_type": "markdown", "id": "m", "source": "![x](data:image/png;base64," + "A" * 400_000 + ")", "metadata": {}}]
+    cells += [{"cell_type": "code", "id": "c", "source": "x = 1", "metadata": {}, "outputs": [], "execution_count": None}]
+    document = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}
+    write(tmp_path / "ada.ipynb", json.dumps(document).encode())
+    (found,) = class_of(tmp_path).values()
+    assert b"x = 1" in found.files[MAIN] and not found.problem
+
+
 def test_whatever_a_parser_raises_is_that_student_s_problem_alone(tmp_path, monkeypatch):
     def explode(*args: object) -> None:
         raise MemoryError
 
     write(tmp_path / "ada.ipynb", notebook("x = 1"))
     write(tmp_path / "ben.py")
-    monkeypatch.setattr(intake, "_definitions", explode)
+    monkeypatch.setattr("autograder.notebook._definitions", explode)
     found = class_of(tmp_path)
     assert found["ada"].problem == "ada.ipynb cannot be read (MemoryError): hand in one plain .py file"
     assert not found["ben"].problem
@@ -432,7 +448,7 @@ def test_a_notebook_may_be_as_large_in_a_zip_as_alone(tmp_path):
 
 def test_a_large_notebook_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
     monkeypatch.setattr(intake, "MAX_NOTEBOOK", 1 << 20)
-    monkeypatch.setattr(intake.nbformat, "reads", lambda *args, **kwargs: pytest.fail("it was parsed"))
+    monkeypatch.setattr("autograder.notebook.nbformat.reads", lambda *args, **kwargs: pytest.fail("it was parsed"))
     big = notebook("#" * (1 << 20))
     assert "ada.ipynb is larger than 1 MiB" in problem(write(tmp_path / "ada.ipynb", big))
     assert "gae.ipynb is larger than 1 MiB" in problem(pack(tmp_path / "ben.zip", {"gae.ipynb": big}))
