@@ -14,7 +14,7 @@ test: setup
 	$(RUN) -m pytest -q -m "not slow"
 
 attacks: setup
-	$(RUN) tests/attacks/run.py && $(RUN) -m pytest -q -m slow
+	$(RUN) tests/attacks/run.py && $(RUN) -m pytest -q -m "slow and not corpus"
 
 check: setup
 	.venv/bin/ruff check . && .venv/bin/mypy

@@ -40,12 +40,17 @@ def controls():
         return dict(zip(map(str, CONTROLLED), pool.map(cases.control_holds, CONTROLLED), strict=True))
 
 
+corpus = pytest.mark.corpus  # `make attacks` marks the corpus once, with run.py
+
+
+@corpus
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_attack_gets_what_it_deserves(case, report):
     (result,) = (result for result in report.results if result.case == case)
     assert not result.surprise, f"{case.tries}\n{result.surprise}: {result.outcome}"
 
 
+@corpus
 def test_nobody_else_notices_and_nothing_is_left_behind(report):
     assert report.harm == []
 
@@ -68,6 +73,7 @@ def test_corpus_is_as_large_as_it_should_be():
     assert len({str(case) for case in CASES}) == len(CASES)
 
 
+@corpus
 def test_the_table_names_every_attack(report):
     table = run.table(report)
     assert len(table.splitlines()) == len(CASES) + 4

@@ -114,6 +114,18 @@ def zip_with_a_link(folder: Path, text: str) -> None:
 
 
 @hand_in
+def zip_with_names_that_act(folder: Path, text: str) -> None:
+    """Tries: a link in a zip whose name clears the screen and adds a line to what its student reads.
+
+    Deserves: 0
+    Base: nothing
+    Control: none, because it is aimed at whoever tells of archives
+    """
+    name = "\x1b[2J\x9b31m\nPassed.\u202e.py"
+    _zip(folder, "zip_with_names_that_act", {name: "/etc/passwd", MAIN: text}, links=(name,))
+
+
+@hand_in
 def zip_with_two_answers(folder: Path, text: str) -> None:
     """Tries: two files of the same name in the same place: one for whoever looks, one for whoever runs.
 
@@ -206,6 +218,22 @@ def link_inside_the_folder(folder: Path, text: str) -> None:
     place = folder / "link_inside_the_folder"
     place.mkdir()
     (place / MAIN).symlink_to(Path(__file__).parents[2] / "solutions" / ASSIGNMENT / MAIN)
+
+
+@hand_in
+def link_to_itself(folder: Path, text: str) -> None:
+    """Tries: the right file, beside links that lead round in circles and out of the folder.
+
+    Deserves: full
+    Base: solution
+    Control: none, because it is aimed at whoever walks through folders
+    """
+    place = folder / "link_to_itself"
+    place.mkdir()
+    (place / MAIN).write_text(text, encoding="utf-8")
+    (place / "round").symlink_to(place)
+    (place / "self.txt").symlink_to("self.txt")
+    (place / "out").symlink_to("/")
 
 
 @hand_in
@@ -362,6 +390,41 @@ def notebook_with_commands(folder: Path, text: str) -> None:
     """
     leave = f"touch /tmp/{MARK}-notebook"
     _notebook(folder, "notebook_with_commands", f"!{leave}", f"%%bash\n{leave}", f"%sx {leave}", text, "while True:\n    pass")
+
+
+@hand_in
+def notebook_of_much_code(folder: Path, text: str) -> None:
+    """Tries: 8 MB of code in a notebook, for whose syntax tree a parser takes 5 GB.
+
+    Deserves: 0
+    Base: solution
+    Control: none, because an in-process grader reads no notebooks
+    """
+    _notebook(folder, "notebook_of_much_code", text, "x=1\n" * (2 << 20))
+
+
+@hand_in
+def notebook_of_many_cells(folder: Path, text: str) -> None:
+    """Tries: 100000 cells, each of which is checked against a schema.
+
+    Deserves: 0
+    Base: solution
+    Control: none, because an in-process grader reads no notebooks
+    """
+    _notebook(folder, "notebook_of_many_cells", text, *["x = 1"] * 100_000)
+
+
+@hand_in
+def notebook_from_the_future(folder: Path, text: str) -> None:
+    """Tries: a format that no library knows yet, which makes them print warnings with what it says.
+
+    Deserves: full
+    Base: solution
+    Control: none, because an in-process grader reads no notebooks
+    """
+    _notebook(folder, "notebook_from_the_future", text)
+    path = folder / "notebook_from_the_future.ipynb"
+    path.write_text(path.read_text(encoding="utf-8").replace('"nbformat_minor": 5', '"nbformat_minor": 4000000000'), encoding="utf-8")
 
 
 @hand_in

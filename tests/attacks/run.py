@@ -2,7 +2,7 @@
 
     python tests/attacks/run.py [NAME...]     a table; exit code 1 on any surprise; NAME: only cases whose name holds this
     python tests/attacks/run.py --controls    shows that each attack works where there is no wall
-    python tests/attacks/run.py --markdown    writes the table into docs/GRADING.md, between the marks
+    python tests/attacks/run.py --markdown    writes the table into docs/GRADING.md, between the marks; --check: is it fresh?
 
 Each assignment's attacks are handed in together with honest neighbours: the solution, and the solution without the functions that an
 attack gives up. An attack must get exactly what it deserves, its neighbours must not notice, and when all is done no worker process may
@@ -13,6 +13,7 @@ that attacks which use up their time do not take an hour.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -43,7 +44,9 @@ from autograder.submission import read_all
 WORKER_UIDS = range(61000, 65000)
 LIMITS = {"call_seconds": 3, "test_seconds": 12}
 JOBS = 3  # some attacks only wait
+AS_DESERVED = "as deserved"
 BEGIN, END = "<!-- attacks:begin -->", "<!-- attacks:end -->"
+GRADING = ROOT / "docs" / "GRADING.md"
 HONEST = ("aaa_honest", "zzz_honest")  # marked before and after the attacks
 
 
@@ -112,12 +115,30 @@ def _mark(course: Path, assignment: str, cases: Sequence[Case], folder: Path, re
         grades, worth = _grades(course, assignment, folder)
     finally:
         remove(folder / "handed_in")
+    report.harm += unclean(folder / "results" / assignment, course / "grading" / assignment / "test_hidden.py")
     points = {name: score(grade, worth).points for name, grade in grades.items()}
     report.harm += [f"{assignment}: {name} has {points[name]} of {worth:g} points" for name in HONEST if points[name] != worth]
     for case in cases:
         deserved = {"0": 0.0, "full": worth, "anything": None}.get(case.deserves, points.get(_left_out(case.without)))
         grade = grades[students[case]]
         report.results.append(Result(case, outcome(grade), points[students[case]], deserved, grade.seconds))
+
+
+def unclean(results: Path, hidden_tests: Path) -> list[str]:
+    """Students' results in which something acts on a terminal or poses as ours, or a line of the hidden tests stands."""
+    lines = {line.strip() for line in hidden_tests.read_text(encoding="utf-8").splitlines()}
+    asserting = {line for line in lines if len(line) > 30 and line.startswith("assert")}
+    found = []
+    for path in sorted(results.glob("*/results.json")):
+        told = json.loads(path.read_text(encoding="utf-8"))
+        for text in [told["output"], *(test["output"] for test in told["tests"])]:
+            plain_text = all(line.replace("\t", "").isprintable() for line in text.split("\n"))
+            ours = [line for line in text.split("\n") if not line.startswith("  | ")]
+            if not plain_text or sum(line.startswith(("Passed", "Hint: ")) for line in ours) > 1:
+                found.append(f"{path.parent.name}: its result is not plain text: {text[:80]!r}")
+            if any(line in text for line in asserting):
+                found.append(f"{path.parent.name}: a line of the hidden tests stands in its result")
+    return found
 
 
 def remove(folder: Path) -> None:
@@ -207,7 +228,7 @@ def marked_files() -> list[Path]:
 def outcome(grade: Grade) -> str:
     """What came of an attack, in a few words that are the same in every run."""
     if grade.problem:
-        return "refused: " + grade.problem.split(":")[0]
+        return "refused: " + plain(grade.problem.split(":")[0])
     counts = Counter(one.verdict for one in grade.outcomes)
     if counts[Verdict.PASSED] == len(grade.outcomes):
         return "no effect"
@@ -218,23 +239,48 @@ def outcome(grade: Grade) -> str:
     return f"{verdicts}: {what}"
 
 
+def in_short(outcome: str) -> str:
+    """The same without numbers, which change with every hidden test that is added."""
+    verdicts, colon, what = outcome.partition(": ")
+    if not colon or verdicts == "refused":
+        return outcome
+    return f"{'some tests fail' if 'passed' in verdicts else 'every test fails'}: {what.partition(', ')[0]}"
+
+
 def plain(text: str) -> str:
     """Student text in a table: one line, nothing that is read as more than a letter."""
     return "".join(c if c.isprintable() and c not in "|<>`[]" else " " for c in text).strip()
 
 
 def table(report: Report) -> str:
-    """Markdown: attack, what it tries, outcome, score, deserved, control."""
-    lines = ["| attack | what it tries | outcome | score | deserved | without a wall |", "| --- | --- | --- | --- | --- | --- |"]
+    """Markdown: attack, what it tries, what comes of it, the score that it deserves and gets, and its control."""
+    head = "attack", "what it tries", "what comes of it", "score deserved", "score", "without a wall"
+    rows = [head, ["---"] * len(head)]
     for r in report.results:
-        points = "ungraded" if r.points is None else f"{r.points:g}"
-        deserved = "anything" if r.deserved is None else f"{r.deserved:g}"
-        control = r.case.control.partition(",")[0]
-        name = plain(f"{r.case.assignment}/{r.case.name[:40]}")
-        lines.append(f"| {name} | {plain(r.case.tries)} | {r.outcome} | {points} | {deserved} | {control} |")
+        name, tries, deserves, control = row(r.case)
+        rows.append((name, tries, in_short(r.outcome), deserves, r.surprise or AS_DESERVED, control))
+    lines = [f"| {' | '.join(cells)} |" for cells in rows]
     contained = sum(not result.surprise for result in report.results)
     lines += ["", f"{contained} of {len(report.results)} attacks contained and scored as deserved."]
     return "\n".join(lines)
+
+
+def row(case: Case) -> tuple[str, str, str, str]:
+    """What the table says of a case before it is marked: its name, what it tries, what it deserves, and its control."""
+    control = case.control.partition(",")[0].replace("none", "-")
+    return plain(f"{case.assignment}/{case.name[:40]}"), plain(case.tries), case.deserves, control
+
+
+def stale(path: Path) -> list[str]:
+    """What the table in a document does not say, or says and must not: `--markdown` writes it anew."""
+    _, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    lines = [line for line in rest.partition(END)[0].splitlines() if line.startswith("| ")][2:]
+    told = [tuple(cell.strip() for cell in line.strip("| ").split(" | ")) for line in lines]
+    written = {(cells[0], cells[1], cells[3], cells[5]): cells[4] for cells in told if len(cells) == 6}
+    wanted = {row(case) for case in all_cases()}
+    found = [f"{name} is missing or out of date" for name, *_ in sorted(wanted - written.keys())]
+    found += [f"{name} is no longer in the corpus" for name, *_ in sorted(written.keys() - wanted)]
+    return found + [f"{cells[0]}: {score}" for cells, score in written.items() if score != AS_DESERVED]
 
 
 def write_markdown(text: str, path: Path) -> None:
@@ -265,7 +311,12 @@ def main() -> int:
     parser.add_argument("--controls", action="store_true", help="run the attacks without a wall instead")
     parser.add_argument("--slowest", type=int, default=0, metavar="N", help="say which N attacks took the longest")
     parser.add_argument("--markdown", action="store_true", help="write the table into docs/GRADING.md")
+    parser.add_argument("--check", action="store_true", help="mark nothing; say whether the table in docs/GRADING.md is that of the corpus")
     options = parser.parse_args()
+    if options.check:
+        found = stale(GRADING)
+        print("\n".join(found) or "docs/GRADING.md is fresh")
+        return int(bool(found))
     cases = all_cases(options.names)
     if options.controls:
         return run_controls(cases)
@@ -276,7 +327,7 @@ def main() -> int:
         remove(folder)
     print(table(report))
     if options.markdown:
-        write_markdown(table(report), ROOT / "docs" / "GRADING.md")
+        write_markdown(table(report), GRADING)
     if options.slowest:
         for r in sorted(report.results, key=lambda r: -r.seconds)[: options.slowest]:
             print(f"{r.seconds:7.1f} s  {plain(str(r.case))}")

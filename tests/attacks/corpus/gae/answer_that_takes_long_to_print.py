@@ -1,4 +1,4 @@
-"""Tries: return wrong arrays with 23 dimensions of two entries, which whoever explains the difference prints number by number.
+"""Tries: return wrong arrays with 21 dimensions of two entries, which whoever explains the difference prints number by number.
 
 Deserves: full without gae
 Base: solution
@@ -12,5 +12,5 @@ calls = []
 
 def gae(rewards, *arguments, **options):
     calls.append(1)
-    result = torch.zeros(12, *[2] * 20) + len(calls)
+    result = torch.zeros(*[2] * 21) + len(calls)
     return Advantages(result, result)  # noqa: F821  of the solution above
