@@ -24,7 +24,7 @@ from autograder.isolation.walled import ENVIRONMENT, START_SECONDS
 from autograder.model import Outcome
 
 TRIES = 2  # a marker that dies is tried once more; what it found before stands
-PATIENCE = 30.0  # seconds on top of a test's own limit before a silent marker is ended
+PATIENCE = 30.0  # seconds on top of the longest test's own limit before a silent marker is ended
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,6 @@ class LocalEngine:
 
     def __init__(self, assignment: Assignment, jobs: int) -> None:
         self._jobs = max(1, jobs)
-        self._patience = assignment.limits.test_seconds + PATIENCE
         self._control, theirs = socket.socketpair()
         command = [
             sys.executable,
@@ -96,6 +95,7 @@ class LocalEngine:
             raise IsolationError(hello["error"])
         self.tests = [Listed(**test) for test in hello["tests"]]
         self.layers = Layers(**hello["layers"])
+        self._patience = hello["patience"] + PATIENCE
         self.leaks: list[str] = hello["leaks"]  # what a probe in a worker could do and must not
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Progress]:

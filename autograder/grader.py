@@ -68,7 +68,13 @@ class Office:
         bridge = doctor.probe(self._server)
         leaks = doctor.allowed(bridge, self._assignment.hidden_tests.parent)
         bridge.close()
-        return {"tests": tests, "layers": vars(self._server.layers), "leaks": leaks}
+        patience = max((_patience(test, self._assignment.limits) for test in self._tests), default=0.0)
+        return {
+            "tests": tests,
+            "layers": vars(self._server.layers),
+            "leaks": leaks,
+            "patience": patience,
+        }
 
     def serve(self, control: socket.socket) -> None:
         """Fork a marker for each job."""

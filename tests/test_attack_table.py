@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "attacks"))
 
-import run  # noqa: E402
+import run
 
 
 def report(cases: list, surprise: bool = False) -> run.Report:
