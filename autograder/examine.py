@@ -94,12 +94,8 @@ def run(
     bridge = None
     try:
         bridge = candidate.open(watch or trace.events.append, test.seconds)
-        available = {
-            "student": bridge.student,
-            "lab": Lab(bridge),
-            "rng": generator(seed, test.name),
-            **test.parameters,
-        }
+        rng = bridge.kept_back = generator(seed, test.name)
+        available = {"student": bridge.student, "lab": Lab(bridge), "rng": rng, **test.parameters}
         asked = inspect.signature(test.function).parameters
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a broken variant may divide by zero: that is what it is for

@@ -59,6 +59,14 @@ class Closing:
         return bridge
 
 
+def test_the_generator_of_the_test_s_data_is_never_handed_over():
+    candidate = InProcess.of("def draw(x): return 1", "work.py")
+    careless = HiddenTest("test_toy", "It holds.", 1.0, "part", (), "", False, lambda student, rng: student.draw([rng]))
+    careful = HiddenTest("test_toy", "It holds.", 1.0, "part", (), "", False, lambda student, rng: student.draw(rng.spawn(1)[0]))
+    assert "give the student a generator of their own" in str(examine.run(careless, candidate, 0).error)
+    assert examine.run(careful, candidate, 0).passed
+
+
 def test_a_run_without_end_is_ended():
     with pytest.raises(StudentTimeout, match=r"within 0\.05 seconds"):
         examine.within(SHORT, lambda: busy(10))

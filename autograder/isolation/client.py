@@ -59,6 +59,7 @@ class Bridge:
         self._changed: list[Any] = []  # arguments that were changed in place by functions that may not
         self._mirrors: dict[tuple[int, str], Any] = {}  # (module, name) -> the nn.Parameter here
         self._pictures: dict[tuple[int, str], modules.Picture] = {}
+        self.kept_back: Any = None  # the generator of the test's data: whoever has it can set its state
         self.callables: dict[tuple[int, str, bool], Remote] = {}  # functions and methods asked for before
         self.student = Remote(self, 0, "module", False)
         open_bridges.add(self)
@@ -174,6 +175,8 @@ class Bridge:
             return ["h", value._number]
         if isinstance(value, Exposed):
             return self._lend(value)
+        if value is self.kept_back:
+            raise TypeError("rng draws the test's own data: give the student a generator of their own")
         torch = wire.torch_module()
         if torch is not None and isinstance(value, torch.nn.Module):
             if (description := modules.spec(value)) is None:
