@@ -1,0 +1,119 @@
+"""Student networks that fight back: their parameters lie, change, grow and are none. A test meets a StudentError or a wrong number, in time."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from autograder.errors import StudentError
+
+NET = """
+import sys, torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 1, bias=False, dtype=torch.float64)
+    def forward(self, x): return self.layer(x)
+
+def touch(net): return 0.0
+"""
+WORKER = """
+worker = sys.modules["autograder.isolation.worker"]
+wire = sys.modules["autograder.isolation.wire"]
+handle = worker.Worker.handle
+answers = []
+def patched(change):
+    def answer(self, message, callback):
+        header, buffers = wire.unpack(handle(self, message, callback))
+        answers.append(1)
+        if len(answers) > 4 and header[1] == "ok":  # the file is imported, the network made and its parameters known
+            change(header, buffers)
+        return wire.pack(header, buffers)
+    worker.Worker.handle = answer
+"""
+
+
+def use(reached) -> float:
+    """What a test does with a network: parameters, a step of an optimiser, an answer."""
+    net = reached.student.Net()
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
+    loss = net(torch.ones(1, 2, dtype=torch.float64)).sum()
+    loss.backward()
+    optimiser.step()
+    reached.student.touch(net)
+    return sum(float(p.detach().sum()) for p in net.parameters())
+
+
+def test_the_control_an_honest_network_learns(behind_the_wall):
+    honest = behind_the_wall(NET)
+    net = honest.student.Net()
+    before = [p.detach().clone() for p in net.parameters()]
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
+    net(torch.ones(1, 2, dtype=torch.float64)).sum().backward()
+    optimiser.step()
+    (after,) = (p.detach() for p in net.parameters())
+    assert torch.allclose(after, before[0] - 0.1)
+    assert use(honest) != 0.0
+
+
+NETWORKS = {
+    "an endless number of parameters": "Net.named_parameters = lambda self: ((str(i), nn.Parameter(torch.zeros(1))) for i in iter(int, 1))",
+    "parameters that are none": "Net.named_parameters = lambda self: [('weight', 5), (7, None), 'x']",
+    "names that are none": "Net.named_parameters = lambda self: [([], self.layer.weight), ('__class__', self.layer.weight)]",
+    "an integer parameter": "Net.named_parameters = lambda self: [('w', torch.ones(3, dtype=torch.int64))]",
+    "a parameter without memory": "Net.named_parameters = lambda self: [('w', nn.Parameter(torch.empty(2, device='meta')))]",
+    "a parameter that is huge by its strides": "Net.named_parameters = lambda self: [('w', nn.Parameter(torch.zeros(1).expand(1 << 40)))]",
+    "a sparse parameter": "Net.named_parameters = lambda self: [('w', torch.eye(3).to_sparse())]",
+    "a gradient of another shape": "Net.forward = lambda self, x: setattr(self.layer.weight, '_grad', torch.ones(7)) or self.layer(x)",
+    "a network whose parameters are no function": "Net.named_parameters = 5",
+    "a forward that frees its own parameters": "Net.forward = lambda self, x: self._modules.clear() or x.sum()",
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_hostile_network_is_a_student_s_error_or_a_wrong_number(behind_the_wall, name):
+    reached = behind_the_wall(f"{NET}\n{NETWORKS[name]}\n", call_seconds=3, test_seconds=20, memory_mib=512)
+    try:
+        assert isinstance(use(reached), float)
+    except (StudentError, AttributeError, TypeError, ValueError, RuntimeError) as error:
+        assert not isinstance(error, MemoryError)
+
+
+CHANGES = {
+    "parameters that are not there": "header[5] = [[0, 'nothing', ['l'], None]]",
+    "parameters of another shape": "buffers.append(bytes(8)); header[5] = [[1, 'layer.weight', ['T', 'float64', [1], None, 0, len(buffers) - 1], None]]",
+    "parameters that became integers": "buffers.append(bytes(16)); header[5] = [[1, 'layer.weight', ['T', 'int64', [1, 2], None, 0, len(buffers) - 1], None]]",
+    "parameters that are handles": "header[5] = [[1, 'layer.weight', ['h', 1, 'Net', True, True], None]]",
+    "a gradient that is a number": "buffers.append(bytes(16)); header[5] = [[1, 'layer.weight', ['T', 'float64', [1, 2], None, 0, len(buffers) - 1], 1.0]]",
+    "changes that are no list": "header[5] = {'a': 1}",
+    "outputs nobody tied": "header[2] = ['o', 0]",
+    "a thousand outputs": "buffers.append(bytes(8)); header[3] = [['T', 'float64', [1], None, 2, len(buffers) - 1]] * 1000; header[2] = ['o', 999]",
+    "outputs that are integers": "buffers.append(bytes(8)); header[3] = [['T', 'int64', [1], None, 0, len(buffers) - 1]]; header[2] = ['o', 0]",
+    "outputs that are none": "header[3] = [None, 5, 'x']",
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_answers_that_lie_about_parameters_are_a_student_s_error_or_a_wrong_number(behind_the_wall, name):
+    change = f"def change(header, buffers):\n    {CHANGES[name]}\npatched(change)\n"
+    reached = behind_the_wall(NET + WORKER + change, call_seconds=3, test_seconds=20)
+    try:
+        assert isinstance(use(reached), float)
+    except (StudentError, AttributeError, TypeError, ValueError, RuntimeError) as error:
+        assert not isinstance(error, MemoryError)
+
+
+def test_a_network_cannot_reach_a_tensor_of_the_test_through_its_mirror(behind_the_wall):
+    """The test computes its expectation from tensors of its own; no answer may write into these."""
+    change = "def change(header, buffers):\n    header[5] = header[5] * 2\npatched(change)\n"
+    reached = behind_the_wall(NET + WORKER + change)
+    mine = torch.full((1, 2), 3.0, dtype=torch.float64)
+    net = reached.student.Net()
+    (mirror,) = net.parameters()
+    with torch.no_grad():
+        mirror.copy_(mine)
+    net(torch.ones(1, 2, dtype=torch.float64))
+    reached.student.touch(net)
+    assert torch.equal(mine, torch.full((1, 2), 3.0, dtype=torch.float64))
