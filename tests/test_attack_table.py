@@ -46,6 +46,21 @@ def test_a_new_attack_a_changed_one_and_a_removed_one_make_it_stale(document):
     assert "gae/gone is no longer in the corpus" in run.stale(document)
 
 
+def test_rows_of_some_attacks_are_exchanged_among_the_others(document):
+    first, *rest = run.all_cases()
+    run.write_markdown(run.table(report([first], surprise=True)), document)
+    run.write_markdown(run.merged(run.table(report(rest)), document), document)
+    assert run.stale(document) == [f"{run.row(first)[0]}: ungraded"]
+    run.write_markdown(run.merged(run.table(report([first])), document), document)
+    assert run.stale(document) == []
+    assert document.read_text(encoding="utf-8") == run_again(document)
+
+
+def run_again(document: Path) -> str:
+    run.write_markdown(run.table(report(run.all_cases())), document)
+    return document.read_text(encoding="utf-8")
+
+
 def test_an_attack_that_was_not_contained_is_told(document):
     run.write_markdown(run.table(report(run.all_cases(), surprise=True)), document)
     assert f"{run.row(run.all_cases()[0])[0]}: ungraded" in run.stale(document)

@@ -2,7 +2,7 @@
 
     python tests/attacks/run.py [NAME...]     a table; exit code 1 on any surprise; NAME: only cases whose name holds this
     python tests/attacks/run.py --controls    shows that each attack works where there is no wall
-    python tests/attacks/run.py --markdown    writes the table into docs/GRADING.md, between the marks; --check: is it fresh?
+    python tests/attacks/run.py --markdown    writes the table into docs/GRADING.md (with NAME: its rows); --check: is it fresh?
 
 Each assignment's attacks are handed in together with honest neighbours: the solution, and the solution without the functions that an
 attack gives up. An attack must get exactly what it deserves, its neighbours must not notice, and when all is done no worker process may
@@ -45,6 +45,7 @@ WORKER_UIDS = range(61000, 65000)
 LIMITS = {"call_seconds": 3, "test_seconds": 12}
 JOBS = 3  # some attacks only wait
 AS_DESERVED = "as deserved"
+HEAD = ("attack", "what it tries", "what comes of it", "score deserved", "score", "without a wall")
 BEGIN, END = "<!-- attacks:begin -->", "<!-- attacks:end -->"
 GRADING = ROOT / "docs" / "GRADING.md"
 HONEST = ("aaa_honest", "zzz_honest")  # marked before and after the attacks
@@ -254,15 +255,31 @@ def plain(text: str) -> str:
 
 def table(report: Report) -> str:
     """Markdown: attack, what it tries, what comes of it, the score that it deserves and gets, and its control."""
-    head = "attack", "what it tries", "what comes of it", "score deserved", "score", "without a wall"
-    rows = [head, ["---"] * len(head)]
+    rows: list[tuple[str, ...]] = [HEAD, ("---",) * len(HEAD)]
     for r in report.results:
         name, tries, deserves, control = row(r.case)
         rows.append((name, tries, in_short(r.outcome), deserves, r.surprise or AS_DESERVED, control))
+    return _lines(rows)
+
+
+def _lines(rows: Sequence[tuple[str, ...]]) -> str:
+    contained = sum(cells[4] == AS_DESERVED for cells in rows[2:])
     lines = [f"| {' | '.join(cells)} |" for cells in rows]
-    contained = sum(not result.surprise for result in report.results)
-    lines += ["", f"{contained} of {len(report.results)} attacks contained and scored as deserved."]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", f"{contained} of {len(rows) - 2} attacks contained and scored as deserved."])
+
+
+def _cells(text: str) -> list[tuple[str, ...]]:
+    """The rows of a table, its head left out."""
+    lines = [line for line in text.splitlines() if line.startswith("| ")][2:]
+    return [tuple(cell.strip() for cell in line.strip("| ").split(" | ")) for line in lines]
+
+
+def merged(new: str, path: Path) -> str:
+    """The table in a document with the rows of a new one, in the corpus's order, without attacks that are no longer there."""
+    _, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    known = {cells[0]: cells for cells in (*_cells(rest.partition(END)[0]), *_cells(new))}
+    names = [row(case)[0] for case in all_cases()]
+    return _lines([HEAD, ("---",) * len(HEAD), *(known[name] for name in names if name in known)])
 
 
 def row(case: Case) -> tuple[str, str, str, str]:
@@ -274,8 +291,7 @@ def row(case: Case) -> tuple[str, str, str, str]:
 def stale(path: Path) -> list[str]:
     """What the table in a document does not say, or says and must not: `--markdown` writes it anew."""
     _, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-    lines = [line for line in rest.partition(END)[0].splitlines() if line.startswith("| ")][2:]
-    told = [tuple(cell.strip() for cell in line.strip("| ").split(" | ")) for line in lines]
+    told = _cells(rest.partition(END)[0])
     written = {(cells[0], cells[1], cells[3], cells[5]): cells[4] for cells in told if len(cells) == 6}
     wanted = {row(case) for case in all_cases()}
     found = [f"{name} is missing or out of date" for name, *_ in sorted(wanted - written.keys())]
@@ -327,7 +343,7 @@ def main() -> int:
         remove(folder)
     print(table(report))
     if options.markdown:
-        write_markdown(table(report), GRADING)
+        write_markdown(merged(table(report), GRADING), GRADING)
     if options.slowest:
         for r in sorted(report.results, key=lambda r: -r.seconds)[: options.slowest]:
             print(f"{r.seconds:7.1f} s  {plain(str(r.case))}")
