@@ -115,9 +115,7 @@ def _outcomes(
 ) -> Any:
     """Each test's outcome as it is found; at the end once more those that a diagnosis was found for."""
     candidate, found = server.candidate(job["files"], assignment.main, assignment.limits), []
-    patient = (
-        candidate  # for learning checks, which need their time: a loop elsewhere must not cost their points
-    )
+    patient = candidate  # for learning checks: a loop elsewhere must not cost their points
     begun = time.monotonic()
     for test in tests:
         if time.monotonic() - begun > assignment.limits.total_seconds:

@@ -46,6 +46,7 @@ def _code_cells(name: str, document: str) -> str:
         ]
         for cell in parsed.cells:
             cell.source = cell.source.translate(_HIDDEN)
+            cell.pop("outputs", None)
         text: str = jupytext.writes(
             parsed, fmt={"extension": ".py", "format_name": "percent", "comment_magics": True}
         )

@@ -39,9 +39,7 @@ def write_results(folder: Path, assignment: Assignment, worth: float, grade: Gra
     """Write results.json and staff.json for one submission."""
     place = folder / grade.student
     place.mkdir(parents=True, exist_ok=True)
-    write_atomically(
-        place / STAFF, _json(dataclasses.asdict(grade), escape=True)
-    )  # raw text of students in it
+    write_atomically(place / STAFF, _json(dataclasses.asdict(grade), escape=True))
     write_atomically(place / RESULTS, _json(results(assignment, worth, grade)))
 
 
@@ -213,7 +211,7 @@ def _harmless(cell: str) -> str:
 
 
 def _json(data: Any, escape: bool = False) -> str:
-    """``escape``: everything but ASCII as escape sequences, so that nothing in it acts on a terminal."""
+    """``escape``: everything but ASCII as escape sequences, so that students' raw text in it acts on no terminal."""
     return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=escape, allow_nan=False) + "\n"
 
 

@@ -1124,6 +1124,15 @@ def test_a_check_in_a_lent_function_is_neither_read_nor_swallowed(reach):
     assert not any("31" in str(answer) for answer in reached.answers)
 
 
+def test_what_a_library_asserts_of_its_arguments_is_the_student_s_to_handle(reach):
+    text = "def g(f):\n    try: f('x')\n    except AssertionError as error: return 'handled'\n"
+
+    def library(value):
+        exec(compile("assert value == 3, 'no such action'", "library.py", "exec"), {"value": value})
+
+    assert reach(text).student.g(library) == "handled"
+
+
 def test_what_the_student_reads_of_a_check_says_nothing(reach):
     reached, read = reach("""
         def g(check, tell):
@@ -1148,7 +1157,7 @@ def test_a_handle_that_is_used_while_its_owner_waits_asks_nothing(reach, use):
             except RuntimeError as error: return str(error)
             return "nothing"
         """)
-    assert reached.student.g(use) in ("nothing", "no request: an object of the student's was used while their code was waiting")
+    assert reached.student.g(use) in ("nothing", "no request: an object of the student's was used while they waited")
     assert reached.student.g(lambda thing: 1) == "nothing"
 
 
