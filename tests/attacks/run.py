@@ -42,7 +42,7 @@ from autograder.score import score
 from autograder.submission import read_all
 
 WORKER_UIDS = range(61000, 65000)
-LIMITS = {"call_seconds": 3, "test_seconds": 12}
+LIMITS = {"call_seconds": 4, "test_seconds": 24}  # honest learning checks need two CPU seconds, on a busy machine ten by the clock
 JOBS = 3  # some attacks only wait
 AS_DESERVED = "as deserved"
 HEAD = ("attack", "what it tries", "what comes of it", "score deserved", "score", "without a wall")
