@@ -6,7 +6,6 @@ sentence for its student, and nobody else notices.
 
 from __future__ import annotations
 
-import ast
 import csv
 import difflib
 import hashlib
@@ -21,10 +20,8 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-import jupytext
-import nbformat
-
 from autograder.errors import CourseError, SubmissionError
+from autograder.notebook import code_of
 
 MAX_FILE, MAX_NOTEBOOK, MAX_TOTAL, MAX_FILES = 2 << 20, 32 << 20, 64 << 20, 200  # bytes, bytes, bytes, files
 RECEIVED = "received.csv"
@@ -73,6 +70,13 @@ def read_all(path: Path, main: str) -> list[Submission]:
         names[_student(stem, names)] = stem
     read = (_read_one(student, by_stem[stem], main) for student, stem in sorted(names.items()))
     return [replace(one, received=times.get(names[one.student]) or times.get(one.student)) for one in read]
+
+
+def read_one(student: str, path: Path, main: str, received: datetime | None = None) -> Submission:
+    """One student's hand-in, whatever ``path`` is: a file, a zip, or a folder with the file, a notebook or one zip in it."""
+    inside = [entry for entry in path.iterdir() if _is_a_hand_in(entry)] if path.is_dir() else []
+    place = inside[0] if len(inside) == 1 and inside[0].suffix == ".zip" else path
+    return replace(_read_one(student, [place], main), received=received)
 
 
 def _is_a_hand_in(entry: Path) -> bool:
@@ -145,7 +149,7 @@ def _files(path: Path, main: str) -> dict[str, bytes]:
         return _chosen(dict(_within_limits(_unzip(path))), main)
     if path.suffix in (".py", ".ipynb"):
         data = _regular(path, path.name, MAX_NOTEBOOK if path.suffix == ".ipynb" else MAX_FILE)
-        return {main: _code(path.name, data)}
+        return {main: code_of(path.name, data)}
     raise SubmissionError(
         f"{path.name} is neither a .py file, nor a notebook, a zip or a folder: hand in {main}"
     )
@@ -183,7 +187,7 @@ def _chosen(files: dict[str, bytes], main: str) -> dict[str, bytes]:
     }
     chosen = {str(PurePosixPath(name).relative_to(folder)): data for name, data in beside.items()}
     return {name: data for name, data in chosen.items() if name != main} | {
-        main: _code(found[0], files[found[0]])
+        main: code_of(found[0], files[found[0]])
     }
 
 
@@ -284,59 +288,3 @@ def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> byt
         raise SubmissionError(
             f"{entry.filename[:80]} cannot be unpacked ({type(error).__name__}): pack it again"
         ) from None
-
-
-# -- notebooks -------------------------------------------------------------------------------------------------------
-
-
-# What str.splitlines takes for line ends and Python does not: out of sight while jupytext looks for magics.
-_HIDDEN = {ord(char): 0xE000 + number for number, char in enumerate("\v\f\x1c\x1d\x1e\x85\u2028\u2029")}
-
-
-def _code(name: str, data: bytes) -> bytes:
-    """Python text: a file as it is; of a notebook the definitions of its code cells, without magics, outputs and experiments."""
-    if not name.endswith(".ipynb"):
-        return data
-    try:
-        notebook = nbformat.reads(data.decode("utf-8"), as_version=4)  # type: ignore[no-untyped-call]
-        for cell in notebook.cells:
-            cell.pop("outputs", None)
-        notebook.cells = [
-            cell
-            for cell in notebook.cells
-            if cell.cell_type == "code" and not cell.source.lstrip().startswith("%%")
-        ]
-        for cell in notebook.cells:
-            cell.source = cell.source.translate(_HIDDEN)
-        text = jupytext.writes(
-            notebook, fmt={"extension": ".py", "format_name": "percent", "comment_magics": True}
-        )
-        text = text.translate({new: old for old, new in _HIDDEN.items()})
-    except Exception as error:  # nbformat raises whatever its parsers raise
-        raise SubmissionError(
-            f"{name} cannot be read as a notebook ({type(error).__name__}): save it again, or hand in a .py file"
-        ) from None
-    return _definitions(text).encode("utf-8", "backslashreplace")
-
-
-def _definitions(text: str) -> str:
-    """The text with the lines of top-level experiments (calls, loops, prints) emptied, so that line numbers stay."""
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return text  # the worker will say where
-    keep = (
-        ast.Import,
-        ast.ImportFrom,
-        ast.FunctionDef,
-        ast.AsyncFunctionDef,
-        ast.ClassDef,
-        ast.Assign,
-        ast.AnnAssign,
-    )
-    lines = text.split("\n")
-    for node in tree.body:
-        if not isinstance(node, keep):
-            for number in range(node.lineno - 1, node.end_lineno or node.lineno):
-                lines[number] = ""
-    return "\n".join(lines) + "\n"
