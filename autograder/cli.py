@@ -79,6 +79,12 @@ def grade(
     allow_weak: Annotated[
         bool, typer.Option("--allow-weak", help="Run student code without the full wall; results say so.")
     ] = False,
+    only: Annotated[
+        str | None, typer.Option("--only", help="Mark this student again and keep everybody else's marks.")
+    ] = None,
+    roster: Annotated[
+        Path | None, typer.Option(help="Who takes the course; its late_days move a student's due date.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no table.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One line of JSON for each submission instead of the table.")
@@ -93,11 +99,12 @@ def grade(
     found = the_course(course)
     assignment = found.assignment(name)
     read = read_all(submissions, assignment.main)
+    extensions = cli_platforms.look_up([one.student for one in read], only, roster)
     engine = LocalEngine(assignment, jobs or os.cpu_count() or 1)
     try:
-        grading = Grading(found, assignment, engine, destination, allow_weak)
+        grading = Grading(found, assignment, engine, destination, allow_weak, extensions)
         with _progress(quiet or as_json, len(read)) as bar:
-            grades = grading.run(read, fresh, bar)
+            grades = grading.run(read, fresh, bar, only)
     except KeyboardInterrupt:
         err.print(
             f"Stopped. What was finished is in {destination / name}; the same command goes on from there.",

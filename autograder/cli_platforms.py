@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -156,7 +157,7 @@ def gradebook(
         )
     grades: dict[str, Grade] = {s: grade for s in students if (grade := report.read_grade(folder, s))}
     matched = books.match(people, grades)
-    for line in matched.remarks(roster):
+    for line in books.remarks(people, students, roster):
         _complain(line)
     text = (books.canvas if format is Format.CANVAS else books.gradescope)(assignment, matched)
     path = destination or folder / f"{format.value}.csv"
@@ -165,3 +166,20 @@ def gradebook(
     _say(
         f"wrote {path}: {len(people)} rows, {sum(one.points is not None for one in matched.entries)} with points"
     )
+
+
+def look_up(students: list[str], only: str | None, roster: Path | None) -> dict[str, int]:
+    """For `grade`: refuse an unknown --only, say who is a stranger to the roster, and return its late days by student."""
+    from autograder.export import gradebook as books
+
+    if only is not None and only not in students:
+        near = get_close_matches(only, students, n=1)
+        guess = f"; did you mean '{near[0]}'?" if near else ""
+        raise CourseError(f"--only {only}: nobody of this name handed in{guess}")
+    if roster is None:
+        return {}
+    people = books.read_roster(roster)
+    for line in books.remarks(people, students, roster):
+        _complain(line)
+    owners = {student: books.owner(people, student) for student in students}
+    return {student: person.late_days for student, person in owners.items() if person}

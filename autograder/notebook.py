@@ -15,7 +15,8 @@ from autograder.errors import SubmissionError
 from autograder.source import BEGIN, END
 
 RULER = re.compile(r"#\s*-{2,}\s*(.*?)\s*-{2,}")
-PYTHON_MAGICS = ("%%time", "%%capture", "%%prun")  # the rest of such a cell is the student's Python
+TIMED = re.compile(r"\A\s*%%(?:time|capture|prun)\b.*\n")  # the rest of such a cell is Python, and counts if it defines something
+DEFINES = re.compile(r"^(?:async def|def|class|@)\b", re.MULTILINE)
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 # -- in --------------------------------------------------------------------------------------------------------------
@@ -33,9 +34,7 @@ def code_of(name: str, data: bytes) -> bytes:
         notebook.cells = [cell for cell in notebook.cells if _is_the_student_s(cell)]
         for cell in notebook.cells:
             cell.pop("outputs", None)
-            source = cell.source.lstrip()
-            cell.source = source.partition("\n")[2] if source.startswith(PYTHON_MAGICS) else cell.source
-            cell.source = cell.source.translate(_HIDDEN)
+            cell.source = TIMED.sub("", cell.source, count=1).translate(_HIDDEN)
         text = jupytext.writes(
             notebook, fmt={"extension": ".py", "format_name": "percent", "comment_magics": True}
         )
@@ -50,9 +49,9 @@ def code_of(name: str, data: bytes) -> bytes:
 def _is_the_student_s(cell: Any) -> bool:
     """Code, but no cell in another language and none that otter-grader or nbgrader put there to mark with."""
     source, marks = cell.source.lstrip(), cell.metadata.get("nbgrader", {})
-    if cell.cell_type != "code" or (source.startswith("%%") and not source.startswith(PYTHON_MAGICS)):
+    if cell.cell_type != "code" or "otter.Notebook(" in source or (marks.get("grade") and not marks.get("solution")):
         return False
-    return "otter.Notebook(" not in source and not (marks.get("grade") and not marks.get("solution"))
+    return not source.startswith("%%") or bool(TIMED.match(source) and DEFINES.search(source))
 
 
 def _definitions(text: str) -> str:

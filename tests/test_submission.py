@@ -219,7 +219,7 @@ def test_whatever_a_parser_raises_is_that_student_s_problem_alone(tmp_path, monk
 
     write(tmp_path / "ada.ipynb", notebook("x = 1"))
     write(tmp_path / "ben.py")
-    monkeypatch.setattr(intake, "_definitions", explode)
+    monkeypatch.setattr("autograder.notebook._definitions", explode)
     found = class_of(tmp_path)
     assert found["ada"].problem == "ada.ipynb cannot be read (MemoryError): hand in one plain .py file"
     assert not found["ben"].problem
@@ -432,7 +432,7 @@ def test_a_notebook_may_be_as_large_in_a_zip_as_alone(tmp_path):
 
 def test_a_large_notebook_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
     monkeypatch.setattr(intake, "MAX_NOTEBOOK", 1 << 20)
-    monkeypatch.setattr(intake.nbformat, "reads", lambda *args, **kwargs: pytest.fail("it was parsed"))
+    monkeypatch.setattr("autograder.notebook.nbformat.reads", lambda *args, **kwargs: pytest.fail("it was parsed"))
     big = notebook("#" * (1 << 20))
     assert "ada.ipynb is larger than 1 MiB" in problem(write(tmp_path / "ada.ipynb", big))
     assert "gae.ipynb is larger than 1 MiB" in problem(pack(tmp_path / "ben.zip", {"gae.ipynb": big}))

@@ -6,13 +6,13 @@ import csv
 import difflib
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from autograder.course import Assignment
 from autograder.errors import CourseError
 from autograder.model import Grade
-from autograder.report import _harmless
+from autograder.report import harmless
 from autograder.score import score
 
 # What each field may be called in a roster, in lower case: ours, Canvas's, Gradescope's.
@@ -65,7 +65,7 @@ def read_roster(path: Path) -> list[Person]:
     taken: dict[str, int] = {}
     for number, row in enumerate(rows[1:], 2):
         cells = {name: row[at].strip() for name, at in columns.items() if at < len(row)}
-        if not any(cells.values()) or cells.get("student", "").startswith("Points Possible"):
+        if not any(cells.values()) or row[0].strip() == "Points Possible":
             continue
         person = _person(path, number, cells)
         for key in person.keys & taken.keys():
@@ -126,21 +126,23 @@ class Matched:
     """A roster and marks, put together."""
 
     entries: list[Entry]
-    strangers: list[str] = field(default_factory=list)
-    nearest: dict[str, str] = field(default_factory=dict)
 
     @property
     def worth(self) -> float:
         """What full marks come to: known from anybody whose work was run."""
         return max((_worth(one.grade) for one in self.entries if one.grade), default=0.0)
 
-    def remarks(self, roster: Path) -> Iterator[str]:
-        """One line for each stranger, one for all who handed in nothing."""
-        for stranger in self.strangers:
-            near = f"; did they mean '{self.nearest[stranger]}'?" if stranger in self.nearest else ""
-            yield f"{stranger} handed in and is not in {roster}{near}"
-        if absent := [one.person.student for one in self.entries if one.grade is None]:
-            yield f"no hand-in from {', '.join(absent)}: their cells stay empty"
+
+def remarks(people: Sequence[Person], students: Sequence[str], roster: Path) -> Iterator[str]:
+    """One line for each stranger, one for all who handed in nothing."""
+    known = [person.student for person in people]
+    for student in students:
+        if owner(people, student) is None:
+            near = difflib.get_close_matches(student, known, n=1)
+            yield f"{student} handed in and is not in {roster}" + (f"; is it {near[0]}?" if near else "")
+    there = {person.student for student in students if (person := owner(people, student))}
+    if absent := [name for name in known if name not in there]:
+        yield f"no hand-in from {', '.join(absent)}: their cells stay empty"
 
 
 def owner(people: Sequence[Person], student: str) -> Person | None:
@@ -149,23 +151,18 @@ def owner(people: Sequence[Person], student: str) -> Person | None:
 
 
 def match(people: Sequence[Person], grades: Mapping[str, Grade]) -> Matched:
-    """Everybody of the roster in its order, and the hand-ins of strangers."""
+    """Everybody of the roster in its order, with the grade if there is one; strangers' are left out."""
     found: dict[str, Grade] = {}
-    strangers, nearest = [], {}
     for student, grade in grades.items():
         person = owner(people, student)
-        if person is None:
-            strangers.append(student)
-            near = difflib.get_close_matches(student.casefold(), [p.student.casefold() for p in people], n=1)
-            if near:
-                nearest[student] = near[0]
-        elif person.student in found:
+        if person and person.student in found:
+            other = found[person.student].student
             raise CourseError(
-                f"{person.student} has marks under two names, {found[person.student].student} and {student}: delete one"
+                f"{person.student} has marks under two names, {other} and {student}: delete one"
             )
-        else:
+        if person:
             found[person.student] = grade
-    return Matched([Entry(person, found.get(person.student)) for person in people], strangers, nearest)
+    return Matched([Entry(person, found.get(person.student)) for person in people])
 
 
 def _worth(grade: Grade) -> float:
@@ -228,5 +225,5 @@ def _cell(points: float | None) -> str:
 
 def _csv(rows: Sequence[Sequence[str]]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([_harmless(cell) for cell in row] for row in rows)
+    csv.writer(text, lineterminator="\n").writerows([harmless(cell) for cell in row] for row in rows)
     return text.getvalue()
