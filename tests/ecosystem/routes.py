@@ -30,7 +30,7 @@ HARDENED = (
 ).split()
 
 
-def run(*command: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(*command: object, cwd: Path | None = None, limit: float = 900, **environment: str) -> subprocess.CompletedProcess[str]:
     """A command, with its output; what goes wrong in it is for the caller to see."""
     return subprocess.run(
         [str(word) for word in command],
@@ -38,7 +38,7 @@ def run(*command: object, cwd: Path | None = None, **environment: str) -> subpro
         env=ENVIRONMENT | environment,
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=limit,
         check=False,
     )
 
