@@ -7,7 +7,10 @@ import io
 from dataclasses import replace
 
 import pytest
+from toy import NAME
+from typer.testing import CliRunner
 
+from autograder import cli, report
 from autograder.errors import CourseError
 from autograder.export import gradebook as books
 from autograder.model import Grade, Outcome, Verdict
@@ -112,3 +115,39 @@ def test_a_roster_that_cannot_be_read_is_explained(roster, text, said):
 def test_no_cell_of_a_roster_is_a_formula(toy, roster):
     people = books.read_roster(roster("student,name\nada,=HYPERLINK()\n"))
     assert rows(books.canvas(toy.assignment, books.match(people, {})))[2][0] == "'=HYPERLINK()"
+
+
+# -- the commands ----------------------------------------------------------------------------------------------------
+
+
+def invoke(*arguments: object):
+    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+
+def test_the_command_writes_canvas_s_file_and_says_who_is_a_stranger(toy, roster, tmp_path):
+    for grade in GRADES.values():
+        report.write_results(tmp_path / "marks" / NAME, toy.assignment, 7.0, grade)
+    said = invoke("gradebook", NAME, tmp_path / "marks", "--roster", roster(OURS), "--course", toy.root)
+    assert said.exit_code == 0 and "3 rows, 1 with points" in said.stdout
+    assert "mallory handed in and is not in" in said.stderr and "no hand-in from cy" in said.stderr
+    text = (tmp_path / "marks" / NAME / "canvas.csv").read_text()
+    assert "mallory" not in text and "Ada King Lovelace,,1,ada,A,5.6" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("gradebook", NAME, "nowhere", "--roster", "{roster}"), "there are no marks here"),
+        (("gradebook", NAME, "nowhere", "--roster", "none.csv"), "none.csv: there is no such file"),
+        (("grade", NAME, "{folder}", "--out", "{folder}", "--only", "adda"), "--only adda: nobody of this name handed in; did you mean 'ada'?"),
+        (("autograde", "", "{folder}"), "which assignment? Say so with -e ASSIGNMENT=gae"),
+        (("autograde", "sequence", "{folder}"), "no assignment is called 'sequence'; did you mean 'sequences'?"),
+        (("export", "otter", "sequence"), "no assignment is called 'sequence'; did you mean 'sequences'?"),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_code_2(toy, roster, tmp_path, arguments, said):
+    (tmp_path / "submission").mkdir()
+    toy.write("hand_ins/ada.py", "x = 1\n")
+    places = {"roster": roster(OURS), "folder": toy.root / "hand_ins" if arguments[0] == "grade" else tmp_path}
+    done = invoke(*(str(word).format(**places) for word in arguments), "--course", toy.root)
+    assert done.exit_code == 2 and said in " ".join(done.stderr.split())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,14 +19,13 @@ def test_the_gpu_target_resolves_to_cuda(tmp_path):
     report = tmp_path / "report.json"
     options = ["--dry-run", "--ignore-installed", "--quiet", "--report", report, "--no-cache-dir"]
     wanted = ["-c", REQUIREMENTS / "lock.txt", "-r", REQUIREMENTS / "image.txt"]
+    own = {"PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}  # a CPU wheel lying here is not what the image would get
     try:
-        done = routes.run(
-            sys.executable, "-m", "pip", "install", *options, *wanted, PIP_FIND_LINKS="", cwd=tmp_path, limit=300
-        )
+        done = routes.run(sys.executable, "-m", "pip", "install", *options, *wanted, cwd=tmp_path, limit=300, **own)
     except subprocess.TimeoutExpired:
         pytest.skip("pip's index did not answer within 300 seconds")
-    if done.returncode != 0 and "No matching distribution" not in done.stderr:
-        pytest.skip(f"pip cannot ask its index: {done.stderr.strip().splitlines()[-1:]}")
+    if done.returncode != 0 and "Retrying" in done.stderr:
+        pytest.skip("pip cannot reach its index")
     assert done.returncode == 0, done.stderr
     found = {one["metadata"]["name"].lower(): one["metadata"]["version"] for one in json.loads(report.read_text())["install"]}
     locked = dict(line.split("==") for line in (REQUIREMENTS / "lock.txt").read_text().lower().split())
