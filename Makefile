@@ -1,8 +1,8 @@
-# setup · demo · test · attacks · check · starter · verify · bench: each a line or two. PYTHON=... picks the interpreter.
+# setup · demo · test · attacks · check · starter · verify · bench · ecosystem · parity · image: each a line or two. PYTHON=... picks the interpreter.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 RUN := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 .venv/bin/python
 
-.PHONY: setup demo test attacks check starter verify bench
+.PHONY: setup demo test attacks check starter verify bench ecosystem parity image
 setup: .venv/ready
 .venv/ready: requirements/lock.txt requirements/setup.sh pyproject.toml
 	sh requirements/setup.sh "$(PYTHON)"
@@ -27,3 +27,16 @@ verify: setup
 
 bench: setup
 	$(RUN) tests/benchmarks/marking.py
+
+# otter-grader and nbgrader in an environment of their own, on top of .venv.
+ecosystem: .venv-ecosystem/ready
+.venv-ecosystem/ready: .venv/ready requirements/ecosystem.txt requirements/ecosystem.sh
+	sh requirements/ecosystem.sh
+
+# Equal scores over the five routes, for every assignment: nightly. PARITY=gae for one; the image's route runs in .ci/image.
+parity: ecosystem
+	PARITY=$(or $(PARITY),all) OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+	.venv-ecosystem/bin/python -m pytest -q tests/ecosystem/test_parity.py
+
+image: setup
+	.ci/image

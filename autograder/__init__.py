@@ -3,6 +3,7 @@
 course (what is asked) -> source (one solution file, three readings) -> submission and notebook (what was handed in) ->
 isolation/ (the wall) -> plugin and checks (what a hidden test is) -> grade (the pipeline) -> diagnose (which known
 mistake) -> score (pure arithmetic) -> report (results.json, gradebook, text) -> engines (where it runs) -> cli.
+export/ has the other routes to the same marks; console is what the commands share.
 """
 
 import os

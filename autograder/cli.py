@@ -1,4 +1,4 @@
-"""The commands. The only module that prints or exits."""
+"""The commands. With cli_platforms.py, the only module that prints or exits."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -24,9 +22,10 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from autograder import report
-from autograder.course import Assignment, Course, find_root, load_assignment, load_course
-from autograder.errors import AutograderError, CourseError
+from autograder import cli_platforms, report
+from autograder.console import CourseOption, err, explained, out, the_course
+from autograder.course import Assignment, Course, find_root, load_assignment
+from autograder.errors import CourseError
 from autograder.model import Grade, Verdict
 from autograder.score import score
 
@@ -36,12 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The course's autograder.",
 )
-out = Console()
-err = Console(stderr=True)
-
-CourseOption = Annotated[
-    Path | None, typer.Option("--course", help="The course's folder (default: found from here).")
-]
+cli_platforms.add_to(app)
 Names = Annotated[list[str] | None, typer.Argument(help="Assignments (default: all).")]
 
 
@@ -52,33 +46,6 @@ def main() -> None:
     except KeyboardInterrupt:
         err.print("Stopped.", style="yellow")
         sys.exit(130)
-
-
-def _explained(command: Callable[..., None]) -> Callable[..., None]:
-    """Errors that a person can act on become their one paragraph and exit code 2."""
-
-    @wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except AutograderError as error:
-            err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-            raise typer.Exit(2) from None
-        except OSError as error:
-            err.print(
-                f"{error.filename or 'a file'}: {error.strerror or error}",
-                style="red",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
-            )
-            raise typer.Exit(2) from None
-
-    return wrapped
-
-
-def _course(root: Path | None) -> Course:
-    return load_course(find_root(root))
 
 
 def _chosen(course: Course, names: list[str] | None) -> list[Assignment]:
@@ -95,7 +62,7 @@ def _chosen(course: Course, names: list[str] | None) -> list[Assignment]:
 
 
 @app.command()
-@_explained
+@explained
 def grade(
     name: Annotated[str, typer.Argument(help="The assignment.")],
     submissions: Annotated[
@@ -112,6 +79,12 @@ def grade(
     allow_weak: Annotated[
         bool, typer.Option("--allow-weak", help="Run student code without the full wall; results say so.")
     ] = False,
+    only: Annotated[
+        str | None, typer.Option("--only", help="Mark this student again and keep everybody else's marks.")
+    ] = None,
+    roster: Annotated[
+        Path | None, typer.Option(help="Who takes the course; its late_days move a student's due date.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no table.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One line of JSON for each submission instead of the table.")
@@ -123,14 +96,15 @@ def grade(
     from autograder.grade import Grading
     from autograder.submission import read_all
 
-    found = _course(course)
+    found = the_course(course)
     assignment = found.assignment(name)
     read = read_all(submissions, assignment.main)
+    extensions = cli_platforms.look_up([one.student for one in read], only, roster)
     engine = LocalEngine(assignment, jobs or os.cpu_count() or 1)
     try:
-        grading = Grading(found, assignment, engine, destination, allow_weak)
+        grading = Grading(found, assignment, engine, destination, allow_weak, extensions)
         with _progress(quiet or as_json, len(read)) as bar:
-            grades = grading.run(read, fresh, bar)
+            grades = grading.run(read, fresh, bar, only)
     except KeyboardInterrupt:
         err.print(
             f"Stopped. What was finished is in {destination / name}; the same command goes on from there.",
@@ -232,7 +206,7 @@ def _plain(text: str) -> Text:
 
 
 @app.command()
-@_explained
+@explained
 def check(
     name: Annotated[str, typer.Argument(help="The assignment.")],
     path: Annotated[
@@ -244,7 +218,7 @@ def check(
     from autograder.submission import read_all
     from autograder.verify import run_public_tests
 
-    assignment = _course(course).assignment(name)
+    assignment = the_course(course).assignment(name)
     where = path or Path(assignment.main)
     (work,) = read_all(where, assignment.main)[:1]
     if work.problem:
@@ -256,7 +230,7 @@ def check(
 
 
 @app.command()
-@_explained
+@explained
 def starter(
     names: Names = None,
     only_check: Annotated[
@@ -268,7 +242,7 @@ def starter(
     from autograder import starter as generator
 
     stale = False
-    for assignment in _chosen(_course(course), names):
+    for assignment in _chosen(the_course(course), names):
         if only_check:
             changed = [assignment.starter / file for file in generator.stale(assignment)]
         else:
@@ -283,13 +257,13 @@ def starter(
 
 
 @app.command()
-@_explained
+@explained
 def verify(names: Names = None, course: CourseOption = None) -> None:
     """Prove assignments: solution full, lazy answers nothing, every known bug caught and named. Exit code 1: something fell short."""
     from autograder.verify import matrix
     from autograder.verify import verify as prove
 
-    found = _course(course)
+    found = the_course(course)
     sections, fell_short = [], False
     for assignment in _chosen(found, names):
         with err.status(f"{assignment.name} ...") as status:
@@ -312,7 +286,7 @@ def verify(names: Names = None, course: CourseOption = None) -> None:
 
 
 @app.command()
-@_explained
+@explained
 def doctor(course: CourseOption = None) -> None:
     """Say what of the wall holds on this machine, and how to mend what does not. Exit code 1: grading would refuse."""
     from autograder.isolation.doctor import examine

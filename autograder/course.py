@@ -6,7 +6,7 @@ import difflib
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -44,11 +44,22 @@ class LateRule(_Frozen):
     max_days: Annotated[int, Field(ge=0)] = 5
 
 
+Visibility = Literal["visible", "hidden", "after_due_date", "after_published"]  # Gradescope's words
+
+
+class GradescopeRules(_Frozen):
+    """What Gradescope is told: when students see results, and whose late rule counts there."""
+
+    visibility: Visibility = "visible"
+    late: Literal["gradescope", "course"] = "gradescope"
+
+
 class Entry(_Frozen):
     """One line of course.yml's assignments."""
 
     weight: Annotated[float, Field(ge=0)] = 1
     due: datetime | None = None
+    visibility: Visibility | None = None  # on Gradescope, where it differs from the course's
 
     @field_validator("due")
     @classmethod
@@ -62,6 +73,7 @@ class _CourseFile(_Frozen):
     title: str
     term: str
     late: LateRule = LateRule()
+    gradescope: GradescopeRules = GradescopeRules()
     assignments: dict[str, Entry]
 
 
@@ -93,6 +105,7 @@ class Assignment(_AssignmentFile):
     root: Path
     weight: float = 1
     due: datetime | None = None
+    visibility: Visibility | None = None
     late: LateRule = LateRule()
 
     @property
@@ -128,6 +141,7 @@ class Course(_Frozen):
     title: str
     term: str
     late: LateRule
+    gradescope: GradescopeRules = GradescopeRules()
     assignments: tuple[Assignment, ...]
 
     def assignment(self, name: str) -> Assignment:
@@ -164,7 +178,14 @@ def load_course(root: Path) -> Course:
     path = root / COURSE_FILE
     file = _parse(_CourseFile, path, _read_yaml(path))
     assignments = tuple(_assignment(root, name, entry, file.late) for name, entry in file.assignments.items())
-    return Course(root=root, title=file.title, term=file.term, late=file.late, assignments=assignments)
+    return Course(
+        root=root,
+        title=file.title,
+        term=file.term,
+        late=file.late,
+        gradescope=file.gradescope,
+        assignments=assignments,
+    )
 
 
 def load_assignment(root: Path, name: str) -> Assignment:
@@ -213,7 +234,7 @@ def _sentence(model: type[BaseModel], problem: Any) -> str:
     if problem["type"] == "missing":
         return f"'{key}' is missing"
     if problem["type"] == "extra_forbidden":
-        known = {name for file in (model, Entry, LateRule, Limits) for name in file.model_fields}
+        known = {name for file in (model, Entry, LateRule, GradescopeRules, Limits) for name in file.model_fields}
         near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
         return f"'{key}' is not a known key" + (f"; did you mean '{near[0]}'?" if near else "")
     message = problem["msg"].removeprefix("Value error, ")

@@ -6,8 +6,8 @@ import hashlib
 import hmac
 import importlib.metadata
 import platform
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,19 @@ class Grading:
     """One run of `grade`: an assignment, an engine, and where results go."""
 
     def __init__(
-        self, course: Course, assignment: Assignment, engine: LocalEngine, out: Path, allow_weak: bool = False
+        self,
+        course: Course,
+        assignment: Assignment,
+        engine: LocalEngine,
+        out: Path,
+        allow_weak: bool = False,
+        extensions: Mapping[str, int] | None = None,  # student -> days by which the due date is put off
     ) -> None:
         if not allow_weak:
             _refuse_a_weak_wall(engine)
         self.course, self.assignment, self.engine = course, assignment, engine
         self.folder = out / assignment.name
+        self._extensions = extensions or {}
         self._common = provenance(course, assignment, engine.layers) | {"leaks": list(engine.leaks)}
 
     @property
@@ -39,25 +46,38 @@ class Grading:
         return sum(test.worth for test in self.engine.tests)
 
     def run(
-        self, submissions: Sequence[Submission], fresh: bool, tell: Callable[[Progress], None]
+        self,
+        submissions: Sequence[Submission],
+        fresh: bool,
+        tell: Callable[[Progress], None],
+        only: str | None = None,
     ) -> list[Grade]:
-        """Mark all; results that are complete and have the same provenance are kept. Returns the grades by student."""
-        grades: dict[str, Grade] = {}
-        by_student = {submission.student: submission for submission in submissions}
-        for submission in submissions:
-            kept = None if fresh else report.read_grade(self.folder, submission.student)
+        """Mark all; results that are complete and have the same provenance are kept. Returns the grades by student.
+
+        ``only``: mark this student, changed or not, and keep whatever the others have.
+        """
+        by_student = {one.student: one for one in submissions if only in (None, one.student)}
+        grades = self._others(only) if only else {}
+        for submission in by_student.values():
+            kept = None if fresh or only else report.read_grade(self.folder, submission.student)
             if submission.problem:
                 grades[submission.student] = self._write(self._unopened(submission))
             elif kept and kept.complete and kept.provenance == self._provenance(submission):
                 grades[submission.student] = kept
-        left = [self._job(s) for s in submissions if s.student not in grades]
+        left = [self._job(s) for s in by_student.values() if s.student not in grades]
         for progress in self.engine.run(left):
             grade = self._grade(by_student[progress.job.student], progress)
             grades[grade.student] = self._write(grade)
             tell(progress)
-        result = [grades[student] for student in by_student]
+        result = [grades[student] for student in sorted(grades)]
         report.write_gradebook(self.folder, self.assignment, self.worth, result)
         return result
+
+    def _others(self, student: str) -> dict[str, Grade]:
+        """The marks that everybody else has already."""
+        names = [path.parent.name for path in self.folder.glob(f"*/{report.STAFF}")]
+        read = {name: report.read_grade(self.folder, name) for name in names if name != student}
+        return {name: grade for name, grade in read.items() if grade}
 
     def _job(self, submission: Submission) -> Job:
         return Job(submission.student, submission.files, self._seed(submission))
@@ -68,14 +88,19 @@ class Grading:
         return int.from_bytes(hmac.digest(self.course.secret or b"no secret", message, "sha256")[:6], "big")
 
     def _provenance(self, submission: Submission) -> dict[str, Any]:
-        return self._common | {
-            "submission": submission.digest,
-            "seed": self._seed(submission),
-            "received": _iso(submission.received),
-        }
+        extension = self._extensions.get(submission.student)
+        return (
+            self._common
+            | ({"extension": extension} if extension else {})
+            | {
+                "submission": submission.digest,
+                "seed": self._seed(submission),
+                "received": _iso(submission.received),
+            }
+        )
 
     def _grade(self, submission: Submission, progress: Progress) -> Grade:
-        days, factor = lateness(submission.received, self.assignment.due, self.assignment.late)
+        days, factor = self._lateness(submission)
         outcomes = [
             progress.outcomes.get(test.name) or _missing_outcome(test, progress) for test in self.engine.tests
         ]
@@ -93,10 +118,16 @@ class Grading:
         )
 
     def _unopened(self, submission: Submission) -> Grade:
-        days, factor = lateness(submission.received, self.assignment.due, self.assignment.late)
+        days, factor = self._lateness(submission)
         return Grade(
             submission.student, (), submission.problem, True, days, factor, self._provenance(submission)
         )
+
+    def _lateness(self, submission: Submission) -> tuple[int, float]:
+        due = self.assignment.due
+        if due is not None:
+            due += timedelta(days=self._extensions.get(submission.student, 0))
+        return lateness(submission.received, due, self.assignment.late)
 
     def _write(self, grade: Grade) -> Grade:
         report.write_results(self.folder, self.assignment, self.worth, grade)

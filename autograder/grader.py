@@ -38,11 +38,12 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         office = Office(load_assignment(Path(sys.argv[2]), sys.argv[3]))
+        hello = office.hello()
     except Exception as error:
         known = isinstance(error, AutograderError)
         send(control, {"error": str(error) if known else f"{type(error).__name__}: {error}"})
         return
-    send(control, office.hello())
+    send(control, hello)
     office.serve(control)
 
 

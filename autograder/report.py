@@ -12,6 +12,7 @@ import dataclasses
 import io
 import json
 import os
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ WORDS = {
     Verdict.NOT_WRITTEN: "not written yet",
     Verdict.UNGRADED: "could not be graded, which is not your fault: your instructor has been told",
 }
+_NOT_THERE = re.compile(r"AttributeError: module '\w+' has no attribute '(\w+)'")
 MAX_PRINTS = 2000  # characters of the student's prints shown with a test
 
 
@@ -126,6 +128,10 @@ def summary(assignment: Assignment, worth: float, grade: Grade) -> str:
     unwritten = [outcome for outcome in grade.outcomes if outcome.verdict is Verdict.NOT_WRITTEN]
     if unwritten:
         lines.append(f"Not written yet: {', '.join(sorted({outcome.part for outcome in unwritten}))}.")
+    if missing := not_there(grade):
+        lines.append(
+            f"Not there: {', '.join(missing)}. Name each function as the starter does, in the file or notebook that you hand in."
+        )
     if grade.late_days:
         days = "1 day" if grade.late_days == 1 else f"{grade.late_days} days"
         lines.append(f"Handed in {days} late: {100 * (1 - grade.late_factor):.0f} % of the points are lost.")
@@ -133,6 +139,12 @@ def summary(assignment: Assignment, worth: float, grade: Grade) -> str:
     if not (wall.get("uid") and wall.get("seccomp")) or grade.provenance.get("leaks"):
         lines.append("Marked without the full wall between student code and grader (--allow-weak).")
     return "\n".join(lines)
+
+
+def not_there(grade: Grade) -> list[str]:
+    """Names that tests asked for and the hand-in does not have."""
+    found = (_NOT_THERE.match(outcome.error) for outcome in grade.outcomes)
+    return list(dict.fromkeys(match[1] for match in found if match))
 
 
 # -- the class --------------------------------------------------------------------------------------------------------
@@ -166,7 +178,7 @@ def write_gradebook(folder: Path, assignment: Assignment, worth: float, grades: 
             *(counts[verdict] for verdict in Verdict),
             note(grade),
         ]
-        writer.writerow([_harmless(str(cell)) for cell in row])
+        writer.writerow([harmless(str(cell)) for cell in row])
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / GRADEBOOK, text.getvalue())
 
@@ -182,6 +194,9 @@ def note(grade: Grade) -> str:
         return "ungraded: marking was cut off; run the same command again"
     if not failed:
         return "all passed"
+    missing = not_there(grade)
+    if missing and not any(outcome.verdict is Verdict.PASSED for outcome in grade.outcomes):
+        return f"has none of the functions that are asked for ({', '.join(missing[:5])}{', ...' if missing[5:] else ''})"
     diagnoses = Counter(outcome.diagnosis for outcome in failed if outcome.diagnosis)
     wrong = [outcome for outcome in failed if outcome.verdict is Verdict.FAILED]
     reasons = Counter(
@@ -201,7 +216,7 @@ def _one_line(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-def _harmless(cell: str) -> str:
+def harmless(cell: str) -> str:
     """No cell that a spreadsheet would take for a formula, or for two rows."""
     cell = _one_line(cell)
     return f"'{cell}" if cell[:1] in ("=", "+", "-", "@") else cell

@@ -94,6 +94,11 @@ class Source:
         """The file without any marker: what is shown after the deadline."""
         return self._joined(dict.fromkeys(self._marker_lines))
 
+    def marked(self) -> str:
+        """The solution with its blocks and TODO lines still marked and the known bugs gone: what nbgrader and otter-grader cut up."""
+        bugs = (n for n, text in self._comments.items() if BUG.fullmatch(text) or WHEN.fullmatch(text))
+        return self._joined(dict.fromkeys(bugs))
+
     def stub(self) -> str:
         """What students get: each blank raises NotImplementedError, solution-only helpers are gone."""
         edits: dict[int, str | None] = dict.fromkeys(self._marker_lines - self._todo_lines)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import jupytext
-
+from autograder import notebook as notebooks
 from autograder.course import Assignment
 from autograder.source import Source
 
 HANDOUT = ("README.md", "test_local.py", "report.py")
-FIRST_CELL = (
-    '''"""In a notebook: fill the cells below; the last cells run the public tests and draw the plots."""'''
+INTRODUCTION = (
+    "Read the handout, README.md. Fill the cells that say `YOUR CODE HERE`; the last cells run the public tests and draw the plots. "
+    "Hand in this notebook as it is: only its definitions count."
 )
 
 CONFTEST = '''"""Turns a failure that only says "not written yet" into one short line, first task first."""
@@ -50,15 +51,21 @@ def files(assignment: Assignment) -> dict[str, str]:
     }
 
 
-def notebook(assignment: Assignment, stub: str) -> str:
-    """The stub as a notebook, one cell for each definition; ids are counted, so that the same stub gives the same bytes."""
-    document = jupytext.reads(stub, fmt={"extension": ".py", "format_name": "light"})
-    for number, cell in enumerate(document.cells):
-        cell["id"] = f"cell-{number}"
-    document.metadata.pop("jupytext", None)
-    document.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    text: str = jupytext.writes(document, fmt="ipynb")
-    return text if text.endswith("\n") else text + "\n"
+def notebook(assignment: Assignment, text: str) -> str:
+    """The stub (or any reading of the solution) as a notebook that runs from top to bottom: definitions, public tests, plots."""
+    cells = [
+        notebooks.markdown(source) if kind == "markdown" else notebooks.code(source)
+        for kind, source in notebooks.split(text)
+    ]
+    return notebooks.new(
+        [notebooks.markdown(f"# {assignment.title}\n\n{INTRODUCTION}"), *cells, *last_cells(assignment)]
+    )
+
+
+def last_cells(assignment: Assignment) -> list[Any]:
+    """The cells with the public tests and the plots."""
+    tests, report = ((assignment.handout / name).read_text(encoding="utf-8") for name in HANDOUT[1:3])
+    return notebooks.public_tests_and_plots(Path(assignment.main).stem, tests, report)
 
 
 def write(assignment: Assignment) -> list[Path]:

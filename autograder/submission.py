@@ -20,8 +20,8 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from autograder import notebook
 from autograder.errors import CourseError, SubmissionError
+from autograder.notebook import code_of
 
 MAX_FILE, MAX_NOTEBOOK, MAX_TOTAL, MAX_FILES = 2 << 20, 32 << 20, 64 << 20, 200  # bytes, bytes, bytes, files
 RECEIVED = "received.csv"
@@ -70,6 +70,13 @@ def read_all(path: Path, main: str) -> list[Submission]:
         names[_student(stem, names)] = stem
     read = (_read_one(student, by_stem[stem], main) for student, stem in sorted(names.items()))
     return [replace(one, received=times.get(names[one.student]) or times.get(one.student)) for one in read]
+
+
+def read_one(student: str, path: Path, main: str, received: datetime | None = None) -> Submission:
+    """One student's hand-in, whatever ``path`` is: a file, a zip, or a folder with the file, a notebook or one zip in it."""
+    inside = [entry for entry in path.iterdir() if _is_a_hand_in(entry)] if path.is_dir() else []
+    place = inside[0] if len(inside) == 1 and inside[0].suffix == ".zip" else path
+    return replace(_read_one(student, [place], main), received=received)
 
 
 def _is_a_hand_in(entry: Path) -> bool:
@@ -142,7 +149,7 @@ def _files(path: Path, main: str) -> dict[str, bytes]:
         return _chosen(dict(_within_limits(_unzip(path))), main)
     if path.suffix in (".py", ".ipynb"):
         data = _regular(path, path.name, MAX_NOTEBOOK if path.suffix == ".ipynb" else MAX_FILE)
-        return {main: notebook.code(path.name, data)}
+        return {main: code_of(path.name, data)}
     raise SubmissionError(
         f"{path.name} is neither a .py file, nor a notebook, a zip or a folder: hand in {main}"
     )
@@ -180,7 +187,7 @@ def _chosen(files: dict[str, bytes], main: str) -> dict[str, bytes]:
     }
     chosen = {str(PurePosixPath(name).relative_to(folder)): data for name, data in beside.items()}
     return {name: data for name, data in chosen.items() if name != main} | {
-        main: notebook.code(found[0], files[found[0]])
+        main: code_of(found[0], files[found[0]])
     }
 
 

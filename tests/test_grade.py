@@ -289,3 +289,27 @@ def test_a_grader_process_that_has_ended_is_explained(engine, toy):
     one._process.wait()
     with pytest.raises(IsolationError, match="the grader process has ended; results so far are kept: run the same command again"):
         list(one.run([Job("ada", {MAIN: b"x = 1\n"}, 1)]))
+
+
+# -- one student again, and late days --------------------------------------------------------------------------------
+
+
+def test_one_student_is_marked_again_and_the_others_keep_their_marks(toy, tmp_path):
+    def run(engine: PaperEngine, *students: str, only: str | None = None):
+        grading = Grading(toy.course, toy.assignment, engine, tmp_path / "out")
+        return grading.run([submission(name) for name in students], False, lambda progress: None, only)
+
+    run(PaperEngine(Verdict.FAILED, Verdict.FAILED), "ada", "ben")
+    engine = PaperEngine(Verdict.PASSED, Verdict.PASSED)
+    grades = run(engine, "ada", "new", only="ada")  # ben's hand-in need not be there; new is not asked for
+    assert [job.student for job in engine.jobs] == ["ada"] and [grade.student for grade in grades] == ["ada", "ben"]
+    assert results(tmp_path, "ada")["score"] == 5.0 and results(tmp_path, "ben")["score"] == 0.0
+    book = (tmp_path / "out" / "sequences" / report.GRADEBOOK).read_text()
+    assert "ada,5," in book and "ben,0," in book and "new" not in book
+
+
+def test_late_days_put_a_student_s_due_date_off(toy, tmp_path):
+    received = toy.assignment.due + timedelta(days=1, hours=1)
+    read = [submission("ada", received=received), submission("ben", received=received)]
+    grading = Grading(toy.course, toy.assignment, PaperEngine(Verdict.PASSED), tmp_path / "out", extensions={"ada": 2})
+    assert {grade.student: grade.late_days for grade in grading.run(read, False, lambda progress: None)} == {"ada": 0, "ben": 2}

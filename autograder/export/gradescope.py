@@ -1,0 +1,155 @@
+"""Gradescope: a zip to upload, or our image; one hand-in laid out as Gradescope lays it, results.json as it documents it."""
+
+from __future__ import annotations
+
+import io
+import json
+import stat
+import zipfile
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from autograder import report
+from autograder.course import COURSE_FILE, SECRET_FILE, Assignment, Course
+from autograder.errors import CourseError
+from autograder.export.single import Desk
+from autograder.model import Grade, Verdict
+from autograder.score import score
+
+FOLDER = Path(__file__).parent
+PACKAGE = FOLDER.parent
+SETUP = """#!/bin/sh
+# Gradescope runs this once, as root, when it builds the image: about five minutes, most of it for torch.
+set -e
+here=$(cd "$(dirname "$0")" && pwd)
+sh "$here/requirements/image.sh" system
+sh "$here/requirements/image.sh" packages cpu
+sh "$here/autograder/export/install.sh"
+"""
+LOCKED = ("lock.txt", "image.txt", "image.sh")  # of requirements/
+
+
+# -- the zip ---------------------------------------------------------------------------------------------------------
+
+
+def bundle(course: Course, assignment: Assignment) -> dict[str, bytes]:
+    """All that marks one assignment, by path: engine, handout, solution, hidden tests, locked requirements, course.yml and the secret."""
+    folders = [
+        PACKAGE,
+        assignment.handout,
+        assignment.solution.parent,
+        assignment.hidden_tests.parent,
+    ]
+    files = {}
+    for folder in folders:
+        base = PACKAGE.parent if folder == PACKAGE else assignment.root
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                files[path.relative_to(base).as_posix()] = path.read_bytes()
+    for name in LOCKED:
+        files[f"requirements/{name}"] = _read(course.root / "requirements" / name)
+    data = yaml.safe_load((course.root / COURSE_FILE).read_text(encoding="utf-8"))
+    data["assignments"] = {assignment.name: data["assignments"][assignment.name]}
+    files[COURSE_FILE] = yaml.safe_dump(data, sort_keys=False).encode()
+    if course.secret:
+        files[SECRET_FILE] = course.secret
+    return files
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file():
+        raise CourseError(
+            f"{path}: this file is missing, and the image needs it: take it from the course's repository"
+        )
+    return path.read_bytes()
+
+
+def package(course: Course, assignment: Assignment) -> bytes:
+    """The zip to upload: setup.sh and run_autograder at its top, and the bundle."""
+    run = (
+        (FOLDER / "run_autograder")
+        .read_text(encoding="utf-8")
+        .replace("default=\n", f"default={assignment.name}\n")
+    )
+    files = {"setup.sh": SETUP.encode(), "run_autograder": run.encode()} | bundle(course, assignment)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            entry = zipfile.ZipInfo(name, (2027, 1, 1, 0, 0, 0))  # the same course, the same bytes
+            mode = 0o755 if name in ("setup.sh", "run_autograder") or name.endswith(".sh") else 0o644
+            entry.external_attr = (stat.S_IFREG | mode) << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, data)
+    return out.getvalue()
+
+
+# -- one hand-in -----------------------------------------------------------------------------------------------------
+
+
+def autograde(course: Course, name: str, root: Path) -> Grade:
+    """Mark root/submission and write root/results/results.json, again after each test.
+
+    Where somebody else's fault keeps a test open, results.json is moved to ungraded.json: Gradescope then says that the autograder failed and
+    records nothing, where a missing score would count as what was reached so far.
+    """
+    submission, results = root / "submission", root / "results"
+    if not submission.is_dir():
+        raise CourseError(
+            f"{submission}: there is no such folder: mount the hand-in there (-v ada.py:{submission}/gae.py:ro)"
+        )
+    results.mkdir(exist_ok=True)
+    written = results / report.RESULTS
+    written.unlink(missing_ok=True)
+    desk = Desk(course, name)
+    try:
+        rules, assignment = course.gradescope, desk.assignment
+        received = _received(root) if rules.late == "course" else None
+        dress = _dresser(desk, rules.visibility if assignment.visibility is None else assignment.visibility)
+        grade = desk.mark(submission, received, lambda data: _write(written, dress(data, None)))
+    finally:
+        desk.close()
+    data = dress(report.results(assignment, desk.worth, grade), grade)
+    ungraded = score(grade, desk.worth).points is None
+    _write(results / "ungraded.json" if ungraded else written, data)
+    if ungraded:
+        written.unlink(missing_ok=True)
+    return grade
+
+
+def _write(path: Path, data: dict[str, Any]) -> None:
+    report.write_atomically(path, json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def _received(root: Path) -> datetime | None:
+    """When it was handed in, from submission_metadata.json; None where that does not say."""
+    try:
+        metadata = json.loads((root / "submission_metadata.json").read_text(encoding="utf-8"))
+        time = datetime.fromisoformat(metadata["created_at"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return time if time.tzinfo else None
+
+
+def _dresser(desk: Desk, visibility: str) -> Callable[[dict[str, Any], Grade | None], dict[str, Any]]:
+    """results.json with what only Gradescope knows: who sees it when, and the leaderboard of learning checks."""
+    learning = {test.name: test for test in desk.tests if test.learning}
+
+    def dress(data: dict[str, Any], grade: Grade | None) -> dict[str, Any]:
+        data = data | {
+            "visibility": visibility,
+            "tests": [test | {"visibility": visibility} for test in data["tests"]],
+        }
+        outcomes = [] if grade is None else [one for one in grade.outcomes if one.test in learning]
+        if outcomes:
+            passed = sum(one.verdict is Verdict.PASSED for one in outcomes)
+            data["leaderboard"] = [
+                {"name": "Learning checks passed", "value": passed, "order": "desc"},
+                *({"name": one.says, "value": one.points, "order": "desc"} for one in outcomes),
+            ]
+        return data
+
+    return dress

@@ -1,0 +1,62 @@
+"""What otter-grader and nbgrader are given in common: the solution in cells, and the hidden tests by an id that both accept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from autograder import notebook, plugin, starter
+from autograder.course import Assignment
+from autograder.examine import HiddenTest
+from autograder.source import BEGIN, Source
+
+INTRODUCTION = (
+    "Read the handout, README.md. Fill the cells that say `YOUR CODE HERE`. "
+    "Only the definitions of this notebook are marked, by the course's grader, apart from the notebook's kernel."
+)
+NOT_HERE = "marked by the course's grader, not in this kernel: is its plug-in configured?"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A piece of the solution. ``stub`` is what students get in its place, None where they get the same."""
+
+    kind: str
+    source: str
+    stub: str | None = None
+
+
+def cells(assignment: Assignment) -> list[Cell]:
+    """The solution, its blocks still marked, in cells."""
+    pieces = notebook.split(Source(assignment.solution).marked())
+    return [
+        Cell(kind, text, Source(assignment.solution, text).stub().rstrip() if BEGIN in text else None)
+        for kind, text in pieces
+    ]
+
+
+def hidden_tests(assignment: Assignment) -> list[tuple[str, HiddenTest]]:
+    """The hidden tests with their ids."""
+    tests = plugin.collect(assignment.hidden_tests)
+    return list(zip(ids(test.name for test in tests), tests, strict=True))
+
+
+def ids(names: Iterable[str]) -> list[str]:
+    """Names of letters, digits and _; those of parametrised tests stay different."""
+    found: list[str] = []
+    for name in names:
+        safe = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")
+        found.append(safe if safe not in found else f"{safe}_{len(found)}")
+    return found
+
+
+def handout(assignment: Assignment) -> dict[str, bytes]:
+    """What stands beside the notebook: all of starter/NAME but the two files to fill in."""
+    given = starter.files(assignment)
+    stem = assignment.main.removesuffix(".py")
+    return {
+        name: data.encode() if isinstance(data, str) else data
+        for name, data in given.items()
+        if name not in (assignment.main, f"{stem}.ipynb")
+    }

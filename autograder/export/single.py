@@ -1,0 +1,69 @@
+"""The command line's grader for one hand-in at a time, for platforms that bring them one by one."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import json
+import tempfile
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from autograder import report
+from autograder.course import Course, find_root, load_course
+from autograder.engines import Listed, LocalEngine, Progress
+from autograder.grade import Grading
+from autograder.model import Grade
+from autograder.submission import read_one
+
+STUDENT = "student"
+
+
+class Desk:
+    """One assignment's grader, kept warm. The wall must hold, as everywhere."""
+
+    def __init__(self, course: Course, name: str) -> None:
+        self.course, self.assignment = course, course.assignment(name)
+        self._engine = LocalEngine(self.assignment, 1)
+
+    @property
+    def tests(self) -> list[Listed]:
+        """The hidden tests, in order."""
+        return self._engine.tests
+
+    @property
+    def worth(self) -> float:
+        """What full marks come to."""
+        return sum(test.worth for test in self.tests)
+
+    def mark(
+        self,
+        path: Path,
+        received: datetime | None = None,
+        tell: Callable[[dict[str, Any]], None] = lambda results: None,
+    ) -> Grade:
+        """Mark the hand-in at ``path``. ``tell`` gets results.json's content after each test. Raises IsolationError where the wall is weak."""
+        submission = read_one(STUDENT, path, self.assignment.main, received)
+        with tempfile.TemporaryDirectory() as folder:
+            grading = Grading(self.course, self.assignment, self._engine, Path(folder))
+            written = grading.folder / STUDENT / report.RESULTS
+
+            def partial(progress: Progress) -> None:
+                tell(json.loads(written.read_text(encoding="utf-8")))
+
+            (grade,) = grading.run([submission], fresh=True, tell=partial)
+        return grade
+
+    def close(self) -> None:
+        """End the grader process."""
+        self._engine.close()
+
+
+@functools.cache
+def desk(name: str, root: str | None = None) -> Desk:
+    """The process's own desk for an assignment: started once, closed at exit."""
+    opened = Desk(load_course(find_root(Path(root) if root else None)), name)
+    atexit.register(opened.close)
+    return opened

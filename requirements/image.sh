@@ -1,0 +1,35 @@
+#!/bin/sh
+# Prepares a Debian-like system to grade: used by the Dockerfile and by the setup.sh of the Gradescope zip. As root:
+#   sh image.sh system             Python 3.11-3.13, libseccomp, the user `student`
+#   sh image.sh packages cpu|gpu   the locked packages into /opt/grader; $TORCH_INDEX has the CPU builds of torch
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+fits() { command -v "$1" >/dev/null && "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))'; }
+
+system() {
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    python=python3; apt-get install -y -qq --no-install-recommends python3 python3-venv libseccomp2 ca-certificates >/dev/null
+    if ! fits python3; then
+        for python in python3.13 python3.12 python3.11 none; do
+            apt-get install -y -qq --no-install-recommends "$python" "$python-venv" >/dev/null 2>&1 && fits "$python" && break
+        done
+        [ "$python" != none ] || { echo "image.sh: this system has no Python 3.11, 3.12 or 3.13: choose a newer base image" >&2; exit 2; }
+    fi
+    "$python" -m venv /opt/grader
+    rm -rf /var/lib/apt/lists/*
+    id student >/dev/null 2>&1 || useradd --uid 61000 --no-create-home --shell /usr/sbin/nologin student
+}
+
+packages() {
+    cpu=${TORCH_INDEX:-https://download.pytorch.org/whl/cpu}
+    index=; [ "$1" = gpu ] || index="--extra-index-url $cpu"
+    # shellcheck disable=SC2086
+    /opt/grader/bin/pip install --quiet --no-cache-dir --disable-pip-version-check $index -c "$here/lock.txt" -r "$here/image.txt"
+}
+
+case ${1:-} in
+    system) system ;;
+    packages) packages "${2:-cpu}" ;;
+    *) echo "usage: image.sh system | packages cpu|gpu" >&2; exit 2 ;;
+esac
