@@ -150,7 +150,7 @@ def run_public_tests(
     assignment: Assignment, files: Mapping[str, bytes], options: tuple[str, ...] = ("-q", "--tb=short")
 ) -> tuple[int, str]:
     """Run test_local.py against a hand-in in a folder of its own, as a student would, and as graded; exit code and output."""
-    given = {name: text.encode() for name, text in starter.files(assignment).items()}
+    given = starter.files(assignment)
     with tempfile.TemporaryDirectory() as folder:
         for name, content in (given | dict(files)).items():
             path = Path(folder, name)
