@@ -59,7 +59,7 @@ def members(group_ids):
 
 
 GROUP_BUGS = ("normalises-over-the-batch", "assumes-groups-in-a-row", "no-baseline", "baseline-of-the-others",
-              "never-divides-by-std", "divides-by-the-variance", "population-std")
+              "never-divides-by-std", "divides-by-the-variance", "population-std", "std-of-the-batch")
 
 
 @points(4, part="advantages", catches=GROUP_BUGS,
@@ -369,7 +369,8 @@ def test_first_step_is_a_policy_gradient(student, rng):
     assert_close(gradients(loss, leaf.logp)[0], expected, what="the gradient", **TIGHT)
 
 
-@points(4, part="loss", catches=("clips-without-min", "max-for-min", "one-bound-for-both-sides", "never-clips", "ratio-of-the-sequence"),
+@points(4, part="loss", catches=("clips-without-min", "max-for-min", "one-bound-for-both-sides", "never-clips", "ratio-of-the-sequence",
+                                 "clip-fraction-from-above-only", "clip-fraction-where-it-bites"),
         hint="Draw min(r*A, clip(r)*A) over r, once for A > 0 and once for A < 0: where is it flat?")
 def test_gradient_stops_where_the_ratio_has_gone_far_enough(student, rng):
     """No gradient for A > 0 above the upper bound and for A < 0 below the lower one, the whole of it elsewhere."""
@@ -385,7 +386,7 @@ def test_gradient_stops_where_the_ratio_has_gone_far_enough(student, rng):
     assert_close(metrics["clip_fraction"], 0.5, what="the clip fraction", **TIGHT)
 
 
-@points(4, part="loss", catches=("always-token-mean", "never-token-mean", "row-mean-over-padding", "constant-is-the-row-width",
+@points(4, part="loss", catches=("always-token-mean", "never-token-mean", "row-mean-over-padding", "row-sum", "constant-is-the-row-width",
                                  "constant-is-the-longest-row", "sums-the-rows", "kl-over-padding", "kl-is-k1", "kl-is-k2", "kl-swapped",
                                  "kl-rewarded", "kl-in-the-reward", "clips-without-min", "max-for-min", "ratio-of-the-sequence"),
         hint="Two rows of 2 and 10 tokens: what does one token weigh in each of the three averages?")
@@ -439,7 +440,7 @@ def test_what_the_mask_hides_has_no_influence(student, rng):
 METRICS = ("clip_fraction", "approx_kl", "ratio_mean", "kl")
 
 
-@points(2, part="loss", catches=("metrics-count-padding", "clip-fraction-from-above-only", "kl-is-k1", "kl-is-k2", "kl-swapped"),
+@points(2, part="loss", catches=("metrics-count-padding", "clip-fraction-from-above-only", "approx-kl-is-k1", "kl-is-k1", "kl-is-k2", "kl-swapped"),
         hint="The metrics are averages over the tokens under the mask, and over nothing else.")
 def test_metrics_are_averages_over_response_tokens(student, rng):
     """Clip fraction, approximate KL, mean ratio and KL are averages over the response tokens, as floats."""
