@@ -63,7 +63,9 @@ class LocalEngine:
 
     def __init__(self, assignment: Assignment, jobs: int) -> None:
         self._jobs = max(1, jobs)
-        self._first_patience = assignment.limits.test_seconds  # until a marker has named its first test's limit
+        self._first_patience = (
+            assignment.limits.test_seconds
+        )  # until a marker has named its first test's limit
         self._control, theirs = socket.socketpair()
         command = [
             sys.executable,

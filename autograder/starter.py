@@ -50,7 +50,9 @@ def files(assignment: Assignment) -> dict[str, bytes]:
     }
     copies = {name: _copy(assignment, name) for name in (*HANDOUT, *assignment.files)}
     if taken := sorted(generated.keys() & copies.keys()):
-        raise CourseError(f"{_declaration(assignment)}: 'files' names {taken[0]}, which is generated: rename it")
+        raise CourseError(
+            f"{_declaration(assignment)}: 'files' names {taken[0]}, which is generated: rename it"
+        )
     return copies | {name: text.encode() for name, text in generated.items()}
 
 

@@ -196,7 +196,7 @@ def collate(chosen, rejected, pad_id, layout="interleaved", side="right"):
     mask = nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
     if side == "left":
         ids, mask = ids.flip(1), mask.flip(1)
-    return dict(input_ids=ids, attention_mask=mask, layout=layout)
+    return {"input_ids": ids, "attention_mask": mask, "layout": layout}
 
 
 class ForwardOnlyWorker:

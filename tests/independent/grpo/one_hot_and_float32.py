@@ -143,7 +143,7 @@ def process_advantages(step_rewards, step_end_idx, L, eps=1e-6, ddof=1):
     if lengths != [len(row) for row in step_end_idx]:
         raise NotSensible("steps without an end")
     ends = torch.cat(step_end_idx).long()
-    if len(ends) and not bool(((0 <= ends) & (ends < L)).all()):
+    if len(ends) and not bool(((ends >= 0) & (ends < L)).all()):
         raise NotSensible("a step that ends nowhere")
     every = torch.cat(step_rewards)
     white = group_advantages(every, torch.zeros(len(every), dtype=torch.long), eps, "std", ddof)
@@ -179,7 +179,7 @@ def grpo_loss(logp, old_logp, ref_logp, adv, mask, clip_low=0.2, clip_high=None,
     low, high = clip_low, clip_low if clip_high is None else clip_high
     if logp.dim() != 2 or not logp.shape == old_logp.shape == mask.shape:
         raise NotSensible("tokens of different shapes")
-    if ref_logp is None and beta > 0 or ref_logp is not None and ref_logp.shape != logp.shape:
+    if (ref_logp is None and beta > 0) or (ref_logp is not None and ref_logp.shape != logp.shape):
         raise NotSensible("a reference is missing, or of another shape")
     if adv.shape != logp.shape and adv.shape != (len(logp),):
         raise NotSensible("advantages are (B,) or (B, L)")
