@@ -24,7 +24,7 @@ from autograder.isolation.walled import ENVIRONMENT, START_SECONDS
 from autograder.model import Outcome
 
 TRIES = 2  # a marker that dies is tried once more; what it found before stands
-PATIENCE = 30.0  # seconds on top of what a marker asks for before it is ended for its silence
+PATIENCE = 120.0  # seconds on top of a test's limit before a silent marker is ended: a diagnosis runs every known bug
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from autograder.engines import Job, LocalEngine
 from autograder.model import Verdict
 from autograder.source import Source
 
+pytestmark = pytest.mark.timeout(1800)  # grpo alone is minutes of computing, and the machine may have other work
 ROOT = Path(__file__).resolve().parent.parent
 ASSIGNMENTS = {assignment.name: assignment for assignment in load_course(ROOT).assignments}
 SEED = 11
