@@ -106,7 +106,7 @@ def test_rows_may_come_in_any_order(student, rng):
 
 
 @points(3, part="advantages",
-        catches=("population-std", "sample-std", "eps-inside-the-root", "eps-as-a-floor", "eps-forgotten"),
+        catches=("population-std", "sample-std", "eps-inside-the-root", "eps-as-a-floor", "eps-forgotten", "divides-by-the-mean"),
         hint="torch.std and numpy.std have different defaults, and eps is added after the root is taken.")
 def test_convention_of_the_standard_deviation(student, rng):
     """ddof and the place of eps are as stated: (r - mean) / (std + eps), ddof 1 unless told otherwise."""

@@ -272,6 +272,9 @@ def _normalised(rewards: Tensor, eps: float, ddof: int, scale: str = "std") -> T
     # WHEN to the standard deviation.
     # BUG(eps-forgotten): return centred / variance.sqrt()
     # WHEN eps is left out.
+    # BUG(divides-by-the-mean): return centred / (rewards.mean() + eps)
+    # WHEN the centred rewards are divided by the group's mean, as CS336 offers it in a later edition, instead of its standard
+    # WHEN deviation.
     # BUG(divides-by-the-variance): return centred / (variance + eps)
     # WHEN the centred rewards are divided by the variance instead of its root.
     return centred / (variance.sqrt() + eps)

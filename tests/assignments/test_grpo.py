@@ -27,6 +27,7 @@ OTHER_STYLE = ROOT / "tests" / "independent" / "grpo" / "loops_and_functional.py
 STD = "(values.std(ddof=ddof) + eps)"
 CONVENTIONS = {  # known bug that stands for a convention -> (line of the other solution, the same line in that convention, how it is called)
     "population-std": (STD, "(values.std() + eps)", "the population one (ddof 0)"),
+    "divides-by-the-mean": (STD, "(values.mean() + eps)", "as CS336 offers it"),
     "eps-inside-the-root": (STD, "np.sqrt(values.var(ddof=ddof) + eps)", "inside the root"),
     "eps-as-a-floor": (STD, "max(values.std(ddof=ddof), eps)", "the smallest standard deviation"),
     "std-of-the-batch": (
