@@ -63,9 +63,7 @@ class LocalEngine:
 
     def __init__(self, assignment: Assignment, jobs: int) -> None:
         self._jobs = max(1, jobs)
-        self._first_patience = (
-            assignment.limits.test_seconds
-        )  # until a marker has named its first test's limit
+        self._usual = assignment.limits.test_seconds  # what a test may take, until a marker says otherwise
         self._control, theirs = socket.socketpair()
         command = [
             sys.executable,
@@ -142,7 +140,7 @@ class LocalEngine:
             ) from None
         finally:
             theirs.close()
-        return _Marker(ours, Progress(job), self._first_patience)
+        return _Marker(ours, Progress(job), self._usual)
 
 
 class _Marker:
