@@ -70,3 +70,17 @@ def test_known_bugs_lose_the_same_points_on_both_sides_of_the_wall_and_are_named
 @pytest.mark.parametrize("name", ASSIGNMENTS)
 def test_the_starter_is_fresh(name):
     assert starter.stale(ASSIGNMENTS[name]) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ASSIGNMENTS)
+def test_every_known_bug_is_named_by_a_real_diagnosis(name):
+    """verify compares runs that it made side by side; in marking, what differs from run to run would blind the diagnosis."""
+    key = diagnose.AnswerKey(ASSIGNMENTS[name])
+    tests = [test for test in plugin.collect(ASSIGNMENTS[name].hidden_tests) if not test.learning]
+    nameless = []
+    for bug, text in key.texts.items():
+        outcomes = key.settle([diagnose.judge(test, key.broken[bug], SEED, key) for test in tests if bug in test.catches])
+        if not any(text in outcome.diagnosis for outcome in outcomes):
+            nameless.append(bug)
+    assert nameless == []
