@@ -49,7 +49,8 @@ class Verification:
 
 def verify(assignment: Assignment, tell: Callable[[str], None] = lambda line: None) -> Verification:
     """Run all proofs of one assignment."""
-    for library in assignment.libraries:  # before any test's clock runs: cutting an import off would break it for good
+    # Before any test's clock runs: an import that is cut off stays broken.
+    for library in assignment.libraries:
         importlib.import_module(library)
     result = Verification(assignment, plugin.collect(assignment.hidden_tests))
     key = AnswerKey(assignment)
