@@ -83,6 +83,7 @@ class _AssignmentFile(_Frozen):
     parts: dict[str, str]
     libraries: tuple[str, ...] = ("numpy",)
     requirements: tuple[str, ...] = ("numpy", "pytest")
+    files: tuple[str, ...] = ()  # further files in the handout's folder that students get as they are
     prerequisites: tuple[str, ...] = ()
     hours: float = 5
     limits: Limits = Limits()
@@ -96,6 +97,13 @@ class _AssignmentFile(_Frozen):
                 "names of .py files without a folder are expected, the one with the functions first"
             )
         return submit
+
+    @field_validator("files")
+    @classmethod
+    def _beside_the_handout(cls, files: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(Path(name).name == name for name in files):
+            raise ValueError("names of files beside assignment.yml are expected, without a folder")
+        return files
 
 
 class Assignment(_AssignmentFile):

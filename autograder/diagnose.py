@@ -149,7 +149,7 @@ def _same(one: Any, other: Any) -> bool:
         return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(one) == len(other) and all(map(_same, one, other))
-    if isinstance(one, np.random.Generator) or isinstance(other, np.random.Generator):
+    if _is_generator(one) or _is_generator(other):
         return type(one) is type(other)  # how many draws a solution takes is its own affair
     if getattr(one, "requires_grad", None) != getattr(other, "requires_grad", None):
         return False
@@ -170,6 +170,13 @@ def _same_numbers(first: Any, second: Any) -> bool:
     rtol = RTOL_SINGLE if single else RTOL
     scale = float(np.max(np.abs(second[np.isfinite(second)]), initial=0.0))
     return bool(np.allclose(first, second, rtol=rtol, atol=rtol * scale, equal_nan=True))
+
+
+def _is_generator(value: Any) -> bool:
+    torch = torch_module()
+    return isinstance(value, np.random.Generator) or (
+        torch is not None and isinstance(value, torch.Generator)
+    )
 
 
 def _array(value: Any) -> Any:

@@ -24,7 +24,7 @@ from autograder.isolation.walled import ENVIRONMENT, START_SECONDS
 from autograder.model import Outcome
 
 TRIES = 2  # a marker that dies is tried once more; what it found before stands
-PATIENCE = 30.0  # seconds on top of the longest test's own limit before a silent marker is ended
+PATIENCE = 120.0  # seconds on top of a test's limit before a silent marker is ended: a diagnosis runs every known bug
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class LocalEngine:
 
     def __init__(self, assignment: Assignment, jobs: int) -> None:
         self._jobs = max(1, jobs)
+        self._usual = assignment.limits.test_seconds  # what a test may take, until a marker says otherwise
         self._control, theirs = socket.socketpair()
         command = [
             sys.executable,
@@ -95,7 +96,6 @@ class LocalEngine:
             raise IsolationError(hello["error"])
         self.tests = [Listed(**test) for test in hello["tests"]]
         self.layers = Layers(**hello["layers"])
-        self._patience = hello["patience"] + PATIENCE
         self.leaks: list[str] = hello["leaks"]  # what a probe in a worker could do and must not
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Progress]:
@@ -117,7 +117,7 @@ class LocalEngine:
                             continue
                     yield marker.progress
                 for key in list(selector.get_map().values()):
-                    key.data.end_if_silent(self._patience)
+                    key.data.end_if_silent()
 
     def close(self) -> None:
         """End the grader process and, with it, the fork server and all workers."""
@@ -140,15 +140,16 @@ class LocalEngine:
             ) from None
         finally:
             theirs.close()
-        return _Marker(ours, Progress(job))
+        return _Marker(ours, Progress(job), self._usual)
 
 
 class _Marker:
     """The command's end of one marker's line."""
 
-    def __init__(self, line: socket.socket, progress: Progress) -> None:
+    def __init__(self, line: socket.socket, progress: Progress, patience: float) -> None:
         self.line = line
         self.progress = progress
+        self._patience = patience  # seconds that the test which runs now may take
         self._messages = _Messages()
         self._pid: int | None = None
         self._begun = self._heard = time.monotonic()
@@ -170,8 +171,9 @@ class _Marker:
                 )
             return True
 
-    def end_if_silent(self, patience: float) -> None:
-        """Kill a marker that has said nothing for longer than any test may take."""
+    def end_if_silent(self) -> None:
+        """Kill a marker that has said nothing for longer than its test may take."""
+        patience = self._patience + PATIENCE
         if self._pid and time.monotonic() - self._heard > patience:
             self.progress.trouble = f"the marking process was silent for more than {patience:.0f} seconds"
             with contextlib.suppress(ProcessLookupError):
@@ -180,6 +182,8 @@ class _Marker:
     def _take(self, message: dict[str, Any]) -> None:
         if "pid" in message:
             self._pid = message["pid"]
+        elif "patience" in message:
+            self._patience = message["patience"]
         elif "outcome" in message:
             outcome = Outcome.from_dict(message["outcome"])
             self.progress.outcomes[outcome.test] = outcome

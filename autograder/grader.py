@@ -69,13 +69,7 @@ class Office:
         bridge = doctor.probe(self._server)
         leaks = doctor.allowed(bridge, self._assignment.hidden_tests.parent)
         bridge.close()
-        patience = max((_patience(test, self._assignment.limits) for test in self._tests), default=0.0)
-        return {
-            "tests": tests,
-            "layers": vars(self._server.layers),
-            "leaks": leaks,
-            "patience": patience,
-        }
+        return {"tests": tests, "layers": vars(self._server.layers), "leaks": leaks}
 
     def serve(self, control: socket.socket) -> None:
         """Fork a marker for each job."""
@@ -99,8 +93,8 @@ class Office:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             _cap_memory()
             send(out, {"pid": os.getpid()})
-            for outcome in _outcomes(self._tests, self._key, self._server, self._assignment, job):
-                send(out, outcome)
+            for message in _messages(self._tests, self._key, self._server, self._assignment, job):
+                send(out, message)
             send(out, {"done": True})
             code = 0
         except (BrokenPipeError, ConnectionResetError):
@@ -111,18 +105,21 @@ class Office:
             os._exit(code)
 
 
-def _outcomes(
+def _messages(
     tests: list[HiddenTest], key: AnswerKey, server: WorkerServer, assignment: Assignment, job: dict[str, Any]
 ) -> Any:
-    """Each test's outcome as it is found; at the end once more those that a diagnosis was found for."""
+    """What each test may take, and its outcome as it is found; at the end once more those that a diagnosis was found for."""
     candidate, found = server.candidate(job["files"], assignment.main, assignment.limits), []
     patient = candidate  # for learning checks: a loop elsewhere must not cost their points
-    begun = time.monotonic()
+    begun, told = time.monotonic(), 0.0
     for test in tests:
         if time.monotonic() - begun > assignment.limits.total_seconds:
             candidate = patient = replace(candidate, limits=_shorter(candidate.limits, float("inf")))
         asked = patient if test.learning else candidate
-        outcome = judge(test, asked, job["seed"], key, _patience(test, asked.limits))
+        patience = _patience(test, asked.limits)
+        if patience != told:
+            yield {"patience": (told := patience)}
+        outcome = judge(test, asked, job["seed"], key, patience)
         found.append(outcome)
         yield {"outcome": outcome.to_dict()}
         if outcome.error.startswith("Timeout") and not test.learning:
@@ -143,6 +140,7 @@ def _shorter(limits: Limits, divisor: float) -> Limits:
 
 
 def _patience(test: HiddenTest, limits: Limits) -> float:
+    """Wall-clock seconds that a test may take; the command waits as long, and a little longer."""
     return (4 * test.seconds if test.seconds else 0) + limits.test_seconds + MARGIN
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from autograder import notebook as notebooks
 from autograder.course import Assignment
+from autograder.errors import CourseError
 from autograder.source import Source
 
 HANDOUT = ("README.md", "test_local.py", "report.py")
@@ -39,16 +40,33 @@ def pytest_terminal_summary(terminalreporter):
 '''
 
 
-def files(assignment: Assignment) -> dict[str, str]:
-    """Every file of the starter folder: name -> text."""
+def files(assignment: Assignment) -> dict[str, bytes]:
+    """Every file of the starter folder: name -> content. Raises CourseError for a file that assignment.yml names in vain."""
     stub = Source(assignment.solution).stub()
-    copies = {name: (assignment.handout / name).read_text(encoding="utf-8") for name in HANDOUT}
-    return copies | {
+    generated = {
         assignment.main: stub,
         "conftest.py": CONFTEST,
         "requirements.txt": "".join(f"{line}\n" for line in assignment.requirements),
         f"{Path(assignment.main).stem}.ipynb": notebook(assignment, stub),
     }
+    copies = {name: _copy(assignment, name) for name in (*HANDOUT, *assignment.files)}
+    if taken := sorted(generated.keys() & copies.keys()):
+        raise CourseError(
+            f"{_declaration(assignment)}: 'files' names {taken[0]}, which is generated: rename it"
+        )
+    return copies | {name: text.encode() for name, text in generated.items()}
+
+
+def _copy(assignment: Assignment, name: str) -> bytes:
+    try:
+        return (assignment.handout / name).read_bytes()
+    except OSError as error:
+        reason = f"{name} cannot be copied from {assignment.handout} ({error.strerror})"
+        raise CourseError(f"{_declaration(assignment)}: {reason}") from None
+
+
+def _declaration(assignment: Assignment) -> Path:
+    return assignment.handout / "assignment.yml"
 
 
 def notebook(assignment: Assignment, text: str) -> str:
@@ -75,7 +93,7 @@ def write(assignment: Assignment) -> list[Path]:
     for path in changed:
         if path.name in wanted:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(wanted[path.name], encoding="utf-8")
+            path.write_bytes(wanted[path.name])
         else:
             path.unlink()
     return changed
@@ -91,7 +109,7 @@ def stale(assignment: Assignment) -> list[str]:
     )
     outdated = {
         name
-        for name, text in wanted.items()
-        if name in there and (assignment.starter / name).read_text(encoding="utf-8") != text
+        for name, content in wanted.items()
+        if name in there and (assignment.starter / name).read_bytes() != content
     }
     return sorted((set(wanted) ^ there) | outdated)

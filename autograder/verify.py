@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import importlib
 import os
 import subprocess
 import sys
@@ -48,6 +49,9 @@ class Verification:
 
 def verify(assignment: Assignment, tell: Callable[[str], None] = lambda line: None) -> Verification:
     """Run all proofs of one assignment."""
+    # Before any test's clock runs: an import that is cut off stays broken.
+    for library in assignment.libraries:
+        importlib.import_module(library)
     result = Verification(assignment, plugin.collect(assignment.hidden_tests))
     key = AnswerKey(assignment)
     result.bugs = list(key.texts)
@@ -150,7 +154,7 @@ def run_public_tests(
     assignment: Assignment, files: Mapping[str, bytes], options: tuple[str, ...] = ("-q", "--tb=short")
 ) -> tuple[int, str]:
     """Run test_local.py against a hand-in in a folder of its own, as a student would, and as graded; exit code and output."""
-    given = {name: text.encode() for name, text in starter.files(assignment).items()}
+    given = starter.files(assignment)
     with tempfile.TemporaryDirectory() as folder:
         for name, content in (given | dict(files)).items():
             path = Path(folder, name)

@@ -11,6 +11,7 @@ from autograder.engines import Job, LocalEngine
 from autograder.model import Verdict
 from autograder.source import Source
 
+pytestmark = pytest.mark.timeout(1800)  # grpo alone is minutes of computing, and the machine may have other work
 ROOT = Path(__file__).resolve().parent.parent
 ASSIGNMENTS = {assignment.name: assignment for assignment in load_course(ROOT).assignments}
 SEED = 11
@@ -69,3 +70,18 @@ def test_known_bugs_lose_the_same_points_on_both_sides_of_the_wall_and_are_named
 @pytest.mark.parametrize("name", ASSIGNMENTS)
 def test_the_starter_is_fresh(name):
     assert starter.stale(ASSIGNMENTS[name]) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ASSIGNMENTS)
+def test_every_known_bug_is_named_by_a_real_diagnosis(name):
+    """verify compares runs that it made side by side; in marking, what differs from run to run would blind the diagnosis."""
+    key = diagnose.AnswerKey(ASSIGNMENTS[name])
+    tests = [test for test in plugin.collect(ASSIGNMENTS[name].hidden_tests) if not test.learning]
+
+    def named(bug, by):
+        outcomes = key.settle([diagnose.judge(test, key.broken[bug], SEED, key) for test in by])
+        return any(key.texts[bug] in outcome.diagnosis for outcome in outcomes)
+
+    # its own tests first: they are quick, and mostly enough
+    assert [bug for bug in key.texts if not named(bug, [test for test in tests if bug in test.catches]) and not named(bug, tests)] == []

@@ -254,6 +254,7 @@ def record(**fields):
         ({"a": 1.0}, {"a": 1.0}),
         (record(x=1.0), record(x=1.0)),
         (np.random.default_rng(1), np.random.default_rng(2)),
+        (torch.Generator().manual_seed(1), torch.Generator().manual_seed(2)),
         ({1, 2}, {2, 1}),
         ("a", "a"),
         (None, None),
@@ -280,6 +281,7 @@ def test_answers_up_to_rounding_and_container_are_the_same(one, other):
         ("a", "b"),
         (None, 0.0),
         ("1.0", 1.0),
+        (torch.Generator(), np.random.default_rng(1)),
     ],
 )
 def test_other_answers_are_not_the_same(one, other):
@@ -293,6 +295,31 @@ def test_sets_are_the_same_when_they_hold_the_same():
 def test_handles_are_the_same_as_handles_alone(in_process):
     one, other = in_process("class A: pass").student.A(), in_process("class A: pass").student.A()
     assert _same(one, other) and not _same(one, 1.0) and not _same(None, other)
+
+
+NETWORK = """
+import torch
+
+
+class Net(torch.nn.Linear):
+    def step_(self):
+        with torch.no_grad():
+            self.weight.add_(1.0)
+"""
+
+
+def test_parameters_are_remembered_as_they_were_when_asked_for():
+    """Those of a test are live: what is compared later must not have moved with them."""
+    events = []
+    bridge = InProcess.of(NETWORK, MAIN).open(events.append, None)
+    net = bridge.student.Net(1, 1)
+    (name, weight), *_ = net.named_parameters()
+    before = weight.detach().clone()
+    net.step_()
+    assert torch.equal(weight.detach(), before + 1)
+    bridge.close()
+    asked = next(answer for _, answer, *_ in events if isinstance(answer, (list, tuple)) and answer)
+    assert asked[0][0] == name and torch.equal(asked[0][1].detach(), before)
 
 
 def test_an_answer_too_few_is_not_the_same_run(key, toy):

@@ -7,7 +7,7 @@ import json
 from datetime import datetime, timedelta
 
 import pytest
-from toy import MAIN
+from toy import MAIN, NAME
 
 from autograder import report
 from autograder.engines import Job, Listed, LocalEngine, Progress
@@ -261,14 +261,27 @@ def test_a_marker_that_dies_is_tried_once_more_and_then_reported(engine, toy):
     assert found["ben"].outcomes["test_three_rewards"].verdict is Verdict.NOT_WRITTEN
 
 
-def test_a_marker_that_falls_silent_is_ended(engine, toy, monkeypatch):
+@pytest.fixture
+def impatient(toy, monkeypatch):
+    """The toy course's tests may take a second, and the command has next to no patience on top of that."""
+    toy.edit(f"assignments/{NAME}/assignment.yml", "test_seconds: 20", "test_seconds: 1")
+    monkeypatch.setattr("autograder.engines.PATIENCE", 0.5)
+
+
+def test_a_marker_that_falls_silent_is_ended(engine, toy, impatient):
     deaf = "    import signal, time\n    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})\n    time.sleep(60)"
     toy.edit_hidden("    logits = rng.normal(size=4)", deaf)
-    one = engine(1)
-    one._patience = 0.5
-    found = final(one, [Job("ada", {MAIN: toy.submission().encode()}, 1)])["ada"]
+    found = final(engine(1), [Job("ada", {MAIN: toy.submission().encode()}, 1)])["ada"]
     assert found.trouble.startswith("the marking process was silent for more than ")
     assert found.outcomes["test_three_rewards"].verdict is Verdict.PASSED
+
+
+def test_a_test_with_a_time_of_its_own_is_waited_for(engine, toy, impatient):
+    """It is silent for longer than the assignment's limit and all patience, as a learning check may be."""
+    toy.edit_hidden('@points(3, part="means",', '@points(3, part="means", seconds=4,')
+    toy.edit_hidden("    logits = rng.normal(size=4)", "    import time\n    time.sleep(9)\n    logits = rng.normal(size=4)")
+    found = final(engine(1), [Job("ada", {MAIN: toy.submission().encode()}, 1)])["ada"]
+    assert (found.trouble, found.outcomes["test_probabilities_sum_to_one"].verdict) == ("", Verdict.PASSED)
 
 
 def test_a_course_that_cannot_be_read_is_explained_by_the_engine(engine, toy):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -12,8 +13,9 @@ import pytest
 from toy import MAIN, NAME
 
 from autograder import starter
-from autograder.errors import SourceError
+from autograder.errors import CourseError, SourceError
 from autograder.submission import read_all
+from autograder.verify import run_public_tests
 
 FILES = {"README.md", "test_local.py", "report.py", MAIN, "conftest.py", "requirements.txt", "sequences.ipynb"}
 
@@ -21,20 +23,21 @@ FILES = {"README.md", "test_local.py", "report.py", MAIN, "conftest.py", "requir
 def test_a_starter_holds_the_handout_the_stub_and_a_notebook(toy):
     found = starter.files(toy.assignment)
     assert found.keys() == FILES
-    assert found[MAIN] == toy.source.stub()
-    assert found["requirements.txt"] == "numpy>=1.26\npytest>=8\n"
+    assert found[MAIN].decode() == toy.source.stub()
+    assert found["requirements.txt"] == b"numpy>=1.26\npytest>=8\n"
     for name in ("README.md", "test_local.py", "report.py"):
-        assert found[name] == (toy.assignment.handout / name).read_text()
+        assert found[name] == (toy.assignment.handout / name).read_bytes()
 
 
 def test_nothing_of_the_solution_is_in_it(toy):
-    for text in starter.files(toy.assignment).values():
+    for content in starter.files(toy.assignment).values():
+        text = content.decode()
         for secret in ("np.arange", "logits.max", "BUG", "WHEN", "no-discount", "gamma is never used", "### BEGIN"):
             assert secret not in text
 
 
 def test_the_notebook_is_valid_and_holds_each_definition(toy):
-    text = starter.files(toy.assignment)["sequences.ipynb"]
+    text = starter.files(toy.assignment)["sequences.ipynb"].decode()
     notebook = nbformat.reads(text, as_version=4)
     nbformat.validate(notebook)
     source = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
@@ -81,6 +84,57 @@ def test_what_differs_is_stale_and_writing_mends_it(toy, change, stale):
     assert [path.name for path in starter.write(toy.assignment)] == stale
     assert starter.stale(toy.assignment) == []
     assert {path.name for path in toy.assignment.starter.iterdir()} == FILES
+
+
+WEIGHTS = b"\x00\xffnot\r\ntext\x93"
+
+
+@pytest.fixture
+def generous(toy):
+    """The toy course, whose assignment gives students two further files, one of them binary."""
+    toy.edit(f"assignments/{NAME}/assignment.yml", "limits:", "files: [weights.bin, make_weights.py]\nlimits:")
+    toy.write(f"assignments/{NAME}/make_weights.py", "print('made')\n")
+    (toy.assignment.handout / "weights.bin").write_bytes(WEIGHTS)
+    return toy
+
+
+def test_further_files_are_copied_byte_for_byte(generous):
+    assert starter.stale(generous.assignment) == ["make_weights.py", "weights.bin"]
+    starter.write(generous.assignment)
+    assert starter.stale(generous.assignment) == []
+    assert {path.name for path in generous.assignment.starter.iterdir()} == FILES | {"weights.bin", "make_weights.py"}
+    assert (generous.assignment.starter / "weights.bin").read_bytes() == WEIGHTS
+
+
+def test_a_further_file_that_has_changed_or_is_no_longer_given_is_stale(generous):
+    starter.write(generous.assignment)
+    (generous.assignment.handout / "weights.bin").write_bytes(WEIGHTS[:-1] + b"\x94")
+    assert starter.stale(generous.assignment) == ["weights.bin"]
+    generous.edit(f"assignments/{NAME}/assignment.yml", "weights.bin, ", "")
+    assert [path.name for path in starter.write(generous.assignment)] == ["weights.bin"]
+    assert not (generous.assignment.starter / "weights.bin").exists()
+
+
+def test_public_tests_find_the_further_files(generous):
+    generous.edit(f"assignments/{NAME}/test_local.py", "def test_centred", "def test_weights():\n    open('weights.bin').close()\n\n\ndef test_centred")
+    code, output = run_public_tests(generous.assignment, {MAIN: generous.submission().encode()})
+    assert (code, "4 passed" in output) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ("[lost.bin]", "lost.bin cannot be copied from"),
+        ("[conftest.py]", "'files' names conftest.py, which is generated: rename it"),
+        ("[../secret.txt]", "names of files beside assignment.yml are expected, without a folder"),
+    ],
+)
+def test_a_file_that_cannot_be_given_is_explained(toy, files, sentence):
+    toy.edit(f"assignments/{NAME}/assignment.yml", "limits:", f"files: {files}\nlimits:")
+    toy.write(f"assignments/{NAME}/conftest.py", "")
+    with pytest.raises(CourseError, match=re.escape(sentence)) as caught:
+        starter.stale(toy.assignment)
+    assert "assignment.yml" in str(caught.value)
 
 
 def test_a_change_that_students_cannot_see_makes_nothing_stale(toy):

@@ -97,7 +97,7 @@ def draw_pass_rates(axis: Any, before: Any, after: Any) -> None:
         for shift, policy, colour, when in ((-0.2, before, "tab:gray", "before"), (0.2, after, "tab:blue", "after")):
             where = np.arange(3) + 3.6 * place + shift
             bars = axis.bar(where, pass_rates(policy, task, digits), 0.4, color=colour, label=None if place else when)
-            axis.bar_label(bars, fmt="%.2f", fontsize=7)
+            axis.bar_label(bars, fmt="%.2f", fontsize=6)
         axis.text(1 + 3.6 * place, 1.11, name, ha="center", fontsize=9)
     axis.set_xticks([*range(3), *(3.6 + np.arange(3))], labels * 2, fontsize=7.5)
     axis.set(title="pass rates", ylim=(0, 1.42))

@@ -112,8 +112,9 @@ class Bridge:
         if not any(number == module._number for number, _ in self._mirrors):
             torch = wire.torch_module()
             for name, value, grad in self.ask("parameters", module):
-                parameter = torch.nn.Parameter(value.detach(), requires_grad=value.requires_grad)
-                parameter.grad = grad
+                # A copy: the answer itself is remembered, and must not move when the parameter does.
+                parameter = torch.nn.Parameter(value.detach().clone(), requires_grad=value.requires_grad)
+                parameter.grad = None if grad is None else grad.clone()
                 self._mirrors[module._number, str(name)] = parameter
                 self._pictures[module._number, str(name)] = modules.Picture(parameter)
         return self._mirrors

@@ -128,7 +128,8 @@ def bt_loss(
     # WHEN the margin is missing from the term of the label that is taken for wrong.
     right, wrong = nn.functional.logsigmoid(gap), nn.functional.logsigmoid(-gap)
     # BUG(smoothing-halved): return -((1 - label_smoothing / 2) * right + label_smoothing / 2 * wrong).mean()
-    # WHEN the smoothing is shared evenly between two classes, so that only half of it reaches the other label.
+    # WHEN the smoothing is shared evenly between two classes, as classifiers have it, so that only half of it reaches the other
+    # WHEN label.
     # BUG(sums-over-pairs): return -((1 - label_smoothing) * right + label_smoothing * wrong).sum()
     # WHEN the pairs are added up instead of averaged.
     return -((1 - label_smoothing) * right + label_smoothing * wrong).mean()
@@ -246,6 +247,8 @@ def mm_step(wins: NDArray[np.integer], theta: Array) -> Array:
     new = np.log(wins.sum(axis=1) / weight)
     # BUG(gauge-of-the-first): return new - new[0]
     # WHEN the first player is set to zero instead of the mean of all.
+    # BUG(gauge-of-the-last): return new - new[-1]
+    # WHEN the last player is set to zero, as Agresti's table has it, while this course sets the mean of all to zero.
     # BUG(gauge-in-abilities): return new - np.log(np.exp(new).mean())
     # WHEN the abilities are given the mean 1 instead of the log-abilities the mean 0.
     return new - new.mean()
@@ -286,6 +289,8 @@ def fit_bt(wins: NDArray[np.integer], tol: float = 1e-8) -> Array:
         theta = mm_step(wins, theta)
     # BUG(abilities-not-logs): return np.exp(theta)
     # WHEN abilities are returned where their logarithms are asked.
+    # BUG(abilities-in-elo): return theta * 400 / math.log(10)
+    # WHEN log-abilities are on Elo's scale, 400 points to a factor of ten in the odds, while this course gives them in nats.
     return theta
     ### END SOLUTION
 
@@ -383,6 +388,7 @@ def fit_bt_newton(wins: NDArray[np.integer], tol: float = 1e-8) -> Array:
         theta = theta + step
         theta = theta - theta.mean()
     # BUG(gauge-of-the-first): return theta - theta[0]
+    # BUG(gauge-of-the-last): return theta - theta[-1]
     return theta
     ### END SOLUTION
 
@@ -949,7 +955,8 @@ class RewardEnsemble:
         # TODO(uncertainty): one line, and a look at the default of torch.std.
         ### BEGIN SOLUTION
         # BUG(sample-deviation): return self.scores(batch).std(dim=0)
-        # WHEN the deviation divides by the number of members minus one, which for one member is nan.
+        # WHEN the deviation divides by the number of members minus one (ddof 1), as torch.std has it, which for one member is
+        # WHEN nan; this course takes the population's.
         # BUG(deviation-over-rows): return self.scores(batch).std(dim=1, correction=0).mean().expand(batch["input_ids"].shape[0])
         # WHEN the deviation is taken over the rows of the batch instead of over the members.
         return self.scores(batch).std(dim=0, correction=0)
@@ -1023,6 +1030,8 @@ def shift_detector(ref: Array, new: Array, bins: int = 10) -> Shift:
     # WHEN the p-value is computed as if both samples together were one of their joint size.
     t = ks * math.sqrt(len(ref) * len(new) / (len(ref) + len(new)))
     terms = ((-1) ** (k - 1) * math.exp(-2 * k**2 * t**2) for k in range(1, 101))
+    # BUG(p-value-of-scipy): p_value = float(__import__("scipy.stats").stats.ks_2samp(ref, new).pvalue)
+    # WHEN the p-value is that of scipy.stats.ks_2samp, exact for small samples, while this course asks for the asymptotic series.
     p_value = min(1.0, max(0.0, 2 * sum(terms))) if t >= 0.1 else 1.0
     # BUG(bins-of-the-new): edges = np.quantile(new, np.linspace(0, 1, bins + 1))
     # WHEN the bins follow the new sample instead of the reference.

@@ -24,6 +24,7 @@ import ast
 import copy
 
 ### END SOLUTION
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -138,6 +139,25 @@ def learning_rate(cfg: GRPOConfig, iteration: int) -> float:
     return cfg.lr * min((iteration + 1) / (cfg.warmup + 1), max(0.05, left))
 
 
+def run_with_cache(model: Any, tokens: Tensor, attention: Tensor, positions: Tensor, cache: Any = None) -> tuple[Tensor, Any]:
+    """The model on the places that the cache has not seen yet: what makes sampling fast, if you like.
+
+    Args:
+        model: a causal language model of ``transformers``.
+        tokens, positions: (B, n) int64, the new places only.
+        attention: (B, m + n), the m places in the cache and the new ones.
+        cache: what the last call returned; None at the first.
+
+    Returns:
+        Logits (B, n, V), and the cache with the new places in it (the one that was handed in is used up).
+    """
+    # Releases of transformers differ in what the argument is called.
+    name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+    inputs = {"input_ids": tokens, "attention_mask": attention.long(), "position_ids": positions}
+    out = model(**inputs, **{name: cache}, use_cache=True)
+    return out.logits, getattr(out, name)
+
+
 # -- Part 1: advantages within a group --------------------------------------------------------------
 
 
@@ -177,17 +197,20 @@ def group_advantages(
         # BUG(unknown-scale-passes): scale = "none"
         # WHEN an unknown name of a scale is taken for no scaling instead of being refused.
         raise ValueError(f"scale must be 'std' or 'none', but it is {scale!r}.")
-    # BUG(writes-into-the-rewards): rewards = rewards.detach()
-    # WHEN the advantages are written into the caller's own tensor of rewards.
-    rewards = rewards.detach().clone()
+    rewards = rewards.detach()
     # BUG(normalises-over-the-batch): group_ids = torch.zeros_like(group_ids)
     # WHEN mean and standard deviation are those of the whole batch instead of each group.
     # BUG(assumes-groups-in-a-row): group_ids = torch.arange(len(rewards)) // int((group_ids == group_ids[0]).sum())
     # WHEN the batch is cut into equal runs of neighbouring rows, whatever the group ids say.
     group_ids = group_ids.clone()
-    advantages = rewards
+    # BUG(writes-into-the-rewards): advantages = rewards
+    # WHEN the advantages are written into the caller's own tensor of rewards.
+    advantages = torch.zeros_like(rewards)
     for group in group_ids.unique():
         member = group_ids == group
+        # BUG(std-of-the-batch): advantages[member] = (rewards[member] - rewards[member].mean()) / (rewards.std() + eps)
+        # WHEN the group's mean is taken off but the deviation is that of the whole batch, as TRL offers it, while this course
+        # WHEN divides by each group's own.
         advantages[member] = _normalised(rewards[member], eps, ddof, scale)
     return advantages
     ### END SOLUTION
@@ -249,6 +272,9 @@ def _normalised(rewards: Tensor, eps: float, ddof: int, scale: str = "std") -> T
     # WHEN to the standard deviation.
     # BUG(eps-forgotten): return centred / variance.sqrt()
     # WHEN eps is left out.
+    # BUG(divides-by-the-mean): return centred / (rewards.mean() + eps)
+    # WHEN the centred rewards are divided by the group's mean, as CS336 offers it in a later edition, instead of its standard
+    # WHEN deviation.
     # BUG(divides-by-the-variance): return centred / (variance + eps)
     # WHEN the centred rewards are divided by the variance instead of its root.
     return centred / (variance.sqrt() + eps)
@@ -494,8 +520,14 @@ def grpo_loss(
     with torch.no_grad():
         # BUG(clip-fraction-from-above-only): outside = ratio > 1 + clip_high
         # WHEN the clip fraction counts only ratios above the upper bound.
+        # BUG(clip-fraction-where-it-bites): outside = surrogate < ratio * adv
+        # WHEN the clip fraction counts only tokens that clipping takes the gradient from, as TRL and verl have it, while this
+        # WHEN course counts every ratio outside the bounds, as CleanRL does.
         outside = (ratio < 1 - clip_low) | (ratio > 1 + clip_high)
-        entries = {"clip_fraction": outside, "approx_kl": ratio - 1 - log_ratio, "ratio_mean": ratio, "kl": kl}
+        # BUG(approx-kl-is-k1): moved = -log_ratio
+        # WHEN approx_kl is k1, the mean of old minus new log-probabilities, as verl reports it, while this course reports k3.
+        moved = ratio - 1 - log_ratio
+        entries = {"clip_fraction": outside, "approx_kl": moved, "ratio_mean": ratio, "kl": kl}
         return loss, {name: _mean(x.to(ratio.dtype), counted) for name, x in entries.items()}
     ### END SOLUTION
 
@@ -548,6 +580,8 @@ def _aggregate(losses: Tensor, valid: Tensor, agg: str, max_len: int | None) -> 
         # WHEN a row is averaged over its padded width instead of its tokens.
         # BUG(empty-rows-give-nan): rows = losses.sum(dim=1) / lengths
         # WHEN a row without a token is averaged over its zero tokens, 0/0.
+        # BUG(row-sum): rows = losses.sum(dim=1)
+        # WHEN a row's tokens are added up instead of averaged, as verl's seq-mean-token-sum has it.
         rows = losses.sum(dim=1) / lengths.clamp(min=1)
     # BUG(empty-rows-leave-the-mean): return rows.sum() / (lengths > 0).sum().clamp(min=1)
     # WHEN rows without a token are left out of the number of rows, as some libraries have it, while this course
@@ -661,7 +695,7 @@ def sample_groups(
     PAD. The log-probabilities are those of ``token_logprobs`` at this temperature: no top-k, no top-p.
 
     Args:
-        model: as in ``token_logprobs``. A cache (``past_key_values``) makes this several times faster and changes nothing.
+        model: as in ``token_logprobs``. A cache (``run_with_cache``) makes this several times faster and changes nothing.
         prompts: P lists of token ids, of any length from 1.
         G: samples for each prompt, at least 1.
         max_new: tokens of a response, at least 1.
@@ -701,21 +735,18 @@ def sample_groups(
         real[:, t] = mask[:, t] = alive
         places = _positions(real[:, :t])[:, start:]
         with torch.no_grad():
-            out = model(
-                input_ids=tokens[:, start:t], attention_mask=real[:, :t].long(), position_ids=places,
-                past_key_values=cache, use_cache=True,
-            )  # fmt: skip
-        # BUG(temperature-multiplies): logits = out.logits[:, -1] * temperature
-        logits = out.logits[:, -1] / temperature
-        # BUG(samples-from-top-five): distribution = _likeliest_five(logits).log_softmax(dim=-1)
+            logits, cache = run_with_cache(model, tokens[:, start:t], real[:, :t], places, cache)
+        # BUG(temperature-multiplies): scaled = logits[:, -1] * temperature
+        scaled = logits[:, -1] / temperature
+        # BUG(samples-from-top-five): distribution = _likeliest_five(scaled).log_softmax(dim=-1)
         # WHEN only the most likely tokens can be sampled (top-k), as some sampling code has it by default.
-        distribution = logits.log_softmax(dim=-1)
+        distribution = scaled.log_softmax(dim=-1)
         # BUG(uses-the-global-generator): choice = torch.multinomial(distribution.exp(), 1)
         # WHEN random numbers come from the global generator instead of the one that was handed in.
         # BUG(always-the-likeliest): choice = distribution.argmax(dim=-1, keepdim=True)
         # WHEN the likeliest token is taken instead of a sampled one, so that all samples of a group are alike.
         choice = torch.multinomial(distribution.exp(), 1, generator=generator)
-        # BUG(scored-at-temperature-one): picked = out.logits[:, -1].log_softmax(dim=-1).gather(1, choice).squeeze(1)
+        # BUG(scored-at-temperature-one): picked = logits[:, -1].log_softmax(dim=-1).gather(1, choice).squeeze(1)
         picked = distribution.gather(1, choice).squeeze(1)
         if t == width:
             logp = logp.to(picked.dtype)
@@ -726,7 +757,7 @@ def sample_groups(
         # BUG(goes-on-after-the-end): alive = alive & True
         # WHEN a response goes on after its end of sequence.
         alive = alive & (tokens[:, t] != EOS)
-        start, cache = t, out.past_key_values
+        start = t
     # BUG(end-of-sequence-masked): return Samples(tokens, mask & (tokens != EOS), logp)
     # WHEN the end of sequence is left out of the mask, so that the policy never learns when to stop.
     # BUG(mask-covers-the-prompt): return Samples(tokens, real | mask, logp)

@@ -1,0 +1,300 @@
+"""Draws the plots of the handout from your own `bradley_terry.py`, into PNG files beside this one.
+
+    python report.py              all plots (less than a minute)
+    python report.py --out DIR    somewhere else
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from pathlib import Path
+from typing import NamedTuple
+
+import bradley_terry as work
+import matplotlib
+import numpy as np
+import torch
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+TEAMS = ("Milwaukee", "Detroit", "Toronto", "New York", "Boston", "Cleveland", "Baltimore")
+AMERICAN_LEAGUE = np.array([  # 1987, wins of the row over the column
+    [0, 7, 9, 7, 7, 9, 11],
+    [6, 0, 7, 5, 11, 9, 9],
+    [4, 6, 0, 7, 7, 8, 12],
+    [6, 8, 6, 0, 6, 7, 10],
+    [6, 2, 6, 7, 0, 7, 12],
+    [4, 4, 5, 6, 6, 0, 6],
+    [2, 4, 1, 3, 1, 7, 0],
+])
+
+# A world with a known gold reward: a response is 2 to 8 tokens. Eleven of the tokens are words, worth between -1 and 1.
+# Four are gibberish, worth -1.5 each. Repetitions cost. Whoever compared responses never met gibberish; the policy
+# whose responses are to be judged writes three tokens in ten of it.
+WORDS, TOKENS, LONGEST = 11, 16, 8
+WORTH = np.concatenate([[0.0], np.linspace(-1, 1, WORDS), np.full(TOKENS - 1 - WORDS, -1.5)])
+MEMBERS = 8
+
+
+def gold(rows: list[list[int]]) -> np.ndarray:
+    """What responses are really worth."""
+    counts = np.array([np.bincount(row, minlength=TOKENS) for row in rows])
+    return counts @ WORTH - 0.25 * (counts * (counts - 1)).sum(axis=1) / 2
+
+
+def responses(n: int, rng: np.random.Generator, gibberish: float = 0.0) -> list[list[int]]:
+    """Random tokens, of random length; each is gibberish with the given probability."""
+    rows = []
+    for length in np.minimum(LONGEST, 1 + rng.geometric(0.25, size=n)):
+        strange = rng.random(length) < gibberish
+        rows.append(np.where(strange, rng.integers(WORDS + 1, TOKENS, length), rng.integers(1, WORDS + 1, length)).tolist())
+    return rows
+
+
+def preferences(n: int, rng: np.random.Generator) -> tuple[list[list[int]], list[list[int]]]:
+    """n pairs of responses without gibberish, labelled as Bradley and Terry say that people label them."""
+    one, other = responses(n, rng), responses(n, rng)
+    first = rng.random(n) < 1 / (1 + np.exp(gold(other) - gold(one)))
+    chosen = [a if yes else b for a, b, yes in zip(one, other, first, strict=True)]
+    rejected = [b if yes else a for a, b, yes in zip(one, other, first, strict=True)]
+    return chosen, rejected
+
+
+def a_model(seed: int) -> torch.nn.Module:
+    """A reward model on a tiny GPT-2, not yet trained."""
+    from transformers import GPT2Config, GPT2Model
+
+    torch.manual_seed(seed)
+    config = GPT2Config(
+        vocab_size=TOKENS, n_positions=LONGEST, n_embd=24, n_layer=1, n_head=2, embd_pdrop=0.0, attn_pdrop=0.0,
+        resid_pdrop=0.0, initializer_range=0.3, bos_token_id=0, eos_token_id=0, attn_implementation="eager")
+    return work.RewardModel(GPT2Model(config), "attn")
+
+
+def trained(seed: int, chosen: list[list[int]], rejected: list[list[int]], steps: int) -> torch.nn.Module:
+    """A reward model after training."""
+    model = a_model(seed)
+    work.train_reward_model(model, chosen, rejected, 0, steps, 32, 3e-3, torch.Generator().manual_seed(seed))
+    return model
+
+
+def as_batch(rows: list[list[int]]) -> dict[str, torch.Tensor]:
+    """Responses as one padded batch, each row once."""
+    batch = work.collate(rows, rows, 0, "stacked")
+    return {name: batch[name][: len(rows)] for name in ("input_ids", "attention_mask")}
+
+
+def scored(ensemble: work.RewardEnsemble, rows: list[list[int]]) -> np.ndarray:
+    """(members, rows): scores, a thousand rows at a time."""
+    parts = [ensemble.scores(as_batch(rows[start : start + 1000])) for start in range(0, len(rows), 1000)]
+    return torch.cat(parts, dim=1).numpy()
+
+
+class Judged(NamedTuple):
+    """The responses of one kind, their gold reward, and the scores of the members."""
+
+    rows: list[list[int]]
+    gold: np.ndarray
+    scores: np.ndarray
+
+
+@functools.cache
+def the_ensemble() -> work.RewardEnsemble:
+    """Eight reward models from the same 2000 pairs: other initial weights, other bootstrap samples."""
+    rng = np.random.default_rng(0)
+    chosen, rejected = preferences(2000, rng)
+    members = []
+    for seed, picks in enumerate(work.bootstrap_indices(2000, MEMBERS, rng)):
+        members.append(trained(seed, [chosen[i] for i in picks], [rejected[i] for i in picks], steps=120))
+    return work.RewardEnsemble(members, reference=as_batch(responses(500, rng)))
+
+
+@functools.cache
+def judged(gibberish: float) -> Judged:
+    """Responses with this share of gibberish, scored by the ensemble."""
+    rows = responses(4000, np.random.default_rng(1), gibberish)
+    return Judged(rows, gold(rows), scored(the_ensemble(), rows))
+
+
+def plot_probability(path: Path) -> None:
+    """The probability of being chosen, the loss of a choice, and its gradient."""
+    gap = torch.linspace(-6, 6, 241, dtype=torch.float64)
+    zero = torch.zeros_like(gap)
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    axes[0].plot(gap, work.bt_prob(gap, zero), color="tab:blue", label="sigmoid")
+    rng = np.random.default_rng(2)
+    points = np.arange(-5, 6)
+    shares = [np.mean(work.gumbel_choices(np.array([x, 0.0]), 2000, rng) == 0) for x in points]
+    axes[0].plot(points, shares, "o", color="tab:orange", label="2000 choices with Gumbel noise")
+    axes[0].set(title="who is chosen", xlabel="$r_i - r_j$", ylabel="P(i is chosen)")
+    for smoothing, colour in ((0.0, "tab:blue"), (0.1, "tab:green"), (0.3, "tab:red")):
+        losses = [float(work.bt_loss(x.view(1), zero[:1], label_smoothing=smoothing)) for x in gap]
+        axes[1].plot(gap, losses, color=colour, label=f"smoothing {smoothing:g}")
+        axes[1].plot(gap[int(np.argmin(losses))], min(losses), "o", color=colour)
+    axes[1].set(title="what a choice costs (dots: minima)", xlabel="$r_{chosen} - r_{rejected}$", ylabel="loss in nats")
+    for axis in axes:
+        axis.grid(alpha=0.3)
+        axis.legend()
+    figure.savefig(path, dpi=150)
+
+
+def plot_baseball(path: Path) -> None:
+    """Seven teams, their log-abilities and what is known about them."""
+    theta = work.fit_bt(AMERICAN_LEAGUE)
+    errors = work.standard_errors(AMERICAN_LEAGUE, theta)
+    order = np.argsort(theta)
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    axes[0].errorbar(theta[order], np.arange(7), xerr=1.96 * errors[order], fmt="o", capsize=4)
+    axes[0].set_yticks(np.arange(7), [TEAMS[i] for i in order])
+    axes[0].axvline(0, color="grey", linewidth=0.8)
+    axes[0].set(title="American League 1987, 95% intervals", xlabel="log-ability (mean 0)")
+    axes[0].grid(alpha=0.3)
+    games = AMERICAN_LEAGUE + AMERICAN_LEAGUE.T
+    first, second = np.triu_indices(7, 1)
+    expected = work.bt_prob(torch.tensor(theta[first]), torch.tensor(theta[second])).numpy()
+    observed = AMERICAN_LEAGUE[first, second] / games[first, second]
+    axes[1].plot(expected, observed, "o")
+    axes[1].plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+    axes[1].set(title="each pair of teams, 13 games", xlabel="fitted P(win)", ylabel="share of games won")
+    axes[1].set(xlim=(0.25, 0.95), ylim=(0, 1))
+    axes[1].grid(alpha=0.3)
+    figure.savefig(path, dpi=150)
+
+
+def plot_calibration(path: Path) -> None:
+    """Do pairs with a predicted probability of 80% go that way 80% of the time? Once early, once over-trained."""
+    rng = np.random.default_rng(3)
+    chosen, rejected = preferences(1500, rng)
+    one, other = responses(4000, rng), responses(4000, rng)
+    first = rng.random(4000) < 1 / (1 + np.exp(gold(other) - gold(one)))
+    figure, axis = plt.subplots(figsize=(5, 4.5), layout="constrained")
+    axis.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+    for pairs, steps, marker in ((1500, 100, "o-"), (150, 200, "s-")):
+        ensemble = work.RewardEnsemble([trained(0, chosen[:pairs], rejected[:pairs], steps)])
+        gap = torch.tensor(scored(ensemble, one)[0] - scored(ensemble, other)[0])
+        p = work.bt_prob(gap, torch.zeros_like(gap)).numpy()
+        box = np.minimum((10 * p).astype(int), 9)
+        full = [b for b in range(10) if (box == b).sum() >= 20]
+        axis.plot([p[box == b].mean() for b in full], [first[box == b].mean() for b in full], marker,
+                  label=f"{pairs} pairs, {steps} steps")
+    axis.set(title="reliability on new pairs", xlabel="predicted P(first is chosen)", ylabel="share that was chosen")
+    axis.grid(alpha=0.3)
+    axis.legend()
+    figure.savefig(path, dpi=150)
+
+
+def plot_accuracy(path: Path) -> None:
+    """Accuracy on new pairs against the number of pairs learned from."""
+    rng = np.random.default_rng(4)
+    chosen, rejected = preferences(6400, rng)
+    new_chosen, new_rejected = preferences(4000, rng)
+    ceiling = work.accuracy(torch.tensor(gold(new_chosen)), torch.tensor(gold(new_rejected)))
+    sizes, figure = (100, 400, 1600, 6400), plt.figure(figsize=(6, 4), layout="constrained")
+    axis = figure.gca()
+    for name, test in (("new pairs", (new_chosen, new_rejected)), ("pairs learned from", None)):
+        found = []
+        for size in sizes:
+            model = accuracy_model(size, tuple(map(tuple, chosen)), tuple(map(tuple, rejected)))
+            ensemble = work.RewardEnsemble([model])
+            better, worse = test or (chosen[:size], rejected[:size])
+            found.append(work.accuracy(*(torch.tensor(scored(ensemble, rows)[0]) for rows in (better, worse))))
+        axis.plot(sizes, found, "o-", label=name)
+    axis.axhline(ceiling, color="grey", linestyle="--", label="the gold reward itself")
+    axis.set(xscale="log", xlabel="pairs to learn from", ylabel="share of pairs ranked like the label")
+    axis.set_xticks(sizes, [str(size) for size in sizes])
+    axis.minorticks_off()
+    axis.grid(alpha=0.3)
+    axis.legend()
+    figure.savefig(path, dpi=150)
+
+
+@functools.cache
+def accuracy_model(size: int, chosen: tuple, rejected: tuple) -> torch.nn.Module:
+    """A model trained on the first ``size`` pairs, with as many steps for each size."""
+    return trained(0, [list(row) for row in chosen[:size]], [list(row) for row in rejected[:size]], steps=150)
+
+
+def plot_uncertainty(path: Path) -> None:
+    """What the members disagree about, on responses like those that were compared and on strange ones."""
+    near, far = judged(0.0), judged(0.3)
+    centre = near.gold.mean()
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    strange = np.array([sum(token > WORDS for token in row) for row in far.rows])
+    for deviation, name in ((near.scores.std(axis=0), "words only, as compared"),
+                            (far.scores.std(axis=0)[strange >= 2], "two and more tokens of gibberish")):
+        axes[0].hist(deviation, bins=40, density=True, histtype="step", linewidth=1.5, label=name)
+    counts = np.arange(6)
+    deviation, error = far.scores.std(axis=0), np.abs(far.scores.mean(axis=0) - (far.gold - centre))
+    axes[1].plot(counts, [deviation[strange == k].mean() for k in counts], "o-", label="deviation over members")
+    axes[1].plot(counts, [error[strange == k].mean() for k in counts], "s-", label="mean |ensemble mean - gold|")
+    said = work.shift_detector(near.scores[0].astype(float), far.scores[0].astype(float))
+    doubted = work.shift_detector(near.scores.std(axis=0).astype(float), far.scores.std(axis=0).astype(float))
+    axes[0].set(xlabel="standard deviation over members", ylabel="density", ylim=(0, 3.8), title="what members disagree about")
+    axes[1].set(xlabel="tokens of gibberish in a response", ylabel="reward", yscale="log",
+                title=f"PSI of one member's scores {said.psi:.2f}, of deviations {doubted.psi:.2f}")
+    axes[1].set_yticks([0.3, 0.5, 1, 2, 5], ["0.3", "0.5", "1", "2", "5"])
+    axes[1].minorticks_off()
+    for axis in axes:
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
+    figure.savefig(path, dpi=150)
+
+
+def plot_hacking(path: Path) -> None:
+    """Best-of-n: what the proxy promises, and what one gets."""
+    sample = judged(0.3)
+    sizes = [2**power for power in range(12)]
+    price = [work.best_of_n_kl(n) for n in sizes]
+    figure, axis = plt.subplots(figsize=(9, 4.5), layout="constrained")
+
+    def curve(selector: np.ndarray, value: np.ndarray) -> list[float]:
+        return [work.best_of_n(selector.astype(float), value.astype(float), n) for n in sizes]
+
+    alone = [curve(scores, sample.gold) for scores in sample.scores]
+    promised = np.mean([curve(scores, scores) for scores in sample.scores], axis=0)
+    axis.plot(price, promised, "--", color="tab:red", label="one member: proxy")
+    for member in alone:
+        axis.plot(price, member, color="tab:red", linewidth=0.6, alpha=0.6)
+    axis.plot(price, np.mean(alone, axis=0), "o-", color="tab:red", label="one member: gold (thin: each member)")
+    mean, deviation = sample.scores.mean(axis=0), sample.scores.std(axis=0)
+    axis.plot(price, curve(mean, sample.gold), "s-", color="tab:blue", label="ensemble mean: gold")
+    axis.plot(price, curve(mean - 2 * deviation, sample.gold), "^-", color="tab:green", label="mean - 2 deviations: gold")
+    axis.plot(price, curve(sample.gold, sample.gold), ":", color="black", label="gold chooses: gold")
+    top = axis.secondary_xaxis("top")
+    top.set_xticks(price[::2], [str(n) for n in sizes[::2]])
+    top.set_xlabel("n")
+    axis.set(xlabel="KL(best-of-n || policy) in nats", ylabel="reward")
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure.savefig(path, dpi=150)
+
+
+PLOTS = {
+    "probability.png": plot_probability,
+    "baseball.png": plot_baseball,
+    "calibration.png": plot_calibration,
+    "accuracy.png": plot_accuracy,
+    "uncertainty.png": plot_uncertainty,
+    "hacking.png": plot_hacking,
+}
+
+
+def main() -> None:
+    """Draw what can be drawn."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where the PNG files go")
+    folder = parser.parse_args().out
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    for name, draw in PLOTS.items():
+        try:
+            draw(folder / name)
+            print(folder / name)
+        except NotImplementedError as error:
+            print(f"{name} is left out because a function that it needs is not written yet: {error}")
+
+
+if __name__ == "__main__":
+    main()
