@@ -928,3 +928,38 @@ def test_evaluation_builds_no_graph(student, lab, rng):
 
 # -- learning check --------------------------------------------------------------------------------------
 #@@LEARNING@@
+
+CARTPOLE_BAR, CARTPOLE_SEEDS = 120.0, (1, 2, 3)
+CARTPOLE = {
+    "total_steps": 25_000, "warmup_steps": 1_000, "train_every": 8, "gradient_steps": 2, "target_every": 25, "tau": 1.0, "batch_size": 128,
+    "buffer_capacity": 25_000, "gamma": 0.99, "learning_rate": 2e-3, "hidden": (64, 64), "loss": "huber", "double": False,
+    "epsilon_start": 1.0, "epsilon_end": 0.02, "epsilon_decay_steps": 5_000, "stop_return": 250.0, "progress_bar": False,
+}  # fmt: skip
+
+
+def greedy_return(network, seed, episodes=32):
+    """Mean return of the greedy policy, over episodes that are played side by side in an environment of the test's."""
+    envs = gymnasium.make_vec("CartPole-v1", num_envs=episodes, vectorization_mode="vector_entry_point")
+    obs, _ = envs.reset(seed=seed)
+    alive, returns = np.ones(episodes, bool), np.zeros(episodes)
+    while alive.any():
+        q = network(torch.tensor(obs, dtype=torch.float32)).detach()
+        assert_close(q * 0, torch.zeros(episodes, 2), what="the Q-values times zero")
+        obs, _, terminated, truncated, _ = envs.step(q.argmax(dim=1).numpy())
+        returns += alive  # each step pays 1; what comes after an episode's end is another episode and not counted
+        alive &= ~(terminated | truncated)
+    return float(returns.mean())
+
+
+@points(12, part="train", learning=True,
+        hint="If every probe passes and CartPole does not, look at what probes have little of: exploration that fades, many steps, full batches.")
+def test_cartpole_is_balanced_for_a_while(student, lab):
+    """On CartPole-v1, with at most 25000 environment steps, the greedy policy keeps the pole up."""
+    found = {}
+    for seed in CARTPOLE_SEEDS:
+        env, _ = lab.lend(gymnasium.make("CartPole-v1"), budget=CARTPOLE["total_steps"])
+        result = student.train_dqn(env, student.DQNConfig(**CARTPOLE), seed)
+        found[seed] = greedy_return(result.network, 1000 + seed)
+        if found[seed] >= CARTPOLE_BAR:
+            return
+    assert_true(False, f"the mean return of the greedy policy reaches {CARTPOLE_BAR} for one of the seeds: {found}")

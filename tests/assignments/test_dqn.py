@@ -84,7 +84,20 @@ def main(what, runs, path=reference):
             start = time.process_time()
             errors = np.sort([error(work, name, seed) for seed in range(int(runs))])
             seconds = (time.process_time() - start) / int(runs)
-            print(f"{name:52s} median {np.median(errors):.5f}  largest {errors[-3:].round(5)}  {seconds:.2f} s", flush=True)
+            print(
+                f"{name:52s} median {np.median(errors):.5f}  largest {errors[-3:].round(5)}  {seconds:.2f} s",
+                flush=True,
+            )
+    if what == "cartpole":
+        found = []
+        for seed in range(100, 100 + int(runs)):
+            start = time.process_time()
+            result = work.train_dqn(gymnasium.make("CartPole-v1"), work.DQNConfig(**hidden.CARTPOLE), seed)
+            seconds = time.process_time() - start
+            found.append(hidden.greedy_return(result.network, seed))
+            print(f"seed {seed}: {len(result.returns)} episodes, last at step {result.steps[-1]}, ", end="")
+            print(f"greedy return {found[-1]:.1f}, {seconds:.1f} s", flush=True)
+        print(f"mean {np.mean(found):.1f}, sd {np.std(found):.1f}, lowest {np.sort(found)[:3]}")
 
 
 if __name__ == "__main__":
