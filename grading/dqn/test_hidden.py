@@ -7,6 +7,7 @@ agent nothing but zeros; with a replay memory of one transition and a linear net
 every gradient step and every update of the target network from the diary alone.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import gymnasium
@@ -70,7 +71,7 @@ class Diary(gymnasium.Env):
     def sums(self):
         """The undiscounted returns of the episodes that ended."""
         edges = [0, *self.ends()]
-        return np.array([sum(s.reward for s in self.diary[a:b]) for a, b in zip(edges, edges[1:], strict=False)])
+        return np.array([sum(s.reward for s in self.diary[a:b]) for a, b in pairwise(edges)])
 
 
 class Probe(Diary):
@@ -132,8 +133,8 @@ class Drift(Diary):
 
 
 SETTINGS = {
-    "total_steps": 480, "warmup_steps": 40, "train_every": 2, "gradient_steps": 2, "target_every": 20, "tau": 1.0, "batch_size": 16,
-    "buffer_capacity": 480, "gamma": 0.5, "learning_rate": 0.01, "hidden": (64,), "loss": "mse", "double": False, "epsilon_start": 1.0,
+    "total_steps": 320, "warmup_steps": 40, "train_every": 2, "gradient_steps": 2, "target_every": 20, "tau": 1.0, "batch_size": 16,
+    "buffer_capacity": 320, "gamma": 0.5, "learning_rate": 0.01, "hidden": (64,), "loss": "mse", "double": False, "epsilon_start": 1.0,
     "epsilon_end": 1.0, "epsilon_decay_steps": 1, "progress_bar": False,
 }  # fmt: skip
 
@@ -300,7 +301,7 @@ def test_the_network_has_the_layers_that_were_asked_for(student, rng):
     for hidden in ((), (a,), (a, b), (b, a, 3)):
         network = student.QNetwork(obs_dim, n_actions, hidden)
         sizes = [obs_dim, *hidden, n_actions]
-        expected = sorted([i * o for i, o in zip(sizes, sizes[1:], strict=False)] + sizes[1:])
+        expected = sorted([i * o for i, o in pairwise(sizes)] + sizes[1:])
         assert_equal(sorted(p.numel() for p in network.parameters()), expected, what="sizes of weights and biases")
         q = network(matrix(rng, 5, obs_dim).float())
         assert_close(q * 0, torch.zeros(5, n_actions), what="the Q-values times zero")
@@ -747,7 +748,7 @@ def test_probe_the_best_of_what_follows(student, lab):
     """The value of a step is that of the best action that follows, which differs from state to state."""
     rewards = [[0.0, 1.0], [2.0, -2.0], [-2.0, 4.0], [0.0, 0.0]]
     env = Probe([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, 0.0]], [[1, 2], [3, 3], [3, 3], [3, 3]], rewards, terminal=(3,))
-    assert_learns(student, lab, env, {0: [1.0, 3.0], 1: [2.0, -2.0], 2: [-2.0, 4.0]}, total_steps=600, buffer_capacity=600)
+    assert_learns(student, lab, env, {0: [1.0, 3.0], 1: [2.0, -2.0], 2: [-2.0, 4.0]}, total_steps=420, buffer_capacity=420)
 
 
 @points(5, part="train", catches=("time-limit-is-an-ending", "stores-the-reset-observation", "plays-on-after-the-time-limit"),
@@ -757,7 +758,7 @@ def test_probe_a_time_limit_and_a_reset_elsewhere(student, lab):
     # 0 -> 1 -> 2 and there the clock stops; the next episode begins in 3, worth -2; a third kind begins in 2, worth 4.
     seen = [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0], [0.0, 0.0]]
     env = Probe(seen, [[1], [2], [4], [4], [4]], [[1.0], [1.0], [4.0], [-2.0], [0.0]], terminal=(4,), starts=(0, 3, 2), limits=(2, 9, 9))
-    assert_learns(student, lab, env, {0: [2.5], 1: [3.0], 2: [4.0], 3: [-2.0]}, total_steps=600, buffer_capacity=600)
+    assert_learns(student, lab, env, {0: [2.5], 1: [3.0], 2: [4.0], 3: [-2.0]}, total_steps=420, buffer_capacity=420)
 
 
 def optimal(moves, rewards, terminal, gamma):
@@ -778,7 +779,7 @@ def test_a_chain_ends_at_the_optimal_values(student, lab, rng):
     rewards[4, 1] = 6.0
     expected = optimal(moves, rewards, (5,), 0.7)
     env = Probe(np.eye(6, 5), moves, rewards, terminal=(5,), starts=(0, 2, 4, 1, 3), limits=[12] * 5)
-    settings = {"total_steps": 900, "buffer_capacity": 900, "gamma": 0.7, "hidden": (), "learning_rate": 0.05}
+    settings = {"total_steps": 600, "buffer_capacity": 600, "gamma": 0.7, "hidden": (), "learning_rate": 0.05}
     result = train(student, lab, env, **settings)
     q = q_values(lab, result, env.seen[:5])
     assert_close(q, torch.tensor(expected[:5]), rtol=0, atol=PROBE_TOLERANCE, what="the Q-values")
@@ -929,11 +930,11 @@ def test_evaluation_builds_no_graph(student, lab, rng):
 # -- learning check --------------------------------------------------------------------------------------
 #@@LEARNING@@
 
-CARTPOLE_BAR, CARTPOLE_SEEDS = 120.0, (1, 2, 3)
+CARTPOLE_BAR, CARTPOLE_SEEDS = 100.0, (1, 2, 3, 4)
 CARTPOLE = {
-    "total_steps": 25_000, "warmup_steps": 1_000, "train_every": 8, "gradient_steps": 2, "target_every": 25, "tau": 1.0, "batch_size": 128,
-    "buffer_capacity": 25_000, "gamma": 0.99, "learning_rate": 2e-3, "hidden": (64, 64), "loss": "huber", "double": False,
-    "epsilon_start": 1.0, "epsilon_end": 0.02, "epsilon_decay_steps": 5_000, "stop_return": 250.0, "progress_bar": False,
+    "total_steps": 22_000, "warmup_steps": 1_000, "train_every": 8, "gradient_steps": 2, "target_every": 25, "tau": 1.0, "batch_size": 128,
+    "buffer_capacity": 22_000, "gamma": 0.99, "learning_rate": 2e-3, "hidden": (64, 64), "loss": "huber", "double": False,
+    "epsilon_start": 1.0, "epsilon_end": 0.02, "epsilon_decay_steps": 5_000, "stop_return": 150.0, "progress_bar": False,
 }  # fmt: skip
 
 
@@ -954,7 +955,7 @@ def greedy_return(network, seed, episodes=32):
 @points(12, part="train", learning=True,
         hint="If every probe passes and CartPole does not, look at what probes have little of: exploration that fades, many steps, full batches.")
 def test_cartpole_is_balanced_for_a_while(student, lab):
-    """On CartPole-v1, with at most 25000 environment steps, the greedy policy keeps the pole up."""
+    """On CartPole-v1, with at most 22000 environment steps, the greedy policy keeps the pole up."""
     found = {}
     for seed in CARTPOLE_SEEDS:
         env, _ = lab.lend(gymnasium.make("CartPole-v1"), budget=CARTPOLE["total_steps"])

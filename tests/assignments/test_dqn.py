@@ -85,7 +85,7 @@ def main(what, runs, path=reference):
             errors = np.sort([error(work, name, seed) for seed in range(int(runs))])
             seconds = (time.process_time() - start) / int(runs)
             print(
-                f"{name:52s} median {np.median(errors):.5f}  largest {errors[-3:].round(5)}  {seconds:.2f} s",
+                f"{name:52s} median {np.median(errors):.5f}  largest {errors[-3:].round(6)}  {seconds:.2f} s",
                 flush=True,
             )
     if what == "cartpole":

@@ -206,7 +206,9 @@ def train_dqn(env, config, seed):
             with torch.no_grad():
                 after = target(batch.next_obs.float())
                 if c.double:
-                    y = double_dqn_targets(batch.reward, online(batch.next_obs.float()), after, batch.terminated, c.gamma)
+                    y = double_dqn_targets(
+                        batch.reward, online(batch.next_obs.float()), after, batch.terminated, c.gamma
+                    )
                 else:
                     y = dqn_targets(batch.reward, after, batch.terminated, c.gamma)
             loss = td_loss(online(batch.obs.float()), batch.action, y, c.loss)

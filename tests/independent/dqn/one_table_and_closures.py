@@ -9,12 +9,29 @@ from torch import nn
 from torch.func import functional_call
 
 RUNNING_EPISODES = 20
-Batch = NamedTuple("Batch", [("obs", Any), ("action", Any), ("reward", Any), ("next_obs", Any), ("terminated", Any)])
-Result = NamedTuple("Result", [("network", Any), ("returns", Any), ("steps", Any)])
-Progress = NamedTuple(
-    "Progress",
-    [("step", int), ("gradient_steps", int), ("epsilon", float), ("loss", float), ("running_return", float), ("network", Any)],
-)
+
+
+class Batch(NamedTuple):
+    obs: torch.Tensor
+    action: torch.Tensor
+    reward: torch.Tensor
+    next_obs: torch.Tensor
+    terminated: torch.Tensor
+
+
+class Result(NamedTuple):
+    network: nn.Module
+    returns: np.ndarray
+    steps: np.ndarray
+
+
+class Progress(NamedTuple):
+    step: int
+    gradient_steps: int
+    epsilon: float
+    loss: float
+    running_return: float
+    network: nn.Module
 
 
 class DQNConfig(NamedTuple):
@@ -98,7 +115,10 @@ def epsilon_greedy_action(q_values, epsilon, rng):
 
 
 def targets(reward, terminated, gamma, future):
-    demand(reward.ndim == 1 and reward.shape == terminated.shape == future.shape, "shapes must be (B,) and (B, A)")
+    demand(
+        reward.ndim == 1 and reward.shape == terminated.shape == future.shape,
+        "shapes must be (B,) and (B, A)",
+    )
     demand(0 <= gamma <= 1, "gamma must lie in [0, 1]")
     result = (reward + gamma * future).detach().clone()
     result[terminated] = reward.detach()[terminated]
@@ -196,7 +216,9 @@ def train_dqn(env, config, seed):
     act_rng, replay_rng = (np.random.default_rng(s) for s in sequence)
     with torch.random.fork_rng(devices=[]):
         torch.random.manual_seed(seed)
-        network = QNetwork(math.prod(env.observation_space.shape), int(env.action_space.n), tuple(config.hidden))
+        network = QNetwork(
+            math.prod(env.observation_space.shape), int(env.action_space.n), tuple(config.hidden)
+        )
     buffer = ReplayBuffer(config.buffer_capacity, env.observation_space.shape, env.observation_space.dtype)
     round_, state = learner(network, config, buffer, replay_rng)
     finished, total, t = [], 0.0, 0
@@ -223,7 +245,9 @@ def train_dqn(env, config, seed):
             news = Progress(t, state["gradient_steps"], epsilon, state["loss"], running, network)
             if config.callback is not None and config.callback(news) is True:
                 break
-    return Result(network, np.array([r for r, _ in finished], np.float64), np.array([s for _, s in finished], np.int64))
+    return Result(
+        network, np.array([r for r, _ in finished], np.float64), np.array([s for _, s in finished], np.int64)
+    )
 
 
 @torch.no_grad()
