@@ -694,10 +694,8 @@ def test_only_termination_is_stored_as_an_ending(student, lab, rng):
 
 # -- part 5: probes, whose right Q-values are known -----------------------------------------------------
 #
-# The figures are the largest errors of any Q-value in 200 runs of the reference (seeds 0 to 199, nice machine or not: environment
-# steps are counted, not seconds). The nearest mistake is off by at least 0.5, so a tolerance of 0.02 leaves room on both sides.
-#
-#@@PROBES@@
+# Largest error of any Q-value of the reference (5 seeds) and of tests/independent/dqn/one_table_and_closures.py (4 seeds): 0.0002 in every
+# probe, 0.002 in the chain. The nearest mistake is off by at least 0.5. `tests/assignments/test_dqn.py probes 200` measures more seeds.
 
 PROBE_TOLERANCE = 0.02
 
@@ -928,9 +926,13 @@ def test_evaluation_builds_no_graph(student, lab, rng):
 
 
 # -- learning check --------------------------------------------------------------------------------------
-#@@LEARNING@@
+#
+# Measured with 12 reference seeds, none of which is among those below: greedy return 115.8 lowest, 172 median, 500 largest; training ended after
+# 6611 to 18825 environment steps. A policy that always does the same gets 9, a random one 22. No run of 12 fell below the bar: the chance of that
+# is below 0.22 with 95% confidence, and 0.22^4 = 2.3e-3 bounds the chance that a correct solution fails with all four seeds. PROVISIONAL: 30 seeds
+# without a failure are needed for a bound of 1e-4, `tests/assignments/test_dqn.py cartpole 40` runs them.
 
-CARTPOLE_BAR, CARTPOLE_SEEDS = 100.0, (1, 2, 3, 4)
+CARTPOLE_BAR, CARTPOLE_SEEDS = 60.0, (1, 2, 3, 4)
 CARTPOLE = {
     "total_steps": 22_000, "warmup_steps": 1_000, "train_every": 8, "gradient_steps": 2, "target_every": 25, "tau": 1.0, "batch_size": 128,
     "buffer_capacity": 22_000, "gamma": 0.99, "learning_rate": 2e-3, "hidden": (64, 64), "loss": "huber", "double": False,
