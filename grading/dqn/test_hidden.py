@@ -927,12 +927,12 @@ def test_evaluation_builds_no_graph(student, lab, rng):
 
 # -- learning check --------------------------------------------------------------------------------------
 #
-# Measured with 12 reference seeds, none of which is among those below: greedy return 115.8 lowest, 172 median, 500 largest; training ended after
-# 6611 to 18825 environment steps. A policy that always does the same gets 9, a random one 22. No run of 12 fell below the bar: the chance of that
-# is below 0.22 with 95% confidence, and 0.22^4 = 2.3e-3 bounds the chance that a correct solution fails with all four seeds. PROVISIONAL: 30 seeds
-# without a failure are needed for a bound of 1e-4, `tests/assignments/test_dqn.py cartpole 40` runs them.
+# Measured with 20 reference seeds, none of which is among those below: greedy return 58.8 lowest, then 115.8; median 165, 500 largest; training
+# ended after 6611 to 21976 environment steps. A policy that always does the same gets 9, a random one 22. No run of 20 fell below the bar: the
+# chance of that is below 0.14 with 95% confidence, and 0.14^4 = 4e-4 bounds the chance that a correct solution fails with all four seeds.
+# PROVISIONAL: 30 seeds without a failure are needed for a bound of 1e-4, `tests/assignments/test_dqn.py cartpole 40` runs them.
 
-CARTPOLE_BAR, CARTPOLE_SEEDS = 60.0, (1, 2, 3, 4)
+CARTPOLE_BAR, CARTPOLE_SEEDS = 40.0, (1, 2, 3, 4)
 CARTPOLE = {
     "total_steps": 22_000, "warmup_steps": 1_000, "train_every": 8, "gradient_steps": 2, "target_every": 25, "tau": 1.0, "batch_size": 128,
     "buffer_capacity": 22_000, "gamma": 0.99, "learning_rate": 2e-3, "hidden": (64, 64), "loss": "huber", "double": False,
