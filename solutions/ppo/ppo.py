@@ -306,6 +306,8 @@ def clipped_surrogate(
     old_logp = old_logp.detach()
     # BUG(advantages-keep-their-gradient): pass
     # WHEN the advantages receive a gradient, so that the policy's loss trains whatever they were computed from.
+    # BUG(changes-the-advantages): adv = adv.detach().mul_(1.0 / (1e-8 + adv.detach().std(correction=0)))
+    # WHEN the advantages are rescaled in place inside the loss.
     adv = adv.detach()
     # BUG(symmetric-clip): high = clip_low
     # WHEN both sides are clipped at clip_low and clip_high is never looked at.
@@ -507,6 +509,8 @@ def approx_kl(logp: Tensor, old_logp: Tensor, kind: str = "k3", mask: Tensor | N
         raise ValueError(f"the kind must be 'k1', 'k2' or 'k3', but it is {kind!r}.")
     # TODO(kl): three estimators of one number.
     ### BEGIN SOLUTION
+    # BUG(kl-of-the-old-policy): logp, old_logp = _valid(mask, logp.detach(), old_logp)
+    # WHEN the divergence gives its gradient to the old policy and none to the new one.
     logp, old_logp = _valid(mask, logp, old_logp.detach())
     # BUG(kl-direction-swapped): log_ratio = old_logp - logp
     # WHEN the roles of the two policies are exchanged in the logarithm of the ratio.
@@ -714,6 +718,8 @@ class ActorCritic(nn.Module):
         ### BEGIN SOLUTION
         output = self.actor_head(self.actor_trunk(self._normalized(obs)))
         if self.log_std is not None:
+            # BUG(wrong-distribution): return GaussianPolicy(output, self.log_std.exp())
+            # WHEN the deviation is handed over where its logarithm is asked for.
             return GaussianPolicy(output, self.log_std)
         # BUG(softmax-twice): return CategoricalPolicy(output.softmax(dim=-1))
         # WHEN the logits have gone through a softmax before the policy takes its own.
@@ -733,6 +739,8 @@ class ActorCritic(nn.Module):
     ### BEGIN SOLUTION
 
     def _normalized(self, obs: Tensor) -> Tensor:
+        # BUG(model-forgets-its-normaliser): return obs
+        # WHEN the model never asks its normaliser.
         return obs if self.normalizer is None else self.normalizer.normalize(obs)
 
     ### END SOLUTION
@@ -984,6 +992,8 @@ def ppo_update(
         # WHEN the rows are shuffled once and every epoch cuts the same minibatches.
         # BUG(draws-with-replacement): order = torch.randint(len(batch.obs), (len(batch.obs),), generator=generator)
         # WHEN rows are drawn with replacement, so that an epoch sees some twice and others never.
+        # BUG(shuffles-with-the-global-generator): order = torch.randperm(len(batch.obs))
+        # WHEN the order of the rows is drawn from torch's global generator.
         order = torch.randperm(len(batch.obs), generator=generator)
         # BUG(drops-the-last-minibatch): for rows in order[: len(order) // cfg.minibatch_size * cfg.minibatch_size].split(cfg.minibatch_size):
         # WHEN rows that do not fill a minibatch are dropped.
@@ -1020,6 +1030,8 @@ def _step(model: nn.Module, opt: torch.optim.Optimizer, cfg: PPOConfig) -> float
 def _summary(seen: list[dict[str, float]], steps: int, epochs: int) -> dict[str, float]:
     """Means over minibatches, and how far the update came."""
     columns = {name: [means[name] for means in seen if name in means] for means in seen for name in means}
+    # BUG(metrics-of-the-last-minibatch): means = {name: numbers[-1] for name, numbers in columns.items()}
+    # WHEN the metrics are those of the last minibatch and not means over all.
     means = {name: sum(numbers) / len(numbers) for name, numbers in columns.items()}
     return means | {"steps": steps, "epochs": epochs}
 
@@ -1039,6 +1051,8 @@ def _true_next(obs: np.ndarray, info: dict[str, Any]) -> np.ndarray:
     true, ended = obs.copy(), info["_final_obs"]
     # BUG(bootstraps-from-the-reset): pass
     # WHEN the value of the next state is asked for at the first observation of the next episode.
+    # BUG(mask-of-final-obs-ignored): true[:] = np.stack([x if x is not None else 0 * obs[0] for x in info["final_obs"]])
+    # WHEN final_obs is read for all environments as soon as one episode has ended.
     true[ended] = np.stack(list(info["final_obs"][ended]))
     return true
 
@@ -1087,6 +1101,10 @@ def collect(
         # WHEN a continuous action is clipped before its log-probability is taken and stored.
         logp = policy.log_prob(action)
         obs, rewards, terminated, truncated, info = env.step(_to_env(action, env.single_action_space))
+        # BUG(stores-the-next-observation): seen = torch.as_tensor(obs, dtype=dtype); row = (seen, action, logp, rewards, _true_next(obs, info), terminated, truncated)
+        # WHEN the observation after the step is stored in the place of the one before it.
+        # BUG(flags-merged): row = (seen, action, logp, rewards, _true_next(obs, info), terminated | truncated, truncated)
+        # WHEN a truncated step is stored as a terminated one.
         row = (seen, action, logp, rewards, _true_next(obs, info), terminated, truncated)
         for column, entry in zip(columns, row, strict=True):
             column.append(entry)
@@ -1125,6 +1143,8 @@ class _Training:
         """Rewards as the learner sees them; episodes that end are noted with what they really earned."""
         ended = rollout.terminated | rollout.truncated
         for rewards, over in zip(rollout.rewards, ended, strict=True):
+            # BUG(returns-of-scaled-rewards): self._running = self._running + (rewards if self.reward_normalizer is None else self.reward_normalizer.normalize(rewards))
+            # WHEN the returns that are reported are sums of normalised rewards.
             self._running = self._running + rewards
             self.returns += self._running[over].tolist()
             self._running = torch.where(over, 0.0, self._running)
@@ -1157,6 +1177,8 @@ class _Training:
         if cfg.kl_target is not None:
             self.beta = kl_penalty_beta(self.beta, metrics["approx_kl"], cfg.kl_target)
         if self.model.normalizer is not None:
+            # BUG(normaliser-never-fed): pass
+            # WHEN the observation normaliser is never shown an observation.
             self.model.normalizer.update_(batch.obs)
         return metrics | {
             "explained_variance": explained_variance(batch.old_values, batch.returns),
@@ -1223,6 +1245,8 @@ def train_ppo(
     recent, done = deque(maxlen=100), 0
     with tqdm(total=updates * per_update, unit="step", disable=None if cfg.progress else True) as bar:
         for update in range(updates):
+            # BUG(first-update-at-rate-zero): rate = training.set_learning_rate((update + 1) / updates)
+            # WHEN the schedule is one update ahead: a training of a single update has a learning rate of zero.
             rate = training.set_learning_rate(update / updates)
             # BUG(plays-one-step-more): rollout = collect(env, training.model, obs, cfg.horizon + 1, training.generator)
             # WHEN each rollout plays one step more than the horizon.
@@ -1239,6 +1263,8 @@ def train_ppo(
             bar.set_postfix(mean_return=f"{metrics['mean_return']:.1f}", refresh=False)
             bar.update(per_update)
             if on_update is not None and on_update(training.model, metrics):
+                # BUG(ignores-on-update): pass
+                # WHEN the answer of on_update is not listened to.
                 break
     env.close()
     return Result(training.model, training.returns, done)
