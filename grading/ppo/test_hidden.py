@@ -978,7 +978,7 @@ def test_continuous_actions_are_clipped_for_the_environment_only(student, lab, r
 
 def train(student, lab, table, seed=5, on_update=None, **changes):
     """Train on a table: the result, the counter, and the settings that were used."""
-    cfg = {"total_steps": 16 * 8 * 30, "num_envs": table.num_envs, "horizon": 8, "minibatch_size": 128, "epochs": 6, "learning_rate": 2e-2,
+    cfg = {"total_steps": 16 * 4 * 20, "num_envs": table.num_envs, "horizon": 4, "minibatch_size": 64, "epochs": 5, "learning_rate": 3e-2,
            "gamma": 0.5, "lam": 0.9, "hidden": (16,), "normalize_advantages": True, "anneal": True, "progress": False} | changes
     env, counter = lab.lend_vector(table, budget=cfg["total_steps"])
     more = (on_update,) if on_update else ()
@@ -1008,7 +1008,7 @@ def test_probe_constant_reward(student, lab):
     rates = []
     result, _ = train(student, lab, Table(16, [[1.0]], [[-1, -1]], [[1.0, 1.0]]), on_update=lambda model, metrics: rates.append(metrics["learning_rate"]))
     assert_values(result, [[1.0]], [1.0])
-    assert_close(rates, [2e-2 * (1 - k / 30) for k in range(30)], what="learning rates", **NEAR)
+    assert_close(rates, [3e-2 * (1 - k / 20) for k in range(20)], what="learning rates", **NEAR)
 
 
 @points(3, part="training", catches=("bootstraps-through-termination", "value-keeps-its-column"),
@@ -1071,11 +1071,11 @@ def test_steps_and_returns_are_those_of_the_environment(student, lab):
     """steps is what the environment counted; returns are undiscounted, unscaled, and those of episodes that cross rollouts."""
     table = Table(4, [[1.0]], [[0, 0]], [[1.5, 1.5]], limit=11)
     seen = []
-    result, counter = train(student, lab, table, total_steps=8 * 4 * 5 + 31, minibatch_size=32, normalize_rewards=True,
+    result, counter = train(student, lab, table, total_steps=4 * 4 * 10 + 15, minibatch_size=16, normalize_rewards=True,
                             on_update=lambda model, metrics: seen.append(metrics["total_steps"]))
     assert_equal((result.steps, counter.steps), (160, 160), what="steps, as reported and as counted")
     assert_close(list(result.returns), [16.5] * 12, what="returns", **NEAR)
-    assert_close(seen, [32.0, 64.0, 96.0, 128.0, 160.0], what="total_steps", **NEAR)
+    assert_close(seen, [16.0 * k for k in range(1, 11)], what="total_steps", **NEAR)
     assert_equal(table.seeds, [5], what="seeds of the resets")
 
 
@@ -1084,7 +1084,7 @@ def test_steps_and_returns_are_those_of_the_environment(student, lab):
 def test_training_can_be_ended(student, lab):
     """Training ends after the update in which on_update returns True."""
     table = Table(4, [[1.0]], [[-1, -1]], [[1.0, 1.0]])
-    result, counter = train(student, lab, table, minibatch_size=32, on_update=lambda model, metrics: metrics["total_steps"] >= 96)
+    result, counter = train(student, lab, table, minibatch_size=16, on_update=lambda model, metrics: metrics["total_steps"] >= 96)
     assert_equal((result.steps, counter.steps), (96, 96), what="steps, as reported and as counted")
     assert_close(list(result.returns), [1.0] * 96, what="returns", **NEAR)
 
@@ -1096,7 +1096,7 @@ def test_training_is_repeatable_and_leaves_global_generators_alone(student, lab)
 
     def run(seed, **changes):
         table = Table(4, [[1.0], [0.3]], [[1, 0], [-1, 1]], [[0.5, -1.0], [1.0, 2.0]])
-        result, _ = train(student, lab, table, seed=seed, minibatch_size=32, total_steps=32, **changes)
+        result, _ = train(student, lab, table, seed=seed, minibatch_size=16, total_steps=16, **changes)
         return values_at(result.model, [[1.0], [0.3]])
 
     state = lab.global_rng_state()
