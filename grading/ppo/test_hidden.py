@@ -976,13 +976,17 @@ def test_continuous_actions_are_clipped_for_the_environment_only(student, lab, r
     assert_close(rollout.logp, logp, what="logp", **NEAR)
 
 
+PROBE = {"total_steps": 16 * 4 * 20, "horizon": 4, "minibatch_size": 64, "epochs": 5, "learning_rate": 3e-2, "gamma": 0.5, "lam": 0.9,
+         "hidden": (16,), "normalize_advantages": True, "anneal": True}  # fmt: skip
+
+
 def train(student, lab, table, seed=5, on_update=None, **changes):
-    """Train on a table: the result, the counter, and the settings that were used."""
-    cfg = {"total_steps": 16 * 4 * 20, "num_envs": table.num_envs, "horizon": 4, "minibatch_size": 64, "epochs": 5, "learning_rate": 3e-2,
-           "gamma": 0.5, "lam": 0.9, "hidden": (16,), "normalize_advantages": True, "anneal": True, "progress": False} | changes
+    """Train on a table: the result and the counter."""
+    cfg = PROBE | {"num_envs": table.num_envs, "progress": False} | changes
     env, counter = lab.lend_vector(table, budget=cfg["total_steps"])
     more = (on_update,) if on_update else ()
     result = student.train_ppo(lambda num_envs: env, student.PPOConfig(**cfg), seed, *more)
+    assert_equal(result.steps, counter.steps, what="steps, as reported and as counted")
     return result, counter
 
 
@@ -1149,9 +1153,9 @@ def learns(student, lab, name, cfg, bar, seeds, steps):
     assert_true(False, f"one of the seeds {seeds} reaches {bar}; they reached {reached}")
 
 
-CARTPOLE = {"total_steps": 50_000, "num_envs": 16, "horizon": 64, "epochs": 10, "minibatch_size": 256, "learning_rate": 5e-3,
+CARTPOLE = {"total_steps": 32_768, "num_envs": 16, "horizon": 64, "epochs": 6, "minibatch_size": 256, "learning_rate": 5e-3,
             "gamma": 0.98, "lam": 0.95, "clip_low": 0.2, "value_coef": 0.5, "max_grad_norm": 0.5, "hidden": (64, 64), "shared": False}  # fmt: skip
-PENDULUM = {"total_steps": 100_000, "num_envs": 16, "horizon": 128, "epochs": 10, "minibatch_size": 512, "learning_rate": 3e-3,
+PENDULUM = {"total_steps": 98_304, "num_envs": 16, "horizon": 128, "epochs": 10, "minibatch_size": 256, "learning_rate": 2e-3,
             "gamma": 0.9, "lam": 0.95, "clip_low": 0.2, "value_coef": 0.5, "max_grad_norm": 0.5, "hidden": (64, 64), "shared": False}  # fmt: skip
 
 
