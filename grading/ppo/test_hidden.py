@@ -400,14 +400,22 @@ def model_of(student, *args, seed=3, **kwargs):
     return student.ActorCritic(*args, generator=torch.Generator().manual_seed(seed), **kwargs)
 
 
+def assert_values_come_from_the_weights(student, rng):
+    """The anchor of tests that look at parameters: without hidden layers, values are products with the one row of weights."""
+    model, obs = model_of(student, 5, 3, hidden=()), normal(rng, 4, 5).float()
+    (row,) = (p.detach() for p in model.parameters() if tuple(p.shape) == (1, 5))
+    assert_close(model.value(obs).detach().double(), (obs @ row.T).squeeze(1).double(), rtol=1e-4, atol=1e-5, what="values of a linear model")
+
+
 def matrices(model):
     return [p.detach().double() for p in model.parameters() if p.ndim == 2]
 
 
 @points(4, part="network", catches=("normal-initialisation", "one-gain-for-all-layers", "small-value-head"),
         hint="The rows (or columns) of each weight are orthogonal, of length sqrt(2), 0.01 for the policy's head, 1 for the value's.")
-def test_weights_start_orthogonal(student):
+def test_weights_start_orthogonal(student, rng):
     """Each weight matrix starts orthogonal: gain sqrt(2) in hidden layers, 0.01 for the policy's head, 1 for the value's."""
+    assert_values_come_from_the_weights(student, rng)
     for shared in (False, True):
         found = matrices(model_of(student, 5, 3, hidden=(16, 8), shared=shared))
         assert_equal(sorted(tuple(w.shape) for w in found), sorted([(16, 5), (8, 16)] * (1 if shared else 2) + [(3, 8), (1, 8)]),
@@ -422,8 +430,9 @@ def test_weights_start_orthogonal(student):
 
 @points(2, part="network", catches=("biases-not-zero", "log-std-starts-at-one"),
         hint="All biases start at zero, and so does the logarithm of the standard deviation.")
-def test_biases_and_log_std_start_at_zero(student):
+def test_biases_and_log_std_start_at_zero(student, rng):
     """Biases and log_std start at zero: a continuous policy begins with standard deviation 1."""
+    assert_values_come_from_the_weights(student, rng)
     model = model_of(student, 4, 3, hidden=(8,), continuous=True)
     flat = [p.detach() for p in model.parameters() if p.ndim < 2]
     assert_equal(sorted(p.numel() for p in flat), [1, 3, 3, 8, 8], what="the sizes of the biases and log_std")
@@ -458,6 +467,7 @@ def test_trunks_are_shared_exactly_when_asked(student, rng):
         hint="value() is (B,), not (B, 1): a column meets a row and becomes a (B, B) table without a word.")
 def test_shapes_and_kinds_of_the_outputs(student, rng):
     """value() is (B,); policy() is a distribution over whole actions, categorical or Gaussian."""
+    assert_values_come_from_the_weights(student, rng)
     obs = normal(rng, 6, 4).float()
     discrete, continuous = model_of(student, 4, 3), model_of(student, 4, 2, continuous=True)
     for model in (discrete, continuous):
