@@ -561,7 +561,7 @@ def kl_penalty_beta(beta: float, kl: float, target: float) -> float:
 
 
 class AdaptiveKLController:
-    """A proportional controller for the weight of a KL penalty (Ziegler et al. 2019, arXiv:1909.08593, Section 2.2).
+    """A proportional controller for the weight of a KL penalty (Ziegler et al. 2019, arXiv:1909.08593, Section 2.2, who have a constant in the place of n_steps / horizon).
 
     e = clip(kl / target - 1, -0.2, 0.2)         beta <- beta * (1 + e * n_steps / horizon)
 
