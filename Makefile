@@ -27,3 +27,4 @@ verify: setup
 
 bench: setup
 	$(RUN) tests/benchmarks/marking.py
+	$(RUN) tests/benchmarks/cartpole.py
