@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -19,6 +19,7 @@ from autograder.checks import (
     assert_close,
     assert_equal,
     assert_finite,
+    assert_no_grad,
     assert_raises,
     assert_true,
     assert_unchanged,
@@ -140,13 +141,14 @@ def test_both_sides_have_their_own_distance(student, rng):
 def test_recorded_numbers_receive_no_gradient(student, rng):
     """Neither surrogate gives a gradient to old_logp or to the advantages."""
     batch = quadrants(rng)
-    for name in ("clipped_surrogate", "dual_clip_surrogate"):
-        logp, old_logp, adv = (x.clone().requires_grad_() for x in batch)
-        loss, _ = getattr(student, name)(logp, old_logp, adv)
-        for_logp, for_old, for_adv = gradient(loss, logp, old_logp, adv)
-        assert_close(for_old, torch.zeros(12).double(), atol=0.0, what="the gradient of old_logp")
-        assert_close(for_adv, torch.zeros(12).double(), atol=0.0, what="the gradient of adv")
-        assert_close(for_logp, slow_gradient(batch, 0.2, 0.2, 3.0) / 12, what="the gradient of logp", **NEAR)
+    for name, c in (("clipped_surrogate", None), ("dual_clip_surrogate", 3.0)):
+        surrogate, expected = getattr(student, name), scalar(np.mean(slow_losses(batch, 0.2, 0.2, c)))
+        for loss, what in (
+            (surrogate(batch.logp, batch.old_logp.clone().requires_grad_(), batch.adv)[0], "a loss in which only old_logp could have a gradient"),
+            (surrogate(batch.logp, batch.old_logp, batch.adv.clone().requires_grad_())[0], "a loss in which only adv could have a gradient"),
+        ):
+            assert_no_grad(loss, what)
+            assert_close(loss, expected, what="the loss", **NEAR)
 
 
 @points(3, part="surrogate", catches=("mean-over-padding", "surrogate-sign-flipped"),
@@ -187,7 +189,7 @@ def test_metrics_describe_the_ratios(student, rng):
 
 
 @points(4, part="surrogate",
-        catches=("dual-clip-as-a-floor", "dual-clip-of-the-ratio", "dual-clip-for-good-actions", "min-and-max-swapped"),
+        catches=("dual-clip-as-a-floor", "dual-clip-of-the-ratio", "dual-clip-for-good-actions"),
         hint="Only where the advantage is negative: the loss is at most c times the disadvantage, and flat from there on.")
 def test_second_bound_holds_for_bad_actions_only(student, rng):
     """A bad action costs at most c times its disadvantage, without a gradient beyond; good actions are left as they were."""
@@ -205,7 +207,7 @@ def test_second_bound_holds_for_bad_actions_only(student, rng):
         assert_close(found, expected, what="the gradient", **NEAR)
 
 
-@points(2, part="surrogate", catches=("dual-clip-as-a-floor", "symmetric-clip", "only-the-clipped-term"),
+@points(2, part="surrogate", catches="dual-clip-as-a-floor",
         hint="With a c that no ratio reaches, nothing is left of the second bound.")
 def test_a_distant_second_bound_changes_nothing(student, rng):
     """With a very large c the dual clip is the plain clip, also with two different distances."""
@@ -276,13 +278,16 @@ def test_clipped_value_loss_takes_the_larger_error(student, rng):
         hint="The returns were computed from the values: without detach the target runs towards the prediction.")
 def test_targets_receive_no_gradient(student, rng):
     """The value loss gives a gradient to the values and none to old values and returns."""
-    columns = normal(rng, 3, 6)
+    values, old, returns = normal(rng, 3, 6)
     for clip in (None, 10.0):
-        values, old, returns = (x.clone().requires_grad_() for x in columns)
-        found = gradient(student.value_loss(values, old, returns, clip=clip), values, old, returns)
-        assert_close(found[0], (columns[0] - columns[2]) / 6, what="the gradient of the values", **NEAR)
-        for one, what in ((found[1], "old_values"), (found[2], "returns")):
-            assert_close(one, torch.zeros(6).double(), atol=0.0, what=f"the gradient of {what}")
+        learned = values.clone().requires_grad_()
+        found = gradient(student.value_loss(learned, old, returns, clip=clip), learned)[0]
+        assert_close(found, (values - returns) / 6, what="the gradient of the values", **NEAR)
+        for loss, what in (
+            (student.value_loss(values, old, returns.clone().requires_grad_(), clip=clip), "a loss in which only the returns could have a gradient"),
+            (student.value_loss(values, old.clone().requires_grad_(), returns, clip=clip), "a loss in which only old_values could have a gradient"),
+        ):
+            assert_no_grad(loss, what)
 
 
 @points(2, part="losses", catches=("entropy-without-gradient", "mean-over-padding"),
@@ -350,12 +355,11 @@ def test_k2_and_k3_are_never_negative(student, rng):
 def test_gradient_of_k3_is_that_of_the_divergence(student, rng):
     """By enumeration, the gradient of k3 is the exact gradient of KL(old || new), and old_logp has none."""
     logits, new, old, old_logp = enumerated(rng)
-    old_logp = old_logp.clone().requires_grad_()
+    assert_no_grad(student.approx_kl(new.detach(), old_logp.clone().requires_grad_(), "k3"), "a divergence in which only old_logp could have a gradient")
     exact = (old.exp() * (old - torch.log_softmax(logits, 0))).sum()
     (expected,) = torch.autograd.grad(exact, logits)
-    for_logits, for_old = gradient(student.approx_kl(new, old_logp, "k3"), logits, old_logp)
+    (for_logits,) = gradient(student.approx_kl(new, old_logp, "k3"), logits)
     assert_close(for_logits, expected, what="the gradient of the logits", **NEAR)
-    assert_close(for_old, torch.zeros(20).double(), atol=0.0, what="the gradient of old_logp")
 
 
 @points(2, part="kl", catches=("beta-rule-without-slack", "beta-rule-backwards"),
@@ -708,7 +712,9 @@ def test_gaussian_actions_have_one_ratio(student, lab, rng):
 def test_dual_clip_and_penalty_enter_the_loss(student, lab, rng):
     """cfg.dual_clip and cfg.kl_coef have their effect, each alone."""
     linear = Linear(rng, 3, 3)
-    batch = batch_for(linear, rng, 16, moved=0.9)
+    batch = batch_for(linear, rng, 24, moved=0.9)
+    batch.old_logp[:8] -= 2.0  # surely far beyond the second bound,
+    batch.advantages[:8] = -batch.advantages[:8].abs() - 0.2  # and bad
     for changes, hand in (({"dual_clip": 1.3}, {"c": 1.3}), ({"kl_coef": 0.8}, {"kl_coef": 0.8})):
         model, opt = linear.there(student, lab)
         student.ppo_update(model, opt, batch, settings(student, epochs=2, **changes), generator())
@@ -888,10 +894,10 @@ class Table:
     the episode is truncated. Episodes begin in ``starts``, one after the other. A continuous action counts as 0 and is paid alike.
     """
 
-    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
+    metadata: ClassVar = {"autoreset_mode": AutoresetMode.SAME_STEP}
 
-    def __init__(self, num_envs, obs, moves, rewards, limit=10**9, starts=(0,), continuous=0):
-        self.num_envs, self.limit, self.starts = num_envs, limit, starts
+    def __init__(self, num_envs, obs, moves, rewards, limit=10**9, starts=(0,), continuous=0, staggered=False):
+        self.num_envs, self.limit, self.starts, self.staggered = num_envs, limit, starts, staggered
         self.obs, self.moves, self.rewards = np.asarray(obs, np.float32), np.asarray(moves), np.asarray(rewards, float)
         self.single_observation_space = gymnasium.spaces.Box(-np.inf, np.inf, self.obs.shape[1:], np.float32)
         discrete = gymnasium.spaces.Discrete(self.moves.shape[1])
@@ -901,7 +907,7 @@ class Table:
 
     def reset(self, seed=None, options=None):
         self.seeds.append(seed)
-        self.begun, self.clock = 0, np.zeros(self.num_envs, int)
+        self.begun, self.clock = 0, np.arange(self.num_envs) * self.staggered  # staggered: the time limits come one after the other
         self.state = np.array([self._begin() for _ in range(self.num_envs)])
         return self.obs[self.state], {}
 
@@ -930,7 +936,7 @@ def walk(lab, num_envs=3, limit=4, continuous=0):
     """A ring of five states of which one ends the task; every state looks different."""
     obs = np.array([[1.0, 0.0], [0.5, -1.0], [-2.0, 0.3], [0.1, 3.0], [7.0, 7.0]])
     moves = np.array([[1, 2], [2, 3], [3, 0], [4, 1], [-1, -1]])
-    table = Table(num_envs, obs, moves, np.arange(10.0).reshape(5, 2), limit, (0, 1, 2), continuous)
+    table = Table(num_envs, obs, moves, np.arange(10.0).reshape(5, 2), limit, (0, 1, 2), continuous, staggered=True)
     return table, lab.lend_vector(table)[0]
 
 
@@ -950,7 +956,7 @@ def rollout_of(student, lab, rng, continuous=0, horizon=7):
         hint='Where an episode ended, obs shows the next one already; info["final_obs"] has the state that the step really led to.')
 def test_next_values_look_at_the_true_successor(student, lab, rng):
     """next_values are values of the states that the steps really led to, where an episode ended too."""
-    table, (_, _, _, after, terminated, truncated), rollout, linear = rollout_of(student, lab, rng)
+    table, (_, _, _, after, _, truncated), rollout, linear = rollout_of(student, lab, rng)
     assert_true(bool(truncated.any()), "some episode was cut short")
     expected = linear.value(linear.weights, torch.tensor(table.obs[after]).double())
     assert_close(rollout.next_values, expected, what="next_values", **NEAR)
@@ -1015,7 +1021,7 @@ def assert_prefers(result, obs, actions):
     assert_close(logp.exp(), torch.ones(len(actions)).double(), rtol=0.0, atol=0.15, what="the probability of the better action")
 
 
-@points(3, part="training", catches=("bootstraps-through-termination", "anneals-the-wrong-way"),
+@points(3, part="training", catches=("bootstraps-through-termination", "anneals-the-wrong-way", "first-update-at-rate-zero"),
         hint="Probe 1, one state, one step, reward 1: its value is 1. If it is not: the value loss, or termination.")
 def test_probe_constant_reward(student, lab):
     """Probe: every episode is one step that pays 1, so V = 1; the learning rate starts at its full value."""
@@ -1113,6 +1119,7 @@ def test_training_is_repeatable_and_leaves_global_generators_alone(student, lab)
         result, _ = train(student, lab, table, seed=seed, minibatch_size=16, total_steps=16, **changes)
         return values_at(result.model, [[1.0], [0.3]])
 
+    lab.seed(99)
     state = lab.global_rng_state()
     first, again, other, constant, small = run(5), run(5), run(6), run(5, anneal=False), run(5, learning_rate=1e-9)
     assert_equal(lab.global_rng_state(), state, what="the state of the global generators")
@@ -1137,11 +1144,9 @@ def mean_return(model, name, episodes, steps, seed):
     env = vector_env(name, episodes)
     obs, _ = env.reset(seed=seed)
     total, alive = np.zeros(episodes), np.ones(episodes, bool)
-    space = env.single_action_space
     with torch.no_grad():
         for _ in range(steps):
             actions = model.policy(torch.tensor(obs, dtype=torch.float32)).mode().numpy()
-            actions = actions if actions.dtype.kind == "i" else np.clip(actions, space.low, space.high)
             obs, rewards, terminated, truncated, _ = env.step(actions)
             total += alive * rewards
             alive &= ~(terminated | truncated)
@@ -1165,19 +1170,12 @@ def learns(student, lab, name, cfg, bar, seeds, steps):
 
 CARTPOLE = {"total_steps": 32_768, "num_envs": 16, "horizon": 64, "epochs": 6, "minibatch_size": 256, "learning_rate": 5e-3,
             "gamma": 0.98, "lam": 0.95, "clip_low": 0.2, "value_coef": 0.5, "max_grad_norm": 0.5, "hidden": (64, 64), "shared": False}  # fmt: skip
-PENDULUM = {"total_steps": 98_304, "num_envs": 16, "horizon": 128, "epochs": 10, "minibatch_size": 256, "learning_rate": 2e-3,
-            "gamma": 0.9, "lam": 0.95, "clip_low": 0.2, "value_coef": 0.5, "max_grad_norm": 0.5, "hidden": (64, 64), "shared": False}  # fmt: skip
 
 
 @points(12, part="training", learning=True,
         hint="All probes pass and CartPole does not learn? Look at explained variance and clip fraction first; the handout's debugging chapter goes on.")
 def test_learns_to_balance_a_pole(student, lab):
-    """CartPole-v1: a mean return of at least 195 after at most 50,000 steps, for one of three seeds."""
-    learns(student, lab, "CartPole-v1", CARTPOLE, 195.0, (1, 2, 3), 500)
-
-
-@points(12, part="training", learning=True,
-        hint="CartPole learns and Pendulum does not? Its actions are continuous: log-density, clipping for the environment only, log_std.")
-def test_learns_to_swing_up_a_pendulum(student, lab):
-    """Pendulum-v1: a mean return of at least -400 after at most 100,000 steps, for one of three seeds."""
-    learns(student, lab, "Pendulum-v1", PENDULUM, -400.0, (1, 2, 3), 200)
+    """CartPole-v1: a mean return of at least 195 after at most 32,768 steps, for one of four seeds."""
+    # Reference, seeds 1000 to 1039: min 475.9, 10% 500.0, median 500.0 of 500; none of 40 fails. At 95% a run fails with less than
+    # 3 / 40 = 0.075, four independent ones with less than 0.075 ** 4 = 3.2e-5 (tests/assignments/test_ppo.py prints this again).
+    learns(student, lab, "CartPole-v1", CARTPOLE, 195.0, (1, 2, 3, 4), 500)

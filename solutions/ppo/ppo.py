@@ -24,15 +24,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import tqdm
 from torch import Tensor, nn
-
-### BEGIN SOLUTION
-from collections import deque
-from dataclasses import replace
-
-from tqdm import tqdm
-
-### END SOLUTION
 
 # -- Given: policies, advantages, statistics, settings ----------------------------------------------
 # Nothing to write here. You wrote most of it in `reinforce` and `gae`; read it once, the rest of the file builds on it.
@@ -654,9 +647,8 @@ def _layer(inputs: int, outputs: int, gain: float, generator: torch.Generator | 
 
 def _trunk(obs_dim: int, hidden: tuple[int, ...], generator: torch.Generator | None) -> nn.Sequential:
     """Hidden layers with tanh."""
-    sizes = (obs_dim, *hidden)
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+    for inputs, outputs in zip((obs_dim, *hidden), hidden, strict=False):
         layers += [_layer(inputs, outputs, math.sqrt(2), generator), nn.Tanh()]
     return nn.Sequential(*layers)
 
@@ -1157,11 +1149,11 @@ class _Training:
     def update(self, rollout: Rollout) -> dict[str, float]:
         """One PPO update from one rollout."""
         cfg = self.cfg
-        # BUG(truncation-as-termination): ends = (ends[0] | ends[1], ends[1])
+        # BUG(truncation-as-termination): ends = (rollout.terminated | rollout.truncated, rollout.truncated)
         # WHEN an episode that was cut short counts as one that came to its end, worth nothing from there on.
-        # BUG(bootstraps-through-termination): ends = (torch.zeros_like(ends[0]), ends[0] | ends[1])
+        # BUG(bootstraps-through-termination): ends = (torch.zeros_like(rollout.terminated), rollout.terminated | rollout.truncated)
         # WHEN a terminated step still counts the value of a next state.
-        # BUG(episodes-never-end): ends = (torch.zeros_like(ends[0]), torch.zeros_like(ends[1]))
+        # BUG(episodes-never-end): ends = (torch.zeros_like(rollout.terminated), torch.zeros_like(rollout.truncated))
         # WHEN the advantages run on from one episode into the next.
         ends = (rollout.terminated, rollout.truncated)
         rewards = self.scaled(rollout)
@@ -1187,7 +1179,7 @@ class _Training:
 
     def _current(self) -> PPOConfig:
         """The settings, with beta as it stands."""
-        return self.cfg if self.cfg.kl_target is None else replace(self.cfg, kl_coef=self.beta)
+        return PPOConfig(**(vars(self.cfg) | {"kl_coef": self.beta}))
 
     def set_learning_rate(self, progress: float) -> float:
         """The learning rate of the next update."""
@@ -1242,8 +1234,8 @@ def train_ppo(
     # WHEN the global generator of torch is seeded.
     obs, _ = env.reset(seed=seed)
     training, updates = _Training(env, cfg, seed), cfg.total_steps // per_update
-    recent, done = deque(maxlen=100), 0
-    with tqdm(total=updates * per_update, unit="step", disable=None if cfg.progress else True) as bar:
+    done = 0
+    with tqdm.tqdm(total=updates * per_update, unit="step", disable=None if cfg.progress else True) as bar:
         for update in range(updates):
             # BUG(first-update-at-rate-zero): rate = training.set_learning_rate((update + 1) / updates)
             # WHEN the schedule is one update ahead: a training of a single update has a learning rate of zero.
@@ -1254,12 +1246,10 @@ def train_ppo(
             # BUG(resets-before-each-rollout): obs, _ = env.reset()
             # WHEN every rollout begins with new episodes, so that long episodes are never seen to their end.
             obs = rollout.last_obs
-            before = len(training.returns)
             metrics = training.update(rollout)
-            recent.extend(training.returns[before:])
             done += per_update
             metrics |= {"total_steps": float(done), "learning_rate": rate}
-            metrics["mean_return"] = float(np.mean(recent)) if recent else math.nan
+            metrics["mean_return"] = float(np.mean(training.returns[-100:])) if training.returns else math.nan
             bar.set_postfix(mean_return=f"{metrics['mean_return']:.1f}", refresh=False)
             bar.update(per_update)
             if on_update is not None and on_update(training.model, metrics):

@@ -24,8 +24,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import tqdm
 from torch import Tensor, nn
-
 
 # -- Given: policies, advantages, statistics, settings ----------------------------------------------
 # Nothing to write here. You wrote most of it in `reinforce` and `gae`; read it once, the rest of the file builds on it.
