@@ -1121,7 +1121,11 @@ def test_training_is_repeatable_and_leaves_global_generators_alone(student, lab)
 
     lab.seed(99)
     state = lab.global_rng_state()
-    first, again, other, constant, small = run(5), run(5), run(6), run(5, anneal=False), run(5, learning_rate=1e-9)
+    first = run(5)
+    drawn = lab.value(lab.make("torch.rand", 4)).double()  # what the global generator gives next, as if nothing had happened
+    assert_close(drawn, torch.rand(4, generator=generator(99)).double(), rtol=1e-6, what="a draw from the global generator after a training")
+    lab.seed(99)
+    again, other, constant, small = run(5), run(6), run(5, anneal=False), run(5, learning_rate=1e-9)
     assert_equal(lab.global_rng_state(), state, what="the state of the global generators")
     assert_close(again, first, rtol=1e-4, what="values with the same seed")
     assert_true(bool((other - first).abs().max() > 1e-3), "another seed gives another run")
