@@ -197,7 +197,7 @@ class Clock:
 
     num_envs = 2
 
-    def __init__(self):
+    def __init__(self, num_envs=2):
         import gymnasium
 
         self.single_observation_space = gymnasium.spaces.Box(0.0, 2.0, (1,), np.float32)
@@ -233,7 +233,7 @@ def test_training_rollout_looks_at_the_true_successor():
 
 def test_training_values_a_clock():
     cfg = work.PPOConfig(total_steps=1280, num_envs=2, horizon=8, minibatch_size=16, gamma=0.5, learning_rate=2e-2, hidden=(16,), progress=False)
-    result = work.train_ppo(lambda num_envs: Clock(), cfg, seed=0)
+    result = work.train_ppo(Clock, cfg, seed=0)
     assert result.steps == 1280
     assert result.returns == [2.0] * 640
     # cut short is not the end: 1 + 1/2 + 1/4 + ... = 2, at time 0 and at time 1

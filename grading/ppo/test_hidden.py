@@ -1021,7 +1021,7 @@ def assert_prefers(result, obs, actions):
     assert_close(logp.exp(), torch.ones(len(actions)).double(), rtol=0.0, atol=0.15, what="the probability of the better action")
 
 
-@points(3, part="training", catches=("bootstraps-through-termination", "anneals-the-wrong-way", "first-update-at-rate-zero"),
+@points(3, part="training", catches=("bootstraps-through-termination", "schedule-backwards", "first-update-at-rate-zero"),
         hint="Probe 1, one state, one step, reward 1: its value is 1. If it is not: the value loss, or termination.")
 def test_probe_constant_reward(student, lab):
     """Probe: every episode is one step that pays 1, so V = 1; the learning rate starts at its full value."""
@@ -1059,7 +1059,7 @@ def test_probe_reward_depends_on_the_action(student, lab):
     assert_prefers(result, [[1.0], [-1.0]], [1, 0])
 
 
-@points(4, part="training", catches=("truncation-as-termination", "flags-merged"),
+@points(4, part="training", catches="truncation-as-termination",
         hint="Probe 5, a time limit is no end: reward 1 for ever is worth 1 / (1 - gamma), although the clock stops after four steps.")
 def test_probe_time_limit(student, lab):
     """Probe: reward 1 at every step, truncated after four: V = 1 / (1 - gamma) all the same."""

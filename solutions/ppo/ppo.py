@@ -1095,8 +1095,8 @@ def collect(
         obs, rewards, terminated, truncated, info = env.step(_to_env(action, env.single_action_space))
         # BUG(stores-the-next-observation): seen = torch.as_tensor(obs, dtype=dtype); row = (seen, action, logp, rewards, _true_next(obs, info), terminated, truncated)
         # WHEN the observation after the step is stored in the place of the one before it.
-        # BUG(flags-merged): row = (seen, action, logp, rewards, _true_next(obs, info), terminated | truncated, truncated)
-        # WHEN a truncated step is stored as a terminated one.
+        # BUG(flags-merged): row = (seen, action, logp, rewards, _true_next(obs, info), terminated, terminated | truncated)
+        # WHEN a terminated step is stored as a truncated one as well.
         row = (seen, action, logp, rewards, _true_next(obs, info), terminated, truncated)
         for column, entry in zip(columns, row, strict=True):
             column.append(entry)
@@ -1184,8 +1184,6 @@ class _Training:
     def set_learning_rate(self, progress: float) -> float:
         """The learning rate of the next update."""
         cfg = self.cfg
-        # BUG(anneals-the-wrong-way): rate = linear_schedule(0.0, cfg.learning_rate, progress) if cfg.anneal else cfg.learning_rate
-        # WHEN the learning rate begins at zero and grows.
         rate = linear_schedule(cfg.learning_rate, 0.0, progress) if cfg.anneal else cfg.learning_rate
         for group in self.opt.param_groups:
             group["lr"] = rate
