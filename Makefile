@@ -27,6 +27,7 @@ verify: setup
 
 bench: setup
 	$(RUN) tests/benchmarks/marking.py
+	$(RUN) tests/benchmarks/cartpole.py
 
 # otter-grader and nbgrader in an environment of their own, on top of .venv.
 ecosystem: .venv-ecosystem/ready

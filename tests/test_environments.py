@@ -108,3 +108,96 @@ def test_boxes_are_lent_too(here):
     shape, low = student.limits(env)
     assert tuple(shape) == (3,)
     assert low.tolist() == [-2.0]
+
+
+VECTOR_STUDENT = """
+import numpy as np
+
+def walk(make_env, n, steps, seed):
+    env = make_env(n)
+    observations, info = env.reset(seed=seed)
+    finals = []
+    for _ in range(steps):
+        actions = np.ones(env.num_envs, int)
+        observations, rewards, terminated, truncated, info = env.step(actions)
+        if "final_obs" in info:
+            finals += list(info["final_obs"][info["_final_obs"]])
+    return observations, rewards, terminated, np.stack(finals)
+
+def act(make_env, actions):
+    env = make_env(2)
+    env.reset(seed=0)
+    return env.step(actions)
+
+def limits(make_env):
+    env = make_env(2)
+    return env.single_observation_space.shape, env.single_action_space.high, env.action_space.shape
+"""
+
+
+@pytest.fixture
+def vectors():
+    bridge = InProcess.of(VECTOR_STUDENT, "student.py").open(lambda event: None, None)
+    yield bridge.student, Lab(bridge)
+    bridge.close()
+
+
+def same_step(name, n):
+    mode = {"autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP}
+    return gymnasium.make_vec(name, num_envs=n, vectorization_mode="sync", vector_kwargs=mode)
+
+
+def lent(lab, name, n=2, budget=None):
+    """make_env for the student, and the counter."""
+    env, counter = lab.lend_vector(same_step(name, n), budget)
+    return lambda asked: env, counter
+
+
+def test_vector_environments_run_in_the_grader_and_are_counted(vectors):
+    student, lab = vectors
+    make_env, counter = lent(lab, "CartPole-v1", 3)
+    observations, rewards, terminated, finals = student.walk(make_env, 3, 25, 5)
+    real, expected = same_step("CartPole-v1", 3), []
+    real.reset(seed=5)
+    for _ in range(25):
+        step = real.step(np.ones(3, int))
+        if "final_obs" in step[4]:
+            expected += list(step[4]["final_obs"][step[4]["_final_obs"]])
+    for mine, theirs in zip((observations, rewards, terminated), step, strict=False):
+        assert np.array_equal(mine, theirs)
+    assert len(expected) > 3
+    assert np.array_equal(finals, np.stack(expected))
+    assert counter.steps == 75
+
+
+def test_the_budget_of_a_vector_environment_counts_all_environments(vectors):
+    student, lab = vectors
+    make_env, counter = lent(lab, "CartPole-v1", 3, budget=80)
+    with pytest.raises(StudentError, match="the budget of 80 environment steps is used up"):
+        student.walk(make_env, 3, 27, 5)
+    assert counter.steps == 78
+
+
+@pytest.mark.parametrize("actions", [[0, 2], [0], [0.0, 1.0], [[0], [1]], "01", None])
+def test_impossible_actions_are_refused_and_not_counted(vectors, actions):
+    student, lab = vectors
+    make_env, counter = lent(lab, "CartPole-v1")
+    with pytest.raises(StudentError, match=r"action.* in Discrete"):
+        student.act(make_env, actions)
+    assert counter.steps == 0
+
+
+def test_boxes_of_vector_environments_are_lent(vectors):
+    student, lab = vectors
+    make_env, _ = lent(lab, "Pendulum-v1")
+    shape, high, batched = student.limits(make_env)
+    assert (tuple(shape), high.tolist(), tuple(batched)) == ((3,), [2.0], (2, 1))
+    student.act(make_env, np.array([[0.5], [-0.5]]))
+    with pytest.raises(StudentError, match="not in Box"):
+        student.act(make_env, np.array([[0.5], [-2.5]]))
+
+
+def test_only_same_step_environments_are_lent(vectors):
+    _, lab = vectors
+    with pytest.raises(TypeError, match="SAME_STEP"):
+        lab.lend_vector(gymnasium.make_vec("CartPole-v1", num_envs=2))

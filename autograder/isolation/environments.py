@@ -55,6 +55,62 @@ class LentEnvironment:
         """Nothing: the test owns the environment."""
 
 
+class LentVectorEnvironment:
+    """The same for a vector environment in SAME_STEP mode: one call is a step of all its environments.
+
+    What ended is in ``info["final_obs"]``, as in Gymnasium, but as one dense array: rows outside the mask ``info["_final_obs"]`` are zero.
+
+    Attributes:
+        steps: environment steps so far, over all environments.
+    """
+
+    def __init__(self, environment: Any, budget: int | None, spaces: dict[str, Any]) -> None:
+        self._environment = environment
+        self._budget = budget
+        self.steps = 0
+        self.num_envs = int(environment.num_envs)
+        for name, space in spaces.items():
+            setattr(self, name, space)
+
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode in each environment: (observations, {}). Raises ValueError for options, as above."""
+        if options:
+            raise ValueError("a lent environment takes no options: call reset() or reset(seed=...)")
+        observations, _ = self._environment.reset(seed=seed)
+        return observations, {}
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """(observations, rewards, terminated, truncated, info). Raises ValueError for impossible actions, RuntimeError past the budget."""
+        if self._budget is not None and self.steps + self.num_envs > self._budget:
+            raise RuntimeError(f"the budget of {self._budget} environment steps is used up")
+        actions, space = np.asarray(actions), self._environment.single_action_space
+        # every integer type counts for discrete actions, every float for others
+        kinds = "iu" if np.issubdtype(space.dtype, np.integer) else "f"
+        if actions.shape != (self.num_envs, *space.shape) or actions.dtype.kind not in kinds:
+            raise ValueError(f"actions must be an array of {self.num_envs} actions, each in {space}")
+        actions = actions.astype(space.dtype)
+        if not all(space.contains(action) for action in actions):
+            raise ValueError(f"an action is not in {space}")
+        self.steps += self.num_envs
+        observations, rewards, terminated, truncated, info = self._environment.step(actions)
+        return observations, rewards, terminated, truncated, _final_observations(info, observations)
+
+    def close(self) -> None:
+        """Nothing: the test owns the environment."""
+
+
+def _final_observations(info: dict[str, Any], observations: Any) -> dict[str, Any]:
+    """Of the info of a step, the last observations of the episodes that ended, dense (objects cannot cross)."""
+    if "final_obs" not in info:
+        return {}
+    mask = np.asarray(info["_final_obs"], bool)
+    final = np.zeros_like(observations)
+    final[mask] = np.stack([info["final_obs"][index] for index in np.flatnonzero(mask)])
+    return {"final_obs": final, "_final_obs": mask}
+
+
 def describe(space: Any) -> tuple[str, dict[str, Any]]:
     """A space as its class's dotted path and its constructor's arguments. Raises TypeError for other spaces."""
     name = type(space).__name__
@@ -68,3 +124,10 @@ def describe(space: Any) -> tuple[str, dict[str, Any]]:
             "dtype": space.dtype,
         }
     raise TypeError(f"a {name} space cannot be lent: use lab.make for the environment")
+
+
+def same_step() -> Any:
+    """Gymnasium's AutoresetMode.SAME_STEP (imported late: Gymnasium may not be there)."""
+    from gymnasium.vector import AutoresetMode
+
+    return AutoresetMode.SAME_STEP

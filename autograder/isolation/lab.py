@@ -54,9 +54,27 @@ class Lab:
 
         ``budget``: environment steps that may be taken; the one after raises RuntimeError there.
         """
-        spaces = {}
+        names = ("action_space", "observation_space")
+        lent = environments.LentEnvironment(environment, budget, self._spaces(environment, *names))
+        return self.expose(lent, "reset", "step", "close", data=names), lent
+
+    def lend_vector(
+        self, environment: Any, budget: int | None = None
+    ) -> tuple[Exposed, environments.LentVectorEnvironment]:
+        """The same for a vector environment, whose autoreset mode must be SAME_STEP; a call of step counts num_envs steps."""
+        if environment.metadata.get("autoreset_mode") is not environments.same_step():
+            raise TypeError("only a vector environment in SAME_STEP mode can be lent")
+        spaces = self._spaces(environment, "single_action_space", "single_observation_space")
         for name in ("action_space", "observation_space"):
+            batched = (spaces[f"single_{name}"], int(environment.num_envs))
+            spaces[name] = self.make("gymnasium.vector.utils.batch_space", *batched)
+        lent = environments.LentVectorEnvironment(environment, budget, spaces)
+        return self.expose(lent, "reset", "step", "close", data=("num_envs", *spaces)), lent
+
+    def _spaces(self, environment: Any, *names: str) -> dict[str, Any]:
+        """An environment's spaces, made anew over there."""
+        spaces = {}
+        for name in names:
             path, arguments = environments.describe(getattr(environment, name))
             spaces[name] = self.make(path, **arguments)
-        lent = environments.LentEnvironment(environment, budget, spaces)
-        return self.expose(lent, "reset", "step", "close", data=("action_space", "observation_space")), lent
+        return spaces

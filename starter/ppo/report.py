@@ -1,0 +1,198 @@
+"""The plots of the handout, drawn from your own ppo.py.
+
+    python report.py              saves the figures beside this file
+    python report.py --out DIR    saves them in DIR
+    python report.py --quick      fewer seeds, for a first look
+
+What is not written yet is left out and named. The whole takes a few minutes on one core, most of it training.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import gymnasium
+import matplotlib
+import numpy as np
+import ppo as work
+import torch
+from gymnasium.vector import AutoresetMode
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+SEEDS = 5
+BASE = work.PPOConfig(total_steps=32_768, epochs=6, progress=True)
+VARIANTS = {  # what each changes: the ablation and the older algorithms
+    "PPO": {},
+    "no clipping": {"clip_low": 0.999, "clip_high": 1e6},
+    "one epoch": {"epochs": 1},
+    "no advantage normalisation": {"normalize_advantages": False},
+    "no annealing": {"anneal": False},
+    # one epoch over one minibatch: no ratio ever leaves 1, nothing is clipped, and what is left is an actor-critic gradient
+    "A2C-like": {"epochs": 1, "minibatch_size": 4096, "horizon": 8, "clip_low": 0.999, "clip_high": 1e6},
+    # the same with lambda 1, long rollouts and a critic that hardly learns: rewards to go, whitened
+    "REINFORCE-like": {"epochs": 1, "minibatch_size": 4096, "horizon": 128, "lam": 1.0, "value_coef": 1e-3, "clip_low": 0.999, "clip_high": 1e6,
+                       "learning_rate": 1e-2},
+    "KL penalty": {"clip_low": 0.999, "clip_high": 1e6, "kl_coef": 1.0, "kl_target": 0.01},
+}  # fmt: skip
+History = list[dict[str, float]]
+
+
+def make_env(num_envs: int) -> gymnasium.vector.VectorEnv:
+    """CartPole-v1, side by side, in the autoreset mode that the assignment asks for."""
+    mode = {"autoreset_mode": AutoresetMode.SAME_STEP}
+    return gymnasium.make_vec("CartPole-v1", num_envs=num_envs, vectorization_mode="sync", vector_kwargs=mode)
+
+
+@cache
+def histories(variant: str) -> list[History]:
+    """The metrics of every update, for each seed."""
+    runs = []
+    for seed in range(SEEDS):
+        history: History = []
+        cfg = replace(BASE, **VARIANTS[variant])
+
+        def note(model: object, metrics: dict[str, float], history: History = history) -> None:
+            history.append(dict(metrics))
+
+        work.train_ppo(make_env, cfg, seed, note)
+        runs.append(history)
+    return runs
+
+
+def band(axis: plt.Axes, variant: str, name: str, colour: str) -> None:
+    """Median over seeds, and the range of all of them."""
+    runs = histories(variant)
+    steps = [metrics["total_steps"] for metrics in runs[0]]
+    curves = np.array([[metrics.get(name, np.nan) for metrics in run] for run in runs])
+    axis.plot(steps, np.median(curves, axis=0), color=colour, label=variant)
+    axis.fill_between(steps, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+    axis.grid(alpha=0.3)
+
+
+def plot_clip_objective(path: Path) -> None:
+    """One sample's gain and its slope against the ratio, for both signs of the advantage."""
+    figure, axes = plt.subplots(2, 2, figsize=(10, 6), sharex=True, layout="constrained")
+    ratios = torch.linspace(0.05, 4.0, 400).double()
+    losses: dict[str, Callable[..., torch.Tensor]] = {
+        "clipped (0.2)": lambda *sample: work.clipped_surrogate(*sample)[0],
+        "clip higher (0.2, 0.8)": lambda *sample: work.clipped_surrogate(*sample, 0.2, 0.8)[0],
+        "dual clip (c = 3)": lambda *sample: work.dual_clip_surrogate(*sample, c=3.0)[0],
+    }
+    for column, sign in enumerate((1.0, -1.0)):
+        axes[0, column].plot(ratios, ratios * sign, "k:", label="unclipped: ratio x advantage")
+        axes[1, column].plot(ratios, torch.full_like(ratios, sign), "k:")
+        for (name, loss), style in zip(losses.items(), ("-", "--", "-."), strict=True):
+            gains, slopes = [], []
+            for ratio in ratios:
+                logp = ratio.log().reshape(1).requires_grad_()
+                gain = -loss(logp, torch.zeros(1).double(), torch.tensor([sign]).double())
+                (slope,) = torch.autograd.grad(gain, logp)
+                gains.append(gain.item())
+                slopes.append(slope.item() / ratio.item())  # d gain / d ratio
+            axes[0, column].plot(ratios, gains, style, label=name)
+            axes[1, column].plot(ratios, slopes, style)
+        axes[0, column].set(title=f"advantage {sign:+g}", ylabel="gain of one sample")
+        axes[1, column].set(xlabel="ratio", ylabel="slope of the gain")
+    for axis in axes.flat:
+        axis.axvline(1.0, color="grey", linewidth=0.8)
+        axis.grid(alpha=0.3)
+    axes[0, 1].legend(fontsize=8, loc="lower left")
+    figure.savefig(path, dpi=150)
+
+
+def plot_health(path: Path) -> None:
+    """What a healthy run looks like: returns, divergence, clip fraction, entropy, losses, explained variance."""
+    names = {
+        "mean_return": "mean return of 100 episodes", "approx_kl": "KL(old || new), k3", "clip_fraction": "clip fraction",
+        "entropy": "entropy (nats)", "explained_variance": "explained variance", "value_loss": "value loss",
+    }  # fmt: skip
+    figure, axes = plt.subplots(2, 3, figsize=(12, 6), sharex=True, layout="constrained")
+    for axis, (name, title) in zip(axes.flat, names.items(), strict=True):
+        band(axis, "PPO", name, "tab:blue")
+        axis.set_title(title)
+    axes[1, 0].axhline(np.log(2), color="grey", linestyle=":", linewidth=1)  # two equally likely actions
+    for axis in axes[1]:
+        axis.set_xlabel("environment steps")
+    figure.savefig(path, dpi=150)
+
+
+def curves(path: Path, variants: tuple[str, ...]) -> None:
+    """Running returns of some variants, with bands over seeds."""
+    figure, axis = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    for variant, colour in zip(variants, plt.rcParams["axes.prop_cycle"].by_key()["color"], strict=False):
+        band(axis, variant, "mean_return", colour)
+    axis.set(xlabel="environment steps", ylabel="mean return of the last 100 episodes", title=f"median and range of {SEEDS} seeds")
+    axis.legend(fontsize=8)
+    figure.savefig(path, dpi=150)
+
+
+def plot_algorithms(path: Path) -> None:
+    """PPO and its ancestors."""
+    curves(path, ("PPO", "A2C-like", "REINFORCE-like"))
+
+
+def plot_ablation(path: Path) -> None:
+    """PPO with one piece taken out at a time."""
+    curves(path, ("PPO", "no clipping", "one epoch", "no advantage normalisation", "no annealing"))
+
+
+def plot_beta(path: Path) -> None:
+    """A penalty in the place of clipping: beta chases the divergence, the rule of the paper and the controller."""
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    target = VARIANTS["KL penalty"]["kl_target"]
+    run = histories("KL penalty")[0]
+    steps, kls = ([metrics[name] for metrics in run] for name in ("total_steps", "approx_kl"))
+    axes[0].plot(steps, [metrics["beta"] for metrics in run], "o-", markersize=3, label="beta of the rule, as trained")
+    axes[0].set(title="penalty instead of clipping", xlabel="environment steps", yscale="log")
+    axes[0].plot(steps, kls, "s-", markersize=3, color="tab:orange", label="KL(old || new)")
+    axes[0].axhspan(target / 1.5, 1.5 * target, color="tab:orange", alpha=0.2, label="where the rule is content")
+    axes[0].legend(fontsize=8)
+    controller = work.AdaptiveKLController(1.0, target, 10_000)
+    rule, followed = 1.0, []
+    for kl in kls:  # both are shown the same divergences
+        rule = work.kl_penalty_beta(rule, kl, target)
+        followed.append((rule, controller.update_(kl, 1024)))
+    for column, name in zip(np.array(followed).T, ("doubling rule", "adaptive controller"), strict=True):
+        axes[1].plot(steps, column, label=name)
+    axes[1].set(title="both, shown the same divergences", xlabel="environment steps", ylabel="beta", yscale="log")
+    axes[1].legend(fontsize=8)
+    for axis in axes:
+        axis.grid(alpha=0.3)
+    figure.savefig(path, dpi=150)
+
+
+PLOTS = {
+    "clip_objective.png": plot_clip_objective,
+    "health.png": plot_health,
+    "algorithms.png": plot_algorithms,
+    "ablation.png": plot_ablation,
+    "beta.png": plot_beta,
+}
+
+
+def main() -> None:
+    """Draw what can be drawn."""
+    global SEEDS
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where the PNG files go")
+    parser.add_argument("--quick", action="store_true", help="two seeds only")
+    options = parser.parse_args()
+    SEEDS = 2 if options.quick else SEEDS
+    options.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    for name, draw in PLOTS.items():
+        try:
+            draw(options.out / name)
+            print(options.out / name)
+        except NotImplementedError as error:
+            print(f"{name} is left out because a function that it needs is not written yet: {error}")
+
+
+if __name__ == "__main__":
+    main()
