@@ -6,7 +6,7 @@ import difflib
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -74,6 +74,9 @@ class _AssignmentFile(_Frozen):
     prerequisites: tuple[str, ...] = ()
     hours: float = 5
     limits: Limits = Limits()
+    isolation: Literal["standard", "distributed"] = (
+        "standard"  # distributed: tests may have ranks (lab.ranks)
+    )
     sources: tuple[str, ...] = ()
 
     @field_validator("submit")
