@@ -21,7 +21,7 @@ TURN = 0.01  # seconds of computing here that make one turn
 PAUSE = 0.05  # seconds between turns
 TURNS = 50  # that the others get after a rank has returned; on a loaded machine they take longer, as everything does
 TURNS_AFTER_AN_ERROR = 10
-COLLECTIVE_SECONDS = 20.0  # after which a collective gives up when all ranks wait
+COLLECTIVE_SECONDS = 10.0  # after which a collective gives up when all ranks wait
 Result = TypeVar("Result")
 Record = Callable[[Any], None]
 

@@ -550,9 +550,9 @@ def all_reduce_moments(x: Tensor, mask: Tensor | None = None) -> Moments:
         raise ValueError(f"mask has shape {tuple(mask.shape)}, but x {tuple(x.shape)}.")
     # TODO(statistics): sums and counts first, then deviations from the mean of all; or merge (count, mean, M2) by Chan's rule.
     ### BEGIN SOLUTION
-    valid = torch.ones_like(x, dtype=torch.bool) if mask is None else mask.bool()
-    # BUG(counts-the-padding): valid = torch.ones_like(valid)
+    # BUG(counts-the-padding): valid = torch.ones_like(x, dtype=torch.bool)
     # WHEN entries under mask 0 take part in the statistics.
+    valid = torch.ones_like(x, dtype=torch.bool) if mask is None else mask.bool()
     # BUG(moments-of-one-rank): return Moments(float(x[valid].double().mean()), float(x[valid].double().var(correction=0)), int(valid.sum()))
     # WHEN every rank uses the mean and variance of its own entries.
     mean, squares, count = _merged(x.detach().double().reshape(-1), valid.reshape(-1))
@@ -651,7 +651,7 @@ def distributed_ppo_loss(
     valid = torch.ones_like(logp, dtype=torch.bool) if mask is None else mask.bool()
     loss, *sums = (torch.where(valid, term, 0.0).sum() for term in terms)
     totals = sum_over_ranks(torch.stack([*sums, valid.sum().to(logp.dtype)]))
-    # BUG(metrics-of-one-rank): totals = torch.cat([torch.stack(sums) * totals[-1] / valid.sum().clamp(min=1), totals[-1:]])
+    # BUG(metrics-of-one-rank): metrics = (torch.stack(sums) / valid.sum().clamp(min=1)).tolist()
     # WHEN the metrics are means over this rank's entries only.
     metrics = (totals[:-1] / totals[-1].clamp(min=1)).tolist()
     # BUG(local-token-mean): scaled = loss / valid.sum().clamp(min=1)
