@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import itertools
 import multiprocessing
 import os
 import sys
@@ -158,7 +159,7 @@ class ActorCritic(nn.Module):
 
 
 def _layers(sizes: Sequence[int]) -> Iterator[nn.Module]:
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+    for inputs, outputs in itertools.pairwise(sizes):
         yield nn.Linear(inputs, outputs)
         yield nn.Tanh()
 

@@ -13,8 +13,11 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def _look_around():
     for process in range(max(1, os.getpid() - 50), os.getpid() + 50):
-        if process == os.getpid():
-            continue
+        try:
+            if os.getpgid(process) == os.getpgid(0):
+                continue  # a thread of our own
+        except OSError:
+            pass
         reached = []
         for attempt in (
             lambda p=process: open(f"/proc/{p}/mem", "rb").read(1),  # noqa: SIM115
