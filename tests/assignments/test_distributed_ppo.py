@@ -121,7 +121,7 @@ def test_two_launches_at_once_do_not_meet(folder):
 def cluster():
     """A local Ray cluster, if Ray is installed."""
     ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -r requirements/cluster.txt")
-    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level="error")
+    ray.init(num_cpus=6, include_dashboard=False, log_to_driver=False, logging_level="error")
     yield ray
     ray.shutdown()
 
