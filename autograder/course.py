@@ -87,6 +87,9 @@ class _AssignmentFile(_Frozen):
     prerequisites: tuple[str, ...] = ()
     hours: float = 5
     limits: Limits = Limits()
+    isolation: Literal["standard", "distributed"] = (
+        "standard"  # distributed: tests may have ranks (lab.ranks)
+    )
     sources: tuple[str, ...] = ()
 
     @field_validator("submit")

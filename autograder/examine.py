@@ -12,7 +12,7 @@ import hashlib
 import inspect
 import signal
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -20,8 +20,9 @@ import numpy as np
 
 from autograder.checks import CheckFailure
 from autograder.errors import AutograderError, IsolationError, StudentDied, StudentError, StudentTimeout
-from autograder.isolation import worker
+from autograder.isolation import forked, worker
 from autograder.isolation.client import Bridge, Lab, Loopback
+from autograder.isolation.ranks import Ranks
 
 MAX_DETAIL = 4000  # characters for staff
 RING_AGAIN = 1.0  # seconds
@@ -51,6 +52,11 @@ class Candidate(Protocol):
     def open(self, record: Callable[[Any], None], seconds: float | None) -> Bridge:
         """A bridge to a fresh worker. Raises StudentError when the file cannot even be imported."""
 
+    def open_ranks(
+        self, count: int, records: Sequence[Callable[[Any], None]], seconds: float | None
+    ) -> list[Bridge]:
+        """Bridges to fresh workers that can reach each other over loopback (`lab.ranks`)."""
+
 
 @dataclass(frozen=True)
 class InProcess:
@@ -67,6 +73,12 @@ class InProcess:
     def open(self, record: Callable[[Any], None], seconds: float | None) -> Bridge:
         """A bridge to a module that was executed anew."""
         return Bridge(Loopback(worker.load(self.files, self.main)), record)
+
+    def open_ranks(
+        self, count: int, records: Sequence[Callable[[Any], None]], seconds: float | None
+    ) -> list[Bridge]:
+        """Bridges to forked processes."""
+        return forked.open_ranks(lambda: worker.load(self.files, self.main), count, records)
 
 
 @dataclass
@@ -91,11 +103,13 @@ def run(
     ``watch`` is told each answer and may end the run by raising.
     """
     trace = Trace()
-    bridge = None
+    bridge = lab = None
+    record = watch or trace.events.append
     try:
-        bridge = candidate.open(watch or trace.events.append, test.seconds)
+        bridge = candidate.open(record, test.seconds)
+        lab = laboratory(bridge, candidate, record, test.seconds)
         rng = bridge.kept_back = generator(seed, test.name)
-        available = {"student": bridge.student, "lab": Lab(bridge), "rng": rng, **test.parameters}
+        available = {"student": bridge.student, "lab": lab, "rng": rng, **test.parameters}
         asked = inspect.signature(test.function).parameters
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a broken variant may divide by zero: that is what it is for
@@ -108,8 +122,19 @@ def run(
         if bridge is not None:
             with _undisturbed():  # a worker that is only half closed would live on
                 bridge.close()
-                trace.prints = bridge.prints()
+                trace.prints = bridge.prints() + (lab.close() if lab else "")
     return trace
+
+
+def laboratory(
+    bridge: Bridge, candidate: Candidate, record: Callable[[Any], None], seconds: float | None
+) -> Lab:
+    """The `lab` of one run: it acts where ``bridge`` leads, and can have ranks of the same candidate."""
+
+    def open_ranks(count: int, records: Sequence[Callable[[Any], None]]) -> list[Bridge]:
+        return candidate.open_ranks(count, records, seconds)
+
+    return Lab(bridge, lambda count: Ranks(open_ranks, count, record))
 
 
 def within(seconds: float, function: Callable[[], Result]) -> Result:

@@ -24,7 +24,7 @@ from autograder.diagnose import AnswerKey, judge
 from autograder.errors import AutograderError
 from autograder.examine import HiddenTest
 from autograder.isolation import doctor, sandbox
-from autograder.isolation.server import warm_up
+from autograder.isolation.server import RANK_MODULES, warm_up
 from autograder.isolation.walled import WorkerServer
 
 LEAST = 4.0  # wall-clock seconds that a test gets in any case
@@ -53,12 +53,12 @@ class Office:
     def __init__(self, assignment: Assignment) -> None:
         self._assignment = assignment
         hidden = [assignment.root / folder for folder in ("grading", "solutions")]
-        self._server = WorkerServer.start(assignment.libraries, hidden)
+        self._server = WorkerServer.start(assignment.libraries, hidden, assignment.isolation)
         self._tests = plugin.collect(assignment.hidden_tests)
         self._key = AnswerKey(assignment)
         for candidate in (self._key.reference, *self._key.broken.values()):
             candidate.open(lambda event: None, None).close()  # compiled before the first fork
-        warm_up([])
+        warm_up(RANK_MODULES if assignment.isolation == "distributed" else ())
 
     def hello(self) -> dict[str, Any]:
         """What the command must know: the tests without their functions, and the layers of the wall."""

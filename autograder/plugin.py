@@ -20,7 +20,7 @@ import pytest
 
 from autograder.course import Assignment, load_assignment
 from autograder.errors import CourseError
-from autograder.examine import FIXTURES, Candidate, HiddenTest, InProcess, generator
+from autograder.examine import FIXTURES, Candidate, HiddenTest, InProcess, generator, laboratory
 from autograder.isolation.client import Bridge, Lab
 from autograder.isolation.walled import WorkerServer
 from autograder.source import Source
@@ -143,7 +143,7 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
 
 
 @pytest.fixture
-def _bridge(request: pytest.FixtureRequest) -> Iterator[Bridge]:
+def _opened(request: pytest.FixtureRequest) -> Iterator[tuple[Bridge, Lab]]:
     assignment = load_assignment(request.path.parents[2], request.path.parent.name)
     text = _text(
         assignment.solution, request.config.getoption("--student"), request.config.getoption("--bug")
@@ -153,21 +153,24 @@ def _bridge(request: pytest.FixtureRequest) -> Iterator[Bridge]:
         server = _servers(request.config, assignment)
         candidate = server.candidate({assignment.main: text.encode()}, assignment.main, assignment.limits)
     mark = request.node.get_closest_marker("points")
-    bridge = candidate.open(lambda event: None, mark.kwargs["seconds"] if mark else None)
-    yield bridge
+    seconds = mark.kwargs["seconds"] if mark else None
+    bridge = candidate.open(lambda event: None, seconds)
+    lab = laboratory(bridge, candidate, lambda event: None, seconds)
+    yield bridge, lab
     bridge.close()
+    lab.close()
 
 
 @pytest.fixture
-def student(_bridge: Bridge) -> Any:
+def student(_opened: tuple[Bridge, Lab]) -> Any:
     """The submission."""
-    return _bridge.student
+    return _opened[0].student
 
 
 @pytest.fixture
-def lab(_bridge: Bridge) -> Lab:
+def lab(_opened: tuple[Bridge, Lab]) -> Lab:
     """Tools that act where the student's code lives."""
-    return Lab(_bridge)
+    return _opened[1]
 
 
 @functools.cache
@@ -182,7 +185,7 @@ def _servers(config: pytest.Config, assignment: Assignment) -> WorkerServer:
     """One fork server for each set of libraries, for the whole session."""
     running = config.stash.setdefault(_RUNNING, {})
     if assignment.libraries not in running:
-        running[assignment.libraries] = WorkerServer.start(assignment.libraries)
+        running[assignment.libraries] = WorkerServer.start(assignment.libraries, profile=assignment.isolation)
     return running[assignment.libraries]
 
 

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from autograder import examine, plugin, starter
 from autograder.course import Assignment
 from autograder.diagnose import AnswerKey, gives_the_numbers_of
 from autograder.examine import Candidate, HiddenTest, InProcess, Trace
-from autograder.isolation import worker
+from autograder.isolation import forked, worker
 from autograder.isolation.client import Bridge, Loopback
 from autograder.isolation.wire import torch_module
 
@@ -209,6 +209,15 @@ class Lazy:
 
     def open(self, record: Callable[[Any], None], seconds: float | None) -> Bridge:
         """A bridge to a module whose functions and classes are lazy; what they call inside is not."""
+        return Bridge(Loopback(self._load()), record)
+
+    def open_ranks(
+        self, count: int, records: Sequence[Callable[[Any], None]], seconds: float | None
+    ) -> list[Bridge]:
+        """Bridges to forked processes, each as lazy."""
+        return forked.open_ranks(self._load, count, records)
+
+    def _load(self) -> worker.Worker:
         true = worker.load(self._reference.files, self._reference.main)
         lazy = worker.load(self._reference.files, self._reference.main)
         for name, value in vars(true.module).items():
@@ -222,7 +231,7 @@ class Lazy:
                 setattr(lazy.module, name, _lazy_class(value, self._answer))
             elif callable(value) and not isinstance(value, type):
                 setattr(lazy.module, name, _lazy_function(value, self._answer))
-        return Bridge(Loopback(lazy), record)
+        return lazy
 
 
 def _lazy_function(function: Callable[..., Any], answer: Answer) -> Callable[..., Any]:

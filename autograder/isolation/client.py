@@ -42,6 +42,9 @@ class Channel(Protocol):
     def request(self, message: bytes, on_callback: Callable[[bytes], bytes]) -> bytes:
         """Send one message and return the answer; requests that arrive meanwhile go to ``on_callback``."""
 
+    def abort(self) -> None:
+        """Break the conversation from another thread."""
+
     def close(self) -> None:
         """End the worker, if it is a process."""
 
@@ -268,6 +271,9 @@ class Loopback:
 
     def request(self, message: bytes, on_callback: Callable[[bytes], bytes]) -> bytes:
         return self._worker.handle(message, on_callback)  # type: ignore[no-any-return]
+
+    def abort(self) -> None:
+        """Nobody waits: the call is in this thread."""
 
     def close(self) -> None:
         """Nothing to end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from autograder.isolation import environments
@@ -16,8 +17,26 @@ __tracebackhide__ = True
 class Lab:
     """Tools that act where the student's code lives. docs/AUTHORING.md describes each."""
 
-    def __init__(self, bridge: Bridge) -> None:
+    def __init__(self, bridge: Bridge, make_ranks: Callable[[int], Any] | None = None) -> None:
         self._bridge = bridge
+        self._make_ranks = make_ranks
+        self._groups: list[Any] = []
+
+    def ranks(self, count: int) -> Any:
+        """``count`` fresh workers of the submission in one process group: a `Ranks` (isolation/ranks.py)."""
+        if self._make_ranks is None:
+            raise TypeError("ranks have no ranks of their own")
+        self._groups.append(self._make_ranks(count))
+        return self._groups[-1]
+
+    def close(self) -> str:
+        """End the ranks; returns what they printed."""
+        printed = ""
+        while self._groups:
+            group = self._groups.pop()
+            group.close()
+            printed += group.prints()
+        return printed
 
     def seed(self, seed: int) -> None:
         """Seed the global generators of random, numpy and torch there."""

@@ -17,6 +17,7 @@ import os
 import resource
 import signal
 import site
+import socket
 import stat
 import struct
 import sys
@@ -26,6 +27,7 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 1, 4, 38, 22
 CLONE_THREAD, CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWNET = 0x10000, 0x20000, 0x08000000, 0x40000000
+AF_INET, AF_INET6, AF_NETLINK = 2, 10, 16
 MS_BIND, MS_REC, MS_PRIVATE, MS_NOSUID, MS_NODEV = 4096, 16384, 1 << 18, 2, 4
 
 READABLE_DIRECTORIES = (
@@ -36,6 +38,11 @@ READABLE_DIRECTORIES = (
     "/lib64",
     "/usr/share/zoneinfo",
     "/sys/devices/system/cpu",
+)
+READABLE_BY_RANKS = (  # gloo looks for the machine's network devices
+    "/sys/bus/pci/devices",
+    "/sys/class/net",
+    *map(str, Path("/sys/devices").glob("pci*")),
 )
 READABLE_FILES = (
     "/etc/ld.so.cache",
@@ -66,6 +73,9 @@ ALLOWED_CALLS = (
     "getrlimit fadvise64 flock fsync umask wait4 waitid get_mempolicy mbind set_mempolicy timer_create "
     "timer_settime timer_delete timerfd_create timerfd_settime "
 ).split()  # fmt: skip
+SOCKET_CALLS = (
+    "bind listen accept accept4 connect getsockname getpeername epoll_create"
+).split()  # only for ranks, which talk over loopback
 SIGNAL_CALLS = ("kill", "tkill", "tgkill")  # harmless under a uid of one's own
 ALLOWED_IOCTLS = (
     0x5401,
@@ -184,8 +194,11 @@ class _Program(ctypes.Structure):
     _fields_ = (("count", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
 
 
-def build_filter(own_uid: bool) -> bytes | None:
-    """The allow-list as a BPF program for this machine's architecture; None where libseccomp is not installed."""
+def build_filter(own_uid: bool, ranks: bool = False) -> bytes | None:
+    """The allow-list as a BPF program for this machine's architecture; None where libseccomp is not installed.
+
+    ``ranks``: TCP sockets too, and the kernel's table of interfaces, which gloo reads.
+    """
     try:
         library = ctypes.CDLL("libseccomp.so.2")
     except OSError:
@@ -208,8 +221,21 @@ def build_filter(own_uid: bool) -> bytes | None:
             ):
                 raise OSError(f"seccomp refuses a rule for {name}")
 
-    for name in (*ALLOWED_CALLS, *(SIGNAL_CALLS if own_uid else ())):
+    for name in (*ALLOWED_CALLS, *(SIGNAL_CALLS if own_uid else ()), *(SOCKET_CALLS if ranks else ())):
         rule(allow, name)
+    if ranks:
+        for family, kind in ((AF_INET, 1), (AF_INET6, 1), (AF_NETLINK, 3)):
+            protocol = (_Compare(2, equal, 0, 0),) if family == AF_NETLINK else ()  # NETLINK_ROUTE
+            rule(
+                allow,
+                "socket",
+                _Compare(0, equal, family, 0),
+                _Compare(1, masked_equal, 0xF, kind),
+                *protocol,
+            )
+        for name in ("setsockopt", "getsockopt"):
+            for level in (socket.SOL_SOCKET, socket.IPPROTO_TCP, socket.IPPROTO_IPV6):
+                rule(allow, name, _Compare(1, equal, level, 0))
     stream_pair = (
         _Compare(0, equal, 1, 0),
         _Compare(1, masked_equal, 0xF, 1),
@@ -251,11 +277,14 @@ def landlock_version() -> int:
     return max(0, int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(1))))
 
 
-def reading_rules() -> int:
-    """A ruleset, made once for all workers, that allows reading the interpreter and its libraries, and nothing else."""
+def reading_rules(ranks: bool = False) -> int:
+    """A ruleset, made once for all workers, that allows reading the interpreter and its libraries, and nothing else.
+
+    ``ranks``: binding and connecting are left to the network namespace.
+    """
     version = landlock_version()
     handled = (1 << _FILE_RIGHTS_BY_VERSION.get(version, 16)) - 1
-    network = 3 if version >= 4 else 0  # bind and connect
+    network = 3 if version >= 4 and not ranks else 0  # bind and connect
     scoped = 3 if version >= 6 else 0  # abstract sockets and signals
     attributes = struct.pack("=QQQ", handled, network, scoped)[
         : 8 if version < 4 else 16 if version < 6 else 24
@@ -263,9 +292,8 @@ def reading_rules() -> int:
     ruleset = _libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0))
     if ruleset < 0:
         raise OSError(ctypes.get_errno(), "landlock")
-    rights = [
-        (folder, _READ_FILE | _READ_DIRECTORY) for folder in (*interpreter_folders(), *READABLE_DIRECTORIES)
-    ]
+    folders = (*interpreter_folders(), *READABLE_DIRECTORIES, *(READABLE_BY_RANKS if ranks else ()))
+    rights = [(folder, _READ_FILE | _READ_DIRECTORY) for folder in folders]
     rights += [(file, _READ_FILE) for file in READABLE_FILES]
     for path, allowed in rights:
         try:

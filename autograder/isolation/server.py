@@ -7,6 +7,7 @@ closes or says so, the worker is killed; when the worker ends, the status line s
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import importlib
@@ -17,14 +18,17 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import msgpack
 import numpy as np
 
-from autograder.isolation import sandbox, stream, wire, worker
+from autograder.isolation import loopback, sandbox, stream, wire, worker
 from autograder.isolation.client import Bridge, Loopback
 
+RANK_MODULES = ("torch.distributed", "autograder.isolation.group")
+MAX_RANKS = 8
 UID_BLOCKS = range(61000, 65000, 64)
 COMMON_MODULES = (
     "abc argparse array bisect collections contextlib copy csv dataclasses datetime decimal enum "
@@ -38,15 +42,16 @@ _libc = ctypes.PyDLL(None)  # keeps the interpreter's lock, which the child need
 
 
 def main() -> None:
-    """Serve until the control socket closes. Argument: its descriptor; the first message names the libraries and the folders to hide."""
+    """Serve until the control socket closes. Argument: its descriptor; the first message names libraries, folders to hide and the profile."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     control = socket.socket(fileno=int(sys.argv[1]))
-    libraries, hidden = msgpack.unpackb(control.recv(65536))
+    libraries, hidden, profile = msgpack.unpackb(control.recv(65536))
+    distributed = profile == "distributed"
     sys.argv[:] = sys.orig_argv[:] = [""]  # workers inherit what this process remembers
     os.environ.pop("PYTHONPATH", None)
     package = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
-    failures = warm_up([*COMMON_MODULES, *libraries])
+    failures = warm_up([*COMMON_MODULES, *libraries, *(RANK_MODULES if distributed else ())])
     worker.seed(0)  # workers begin with these global generators: what uses them gives the same again
     block = (
         _claim_uids() if os.geteuid() == 0 else None
@@ -63,10 +68,16 @@ def main() -> None:
         uid=block is not None, seccomp=bpf is not None, landlock=landlock, namespaces=namespaces
     )
     control.send(msgpack.packb({"layers": vars(layers), "failures": failures}))
-    Server(control, layers, bpf, ruleset, block).serve()
+    server = Server(control, layers, bpf, ruleset, block)
+    if distributed:
+        server.admit_ranks(
+            sandbox.build_filter(own_uid=block is not None, ranks=True),
+            sandbox.reading_rules(ranks=True) if landlock else None,
+        )
+    server.serve()
 
 
-def warm_up(libraries: list[str]) -> list[str]:
+def warm_up(libraries: Sequence[str]) -> list[str]:
     """Import the libraries and use them once: the first use of some imports hundreds of modules. Returns what failed."""
     failures = []
     for name in libraries:
@@ -145,6 +156,7 @@ class Server:
         self._layers = layers
         self._filter = bpf
         self._ruleset = ruleset
+        self._rank_walls: tuple[bytes | None, int | None] | None = None
         self._lock = block[0] if block else None
         self._free = list(block[1]) if block else []
         self._poll = select.poll()
@@ -161,34 +173,59 @@ class Server:
                 elif child := self._workers.get(descriptor):
                     self._attend(child, descriptor)
 
+    def admit_ranks(self, bpf: bytes | None, ruleset: int | None) -> None:
+        """Be ready for requests of several workers that may talk to each other over loopback."""
+        self._rank_walls = bpf, ruleset
+
     def _accept(self) -> bool:
         try:
-            request, descriptors, _, _ = socket.recv_fds(self._control, 65536, 3)
+            request, descriptors, _, _ = socket.recv_fds(self._control, 65536, 3 * MAX_RANKS)
         except InterruptedError:
             return True
         if not request:
             return False
         limits = msgpack.unpackb(request)
+        lines = [descriptors[first : first + 3] for first in range(0, len(descriptors), 3)]
+        if not limits["ranks"]:
+            self._start(limits, lines[0], self._filter, self._ruleset)
+        elif self._rank_walls is None:
+            self._refuse(lines, "this fork server was not started for ranks")
+        else:
+            self._start_ranks(limits, lines, *self._rank_walls)
+        return True
+
+    def _start_ranks(
+        self, limits: dict[str, Any], lines: list[list[int]], bpf: bytes | None, ruleset: int | None
+    ) -> None:
+        """Several workers, in a network of their own where that can be had."""
+        network = loopback.of_their_own() if self._layers.namespaces else contextlib.nullcontext()
+        try:
+            with network:
+                while lines:
+                    self._start(limits, lines.pop(0), bpf, ruleset)
+        except OSError as error:
+            self._refuse(lines, f"no network for ranks: {error}")
+
+    def _refuse(self, lines: list[list[int]], reason: str) -> None:
+        for line in lines:
+            self._report(line[2], ["refused", reason])
+            _close(line)
+
+    def _start(self, limits: dict[str, Any], line: list[int], bpf: bytes | None, ruleset: int | None) -> None:
+        """One worker, with three descriptors: the conversation, the prints, the status line."""
         uid = self._free.pop() if self._free else None
-        cell = sandbox.Cell(
-            uid,
-            limits["call_seconds"],
-            sandbox.address_space() + (limits["memory_mib"] << 20),
-            limits["processes"],
-            self._filter,
-            self._ruleset,
-        )
         if self._layers.uid and uid is None:
-            self._report(descriptors[2], ["refused", "every uid is in use"])
-            return _close(descriptors)
+            return self._refuse([line], "every uid is in use")
+        memory = sandbox.address_space() + (limits["memory_mib"] << 20)
+        cell = sandbox.Cell(uid, limits["call_seconds"], memory, limits["processes"], bpf, ruleset)
         pid = _fork()
         if pid == 0:
-            _become_a_worker(cell, descriptors[0], descriptors[1])
-        child = _Child(pid, os.pidfd_open(pid), descriptors[2], uid)
+            _become_a_worker(cell, line[0], line[1])
+        child = _Child(pid, os.pidfd_open(pid), line[2], uid)
         for descriptor in (child.pidfd, child.status):
             self._workers[descriptor] = child
             self._poll.register(descriptor, select.POLLIN)
-        return _close(descriptors[:2])
+        _close(line[:2])
 
     def _attend(self, child: _Child, descriptor: int) -> None:
         if descriptor == child.status:  # closed, or asked to kill: either way this worker is done
@@ -242,10 +279,9 @@ def _fork() -> int:
     return pid
 
 
-def _close(descriptors: list[int]) -> bool:
+def _close(descriptors: list[int]) -> None:
     for descriptor in descriptors:
         os.close(descriptor)
-    return True
 
 
 def _become_a_worker(cell: sandbox.Cell, conversation: int, prints: int) -> None:
@@ -282,7 +318,11 @@ def serve_worker(line: stream.Stream) -> None:
     (main_file, names, compiled), buffers = wire.unpack(message)
     parts = iter(map(bytes, buffers))
     files, code = dict(zip(names, parts, strict=False)), {name: next(parts) for name in compiled}
-    student = worker.load(files, main_file, code)
+    converse(line, worker.load(files, main_file, code))
+
+
+def converse(line: stream.Stream, student: worker.Worker) -> None:
+    """Answer questions for as long as the line stands."""
 
     def call_back(question: bytes) -> bytes:
         line.send(stream.CALLBACK, question)

@@ -32,9 +32,15 @@ ENVIRONMENT = ONE_THREAD | {
     "LANG": "C.UTF-8",
     "PYTHONHASHSEED": "0",
     "MPLBACKEND": "Agg",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
 }
 # Everything on malloc's heap, in huge pages: fewer page tables to copy, forking torch costs half.
 ENVIRONMENT |= {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+
+
+Lines = tuple[
+    socket.socket, int, socket.socket
+]  # to one worker: its conversation, its prints (to read), its status line
 
 
 class WorkerServer:
@@ -48,11 +54,16 @@ class WorkerServer:
         self.layers = layers
 
     @classmethod
-    def start(cls, libraries: Sequence[str], hidden: Sequence[Path] = ()) -> WorkerServer:
-        """Start a fork server that has these libraries warm. Raises IsolationError."""
+    def start(
+        cls, libraries: Sequence[str], hidden: Sequence[Path] = (), profile: str = "standard"
+    ) -> WorkerServer:
+        """Start a fork server that has these libraries warm. Raises IsolationError.
+
+        ``profile``: "distributed" lets tests have several workers that talk to each other over loopback.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         package = Path(__file__).resolve().parents[2]
-        told = msgpack.packb([list(libraries), list(map(str, hidden))])
+        told = msgpack.packb([list(libraries), list(map(str, hidden)), profile])
         ours.send(told)  # not on a command line: workers can read theirs
         process = subprocess.Popen(
             [sys.executable, "-m", "autograder.isolation.server", str(theirs.fileno())],
@@ -88,30 +99,35 @@ class WorkerServer:
         """A submission behind this wall."""
         return Walled(self, files, main, limits)
 
-    def spawn(self, limits: Limits) -> tuple[socket.socket, int, socket.socket]:
-        """A fresh worker: its conversation, its prints (to read), its status line."""
-        conversation, far_conversation = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        status, far_status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        prints, far_prints = os.pipe()
-        os.set_blocking(prints, False)
-        request = msgpack.packb(
-            {
-                "call_seconds": limits.call_seconds,
-                "memory_mib": limits.memory_mib,
-                "processes": limits.processes,
-            }
-        )
+    def spawn(self, limits: Limits) -> Lines:
+        """A fresh worker."""
+        return self._spawn(limits, 1, ranks=False)[0]
+
+    def spawn_ranks(self, limits: Limits, count: int) -> list[Lines]:
+        """``count`` fresh workers that may talk to each other over loopback."""
+        return self._spawn(limits, count, ranks=True)
+
+    def _spawn(self, limits: Limits, count: int, ranks: bool) -> list[Lines]:
+        ours: list[Lines] = []
+        theirs: list[int] = []
+        for _ in range(count):
+            conversation, far_conversation = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            status, far_status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            prints, far_prints = os.pipe()
+            os.set_blocking(prints, False)
+            ours.append((conversation, prints, status))
+            theirs += [far_conversation.detach(), far_prints, far_status.detach()]
+        request = {"ranks": ranks} | {
+            name: getattr(limits, name) for name in ("call_seconds", "memory_mib", "processes")
+        }
         try:
-            socket.send_fds(
-                self._control, [request], [far_conversation.fileno(), far_prints, far_status.fileno()]
-            )
+            socket.send_fds(self._control, [msgpack.packb(request)], theirs)
         except OSError as error:
             raise IsolationError(f"the fork server has gone ({error})") from None
         finally:
-            far_conversation.close()
-            far_status.close()
-            os.close(far_prints)
-        return conversation, prints, status
+            for descriptor in theirs:
+                os.close(descriptor)
+        return ours
 
     def close(self) -> None:
         """End the server and its workers."""
@@ -144,21 +160,32 @@ class Walled:
         """A bridge to a fresh worker that has been sent the files."""
         if len(self.import_failures) >= 2:
             raise self.import_failures[-1]
-        limits = (
-            self.limits
-            if seconds is None
-            else self.limits.model_copy(
-                update={"call_seconds": seconds, "test_seconds": max(4 * seconds, self.limits.test_seconds)}
-            )
-        )
-        channel = ProcessChannel(*self.server.spawn(limits), limits)
-        names = sorted(self.files)
-        parts = [*(self.files[name] for name in names), *self.compiled.values()]
-        channel.send_files(wire.pack([self.main, names, list(self.compiled)], parts))
-        bridge = Bridge(channel, record)
+        limits = self._limits(seconds)
+        bridge = self._bridge(self.server.spawn(limits), limits, record)
         if not self.compiled:
             self._import(bridge)
         return bridge
+
+    def open_ranks(
+        self, count: int, records: Sequence[Callable[[Any], None]], seconds: float | None
+    ) -> list[Bridge]:
+        """Bridges to ``count`` fresh workers that can reach each other over loopback. No process group is made yet."""
+        limits = self._limits(seconds)
+        lines = self.server.spawn_ranks(limits, count)
+        return [self._bridge(line, limits, record) for line, record in zip(lines, records, strict=True)]
+
+    def _limits(self, seconds: float | None) -> Limits:
+        if seconds is None:
+            return self.limits
+        wall = max(4 * seconds, self.limits.test_seconds)
+        return self.limits.model_copy(update={"call_seconds": seconds, "test_seconds": wall})
+
+    def _bridge(self, lines: Lines, limits: Limits, record: Callable[[Any], None]) -> Bridge:
+        channel = ProcessChannel(*lines, limits)
+        names = sorted(self.files)
+        parts = [*(self.files[name] for name in names), *self.compiled.values()]
+        channel.send_files(wire.pack([self.main, names, list(self.compiled)], parts))
+        return Bridge(channel, record)
 
     def _import(self, bridge: Bridge) -> None:
         """Wait for the first import. What fails twice fails always: an endless loop there must not be met in every test."""
@@ -249,6 +276,11 @@ class ProcessChannel:
             self._drain()
             self._end()
             os.close(self._prints)
+
+    def abort(self) -> None:
+        """Break the conversation from another thread; whoever waits for an answer hears of it."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def _end(self) -> None:
         self._status.close()  # the server kills the worker

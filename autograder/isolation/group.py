@@ -1,0 +1,74 @@
+"""On the side of the student's code: joins a worker to the process group of its ranks, and counts what a call communicates.
+
+Loaded by the fork server and by forked ranks before any student file. The grader calls it by its dotted path, as it does with any library.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed
+from torch.utils._python_dispatch import TorchDispatchMode
+
+HOST = "127.0.0.1"
+dist: Any = torch.distributed  # its stubs leave out what it exports
+_stores: list[Any] = []
+
+
+def host(world: int, seconds: float) -> int:
+    """Open the meeting point in rank 0, on loopback alone and a port that the kernel picks; returns the port."""
+    listener = socket.create_server((HOST, 0))
+    port = int(listener.getsockname()[1])
+    limit, given = timedelta(seconds=seconds), {"use_libuv": False, "master_listen_fd": listener.detach()}
+    _stores.append(dist.TCPStore(HOST, port, world, True, limit, wait_for_workers=False, **given))
+    return port
+
+
+def join(rank: int, world: int, port: int, seconds: float) -> None:
+    """Make this process ``rank`` of ``world`` gloo ranks on loopback; a collective that waits longer than ``seconds`` fails."""
+    limit = timedelta(seconds=seconds)
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    if rank:
+        _stores.append(dist.TCPStore(HOST, port, world, False, limit, use_libuv=False))
+    dist.init_process_group("gloo", store=_stores[-1], rank=rank, world_size=world, timeout=limit)
+
+
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees each collective as the operator that it is, however it was called."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.bytes: list[int] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.namespace == "c10d" and args:
+            self.bytes.append(_floating_bytes(args[0]))
+        return func(*args, **(kwargs or {}))
+
+
+def _floating_bytes(value: Any) -> int:
+    if isinstance(value, torch.Tensor):
+        return value.numel() * value.element_size() if value.is_floating_point() else 0
+    return sum(map(_floating_bytes, value)) if isinstance(value, (list, tuple)) else 0
+
+
+with _Counter():  # the first use imports hundreds of modules: once, before the fork
+    torch.zeros(1)
+_counters: list[_Counter] = []
+
+
+def start_counting() -> None:
+    """From now on, note how many bytes of floating tensors each collective carries."""
+    _counters.append(_Counter())
+    _counters[-1].__enter__()  # type: ignore[no-untyped-call]
+
+
+def stop_counting() -> list[int]:
+    """The bytes of each collective since ``start_counting``, in order."""
+    counter = _counters.pop()
+    counter.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+    return counter.bytes
