@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import importlib.metadata
-import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from autograder import report
 from autograder.course import Assignment, Course
-from autograder.engines import Job, Listed, LocalEngine, Progress
+from autograder.engines import Engine, Job, Listed, Progress
 from autograder.errors import IsolationError
-from autograder.isolation.sandbox import Layers
 from autograder.model import Grade, Outcome, Verdict
+from autograder.provenance import changes, provenance
 from autograder.score import lateness
 from autograder.submission import Submission
+
+Tell = Callable[[Grade, int], None]  # hears each new grade, and how many there will be in all
 
 
 class Grading:
     """One run of `grade`: an assignment, an engine, and where results go."""
 
     def __init__(
-        self, course: Course, assignment: Assignment, engine: LocalEngine, out: Path, allow_weak: bool = False
+        self, course: Course, assignment: Assignment, engine: Engine, out: Path, allow_weak: bool = False
     ) -> None:
         if not allow_weak:
             _refuse_a_weak_wall(engine)
         self.course, self.assignment, self.engine = course, assignment, engine
         self.folder = out / assignment.name
+        self.kept: set[str] = set()  # students whose results were kept
+        self.reasons: Counter[str] = Counter()  # why the others were marked
         self._common = provenance(course, assignment, engine.layers) | {"leaks": list(engine.leaks)}
 
     @property
@@ -38,26 +40,63 @@ class Grading:
         """What full marks come to."""
         return sum(test.worth for test in self.engine.tests)
 
-    def run(
-        self, submissions: Sequence[Submission], fresh: bool, tell: Callable[[Progress], None]
-    ) -> list[Grade]:
-        """Mark all; results that are complete and have the same provenance are kept. Returns the grades by student."""
+    def run(self, submissions: Sequence[Submission], fresh: bool, tell: Tell) -> list[Grade]:
+        """Mark all; results that are complete and have the same provenance are kept. Returns the grades by student.
+
+        However it ends, what was found is written down, and the gradebook has a row for everybody.
+        """
         grades: dict[str, Grade] = {}
-        by_student = {submission.student: submission for submission in submissions}
-        for submission in submissions:
-            kept = None if fresh else report.read_grade(self.folder, submission.student)
-            if submission.problem:
-                grades[submission.student] = self._write(self._unopened(submission))
-            elif kept and kept.complete and kept.provenance == self._provenance(submission):
-                grades[submission.student] = kept
-        left = [self._job(s) for s in submissions if s.student not in grades]
-        for progress in self.engine.run(left):
-            grade = self._grade(by_student[progress.job.student], progress)
-            grades[grade.student] = self._write(grade)
-            tell(progress)
-        result = [grades[student] for student in by_student]
-        report.write_gradebook(self.folder, self.assignment, self.worth, result)
+        try:
+            left = [one for one in submissions if not self._settled(one, fresh, grades)]
+            self._mark(left, grades, tell)
+        finally:
+            result = [
+                grades.get(one.student) or Grade(one.student, (), complete=False) for one in submissions
+            ]
+            report.write_gradebook(self.folder, self.assignment, self.worth, result)
         return result
+
+    def _settled(self, submission: Submission, fresh: bool, grades: dict[str, Grade]) -> bool:
+        """The grade is known without marking: kept from an earlier run, or of a hand-in that cannot be opened."""
+        kept = report.read_grade(self.folder, submission.student)
+        new = Grade(
+            submission.student,
+            (),
+            submission.problem,
+            True,
+            *self._late(submission),
+            self._provenance(submission),
+        )
+        if submission.problem:
+            grades[submission.student] = kept if kept == new and not fresh else self._write(new)
+            return True
+        reason = _reason(kept, new.provenance, fresh)
+        if kept is None or reason:
+            self.reasons[reason] += 1
+            return False
+        self.kept.add(submission.student)
+        grades[submission.student] = kept
+        return True
+
+    def _mark(self, left: Sequence[Submission], grades: dict[str, Grade], tell: Tell) -> None:
+        """Equal content is marked once: it would meet the same inputs anyway."""
+        by_content: dict[str, list[Submission]] = {}
+        for submission in left:
+            by_content.setdefault(submission.digest, []).append(submission)
+        same = {group[0].student: group for group in by_content.values()}
+        unfinished: dict[str, Progress] = {}
+        try:
+            for progress in self.engine.run([self._job(group[0]) for group in same.values()]):
+                unfinished[progress.job.student] = progress
+                if progress.finished:
+                    del unfinished[progress.job.student]
+                    for submission in same[progress.job.student]:
+                        grades[submission.student] = self._write(self._grade(submission, progress))
+                        tell(grades[submission.student], len(left))
+        finally:
+            for student, progress in unfinished.items():
+                for submission in same[student]:
+                    grades[submission.student] = self._write(self._grade(submission, progress))
 
     def _job(self, submission: Submission) -> Job:
         return Job(submission.student, submission.files, self._seed(submission))
@@ -74,29 +113,17 @@ class Grading:
             "received": _iso(submission.received),
         }
 
+    def _late(self, submission: Submission) -> tuple[int, float]:
+        return lateness(submission.received, self.assignment.due, self.assignment.late)
+
     def _grade(self, submission: Submission, progress: Progress) -> Grade:
-        days, factor = lateness(submission.received, self.assignment.due, self.assignment.late)
         outcomes = [
             progress.outcomes.get(test.name) or _missing_outcome(test, progress) for test in self.engine.tests
         ]
-        reached = [outcome for outcome in outcomes if outcome is not None]
+        reached = tuple(outcome for outcome in outcomes if outcome is not None)
         complete = progress.finished and not any(outcome.verdict is Verdict.UNGRADED for outcome in reached)
-        return Grade(
-            submission.student,
-            tuple(reached),
-            "",
-            complete,
-            days,
-            factor,
-            self._provenance(submission),
-            round(progress.seconds, 3),
-        )
-
-    def _unopened(self, submission: Submission) -> Grade:
-        days, factor = lateness(submission.received, self.assignment.due, self.assignment.late)
-        return Grade(
-            submission.student, (), submission.problem, True, days, factor, self._provenance(submission)
-        )
+        late, found = self._late(submission), self._provenance(submission)
+        return Grade(submission.student, reached, "", complete, *late, found, round(progress.seconds, 3))
 
     def _write(self, grade: Grade) -> Grade:
         report.write_results(self.folder, self.assignment, self.worth, grade)
@@ -110,42 +137,27 @@ def _missing_outcome(test: Listed, progress: Progress) -> Outcome | None:
     return Outcome(test.name, test.says, test.part, Verdict.UNGRADED, test.worth, detail=reason)
 
 
-def _refuse_a_weak_wall(engine: LocalEngine) -> None:
+def _reason(kept: Grade | None, provenance: dict[str, Any], fresh: bool) -> str:
+    """Why a submission has to be marked; empty if what was kept stands."""
+    if kept is None:
+        return "new"
+    if fresh:
+        return "--fresh"
+    if changed := changes(kept.provenance, provenance):
+        return f"{changed} changed"
+    return "" if kept.complete else "not finished before"
+
+
+def _refuse_a_weak_wall(engine: Engine) -> None:
     needed = (("another uid", engine.layers.uid), ("seccomp", engine.layers.seccomp))
     missing = [f"{name} cannot be had" for name, there in needed if not there]
     missing += [f"a worker can {leak}" for leak in engine.leaks]
     if missing:
         raise IsolationError(
-            f"the wall does not hold on this machine: {'; '.join(missing)}. Run as root or in the grading image, see "
+            f"the wall does not hold on {engine.where}: {'; '.join(missing)}. Run as root or in the grading image, see "
             "'python -m autograder doctor', or accept the risk with --allow-weak; the results then say so."
         )
 
 
 def _iso(time: datetime | None) -> str | None:
     return time.isoformat() if time else None
-
-
-def provenance(course: Course, assignment: Assignment, layers: Layers) -> dict[str, Any]:
-    """All that a score depends on besides the submission: hashes, versions, limits, and the wall that was in force."""
-    engine = sorted(Path(__file__).parent.rglob("*.py"))
-    locked = course.root / "requirements" / "lock.txt"
-    return {
-        "assignment": assignment.name,
-        "engine": _digest(engine),
-        "hidden_tests": _digest([assignment.hidden_tests]),
-        "solution": _digest([assignment.solution]),
-        "requirements": _digest([locked]) if locked.is_file() else None,
-        "limits": assignment.limits.model_dump(),
-        "late": assignment.late.model_dump() | {"due": _iso(assignment.due)},
-        "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in ("numpy", "torch")},
-        "wall": dict(vars(layers)),
-        "secret": hashlib.sha256(b"fingerprint" + course.secret).hexdigest()[:8] if course.secret else "none",
-    }
-
-
-def _digest(paths: Iterable[Path]) -> str:
-    total = hashlib.sha256()
-    for path in paths:
-        total.update(path.name.encode() + b"\0" + path.read_bytes())
-    return total.hexdigest()[:16]

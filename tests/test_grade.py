@@ -25,7 +25,7 @@ class PaperEngine:
     """Answers what it is told to, and remembers which jobs it was given."""
 
     def __init__(self, *verdicts: Verdict, layers: Layers = STRONG, leaks: tuple[str, ...] = (), trouble: str = "", finished: bool = True):
-        self.tests, self.layers, self.leaks = TESTS, layers, list(leaks)
+        self.tests, self.layers, self.leaks, self.where = TESTS, layers, list(leaks), "this machine"
         self._verdicts, self._trouble, self._finished = verdicts, trouble, finished
         self.jobs: list[Job] = []
 
@@ -50,7 +50,7 @@ def mark(toy, tmp_path):
 
     def run(engine: PaperEngine, *submissions: Submission, fresh: bool = False, allow_weak: bool = False):
         grading = Grading(toy.course, toy.assignment, engine, tmp_path / "out", allow_weak)
-        return {grade.student: grade for grade in grading.run(submissions, fresh, lambda progress: None)}
+        return {grade.student: grade for grade in grading.run(submissions, fresh, lambda grade, total: None)}
 
     return run
 
@@ -79,7 +79,8 @@ def test_what_cannot_be_opened_is_not_sent_to_the_engine(mark, tmp_path):
 
 def test_the_same_content_meets_the_same_inputs_and_other_content_others(mark):
     engine = PaperEngine(Verdict.PASSED, Verdict.PASSED)
-    mark(engine, submission("ada"), submission("ben"), submission("cleo", b"other = 1\n"))
+    for one in (submission("ada"), submission("ben"), submission("cleo", b"other = 1\n")):
+        mark(engine, one)
     ada, ben, cleo = (job.seed for job in engine.jobs)
     assert ada == ben != cleo
 
@@ -168,7 +169,7 @@ CHANGES = {
     "the late rule": lambda toy, monkeypatch: toy.edit("course.yml", "per_day: 0.1", "per_day: 0.2"),
     "the secret": lambda toy, monkeypatch: monkeypatch.setenv("AUTOGRADER_SECRET", "new"),
     "the locked requirements": lambda toy, monkeypatch: toy.write("requirements/lock.txt", "numpy==1\n"),
-    "the engine": lambda toy, monkeypatch: monkeypatch.setattr("autograder.grade._digest", lambda paths: "another"),
+    "the engine": lambda toy, monkeypatch: monkeypatch.setattr("autograder.provenance._digest", lambda paths: "another"),
 }
 
 
@@ -278,7 +279,7 @@ def test_a_course_that_cannot_be_read_is_explained_by_the_engine(engine, toy):
 
 
 def test_a_grader_process_that_does_not_start_is_explained(toy, monkeypatch):
-    monkeypatch.setattr("autograder.engines.sys.executable", "/bin/false")
+    monkeypatch.setattr("autograder.engines.local.sys.executable", "/bin/false")
     with pytest.raises(IsolationError, match="the grader process did not start: try 'python -m autograder doctor'"):
         LocalEngine(toy.assignment, 1)
 
