@@ -196,6 +196,34 @@ def _plain(text: str) -> Text:
     return Text("".join(c if c.isprintable() else " " for c in text)[:300])
 
 
+@app.command("report")
+@_explained
+def report_class(
+    folder: Annotated[Path, typer.Argument(help="The folder of 'grade --out', or one assignment's in it.")],
+    similar: Annotated[
+        Path | None, typer.Option(help="List similar pairs among the submissions in this folder; no verdict.")
+    ] = None,
+    course: CourseOption = None,
+) -> None:
+    """Write report.html for the staff, and feedback.html beside each student's results."""
+    from autograder import pages
+    from autograder.similar import of_class
+
+    found = _course(course)
+    marked = pages.folders(folder)
+    if similar and len(marked) > 1:
+        raise CourseError(f"{folder}: --similar wants one assignment's folder, as in {marked[0]}")
+    for one in marked:
+        pairs = of_class(load_assignment(found.root, one.name), similar) if similar else None
+        facts = pages.write(found, one, pairs)
+        out.print(
+            f"{one / pages.CLASS_PAGE}: {len(facts.rows)} students, {len(facts.ungraded)} ungraded"
+            + (f", {len(pairs)} similar pairs to look at" if pairs is not None else ""),
+            soft_wrap=True,
+            highlight=False,
+        )
+
+
 # -- check, starter, verify, doctor -----------------------------------------------------------------------------------
 
 

@@ -76,6 +76,7 @@ class Trace:
     events: list[Any] = field(default_factory=list)
     error: BaseException | None = None
     prints: str = ""
+    curve: tuple[float, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -91,12 +92,13 @@ def run(
     ``watch`` is told each answer and may end the run by raising.
     """
     trace = Trace()
-    bridge = None
+    bridge, lab = None, None
     try:
         bridge = candidate.open(watch or trace.events.append, test.seconds)
+        lab = Lab(bridge)
         available = {
             "student": bridge.student,
-            "lab": Lab(bridge),
+            "lab": lab,
             "rng": generator(seed, test.name),
             **test.parameters,
         }
@@ -113,6 +115,7 @@ def run(
             with _undisturbed():  # a worker that is only half closed would live on
                 bridge.close()
                 trace.prints = bridge.prints()
+                trace.curve = lab.recorded if lab else ()
     return trace
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from autograder.isolation import environments
 from autograder.isolation.handles import Exposed, Remote
 
@@ -13,11 +15,23 @@ if TYPE_CHECKING:
 __tracebackhide__ = True
 
 
+MAX_CURVE = 200  # points of a recorded learning curve
+
+
 class Lab:
     """Tools that act where the student's code lives. docs/AUTHORING.md describes each."""
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
+        self.recorded: tuple[float, ...] = ()
+
+    def curve(self, values: Any) -> None:
+        """Record how a training went (say the returns of its episodes), for the reports. The first call counts; it costs no points.
+
+        ``values``: 1-d numbers of any length; more than 200 are averaged down to 200, and what is not finite is left out.
+        """
+        if not self.recorded:
+            self.recorded = _thinned(values)
 
     def seed(self, seed: int) -> None:
         """Seed the global generators of random, numpy and torch there."""
@@ -60,3 +74,10 @@ class Lab:
             spaces[name] = self.make(path, **arguments)
         lent = environments.LentEnvironment(environment, budget, spaces)
         return self.expose(lent, "reset", "step", "close", data=("action_space", "observation_space")), lent
+
+
+def _thinned(values: Any) -> tuple[float, ...]:
+    numbers = np.asarray(values, dtype=float).ravel()
+    numbers = numbers[np.isfinite(numbers)]
+    pieces = np.array_split(numbers, min(len(numbers), MAX_CURVE)) if len(numbers) else []
+    return tuple(float(f"{piece.mean():.6g}") for piece in pieces)
