@@ -53,9 +53,8 @@ def write(course: Course, folder: Path, similar: Sequence[Pair] | None = None) -
     environment = _environment()
     page = environment.get_template("student.html.j2")
     for student, data in results.items():
-        write_atomically(
-            folder / student / STUDENT_PAGE, page.render(student=student, results=data, **shared)
-        )
+        text = page.render(student=student, results=data, parts=_by_part(data), **shared)
+        write_atomically(folder / student / STUDENT_PAGE, text)
     page = environment.get_template("class.html.j2")
     text = page.render(report=found, similar=similar, unreadable=unreadable, **shared)
     write_atomically(folder / CLASS_PAGE, text)
@@ -79,6 +78,14 @@ def _results(folder: Path, student: str) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError):
         raise CourseError(f"{folder / student / RESULTS}: this file is damaged: run 'grade' again") from None
     return found
+
+
+def _by_part(results: dict[str, Any]) -> dict[str, list[Any]]:
+    """The tests of each part, parts in the order of the tests."""
+    parts: dict[str, list[Any]] = {}
+    for test in results["tests"]:
+        parts.setdefault(test["tags"][0], []).append(test)
+    return parts
 
 
 def _environment() -> Environment:

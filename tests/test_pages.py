@@ -168,6 +168,11 @@ def test_a_student_s_page_holds_nothing_of_the_staff_s(page, folder):
     assert "2 of 10" in text and "gamma is never used." in text and "Hint: Think." in text
 
 
+def test_parts_stand_in_the_order_of_the_tests(page, folder):
+    titles = re.findall(r"<h2>(.*?)</h2>", (folder / "ben" / "feedback.html").read_text())
+    assert titles == ["Discounted sums", "Means and probabilities"]
+
+
 def test_a_student_s_page_is_made_without_reading_the_staff_s_file(toy, folder):
     pages.write(toy.course, folder)
     before = (folder / "ben" / "feedback.html").read_text()
