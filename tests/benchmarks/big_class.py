@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import os
 import shutil
 import signal
@@ -166,7 +167,10 @@ def main() -> None:
         seconds, said = finish(start(toy, folder / "big", folder / "killed", options.jobs))
         print(f"nothing to do: {seconds:.1f} s, {1000 * seconds / options.count:.1f} ms each, start-up included. {said}")
         different = differences(folder / "big-out", folder / "killed")
-        print(f"{_done(folder / 'killed')} results, {len(different)} files differ from the undisturbed run {different[:5] or ''}")
+        print(f"{_done(folder / 'killed')} results, {len(different)} files differ from the undisturbed run")
+        for name in different[:3]:
+            one, other = (_read(folder / part / name) or [] for part in ("big-out", "killed"))
+            print(name, *difflib.unified_diff(one, other, "undisturbed", "killed", n=1, lineterm=""), sep="\n")
         sys.exit(bool(different) or _done(folder / "killed") != options.count)
     finally:
         shutil.rmtree(folder)
