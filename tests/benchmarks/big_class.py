@@ -159,8 +159,8 @@ def main() -> None:
         hand_in(toy, folder / "small", options.small)
         hand_in(toy, folder / "big", options.count)
         print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {options.jobs} at a time", flush=True)
-        sizes = [measure(toy, folder / name, folder / f"{name}-out", options.jobs) for name in ("small", "big")]
-        print(table(sizes, options.small, options.count), flush=True)
+        before, big, after = (measure(toy, folder / name, folder / f"{name}-out", options.jobs) for name in ("small", "big", "small"))
+        print(table([before, big, after], options.small, options.count), flush=True)
         disturb(toy, folder / "big", folder / "killed", options.jobs, options.count, options.kills)
         seconds, said = finish(start(toy, folder / "big", folder / "killed", options.jobs))
         print(f"left to finish: {seconds:.1f} s. {said}")
@@ -177,12 +177,12 @@ def main() -> None:
 
 
 def table(sizes: list[Size], small: int, big: int) -> str:
-    """Small, big, and their ratio."""
-    lines = [f"{'submissions':26}{small:>10}{big:>10}{'ratio':>10}"]
-    for name, digits in (("wall", 3), ("cpu", 3), ("memory", 0)):
-        one, other = (getattr(size, name) for size in sizes)
-        label = "memory at the end, MiB" if name == "memory" else f"{name}, s each"
-        lines.append(f"{label:26}{one:10.{digits}f}{other:10.{digits}f}{other / one:10.2f}")
+    """Small, big, small again (what else the machine does changes meanwhile), and the ratio of the big one to the small ones' mean."""
+    lines = [f"{'submissions':26}{small:>10}{big:>10}{small:>10}{'ratio':>10}"]
+    for name, label, digits in (("wall", "wall, s each", 3), ("cpu", "CPU, s each", 3), ("memory", "memory at the end, MiB", 0)):
+        before, middle, after = (getattr(size, name) for size in sizes)
+        numbers = "".join(f"{value:10.{digits}f}" for value in (before, middle, after))
+        lines.append(f"{label:26}{numbers}{2 * middle / (before + after):10.2f}")
     return "\n".join(lines)
 
 
