@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
@@ -28,6 +17,7 @@ from autograder.course import Assignment, Course, find_root, load_assignment
 from autograder.errors import CourseError
 from autograder.model import Grade, Verdict
 from autograder.score import score
+from autograder.watch import Watch, summary
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,6 +26,7 @@ app = typer.Typer(
     help="The course's autograder.",
 )
 cli_platforms.add_to(app)
+AddressOption = Annotated[str, typer.Option(help="Where the Ray cluster is, for --engine ray.")]
 Names = Annotated[list[str] | None, typer.Argument(help="Assignments (default: all).")]
 
 
@@ -74,7 +65,13 @@ def grade(
     destination: Annotated[
         Path, typer.Option("--out", help="Where results go: DIR/NAME/STUDENT/results.json.")
     ],
-    jobs: Annotated[int, typer.Option(help="Submissions marked at a time (default: one for each core).")] = 0,
+    jobs: Annotated[
+        int, typer.Option(help="Submissions marked at a time on each machine (default: one for each core).")
+    ] = 0,
+    engine_name: Annotated[
+        str, typer.Option("--engine", help="local, or ray: all nodes of a cluster.")
+    ] = "local",
+    address: AddressOption = "auto",
     fresh: Annotated[bool, typer.Option("--fresh", help="Mark again even what has not changed.")] = False,
     allow_weak: Annotated[
         bool, typer.Option("--allow-weak", help="Run student code without the full wall; results say so.")
@@ -92,7 +89,7 @@ def grade(
     course: CourseOption = None,
 ) -> None:
     """Mark submissions against the hidden tests. Exit code 1: somebody could not be graded."""
-    from autograder.engines import LocalEngine
+    from autograder import engines
     from autograder.grade import Grading
     from autograder.submission import read_all
 
@@ -100,11 +97,11 @@ def grade(
     assignment = found.assignment(name)
     read = read_all(submissions, assignment.main)
     extensions = cli_platforms.look_up([one.student for one in read], only, roster)
-    engine = LocalEngine(assignment, jobs or os.cpu_count() or 1)
+    engine = engines.start(engine_name, assignment, jobs, address, _notice)
     try:
         grading = Grading(found, assignment, engine, destination, allow_weak, extensions)
-        with _progress(quiet or as_json, len(read)) as bar:
-            grades = grading.run(read, fresh, bar, only)
+        with Watch(err, quiet or as_json) as watch:
+            grades = grading.run(read, fresh, watch.tell, only)
     except KeyboardInterrupt:
         err.print(
             f"Stopped. What was finished is in {destination / name}; the same command goes on from there.",
@@ -115,51 +112,21 @@ def grade(
         engine.close()
     if as_json:
         for one in grades:
-            total = score(one, grading.worth)
-            print(
-                json.dumps(
-                    {
-                        "student": one.student,
-                        "points": total.points,
-                        "worth": total.worth,
-                        "note": report.note(one),
-                    }
-                )
-            )
+            print(json.dumps(_line(one, grading.worth) | {"kept": one.student in grading.kept}))
     elif not quiet:
         _print_class(found, assignment, grading.worth, grades, grading.folder)
+        out.print(summary(len(grading.kept), grading.reasons), soft_wrap=True, highlight=False)
     if any(score(one, grading.worth).points is None for one in grades):
         raise typer.Exit(1)
 
 
-class _progress:
-    """A bar with rate, remaining time and verdict counts; silent where output is no terminal or unwanted."""
+def _line(grade: Grade, worth: float) -> dict[str, Any]:
+    points = score(grade, worth).points
+    return {"student": grade.student, "points": points, "worth": worth, "note": report.note(grade)}
 
-    def __init__(self, silent: bool, total: int) -> None:
-        columns = (
-            TextColumn("marking"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}"),
-        )
-        self._bar = Progress(*columns, console=err, disable=silent or not err.is_terminal, transient=True)
-        self._task = self._bar.add_task("", total=total)
-        self._counts: Counter[str] = Counter()
 
-    def __enter__(self) -> Callable[[Any], None]:
-        self._bar.start()
-        return self._tell
-
-    def __exit__(self, *exc: object) -> None:
-        self._bar.stop()
-
-    def _tell(self, progress: Any) -> None:
-        if progress.finished:
-            self._counts.update(outcome.verdict.value for outcome in progress.outcomes.values())
-            words = ", ".join(f"{count} {verdict}" for verdict, count in sorted(self._counts.items()))
-            self._bar.update(self._task, advance=1, description=words)
+def _notice(text: str) -> None:
+    err.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_class(
@@ -200,6 +167,34 @@ def _print_class(
 def _plain(text: str) -> Text:
     """A student's text styles no terminal: no markup, no control characters."""
     return Text("".join(c if c.isprintable() else " " for c in text)[:300])
+
+
+@app.command("report")
+@explained
+def report_class(
+    folder: Annotated[Path, typer.Argument(help="The folder of 'grade --out', or one assignment's in it.")],
+    similar: Annotated[
+        Path | None, typer.Option(help="List similar pairs among the submissions in this folder; no verdict.")
+    ] = None,
+    course: CourseOption = None,
+) -> None:
+    """Write report.html for the staff, and feedback.html beside each student's results."""
+    from autograder import pages
+    from autograder.similar import of_class
+
+    found = the_course(course)
+    marked = pages.folders(folder)
+    if similar and len(marked) > 1:
+        raise CourseError(f"{folder}: --similar wants one assignment's folder, as in {marked[0]}")
+    for one in marked:
+        pairs = of_class(load_assignment(found.root, one.name), similar) if similar else None
+        facts = pages.write(found, one, pairs)
+        out.print(
+            f"{one / pages.CLASS_PAGE}: {len(facts.rows)} students, {len(facts.ungraded)} ungraded"
+            + (f", {len(pairs)} similar pairs to look at" if pairs is not None else ""),
+            soft_wrap=True,
+            highlight=False,
+        )
 
 
 # -- check, starter, verify, doctor -----------------------------------------------------------------------------------
@@ -287,20 +282,23 @@ def verify(names: Names = None, course: CourseOption = None) -> None:
 
 @app.command()
 @explained
-def doctor(course: CourseOption = None) -> None:
+def doctor(
+    engine_name: Annotated[
+        str, typer.Option("--engine", help="local: this machine; ray: every node of a cluster.")
+    ] = "local",
+    address: AddressOption = "auto",
+    course: CourseOption = None,
+) -> None:
     """Say what of the wall holds on this machine, and how to mend what does not. Exit code 1: grading would refuse."""
-    from autograder.isolation.doctor import examine
+    from autograder import engines
 
-    findings = examine(find_root(course))
-    table = Table(
-        "layer",
-        "holds",
-        "what was seen, and what to do",
-        title="The wall on this machine",
-        title_justify="left",
-    )
-    for finding in findings:
-        table.add_row(finding.layer, "yes" if finding.holds else "NO", finding.text)
-    out.print(table)
-    if any(finding.needed and not finding.holds for finding in findings):
+    fit = True
+    for place, findings in engines.examine(engine_name, find_root(course), address).items():
+        title = f"The wall on {place}"
+        table = Table("layer", "holds", "what was seen, and what to do", title=title, title_justify="left")
+        for finding in findings:
+            table.add_row(finding.layer, "yes" if finding.holds else "NO", finding.text)
+        out.print(table)
+        fit = fit and all(finding.holds or not finding.needed for finding in findings)
+    if not fit:
         raise typer.Exit(1)

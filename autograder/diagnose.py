@@ -79,6 +79,7 @@ def judge(
         return dataclasses.replace(outcome, verdict=Verdict.UNGRADED, detail=str(error))
     except StudentTimeout as error:  # it rang between the test and its end, say while the worker was closed
         trace = Trace(error=error)
+    outcome = dataclasses.replace(outcome, curve=trace.curve)
     if trace.error is None:
         return outcome
     outcome = dataclasses.replace(

@@ -88,6 +88,7 @@ class Trace:
     events: list[Any] = field(default_factory=list)
     error: BaseException | None = None
     prints: str = ""
+    curve: tuple[float, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -123,6 +124,7 @@ def run(
             with _undisturbed():  # a worker that is only half closed would live on
                 bridge.close()
                 trace.prints = bridge.prints() + (lab.close() if lab else "")
+                trace.curve = lab.recorded if lab else ()
     return trace
 
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import importlib.metadata
-import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from autograder import report
 from autograder.course import Assignment, Course
-from autograder.engines import Job, Listed, LocalEngine, Progress
+from autograder.engines import Engine, Job, Listed, Progress
 from autograder.errors import IsolationError
-from autograder.isolation.sandbox import Layers
 from autograder.model import Grade, Outcome, Verdict
+from autograder.provenance import changes, provenance
 from autograder.score import lateness
 from autograder.submission import Submission
+
+Tell = Callable[[Grade, int], None]  # hears each new grade, and how many there will be in all
 
 
 class Grading:
@@ -28,7 +29,7 @@ class Grading:
         self,
         course: Course,
         assignment: Assignment,
-        engine: LocalEngine,
+        engine: Engine,
         out: Path,
         allow_weak: bool = False,
         extensions: Mapping[str, int] | None = None,  # student -> days by which the due date is put off
@@ -38,6 +39,11 @@ class Grading:
         self.course, self.assignment, self.engine = course, assignment, engine
         self.folder = out / assignment.name
         self._extensions = extensions or {}
+        self._written = 0.0  # when partial results were last written
+        self.write_every = 1.0  # seconds
+        self.partial: Callable[[Grade], None] = lambda grade: None  # hears of partial results
+        self.kept: set[str] = set()  # students whose results were kept
+        self.reasons: Counter[str] = Counter()  # why the others were marked
         self._common = provenance(course, assignment, engine.layers) | {"leaks": list(engine.leaks)}
 
     @property
@@ -46,38 +52,78 @@ class Grading:
         return sum(test.worth for test in self.engine.tests)
 
     def run(
-        self,
-        submissions: Sequence[Submission],
-        fresh: bool,
-        tell: Callable[[Progress], None],
-        only: str | None = None,
+        self, submissions: Sequence[Submission], fresh: bool, tell: Tell, only: str | None = None
     ) -> list[Grade]:
         """Mark all; results that are complete and have the same provenance are kept. Returns the grades by student.
 
-        ``only``: mark this student, changed or not, and keep whatever the others have.
+        ``only``: mark this student, changed or not, and keep whatever the others have. However it ends, what was found is written
+        down, and the gradebook has a row for everybody.
         """
-        by_student = {one.student: one for one in submissions if only in (None, one.student)}
+        chosen = [one for one in submissions if only in (None, one.student)]
         grades = self._others(only) if only else {}
-        for submission in by_student.values():
-            kept = None if fresh or only else report.read_grade(self.folder, submission.student)
-            if submission.problem:
-                grades[submission.student] = self._write(self._unopened(submission))
-            elif kept and kept.complete and kept.provenance == self._provenance(submission):
-                grades[submission.student] = kept
-        left = [self._job(s) for s in by_student.values() if s.student not in grades]
-        for progress in self.engine.run(left):
-            grade = self._grade(by_student[progress.job.student], progress)
-            grades[grade.student] = self._write(grade)
-            tell(progress)
-        result = [grades[student] for student in sorted(grades)]
-        report.write_gradebook(self.folder, self.assignment, self.worth, result)
+        try:
+            left = [one for one in chosen if not self._settled(one, fresh or only is not None, grades)]
+            self._mark(left, grades, tell)
+        finally:
+            missing = {one.student: Grade(one.student, (), complete=False) for one in chosen}
+            result = [grade for _, grade in sorted((missing | grades).items())]
+            report.write_gradebook(self.folder, self.assignment, self.worth, result)
         return result
+
+    def _settled(self, submission: Submission, fresh: bool, grades: dict[str, Grade]) -> bool:
+        """The grade is known without marking: kept from an earlier run, or of a hand-in that cannot be opened."""
+        kept = report.read_grade(self.folder, submission.student)
+        new = Grade(
+            submission.student,
+            (),
+            submission.problem,
+            True,
+            *self._late(submission),
+            self._provenance(submission),
+        )
+        if submission.problem:
+            grades[submission.student] = kept if kept == new and not fresh else self._write(new)
+            return True
+        reason = _reason(kept, new.provenance, fresh)
+        if kept is None or reason:
+            self.reasons[reason] += 1
+            return False
+        self.kept.add(submission.student)
+        grades[submission.student] = kept
+        return True
+
+    def _mark(self, left: Sequence[Submission], grades: dict[str, Grade], tell: Tell) -> None:
+        """Equal content is marked once: it would meet the same inputs anyway."""
+        by_content: dict[str, list[Submission]] = {}
+        for submission in left:
+            by_content.setdefault(submission.digest, []).append(submission)
+        same = {group[0].student: group for group in by_content.values()}
+        unfinished: dict[str, Progress] = {}
+        try:
+            for progress in self.engine.run([self._job(group[0]) for group in same.values()]):
+                unfinished[progress.job.student] = progress
+                self._write_now_and_then(same[progress.job.student][0], progress)
+                if progress.finished:
+                    del unfinished[progress.job.student]
+                    for submission in same[progress.job.student]:
+                        grades[submission.student] = self._write(self._grade(submission, progress))
+                        tell(grades[submission.student], len(left))
+        finally:
+            for student, progress in unfinished.items():
+                for submission in same[student]:
+                    grades[submission.student] = self._write(self._grade(submission, progress))
 
     def _others(self, student: str) -> dict[str, Grade]:
         """The marks that everybody else has already."""
         names = [path.parent.name for path in self.folder.glob(f"*/{report.STAFF}")]
         read = {name: report.read_grade(self.folder, name) for name in names if name != student}
         return {name: grade for name, grade in read.items() if grade}
+
+    def _write_now_and_then(self, submission: Submission, progress: Progress) -> None:
+        """Partial results, at most once in ``write_every`` seconds: whatever cuts grading off, what was found so far is there."""
+        if not progress.finished and time.monotonic() - self._written >= self.write_every:
+            self.partial(self._write(self._grade(submission, progress)))
+            self._written = time.monotonic()
 
     def _job(self, submission: Submission) -> Job:
         return Job(submission.student, submission.files, self._seed(submission))
@@ -100,30 +146,15 @@ class Grading:
         )
 
     def _grade(self, submission: Submission, progress: Progress) -> Grade:
-        days, factor = self._lateness(submission)
         outcomes = [
             progress.outcomes.get(test.name) or _missing_outcome(test, progress) for test in self.engine.tests
         ]
-        reached = [outcome for outcome in outcomes if outcome is not None]
+        reached = tuple(outcome for outcome in outcomes if outcome is not None)
         complete = progress.finished and not any(outcome.verdict is Verdict.UNGRADED for outcome in reached)
-        return Grade(
-            submission.student,
-            tuple(reached),
-            "",
-            complete,
-            days,
-            factor,
-            self._provenance(submission),
-            round(progress.seconds, 3),
-        )
+        late, found = self._late(submission), self._provenance(submission)
+        return Grade(submission.student, reached, "", complete, *late, found, round(progress.seconds, 3))
 
-    def _unopened(self, submission: Submission) -> Grade:
-        days, factor = self._lateness(submission)
-        return Grade(
-            submission.student, (), submission.problem, True, days, factor, self._provenance(submission)
-        )
-
-    def _lateness(self, submission: Submission) -> tuple[int, float]:
+    def _late(self, submission: Submission) -> tuple[int, float]:
         due = self.assignment.due
         if due is not None:
             due += timedelta(days=self._extensions.get(submission.student, 0))
@@ -141,42 +172,27 @@ def _missing_outcome(test: Listed, progress: Progress) -> Outcome | None:
     return Outcome(test.name, test.says, test.part, Verdict.UNGRADED, test.worth, detail=reason)
 
 
-def _refuse_a_weak_wall(engine: LocalEngine) -> None:
+def _reason(kept: Grade | None, provenance: dict[str, Any], fresh: bool) -> str:
+    """Why a submission has to be marked; empty if what was kept stands."""
+    if kept is None:
+        return "new"
+    if fresh:
+        return "--fresh"
+    if changed := changes(kept.provenance, provenance):
+        return f"{changed} changed"
+    return "" if kept.complete else "not finished before"
+
+
+def _refuse_a_weak_wall(engine: Engine) -> None:
     needed = (("another uid", engine.layers.uid), ("seccomp", engine.layers.seccomp))
     missing = [f"{name} cannot be had" for name, there in needed if not there]
     missing += [f"a worker can {leak}" for leak in engine.leaks]
     if missing:
         raise IsolationError(
-            f"the wall does not hold on this machine: {'; '.join(missing)}. Run as root or in the grading image, see "
+            f"the wall does not hold on {engine.where}: {'; '.join(missing)}. Run as root or in the grading image, see "
             "'python -m autograder doctor', or accept the risk with --allow-weak; the results then say so."
         )
 
 
 def _iso(time: datetime | None) -> str | None:
     return time.isoformat() if time else None
-
-
-def provenance(course: Course, assignment: Assignment, layers: Layers) -> dict[str, Any]:
-    """All that a score depends on besides the submission: hashes, versions, limits, and the wall that was in force."""
-    engine = sorted(Path(__file__).parent.rglob("*.py"))
-    locked = course.root / "requirements" / "lock.txt"
-    return {
-        "assignment": assignment.name,
-        "engine": _digest(engine),
-        "hidden_tests": _digest([assignment.hidden_tests]),
-        "solution": _digest([assignment.solution]),
-        "requirements": _digest([locked]) if locked.is_file() else None,
-        "limits": assignment.limits.model_dump(),
-        "late": assignment.late.model_dump() | {"due": _iso(assignment.due)},
-        "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in ("numpy", "torch")},
-        "wall": dict(vars(layers)),
-        "secret": hashlib.sha256(b"fingerprint" + course.secret).hexdigest()[:8] if course.secret else "none",
-    }
-
-
-def _digest(paths: Iterable[Path]) -> str:
-    total = hashlib.sha256()
-    for path in paths:
-        total.update(path.name.encode() + b"\0" + path.read_bytes())
-    return total.hexdigest()[:16]

@@ -36,6 +36,7 @@ class Outcome:
     diagnosis: str = ""  # "These are the numbers one gets when ..."
     suspects: tuple[str, ...] = ()  # known bugs that give exactly these numbers
     detail: str = ""
+    curve: tuple[float, ...] = ()  # how a training went, if the test recorded it with lab.curve
 
     @property
     def points(self) -> float:
@@ -49,7 +50,14 @@ class Outcome:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Outcome:
         """The inverse of to_dict."""
-        return cls(**data | {"verdict": Verdict(data["verdict"]), "suspects": tuple(data["suspects"])})
+        return cls(
+            **data
+            | {
+                "verdict": Verdict(data["verdict"]),
+                "suspects": tuple(data["suspects"]),
+                "curve": tuple(data.get("curve", ())),
+            }
+        )
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,8 @@ def _test(number: int, outcome: Outcome) -> dict[str, Any]:
         "tags": [outcome.part],
         "extra_data": {"test": outcome.test, "verdict": outcome.verdict.value},
     }
+    if outcome.curve:
+        data["extra_data"]["curve"] = list(outcome.curve)
     if outcome.verdict is not Verdict.UNGRADED:
         data |= {"score": outcome.points, "max_score": outcome.worth}
         data["status"] = "passed" if outcome.verdict is Verdict.PASSED else "failed"

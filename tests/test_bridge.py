@@ -1030,6 +1030,22 @@ def test_library_objects_are_made_there(reach):
     assert isinstance(made, Remote) and same(reached.lab.value(made), np.zeros(3))
 
 
+def test_a_learning_curve_is_thinned_and_the_first_one_counts(in_process):
+    lab = in_process("x = 1").lab
+    assert lab.recorded == ()
+    lab.curve(np.arange(1000.0))
+    assert len(lab.recorded) == 200 and lab.recorded[0] == 2.0 and lab.recorded[-1] == 997.0
+    lab.curve([1.0])
+    assert len(lab.recorded) == 200
+
+
+@pytest.mark.parametrize(("values", "kept"), [([1, 2.5], (1.0, 2.5)), ([], ()), ([float("nan"), 3, float("inf")], (3.0,))])
+def test_a_short_or_odd_learning_curve_is_kept_as_far_as_it_is_numbers(in_process, values, kept):
+    lab = in_process("x = 1").lab
+    lab.curve(values)
+    assert lab.recorded == kept
+
+
 def test_the_global_generators_there_can_be_seeded_and_watched(reach):
     reached = reach(STORAGE)
     reached.lab.seed(5)

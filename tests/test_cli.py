@@ -171,7 +171,7 @@ def test_the_same_command_again_keeps_what_has_not_changed(marked):
     assert {path.parent.name for path in before if after[path] != before[path]} <= {"dan"}  # which is opened anew each time
     lines = [json.loads(line) for line in said.out.splitlines()]
     assert [line["student"] for line in lines] == ["ada", "ben", "cleo", "dan", "eve", "fay", "gus", "hal"]
-    assert lines[1] == {"student": "ben", "points": 5.0, "worth": 10.0, "note": "gamma is never used."}
+    assert lines[1] == {"student": "ben", "points": 5.0, "worth": 10.0, "note": "gamma is never used.", "kept": True}
     assert (said.code, said.err) == (0, "")
 
 
@@ -219,7 +219,7 @@ def test_a_class_that_could_not_be_graded_ends_with_code_1_and_no_zero(toy, serv
 def test_a_wall_that_cannot_be_had_ends_with_code_2_and_a_remedy(toy, monkeypatch, tmp_path):
     class WeakEngine:
         def __init__(self, assignment, jobs):
-            self.tests, self.leaks = [], []
+            self.tests, self.leaks, self.where = [], [], "this machine"
             self.layers = doctor.sandbox.Layers(uid=False, seccomp=True, landlock=True, namespaces=False)
 
         def close(self):
@@ -290,6 +290,8 @@ MISTAKES = {
     "no such assignment": (("grade", "sequence", ".", "--out", "out"), "no assignment is called 'sequence'; did you mean 'sequences'?"),
     "no such submissions": (("grade", NAME, "nowhere", "--out", "out"), "nowhere: there is no such file or folder"),
     "no submissions": (("grade", NAME, "starter", "--out", "out"), None),
+    "an engine that there is not": (("grade", NAME, "solutions", "--out", "out", "--engine", "fast"), "--engine fast: there are local and ray"),
+    "an engine that there is not, to examine": (("doctor", "--engine", "fast"), "--engine fast: there are local and ray"),
     "an unknown assignment to verify": (("verify", "nothing"), "no assignment is called 'nothing'"),
     "an unknown assignment to start": (("starter", "nothing"), "no assignment is called 'nothing'"),
     "an unknown assignment to check": (("check", "nothing"), "no assignment is called 'nothing'"),

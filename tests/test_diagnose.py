@@ -49,6 +49,15 @@ def test_a_wrong_answer_fails_with_hint_and_detail(toy, key):
     assert outcome.finding == "" and outcome.detail.startswith("the sum is not close to what is expected")
 
 
+@pytest.mark.parametrize("candidate", [(), NO_DISCOUNT], ids=["right", "wrong"])
+def test_a_recorded_training_goes_along_whatever_the_verdict(toy, key, candidate):
+    toy.edit_hidden("def test_two_rewards(student, rng):", "def test_two_rewards(student, lab, rng):")
+    toy.edit_hidden("    rewards = rng.normal(size=2)\n", "    rewards = rng.normal(size=2)\n    lab.curve([1.0, 2.0])\n")
+    outcome = judge(toy.tests["test_two_rewards"], toy.candidate(*candidate), SEED, key)
+    assert outcome.curve == (1.0, 2.0)
+    assert judge(toy.tests["test_three_rewards"], toy.candidate(*candidate), SEED, key).curve == ()
+
+
 def test_the_stub_is_not_written_yet(toy, key):
     stub = InProcess.of(toy.source.stub(), MAIN)
     for test in toy.tests.values():

@@ -25,7 +25,7 @@ class PaperEngine:
     """Answers what it is told to, and remembers which jobs it was given."""
 
     def __init__(self, *verdicts: Verdict, layers: Layers = STRONG, leaks: tuple[str, ...] = (), trouble: str = "", finished: bool = True):
-        self.tests, self.layers, self.leaks = TESTS, layers, list(leaks)
+        self.tests, self.layers, self.leaks, self.where = TESTS, layers, list(leaks), "this machine"
         self._verdicts, self._trouble, self._finished = verdicts, trouble, finished
         self.jobs: list[Job] = []
 
@@ -50,7 +50,7 @@ def mark(toy, tmp_path):
 
     def run(engine: PaperEngine, *submissions: Submission, fresh: bool = False, allow_weak: bool = False):
         grading = Grading(toy.course, toy.assignment, engine, tmp_path / "out", allow_weak)
-        return {grade.student: grade for grade in grading.run(submissions, fresh, lambda progress: None)}
+        return {grade.student: grade for grade in grading.run(submissions, fresh, lambda grade, total: None)}
 
     return run
 
@@ -79,7 +79,8 @@ def test_what_cannot_be_opened_is_not_sent_to_the_engine(mark, tmp_path):
 
 def test_the_same_content_meets_the_same_inputs_and_other_content_others(mark):
     engine = PaperEngine(Verdict.PASSED, Verdict.PASSED)
-    mark(engine, submission("ada"), submission("ben"), submission("cleo", b"other = 1\n"))
+    for one in (submission("ada"), submission("ben"), submission("cleo", b"other = 1\n")):
+        mark(engine, one)
     ada, ben, cleo = (job.seed for job in engine.jobs)
     assert ada == ben != cleo
 
@@ -143,6 +144,31 @@ def test_what_was_found_before_an_interruption_is_written_and_open(mark, tmp_pat
     assert len(found["tests"]) == 1 and "score" not in found and found["extra_data"]["complete"] is False
 
 
+def test_however_it_ends_the_gradebook_has_a_row_for_everybody_and_no_zero(mark, tmp_path):
+    class Interrupted(PaperEngine):
+        def run(self, jobs):
+            yield from super().run(jobs[:1])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mark(Interrupted(Verdict.PASSED, Verdict.PASSED), submission("ada"), submission("ben", b"y = 1\n"))
+    _, ada, ben = (tmp_path / "out" / "sequences" / report.GRADEBOOK).read_text().splitlines()
+    assert ada.startswith("ada,5,") and ben.startswith("ben,,") and "run the same command again" in ben
+
+
+def test_equal_content_is_marked_once_for_all(mark, tmp_path):
+    engine = PaperEngine(Verdict.PASSED, Verdict.FAILED)
+    grades = mark(engine, submission("ada"), submission("ben"), submission("cleo", b"y = 1\n"))
+    assert [job.student for job in engine.jobs] == ["ada", "cleo"]
+    assert grades["ben"].outcomes == grades["ada"].outcomes and results(tmp_path, "ben")["score"] == 2.0
+
+
+def test_equal_content_can_differ_in_lateness(mark, toy):
+    late = submission("ben", received=toy.assignment.due + timedelta(days=1, hours=2))
+    grades = mark(PaperEngine(Verdict.PASSED, Verdict.PASSED), submission("ada"), late)
+    assert (grades["ada"].late_days, grades["ben"].late_days) == (0, 2)
+
+
 # -- what is kept ----------------------------------------------------------------------------------------------------
 
 
@@ -168,7 +194,7 @@ CHANGES = {
     "the late rule": lambda toy, monkeypatch: toy.edit("course.yml", "per_day: 0.1", "per_day: 0.2"),
     "the secret": lambda toy, monkeypatch: monkeypatch.setenv("AUTOGRADER_SECRET", "new"),
     "the locked requirements": lambda toy, monkeypatch: toy.write("requirements/lock.txt", "numpy==1\n"),
-    "the engine": lambda toy, monkeypatch: monkeypatch.setattr("autograder.grade._digest", lambda paths: "another"),
+    "the engine": lambda toy, monkeypatch: monkeypatch.setattr("autograder.provenance._digest", lambda paths: "another"),
 }
 
 
@@ -198,6 +224,38 @@ def test_a_hand_in_that_could_be_mended_is_marked(mark):
     mark(PaperEngine(), submission(problem="it is encrypted"))
     engine = PaperEngine(Verdict.PASSED, Verdict.PASSED)
     assert mark(engine, submission())["ada"].complete and len(engine.jobs) == 1
+
+
+REASONS = {
+    "the submission": "the submission changed",
+    "the time of receipt": "the time of receipt changed",
+    "the hidden tests": "the hidden tests changed",
+    "the limits": "the limits changed",
+    "the late rule": "the due date or late rule changed",
+    "the secret": "the course's secret changed",
+}
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_why_something_is_marked_again_is_said(toy, tmp_path, monkeypatch, name):
+    def run(*submissions):
+        grading = Grading(toy.course, toy.assignment, PaperEngine(Verdict.PASSED, Verdict.PASSED), tmp_path / "out")
+        grading.run(submissions, False, lambda grade, total: None)
+        return grading
+
+    assert run(submission("ada")).reasons == {"new": 1}
+    changed = CHANGES[name](toy, monkeypatch)
+    again = run(changed if isinstance(changed, Submission) else submission("ada"), submission("ben"))
+    assert again.reasons == {REASONS[name]: 1, "new": 1} and again.kept == set()
+    assert run(submission("ben")).kept == {"ben"}
+
+
+def test_a_hand_in_that_still_cannot_be_opened_is_not_written_again(mark, tmp_path):
+    mark(PaperEngine(), submission(problem="it is encrypted"))
+    path = tmp_path / "out" / "sequences" / "ada" / report.RESULTS
+    before = path.stat().st_mtime_ns
+    mark(PaperEngine(), submission(problem="it is encrypted"))
+    assert path.stat().st_mtime_ns == before
 
 
 # -- the wall must hold ----------------------------------------------------------------------------------------------
@@ -291,7 +349,7 @@ def test_a_course_that_cannot_be_read_is_explained_by_the_engine(engine, toy):
 
 
 def test_a_grader_process_that_does_not_start_is_explained(toy, monkeypatch):
-    monkeypatch.setattr("autograder.engines.sys.executable", "/bin/false")
+    monkeypatch.setattr("autograder.engines.local.sys.executable", "/bin/false")
     with pytest.raises(IsolationError, match="the grader process did not start: try 'python -m autograder doctor'"):
         LocalEngine(toy.assignment, 1)
 

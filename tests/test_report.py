@@ -76,6 +76,14 @@ def test_points_and_verdicts_stand_with_each_test(assignment):
     assert failed["extra_data"] == {"test": "test_b", "verdict": "failed"}
 
 
+def test_a_learning_curve_stands_with_its_test_and_survives_the_way_back(assignment, tmp_path):
+    trained = grade(dataclasses.replace(PASSED, curve=(0.5, 2.0)), FAILED)
+    first, second = report.results(assignment, WORTH, trained)["tests"]
+    assert first["extra_data"]["curve"] == [0.5, 2.0] and "curve" not in second["extra_data"]
+    report.write_results(tmp_path, assignment, WORTH, trained)
+    assert report.read_grade(tmp_path, "ada") == trained
+
+
 def test_the_score_is_left_out_while_it_is_open(assignment):
     assert report.results(assignment, WORTH, GRADES["late"])["score"] == 1.6
     assert report.results(assignment, WORTH, GRADES["unopened"])["score"] == 0.0

@@ -13,7 +13,7 @@ from typing import Any
 
 from autograder import report
 from autograder.course import Course, find_root, load_course
-from autograder.engines import Listed, LocalEngine, Progress
+from autograder.engines import Listed, LocalEngine
 from autograder.grade import Grading
 from autograder.model import Grade
 from autograder.submission import read_one
@@ -50,10 +50,11 @@ class Desk:
             grading = Grading(self.course, self.assignment, self._engine, Path(folder))
             written = grading.folder / STUDENT / report.RESULTS
 
-            def partial(progress: Progress) -> None:
+            def so_far(*_: object) -> None:
                 tell(json.loads(written.read_text(encoding="utf-8")))
 
-            (grade,) = grading.run([submission], fresh=True, tell=partial)
+            grading.write_every, grading.partial = 0.0, so_far
+            (grade,) = grading.run([submission], fresh=True, tell=so_far)
         return grade
 
     def close(self) -> None:

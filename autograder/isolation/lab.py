@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from autograder.isolation import environments
 from autograder.isolation.handles import Exposed, Remote
 
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
 __tracebackhide__ = True
 
 
+MAX_CURVE = 200  # points of a recorded learning curve
+
+
 class Lab:
     """Tools that act where the student's code lives. docs/AUTHORING.md describes each."""
 
@@ -21,6 +26,7 @@ class Lab:
         self._bridge = bridge
         self._make_ranks = make_ranks
         self._groups: list[Any] = []
+        self.recorded: tuple[float, ...] = ()
 
     def ranks(self, count: int) -> Any:
         """``count`` fresh workers of the submission in one process group: a `Ranks` (isolation/ranks.py)."""
@@ -37,6 +43,14 @@ class Lab:
             group.close()
             printed += group.prints()
         return printed
+
+    def curve(self, values: Any) -> None:
+        """Record how a training went (say the returns of its episodes), for the reports. The first call counts; it costs no points.
+
+        ``values``: 1-d numbers of any length; more than 200 are averaged down to 200, and what is not finite is left out.
+        """
+        if not self.recorded:
+            self.recorded = _thinned(values)
 
     def seed(self, seed: int) -> None:
         """Seed the global generators of random, numpy and torch there."""
@@ -97,3 +111,10 @@ class Lab:
             path, arguments = environments.describe(getattr(environment, name))
             spaces[name] = self.make(path, **arguments)
         return spaces
+
+
+def _thinned(values: Any) -> tuple[float, ...]:
+    numbers = np.asarray(values, dtype=float).ravel()
+    numbers = numbers[np.isfinite(numbers)]
+    pieces = np.array_split(numbers, min(len(numbers), MAX_CURVE)) if len(numbers) else []
+    return tuple(float(f"{piece.mean():.6g}") for piece in pieces)

@@ -1,4 +1,4 @@
-"""Where gradings run. An engine takes jobs and yields what is found as it is found; it knows nothing of reports."""
+"""The engine of one machine: a grader process, which forks a marker for each submission."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgpack
 
 from autograder.course import Assignment
+from autograder.engines.base import Job, Listed, Progress
 from autograder.errors import IsolationError
 from autograder.isolation.sandbox import Layers
 from autograder.isolation.walled import ENVIRONMENT, START_SECONDS
@@ -27,44 +29,16 @@ TRIES = 2  # a marker that dies is tried once more; what it found before stands
 PATIENCE = 120.0  # seconds on top of a test's limit before a silent marker is ended: a diagnosis runs every known bug
 
 
-@dataclass(frozen=True)
-class Job:
-    """One submission to mark."""
-
-    student: str
-    files: Mapping[str, bytes]
-    seed: int
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A hidden test as the command knows it."""
-
-    name: str
-    says: str
-    part: str
-    worth: float
-    learning: bool
-
-
-@dataclass
-class Progress:
-    """What is known about one job so far. ``finished`` comes once, with ``trouble`` if it could not be completed."""
-
-    job: Job
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
-    finished: bool = False
-    trouble: str = ""
-    seconds: float = 0.0
-
-
 class LocalEngine:
-    """This machine's cores: one grader process, which forks a marker for each submission."""
+    """This machine's cores. ``run`` may be called from several threads at a time."""
+
+    where = "this machine"
 
     def __init__(self, assignment: Assignment, jobs: int) -> None:
         self._jobs = max(1, jobs)
         self._usual = assignment.limits.test_seconds  # what a test may take, until a marker says otherwise
         self._control, theirs = socket.socketpair()
+        self._sending = threading.Lock()
         command = [
             sys.executable,
             "-m",
@@ -75,7 +49,7 @@ class LocalEngine:
         ]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         one_thread = {name: value for name, value in ENVIRONMENT.items() if name.endswith("_THREADS")}
-        package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        package = str(Path(__file__).resolve().parents[2])
         self._process = subprocess.Popen(
             command,
             pass_fds=[theirs.fileno()],
@@ -132,8 +106,9 @@ class LocalEngine:
         ours, theirs = socket.socketpair()
         message = msgpack.packb({"files": dict(job.files), "seed": job.seed})
         try:
-            socket.send_fds(self._control, [len(message).to_bytes(8, "big")], [theirs.fileno()])
-            self._control.sendall(message)
+            with self._sending:
+                socket.send_fds(self._control, [len(message).to_bytes(8, "big")], [theirs.fileno()])
+                self._control.sendall(message)
         except OSError:
             raise IsolationError(
                 "the grader process has ended; results so far are kept: run the same command again"

@@ -1,0 +1,78 @@
+"""What a person watches while a class is marked: rate, remaining time, verdicts; and at the end what was kept and why not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from autograder.model import Grade
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{60 * task.speed:.0f} a minute" if task.speed else "")
+
+
+class Watch:
+    """A progress bar; silent where it is unwanted or the console is no terminal."""
+
+    def __init__(self, console: Console, silent: bool = False) -> None:
+        columns = (
+            TextColumn("marking"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+        )
+        silent = silent or not console.is_terminal
+        self._bar = Progress(
+            *columns, console=console, disable=silent, transient=True, speed_estimate_period=60
+        )
+        self._task = self._bar.add_task("", total=None)
+        self._counts: Counter[str] = Counter()
+
+    def __enter__(self) -> Watch:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def tell(self, grade: Grade, total: int) -> None:
+        """One more submission is marked, of ``total`` that have to be."""
+        self._counts.update(outcome.verdict.value for outcome in grade.outcomes)
+        words = ", ".join(f"{count} {verdict}" for verdict, count in sorted(self._counts.items()))
+        self._bar.update(self._task, advance=1, total=total, description=words)
+
+
+def summary(kept: int, reasons: Counter[str]) -> str:
+    """Which results were kept, and why the others were marked: "Kept 990 unchanged; marked 10: 8 new, 2 (the submission changed)"."""
+    if not reasons:
+        return f"Kept all {kept}: nothing has changed." if kept else "Nothing had to be marked."
+    why = ", ".join(f"{count} {_because(reason)}" for reason, count in reasons.most_common())
+    text = f"Kept {kept} unchanged; marked {reasons.total()}: {why}."
+    if any("the hidden tests" in reason for reason in reasons):
+        text += " One test's time and diagnosis bear on the others, so a change of the hidden tests marks everybody again."
+    return text
+
+
+def _because(reason: str) -> str:
+    return reason if reason in ("new", "not finished before") else f"({reason})"

@@ -1,0 +1,286 @@
+"""The class report and the students' pages: the facts in them, what must not be in them, and how they look in a real browser."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from toy import NAME
+from typer.testing import CliRunner
+
+from autograder import charts, cli, pages, report
+from autograder.class_report import ClassReport
+from autograder.model import Grade, Outcome, Verdict
+from autograder.similar import Pair
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+STRONG = {"assignment": NAME, "wall": {"uid": True, "seccomp": True}}
+SECRET = "expected [0.31415926]"
+SENTENCE = "These are the numbers one gets when gamma is never used."
+EVIL = "<script>alert(1)</script>"
+
+PASSED = Outcome("test_a", "Sums are sums.", "sums", Verdict.PASSED, 4.0, curve=(0.0, 5.0, 10.0))
+FAILED = Outcome("test_b", "Means are means.", "means", Verdict.FAILED, 6.0, hint="Think.", error=f"ValueError: {EVIL}", prints=EVIL, diagnosis=SENTENCE, detail=SECRET)  # fmt: skip
+UNGRADED = dataclasses.replace(FAILED, verdict=Verdict.UNGRADED, diagnosis="", error="", prints="")
+
+
+def grade(student: str, *outcomes: Outcome, **more) -> Grade:
+    return Grade(student, outcomes, provenance=STRONG, **({"seconds": 1.0} | more))
+
+
+CLASS = [
+    grade("ada", PASSED, dataclasses.replace(FAILED, verdict=Verdict.PASSED, diagnosis=""), seconds=3.0),
+    grade("ben", PASSED, FAILED, late_days=1, late_factor=0.5),
+    grade("cleo+x@y", dataclasses.replace(PASSED, verdict=Verdict.FAILED, curve=(1.0, 2.0)), FAILED),
+    grade("dan", PASSED, UNGRADED, complete=False),
+    grade("eve", problem=f"{EVIL}.zip is not a zip file"),
+]
+PAIRS = [Pair("ada", "ben", (0.91, 0.4), ("3-9, 12", "40-46"))]
+
+
+@pytest.fixture
+def folder(toy, tmp_path) -> Path:
+    """A marked class of five."""
+    folder = tmp_path / "out" / NAME
+    for one in CLASS:
+        report.write_results(folder, toy.assignment, 10.0, one)
+    return folder
+
+
+@pytest.fixture
+def page(toy, folder) -> str:
+    pages.write(toy.course, folder, PAIRS)
+    return (folder / "report.html").read_text()
+
+
+# -- facts -----------------------------------------------------------------------------------------------------------
+
+
+def test_scores_are_those_of_the_graded_alone():
+    found = ClassReport(CLASS, 10.0)
+    assert sorted(found.percents) == [0.0, 0.0, 20.0, 100.0]  # eve could not be opened: a zero; dan stays out
+    assert (found.mean, found.median, found.late) == (30.0, 10.0, 1)
+    assert [row.student for row in found.ungraded] == ["dan"] and [row.student for row in found.unopened] == ["eve"]
+    assert [count for _, count in found.histogram] == [2, 0, 1, 0, 0, 0, 0, 0, 0, 1]
+
+
+def test_pass_rates_leave_the_ungraded_out():
+    sums, means = ClassReport(CLASS, 10.0).tests
+    assert (sums.rate, sums.graded, sums.worth) == (0.75, 4, 4.0)
+    assert (means.rate, means.graded, means.count("ungraded")) == (1 / 3, 3, 1)
+    assert [part.name for part in ClassReport(CLASS, 10.0).parts] == ["sums", "means"]
+
+
+def test_a_part_counts_all_its_tests():
+    other = dataclasses.replace(FAILED, test="test_c", part="sums", worth=1.0)
+    (part, _) = ClassReport([grade("ada", PASSED, FAILED, other)], 11.0).parts
+    assert (part.worth, part.rate) == (5.0, 0.5)
+
+
+def test_a_mistake_counts_once_for_each_student_and_the_frequent_ones_come_first():
+    rare = dataclasses.replace(FAILED, test="test_c", diagnosis="Rare.")
+    again = dataclasses.replace(FAILED, test="test_d", part="sums")
+    first, second = ClassReport([*CLASS, grade("fay", FAILED, again, rare)], 10.0).mistakes
+    assert (first.sentence, first.students, first.parts) == (SENTENCE, ("ben", "cleo+x@y", "fay"), ("means", "sums"))
+    assert (second.sentence, second.students) == ("Rare.", ("fay",))
+
+
+def test_slowest_and_curves():
+    found = ClassReport(CLASS, 10.0)
+    assert found.slowest[0].student == "ada"
+    (curves,) = found.curves
+    assert curves.says == "Sums are sums." and curves.lines["cleo+x@y"] == (1.0, 2.0)
+
+
+def test_nobody_graded_is_no_number():
+    found = ClassReport([CLASS[3]], 10.0)
+    assert found.mean is None and found.median is None and found.percents == []
+
+
+def test_charts_stay_inside_their_frame():
+    bars = charts.histogram([("0 to 10 %", 0), ("10 to 20 %", 7)])
+    assert bars[0].height == 0 and bars[1].y == charts.TOP and bars[1].x + bars[1].width <= charts.WIDTH
+    chart = charts.line_chart([(0.0, 10.0), (10.0, 0.0, 10.0), (3.0,)])
+    points = [tuple(map(float, point.split(","))) for line in (*chart.lines, chart.median) for point in line.split()]
+    assert all(0 <= x <= charts.WIDTH and charts.TOP - 0.1 <= y <= charts.HEIGHT - charts.BOTTOM + 0.1 for x, y in points)
+    assert [tick.label for tick in chart.ticks] == ["0", "5", "10"]
+    assert charts.line_chart([(2.0, 2.0)]).ticks[1].label == "2"  # a flat line is no division by zero
+    assert charts.line_chart([]).lines == ()
+
+
+# -- what stands in the pages, and what must not ---------------------------------------------------------------------
+
+
+class Shape(HTMLParser):
+    """Checks nesting, and collects links, pictures and text."""
+
+    VOID = frozenset(("meta", "br", "rect", "line", "polyline"))
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_report_holds_every_section_and_leads_to_every_student(page, folder):
+    for words in ("What to teach again", "gamma is never used.", "Who needs you", "Learning curves", "Slowest", "Similar pairs", "3-9, 12", "91 %"):
+        assert words in page
+    links = [attributes["href"] for tag, attributes in Shape(page).seen if tag == "a"]
+    assert {"ada/feedback.html", "cleo%2Bx%40y/feedback.html"} <= set(links)
+    assert all((folder / unquote(link)).is_file() for link in links)
+
+
+def test_a_section_that_would_be_empty_is_left_out(toy, tmp_path):
+    report.write_results(tmp_path / NAME, toy.assignment, 10.0, grade("ada", dataclasses.replace(PASSED, curve=())))
+    pages.write(toy.course, tmp_path / NAME)
+    page = (tmp_path / NAME / "report.html").read_text()
+    assert not any(words in page for words in ("Who needs you", "Learning curves", "Similar pairs"))
+    assert "No known mistake was recognised." in page
+
+
+def test_a_student_s_page_holds_nothing_of_the_staff_s(page, folder):
+    for one in CLASS:
+        text = (folder / one.student / "feedback.html").read_text()
+        assert SECRET not in text and one.student in text.replace("&#43;", "+")
+        others = {other.student for other in CLASS} - {one.student}
+        assert not any(re.search(rf"\b{re.escape(other)}\b", text) for other in others)
+    text = (folder / "ben" / "feedback.html").read_text()
+    assert "2 of 10" in text and "gamma is never used." in text and "Hint: Think." in text
+
+
+def test_parts_stand_in_the_order_of_the_tests(page, folder):
+    titles = re.findall(r"<h2>(.*?)</h2>", (folder / "ben" / "feedback.html").read_text())
+    assert titles == ["Discounted sums", "Means and probabilities"]
+
+
+def test_a_student_s_page_is_made_without_reading_the_staff_s_file(toy, folder):
+    pages.write(toy.course, folder)
+    before = (folder / "ben" / "feedback.html").read_text()
+    staff = json.loads((folder / "ben" / report.STAFF).read_text())
+    for outcome in staff["outcomes"]:
+        outcome |= {"detail": "changed", "diagnosis": "changed", "hint": "changed", "error": "changed"}
+    (folder / "ben" / report.STAFF).write_text(json.dumps(staff))
+    pages.write(toy.course, folder)
+    assert (folder / "ben" / "feedback.html").read_text() == before
+
+
+def test_no_text_of_a_student_s_becomes_markup_and_no_page_needs_anything_else(page, folder):
+    for text in [page, *[path.read_text() for path in folder.glob("*/feedback.html")]]:
+        shape = Shape(text)
+        assert "<script" not in text and "default-src 'none'" in text
+        assert not {"script", "link", "img", "iframe", "object"} & {tag for tag, _ in shape.seen}
+        assert not any(name.startswith("on") or name == "src" for _, attributes in shape.seen for name in attributes)
+    assert EVIL.replace("<", "&lt;").replace(">", "&gt;") in page + (folder / "ben" / "feedback.html").read_text()
+
+
+def test_charts_have_text_alternatives_and_tables(page):
+    shape = Shape(page)
+    pictures = [attributes for tag, attributes in shape.seen if tag == "svg"]
+    assert all(one.get("aria-hidden") == "true" or (one.get("role") == "img" and one.get("aria-label")) for one in pictures)
+    assert len([one for one in pictures if one.get("role") == "img"]) == 2
+    assert page.count("<details>") == 2  # each with the numbers of one chart
+    headers = [attributes for tag, attributes in shape.seen if tag == "th"]
+    assert all(header.get("scope") in ("row", "col") for header in headers)
+    assert ("html", {"lang": "en"}) in shape.seen
+
+
+# -- the command -----------------------------------------------------------------------------------------------------
+
+
+def call(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, " ".join((result.stdout + result.stderr).split())
+
+
+def test_the_command_takes_an_assignment_s_folder_or_the_one_above(toy, folder):
+    for path in (folder, folder.parent):
+        code, said = call("report", path, "--course", toy.root)
+        assert code == 0 and said.endswith("report.html: 5 students, 1 ungraded")
+
+
+def test_a_folder_without_results_is_a_sentence(toy, tmp_path):
+    for path in (tmp_path, tmp_path / "nowhere"):
+        code, said = call("report", path, "--course", toy.root)
+        assert code == 2 and "no results here: give the folder of 'grade --out'" in said
+
+
+def test_damaged_results_are_named(toy, folder):
+    (folder / "ada" / report.STAFF).write_text("{")
+    pages.write(toy.course, folder)
+    assert "The results of ada are damaged" in (folder / "report.html").read_text()
+    (folder / "ben" / report.RESULTS).write_text("{")
+    code, said = call("report", folder, "--course", toy.root)
+    assert code == 2 and "ben/results.json: this file is damaged: run 'grade' again" in said
+
+
+# -- in a browser ----------------------------------------------------------------------------------------------------
+
+FRAME = """<!doctype html><iframe id=page src="PAGE" style="border:0;width:WIDTHpx;height:3000px"></iframe><pre id=found></pre><script>
+const channels = text => text.match(/[\\d.]+/g).slice(0, 3).map(Number);
+const luminance = text => {
+  const [r, g, b] = channels(text).map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const contrast = (a, b) => (Math.max(luminance(a), luminance(b)) + 0.05) / (Math.min(luminance(a), luminance(b)) + 0.05);
+document.getElementById("page").onload = event => {
+  const inside = event.target.contentDocument, view = event.target.contentWindow, root = inside.documentElement;
+  const behind = node => {
+    for (let at = node; at; at = at.parentElement) {
+      const colour = view.getComputedStyle(at).backgroundColor;
+      if (!colour.endsWith(", 0)")) return colour;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const found = {width: root.scrollWidth, room: root.clientWidth, low: [], small: [], paper: view.getComputedStyle(inside.body).backgroundColor};
+  for (const node of inside.querySelectorAll("body *")) {
+    if (![...node.childNodes].some(child => child.nodeType === 3 && child.data.trim())) continue;
+    const style = view.getComputedStyle(node), ink = node.closest("svg") ? style.fill : style.color;
+    if (contrast(ink, behind(node)) < 4.5) found.low.push(node.textContent.trim().slice(0, 30));
+    const svg = node.closest("svg"), scale = svg ? svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : 1;
+    if (parseFloat(style.fontSize) * scale < 9) found.small.push(node.textContent.trim().slice(0, 30));
+  }
+  document.getElementById("found").textContent = JSON.stringify(found);
+};
+</script>"""
+
+
+def look(page: Path, width: int, dark: bool, folder: Path) -> dict:
+    """What a browser makes of a page at this width: overflow, contrast below 4.5, letters below 9 pixels."""
+    frame = folder / "frame.html"
+    frame.write_text(FRAME.replace("PAGE", page.as_uri()).replace("WIDTH", str(width)))
+    command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}", "--disable-web-security"]
+    command += ["--allow-file-access-from-files", f"--blink-settings=preferredColorScheme={0 if dark else 1}", "--virtual-time-budget=5000"]
+    done = subprocess.run([*command, "--dump-dom", frame.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+    return json.loads(re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL).group(1))
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium: apt-get install chromium")
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("name", ["report.html", "ben/feedback.html"])
+def test_pages_can_be_read_on_a_phone_and_on_a_desk_by_day_and_by_night(page, folder, tmp_path, name, width, dark):
+    found = look(folder / name, width, dark, tmp_path)
+    assert found["width"] <= found["room"] <= width  # nothing sticks out
+    assert found["low"] == [] and found["small"] == []
+    assert found["paper"] == ("rgb(20, 23, 26)" if dark else "rgb(255, 255, 255)")
