@@ -323,7 +323,7 @@ def test_a_marker_that_dies_is_tried_once_more_and_then_reported(engine, toy):
 def impatient(toy, monkeypatch):
     """The toy course's tests may take a second, and the command has next to no patience on top of that."""
     toy.edit(f"assignments/{NAME}/assignment.yml", "test_seconds: 20", "test_seconds: 1")
-    monkeypatch.setattr("autograder.engines.PATIENCE", 0.5)
+    monkeypatch.setattr("autograder.engines.local.PATIENCE", 0.5)
 
 
 def test_a_marker_that_falls_silent_is_ended(engine, toy, impatient):
@@ -368,7 +368,7 @@ def test_a_grader_process_that_has_ended_is_explained(engine, toy):
 def test_one_student_is_marked_again_and_the_others_keep_their_marks(toy, tmp_path):
     def run(engine: PaperEngine, *students: str, only: str | None = None):
         grading = Grading(toy.course, toy.assignment, engine, tmp_path / "out")
-        return grading.run([submission(name) for name in students], False, lambda progress: None, only)
+        return grading.run([submission(name) for name in students], False, lambda grade, left: None, only)
 
     run(PaperEngine(Verdict.FAILED, Verdict.FAILED), "ada", "ben")
     engine = PaperEngine(Verdict.PASSED, Verdict.PASSED)
@@ -383,4 +383,4 @@ def test_late_days_put_a_student_s_due_date_off(toy, tmp_path):
     received = toy.assignment.due + timedelta(days=1, hours=1)
     read = [submission("ada", received=received), submission("ben", received=received)]
     grading = Grading(toy.course, toy.assignment, PaperEngine(Verdict.PASSED), tmp_path / "out", extensions={"ada": 2})
-    assert {grade.student: grade.late_days for grade in grading.run(read, False, lambda progress: None)} == {"ada": 0, "ben": 2}
+    assert {grade.student: grade.late_days for grade in grading.run(read, False, lambda grade, left: None)} == {"ada": 0, "ben": 2}

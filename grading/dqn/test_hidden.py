@@ -678,6 +678,9 @@ def test_the_target_network_follows_by_gradient_steps(student, lab, rng):
         hint="config.double decides which targets train_dqn uses.")
 def test_training_uses_the_targets_that_were_asked_for(student, lab, rng):
     """With double=True, train_dqn learns from Double DQN's targets, without it from DQN's."""
+    online, target = torch.tensor([[1.0, 2.0]]).double(), torch.tensor([[5.0, 3.0]]).double()  # a target function that is wrong is another mistake
+    asked = student.double_dqn_targets(torch.ones(1).double(), online, target, torch.zeros(1, dtype=torch.bool), 0.5)
+    assert_close(asked, torch.tensor([2.5]).double(), what="the target of Double DQN")
     schedule = {"total_steps": 60, "warmup_steps": 3, "train_every": 1, "gradient_steps": 2, "target_every": 9}
     for double in (True, False):
         assert_repeats(student, lab, rng, truncated=(20, 50), gamma=0.9, learning_rate=0.2, double=double, **schedule)
