@@ -824,17 +824,17 @@ def greedy_return(model, episodes=20):
     return total / episodes
 
 
-# Greedy returns of two reference ranks, seeds 100-103: 500, 500, 500, 457. Not yet calibrated on 30 seeds, so the bound on failing a correct
-# solution is not established: python tests/assignments/test_distributed_ppo.py 30
+# Greedy returns after two reference ranks have trained, seeds 100-129: median 500, lowest 318, none below 195. No failure in 30 bounds the chance of
+# one by 0.1 (95%), so of failing a correct solution on all of five seeds by 1e-5. Again: python tests/assignments/test_distributed_ppo.py 30
 LEARNED = 195.0
 
 
 @points(8, part="training", learning=True, seconds=60,
         hint="If all other tests pass, compare the returns of one rank and of two: they should rise alike.")
 def test_two_ranks_learn_to_balance_a_pole(lab):
-    """Two ranks learn CartPole from 20,480 steps: a mean return of at least 195 from one of three seeds."""
+    """Two ranks learn CartPole from 20,480 steps: a mean return of at least 195 from one of five seeds."""
     best = 0.0
-    for seed in (1, 2, 3):
+    for seed in (1, 2, 3, 4, 5):
         ranks = lab.ranks(2)
         found = ranks.run(lambda student, rank, s=seed: student.train_distributed_ppo("CartPole-v1", student.PPOConfig(), s))
         assert_equal(found[0].steps, 20480, what="the steps of all ranks")
