@@ -121,8 +121,11 @@ def _cuts(text: str, lines: list[str]) -> set[int]:
             while first > 1 and lines[first - 2].startswith("#") and not RULER.fullmatch(lines[first - 2]):
                 first -= 1
             after = (node.end_lineno or first) + 1
-            while after <= len(lines) and lines[after - 1].startswith((" ", "\t")):
-                after += 1  # a comment at its end belongs to it
+            for number in range(after, len(lines) + 1):  # a comment at its end belongs to it
+                if lines[number - 1].startswith((" ", "\t")):
+                    after = number + 1
+                elif lines[number - 1].strip():
+                    break
             cuts |= {first, after}
     for number, line in enumerate(lines, 1):
         if RULER.fullmatch(line.rstrip()):

@@ -61,7 +61,7 @@ def _copy(assignment: Assignment, name: str) -> bytes:
     try:
         return (assignment.handout / name).read_bytes()
     except OSError as error:
-        reason = f"{name} cannot be copied from {assignment.handout} ({error.strerror})"
+        reason = f"{assignment.handout / name} cannot be copied ({error.strerror})"
         raise CourseError(f"{_declaration(assignment)}: {reason}") from None
 
 

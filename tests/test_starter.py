@@ -124,7 +124,7 @@ def test_public_tests_find_the_further_files(generous):
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        ("[lost.bin]", "lost.bin cannot be copied from"),
+        ("[lost.bin]", "lost.bin cannot be copied ("),
         ("[conftest.py]", "'files' names conftest.py, which is generated: rename it"),
         ("[../secret.txt]", "names of files beside assignment.yml are expected, without a folder"),
     ],

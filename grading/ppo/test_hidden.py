@@ -855,15 +855,15 @@ def test_early_stop_ends_the_update_before_the_step(student, lab, rng):
     batch = batch_for(linear, rng, 12, moved=0.0)  # the first step finds no divergence at all
     kls = []
     for steps in range(1, 4):  # the divergence before the second, third and fourth step
-        weights, _ = by_hand(linear, batch, steps, lr=0.3)
+        weights, _ = by_hand(linear, batch, steps, lr=0.05)
         logp, _ = linear.logp_and_entropy(weights, batch.obs, batch.actions)
         log_ratio = logp - batch.old_logp
-        kls.append(float((log_ratio.exp() - 1 - log_ratio).mean()))
+        kls.append(float((log_ratio.exp() - 1 - log_ratio).mean()))  # over 150 seeds the second is 3.6 times the first and more
     assert_true(kls[0] < kls[1], "the divergence grows at first")
     target = math.sqrt(kls[0] * kls[1]) / 1.5
-    model, opt = linear.there(student, lab, 0.3)
+    model, opt = linear.there(student, lab, 0.05)
     metrics = student.ppo_update(model, opt, batch, settings(student, epochs=6, stop_kl=target), generator())
-    assert_weights(model, by_hand(linear, batch, 2, lr=0.3)[0])
+    assert_weights(model, by_hand(linear, batch, 2, lr=0.05)[0])
     assert_equal((int(metrics["steps"]), int(metrics["epochs"])), (2, 2), what="steps and epochs")
 
 

@@ -175,7 +175,7 @@ def _grades(course: Path, assignment: str, folder: Path) -> tuple[dict[str, Grad
     engine = LocalEngine(found, JOBS)
     try:
         grading = Grading(loaded, found, engine, folder / "results")
-        grades = grading.run(read_all(folder / "handed_in", found.main), True, lambda progress: None)
+        grades = grading.run(read_all(folder / "handed_in", found.main), True, lambda grade, left: None)
     finally:
         engine.close()
     return {grade.student: grade for grade in grades}, grading.worth
