@@ -111,7 +111,7 @@ def fuzz(count: int, seed: int, folder: Path, tell: Callable[[str], None] = lamb
     engine = LocalEngine(course.assignment, 2)
     try:
         grading = Grading(course.course, course.assignment, engine, folder / "results")
-        grading.run(submissions, True, lambda progress: tell(progress.job.student) if progress.finished else None)
+        grading.run(submissions, True, lambda grade, left: tell(grade.student))
     finally:
         engine.close()
     return problems(grading.folder, {submission.student for submission in submissions}, honest, count, grading.worth)
