@@ -860,7 +860,7 @@ def test_early_stop_ends_the_update_before_the_step(student, lab, rng):
         log_ratio = logp - batch.old_logp
         kls.append(float((log_ratio.exp() - 1 - log_ratio).mean()))  # over 150 seeds the second is 3.6 times the first and more
     assert_true(kls[0] < kls[1], "the divergence grows at first")
-    target = math.sqrt(kls[0] * kls[1]) / 1.5
+    target = 0.8 * kls[0]  # the first divergence lies between the target and 1.5 times the target, the second beyond both
     model, opt = linear.there(student, lab, 0.05)
     metrics = student.ppo_update(model, opt, batch, settings(student, epochs=6, stop_kl=target), generator())
     assert_weights(model, by_hand(linear, batch, 2, lr=0.05)[0])
