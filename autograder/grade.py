@@ -62,7 +62,8 @@ class Grading:
         chosen = [one for one in submissions if only in (None, one.student)]
         grades = self._others(only) if only else {}
         try:
-            left = [one for one in chosen if not self._settled(one, fresh or only is not None, grades)]
+            again = "--fresh" if fresh else "--only" if only else ""
+            left = [one for one in chosen if not self._settled(one, again, grades)]
             self._mark(left, grades, tell)
         finally:
             missing = {one.student: Grade(one.student, (), complete=False) for one in chosen}
@@ -70,7 +71,7 @@ class Grading:
             report.write_gradebook(self.folder, self.assignment, self.worth, result)
         return result
 
-    def _settled(self, submission: Submission, fresh: bool, grades: dict[str, Grade]) -> bool:
+    def _settled(self, submission: Submission, again: str, grades: dict[str, Grade]) -> bool:
         """The grade is known without marking: kept from an earlier run, or of a hand-in that cannot be opened."""
         kept = report.read_grade(self.folder, submission.student)
         new = Grade(
@@ -82,9 +83,9 @@ class Grading:
             self._provenance(submission),
         )
         if submission.problem:
-            grades[submission.student] = kept if kept == new and not fresh else self._write(new)
+            grades[submission.student] = kept if kept == new and not again else self._write(new)
             return True
-        reason = _reason(kept, new.provenance, fresh)
+        reason = _reason(kept, new.provenance, again)
         if kept is None or reason:
             self.reasons[reason] += 1
             return False
@@ -117,6 +118,7 @@ class Grading:
         """The marks that everybody else has already."""
         names = [path.parent.name for path in self.folder.glob(f"*/{report.STAFF}")]
         read = {name: report.read_grade(self.folder, name) for name in names if name != student}
+        self.kept = {name for name, grade in read.items() if grade}
         return {name: grade for name, grade in read.items() if grade}
 
     def _write_now_and_then(self, submission: Submission, progress: Progress) -> None:
@@ -172,12 +174,12 @@ def _missing_outcome(test: Listed, progress: Progress) -> Outcome | None:
     return Outcome(test.name, test.says, test.part, Verdict.UNGRADED, test.worth, detail=reason)
 
 
-def _reason(kept: Grade | None, provenance: dict[str, Any], fresh: bool) -> str:
-    """Why a submission has to be marked; empty if what was kept stands."""
+def _reason(kept: Grade | None, provenance: dict[str, Any], again: str) -> str:
+    """Why a submission has to be marked; empty if what was kept stands. ``again``: the option that asks for it anyway."""
     if kept is None:
         return "new"
-    if fresh:
-        return "--fresh"
+    if again:
+        return again
     if changed := changes(kept.provenance, provenance):
         return f"{changed} changed"
     return "" if kept.complete else "not finished before"

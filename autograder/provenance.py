@@ -16,6 +16,7 @@ WORDS = {
     "submission": "the submission",
     "seed": "the hidden inputs",
     "received": "the time of receipt",
+    "extension": "the late days",
     "engine": "the autograder",
     "hidden_tests": "the hidden tests",
     "solution": "the solution",
@@ -59,7 +60,7 @@ def provenance(course: Course, assignment: Assignment, layers: Layers) -> dict[s
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """What differs, in words: "the hidden tests, the limits". The causes alone: new content means new inputs anyway."""
-    keys = [key for key in new if old.get(key) != new[key]]
+    keys = [key for key in {**new, **old} if old.get(key) != new.get(key)]
     if {"submission", "secret"} & set(keys):
         keys = [key for key in keys if key != "seed"]
     return ", ".join(dict.fromkeys(WORDS.get(key, key) for key in keys))

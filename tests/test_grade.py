@@ -384,3 +384,7 @@ def test_late_days_put_a_student_s_due_date_off(toy, tmp_path):
     read = [submission("ada", received=received), submission("ben", received=received)]
     grading = Grading(toy.course, toy.assignment, PaperEngine(Verdict.PASSED), tmp_path / "out", extensions={"ada": 2})
     assert {grade.student: grade.late_days for grade in grading.run(read, False, lambda grade, left: None)} == {"ada": 0, "ben": 2}
+    engine = PaperEngine(Verdict.PASSED, Verdict.PASSED)
+    withdrawn = Grading(toy.course, toy.assignment, engine, tmp_path / "out")
+    assert {grade.student: grade.late_days for grade in withdrawn.run(read, False, lambda grade, left: None)} == {"ada": 2, "ben": 2}
+    assert withdrawn.reasons["the late days changed"] == 1

@@ -7,6 +7,7 @@ another one; its result counts once, when it arrives.
 
 from __future__ import annotations
 
+import socket
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,11 +21,11 @@ from autograder.engines.local import LocalEngine
 from autograder.errors import AutograderError, IsolationError
 from autograder.isolation import doctor
 from autograder.isolation.sandbox import Layers
-from autograder.isolation.walled import START_SECONDS
 from autograder.provenance import changes, fingerprint
 
 LOSSES = 3  # nodes that may be lost while one submission is on them; then it stays ungraded
 LOOK = 5.0  # seconds between two looks for nodes that joined
+START_SECONDS = 300.0  # for a node to start its engine, perhaps with libraries on a cold shared file system
 PATIENCE = 120.0  # seconds without any node before the run is given up
 PACKAGE = str(Path(__file__).resolve().parents[2])
 
@@ -79,6 +80,7 @@ class Cluster:
         self.ray = ray
         environment = {"env_vars": {"PYTHONPATH": PACKAGE}}
         try:
+            _reach(address)
             ray.init(
                 address,
                 runtime_env=environment,
@@ -86,7 +88,7 @@ class Cluster:
                 logging_level="error",
                 namespace="autograder",
             )
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).strip().split("\n")[0]
             raise IsolationError(f"--address {address}: no Ray cluster answers there: {reason}") from None
 
@@ -117,6 +119,13 @@ class Cluster:
     def close(self) -> None:
         """Leave; Ray ends this job's actors."""
         self.ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Raise OSError where nobody listens: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdigit() and "://" not in address:
+        socket.create_connection((host, int(port)), 10).close()
 
 
 def _name(node: Mapping[str, Any]) -> str:
