@@ -22,22 +22,17 @@ from typing import Any, NamedTuple
 import gymnasium
 import torch
 from torch import Tensor, nn
+
+### BEGIN SOLUTION
 from tqdm import tqdm
+
+### END SOLUTION
 
 
 def _check_unit_interval(name: str, number: float) -> None:
     """Refuse discounts outside [0, 1]."""
     if not 0.0 <= number <= 1.0:
         raise ValueError(f"{name} must lie in [0, 1], but it is {number}.")
-
-
-def _valid(x: Tensor, mask: Tensor | None) -> Tensor:
-    """The mask as bool, everything valid if there is none. Raises ValueError if its shape is not that of x."""
-    if mask is None:
-        return torch.ones_like(x, dtype=torch.bool)
-    if mask.shape != x.shape:
-        raise ValueError(f"mask has shape {tuple(mask.shape)}, but the data {tuple(x.shape)}.")
-    return mask.bool()
 
 
 # -- Part 1: returns -------------------------------------------------------------------------------
@@ -93,6 +88,15 @@ def discounted_returns(rewards: Tensor, gamma: float, mask: Tensor | None = None
 
 
 ### BEGIN SOLUTION
+
+
+def _valid(x: Tensor, mask: Tensor | None) -> Tensor:
+    """The mask as bool, everything valid if there is none. Raises ValueError if its shape is not that of x."""
+    if mask is None:
+        return torch.ones_like(x, dtype=torch.bool)
+    if mask.shape != x.shape:
+        raise ValueError(f"mask has shape {tuple(mask.shape)}, but the data {tuple(x.shape)}.")
+    return mask.bool()
 
 
 def _refuse_holes(valid: Tensor) -> None:
@@ -447,7 +451,9 @@ def exact_policy_gradient(P: Tensor, R: Tensor, gamma: float, start: Tensor, the
 
 # -- Part 6: training ------------------------------------------------------------------------------
 
+### BEGIN SOLUTION
 BASELINES = ("none", "standardize", "leave_one_out", "value")
+### END SOLUTION
 
 
 @dataclass(frozen=True)
@@ -458,7 +464,7 @@ class Config:
     episodes_per_update: int = 8
     gamma: float = 0.99
     learning_rate: float = 1e-2  # of Adam, for the policy
-    baseline: str = "standardize"  # one of BASELINES
+    baseline: str = "standardize"  # or "none", "leave_one_out", "value"
     value_learning_rate: float = 1e-2  # of Adam, for the value network
     value_updates: int = 5  # steps of the value network for each update of the policy
     entropy_coefficient: float = 0.0  # how much the entropy, averaged over valid steps, counts against the loss
