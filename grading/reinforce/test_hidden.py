@@ -145,7 +145,7 @@ def leaf(lab, values):
 
 def gradients(lab, output, *leaves):
     """Gradients of the sum of a tensor over there with respect to leaves over there, as data."""
-    found = lab.make("torch.autograd.grad", [output.sum()], list(leaves))
+    found = lab.make("torch.autograd.grad", [output.sum()], list(leaves), retain_graph=True)
     return [lab.value(found[index]) for index in range(len(leaves))]
 
 
@@ -360,14 +360,14 @@ def test_loss_sums_over_time_and_averages_over_episodes(student, rng):
 @points(2, part="loss", catches="descends",
         hint="Optimisers descend: the loss needs the sign for which that raises what paid.")
 def test_one_step_makes_a_paid_action_more_probable(student, rng):
-    """One step of gradient descent raises the probability of an action with a positive return, and lowers that of others."""
+    """One step of gradient descent raises the probability of an action with a positive return."""
     preferences = tensor(rng.normal(size=3)).requires_grad_()
     before = preferences.softmax(-1).detach().clone()
     loss = student.policy_gradient_loss(preferences.log_softmax(-1)[1:2], tensor([2.0]))
     loss.backward()
     after = (preferences.detach() - 0.1 * preferences.grad).softmax(-1)
     assert_near(preferences.grad, -2.0 * (torch.eye(3).double()[1] - before), "the gradient")
-    assert_true(bool(after[1] > before[1]) and bool(after[0] < before[0]), "the paid action gains, the others lose")
+    assert_true(bool(after[1] > before[1] + 1e-3), "the paid action gains")
 
 
 @points(3, part="loss", catches=("weights-keep-their-gradient", "descends", "averages-over-time"),
@@ -842,10 +842,16 @@ class PaysForAWhile(Probe):
         return float(action == 1) if len(self.returns) < 40 else 0.5
 
 
-class PaysNearness(Probe):
-    """Two-dimensional actions: the nearer to (1, -1), the more it pays."""
+class ThreeActions(Probe):
+    """Three actions that pay the same."""
 
-    action_space = gymnasium.spaces.Box(-5.0, 5.0, (2,), np.float32)
+    action_space = gymnasium.spaces.Discrete(3)
+
+
+class PaysNearness(Probe):
+    """Two-dimensional actions within bounds: the nearer to (1, -1), the more it pays."""
+
+    action_space = gymnasium.spaces.Box(-1.5, 1.5, (2,), np.float32)
 
     def pay(self, action):
         return -float(((np.asarray(action) - [1.0, -1.0]) ** 2).sum())
@@ -872,11 +878,11 @@ class Trained(NamedTuple):
     steps: int  # counted here
 
 
-def train(student, lab, kind, *, seed=1, max_steps=800, **settings):
+def train(student, lab, kind, *, seed=1, max_steps=300, **settings):
     """Train in a probe. The budget is enforced here: a step beyond it is an error."""
     probe = kind(np.random.default_rng(seed))
     lent, counter = lab.lend(probe, budget=settings.get("max_steps", max_steps))
-    defaults = {"max_steps": max_steps, "episodes_per_update": 10, "gamma": 0.5, "learning_rate": 0.02, "hidden": 16, "progress": False}
+    defaults = {"max_steps": max_steps, "episodes_per_update": 10, "gamma": 0.5, "learning_rate": 0.05, "hidden": 16, "progress": False}
     config = student.Config(**(defaults | settings))
     return Trained(student.train_reinforce(lent, config, seed), probe, counter.steps)
 
@@ -931,7 +937,7 @@ def test_probe_the_action_that_pays_is_found(student, lab):
 def test_probe_the_action_fits_the_observation_before_it(student, lab):
     """Probe: the action that pays is shown at reset, and the observation after the step, at a time limit, means nothing."""
     def measure(seed):
-        trained = train(student, lab, PaysWhatIsShown, seed=seed, max_steps=1200)
+        trained = train(student, lab, PaysWhatIsShown, seed=seed, max_steps=400)
         return min(chance_of(trained.result, 0, [-1.0])[0], chance_of(trained.result, 1, [1.0])[0])
 
     assert_some_seed(measure, PAID_BAR, "the chance of the fitting action")
@@ -942,14 +948,14 @@ def test_probe_the_action_fits_the_observation_before_it(student, lab):
 def test_probe_what_is_far_counts_less(student, lab):
     """Probe: at gamma = 0.5, 1 now beats 1.5 two steps later; at gamma = 1 it does not."""
     def measure(gamma):
-        return lambda seed: chance_of(train(student, lab, PaysNowOrLater, seed=seed, max_steps=1500, gamma=gamma, baseline="leave_one_out").result,
+        return lambda seed: chance_of(train(student, lab, PaysNowOrLater, seed=seed, max_steps=900, gamma=gamma, baseline="leave_one_out").result,
                                       int(gamma == 1.0), [0.0])[0]
 
     assert_some_seed(measure(0.5), PAID_BAR, "the chance of the better first action at gamma 0.5")
     assert_some_seed(measure(1.0), PAID_BAR, "the chance of the better first action at gamma 1")
 
 
-@points(2, part="train", catches=("value-never-trained", "value-loss-counts-padding"),
+@points(2, part="train", catches="value-never-trained",
         hint="With baseline=\"value\", the value network is fitted to the returns, several steps for each batch.")
 def test_probe_values_learn_a_constant_and_the_observation(student, lab):
     """Probe: the value baseline learns a constant reward, and a reward that the observation tells."""
@@ -957,7 +963,7 @@ def test_probe_values_learn_a_constant_and_the_observation(student, lab):
         return -abs(value_of(train(student, lab, Probe, seed=seed, baseline="value").result, [1.0]) - 1.0).max()
 
     def shown(seed):
-        result = train(student, lab, PaysTheObservation, seed=seed, baseline="value", max_steps=1200).result
+        result = train(student, lab, PaysTheObservation, seed=seed, baseline="value").result
         return -abs(value_of(result, [-1.0], [1.0]) - tensor([-1.0, 1.0])).max()
 
     assert_some_seed(constant, -0.1, "minus the error of the value of a constant reward")
@@ -970,21 +976,22 @@ def test_probe_values_learn_a_constant_and_the_observation(student, lab):
 def test_probe_values_are_discounted_over_two_steps(student, lab):
     """Probe: where the second of two steps pays 1, the values of the two observations are gamma and 1."""
     def measure(seed):
-        result = train(student, lab, PaysAtTheSecondStep, seed=seed, max_steps=1600, baseline="value").result
+        result = train(student, lab, PaysAtTheSecondStep, seed=seed, max_steps=600, baseline="value").result
         return -abs(value_of(result, [0.0], [1.0]) - tensor([0.5, 1.0])).max()
 
     assert_some_seed(measure, -0.1, "minus the error of the values")
 
 
-@points(2, part="train", catches=("value-baseline-added", "descends"),
+@points(2, part="train", catches="value-baseline-added",
         hint="Weights are returns minus values: an action that earns what was expected leaves the policy alone.")
 def test_probe_the_value_baseline_is_subtracted(student, lab):
-    """Probe: with a value baseline that knows the reward of 0.5, an action that pays less is avoided all the same."""
+    """Probe: once the value baseline knows that everything pays 1, the policy keeps trying both actions."""
     def measure(seed):
-        settings = {"baseline": "value", "value_updates": 20, "value_learning_rate": 0.05}
-        return chance_of(train(student, lab, PaysLessOrMore, seed=seed, **settings).result, 1, [1.0])[0]
+        settings = {"baseline": "value", "episodes_per_update": 1, "value_learning_rate": 0.05, "max_steps": 150}
+        chance = chance_of(train(student, lab, Probe, seed=seed, **settings).result, 1, [1.0])[0]
+        return min(chance, 1.0 - chance)
 
-    assert_some_seed(measure, PAID_BAR, "the chance of the better action")
+    assert_some_seed(measure, 0.1, "the chance of the rarer action")
 
 
 @points(3, part="train", catches=("scales-without-centering", "sample-deviation"),
@@ -993,8 +1000,8 @@ def test_probe_constant_rewards_teach_nothing(student, lab):
     """Probe: where everything pays the same, the policy stays exactly as it was, also with batches of a single step."""
     for settings in ({"baseline": "standardize"}, {"baseline": "leave_one_out"}, {"baseline": "standardize", "episodes_per_update": 1}):
         before = train(student, lab, Probe, max_steps=0, **settings)
-        after = train(student, lab, Probe, max_steps=200, **settings)
-        assert_equal(after.steps, 200, "steps")
+        after = train(student, lab, Probe, max_steps=100, **settings)
+        assert_equal(after.steps, 100, "steps")
         chance = chance_of(before.result, 1, [1.0], [-1.0])
         assert_true(bool((chance > 0.02).all() and (chance < 0.98).all()), "an untrained policy tries both actions")
         assert_close(chance_of(after.result, 1, [1.0], [-1.0]), chance, atol=1e-5, what="the policy")
@@ -1004,11 +1011,11 @@ def test_probe_constant_rewards_teach_nothing(student, lab):
         hint="optimizer.zero_grad() before each backward(): else every update repeats all the earlier ones.")
 def test_probe_old_gradients_are_forgotten(student, lab):
     """Probe: once everything pays the same, the policy comes to rest."""
-    early, late = (train(student, lab, PaysForAWhile, max_steps=steps, learning_rate=0.002) for steps in (600, 1200))
+    early, late = (train(student, lab, PaysForAWhile, max_steps=steps, learning_rate=0.002) for steps in (500, 800))
     assert_true(early.probe.returns[:40] == late.probe.returns[:40], "the same seed plays the same first episodes")
     first, last = (chance_of(trained.result, 1, [1.0])[0] for trained in (early, late))
     assert_true(0.3 < first < 0.97, f"40 episodes do not decide everything: {first}")
-    assert_close(float(last), float(first), atol=2e-3, what="the chance of the action that paid")
+    assert_close(float(last), float(first), atol=0.01, what="the chance of the action that paid")
 
 
 @points(2, part="train", catches=("entropy-punished", "entropy-sign"),
@@ -1016,38 +1023,25 @@ def test_probe_old_gradients_are_forgotten(student, lab):
 def test_probe_entropy_bonus_makes_the_policy_uniform(student, lab):
     """Probe: where nothing else counts, the entropy bonus drives the policy to the uniform one."""
     def measure(seed):
-        trained = train(student, lab, ThreeActions, seed=seed, entropy_coefficient=0.5, episodes_per_update=4, max_steps=600)
+        trained = train(student, lab, ThreeActions, seed=seed, entropy_coefficient=0.5, episodes_per_update=4, learning_rate=0.02)
         chances = [chance_of(trained.result, action, [1.0])[0] for action in range(3)]
         return -max(abs(chance - 1 / 3) for chance in chances)
 
     assert_some_seed(measure, -0.03, "minus the distance to the uniform policy")
 
 
-@points(3, part="train", catches=("sample-keeps-its-graph", "density-without-its-width", "log-density-per-component"),
-        hint="If the discrete probes pass and this one fails, look at the Gaussian policy: its log_prob, and whether samples are detached.")
+@points(3, part="train", catches=("leaves-the-action-space", "log-density-per-component"),
+        hint="If the discrete probes pass and this one fails, look at what a Gaussian policy adds: its log_prob, and the bounds of the action space.")
 def test_probe_continuous_actions_approach_what_pays(student, lab):
     """Probe: with continuous actions, the mean of a Gaussian policy approaches the best action in both components."""
     def measure(seed):
-        result = train(student, lab, PaysNearness, seed=seed, max_steps=2000, episodes_per_update=20).result
+        result = train(student, lab, PaysNearness, seed=seed, max_steps=800, episodes_per_update=20).result
         with torch.no_grad():
             policy = result.policy(torch.ones(400, 1))
             actions = policy.sample(torch.Generator().manual_seed(1))
         return -abs(actions.double().mean(0) - tensor([1.0, -1.0])).max()
 
-    assert_some_seed(measure, -0.3, "minus the error of the mean action")
-
-
-class PaysLessOrMore(Probe):
-    """The first action pays 10, the second 10.5."""
-
-    def pay(self, action):
-        return 10.5 if action == 1 else 10.0
-
-
-class ThreeActions(Probe):
-    """Three actions that pay the same."""
-
-    action_space = gymnasium.spaces.Discrete(3)
+    assert_some_seed(measure, -0.5, "minus the error of the mean action")
 
 
 @points(3, part="train", catches=("reports-mean-rewards", "budget-checked-between-episodes"),

@@ -566,6 +566,8 @@ class _Actor:
     def _legal(self, action: Tensor) -> Any:
         """The action as the environment takes it: inside its bounds. What was drawn stays what it was."""
         space = self.env.action_space
+        # BUG(leaves-the-action-space): return action.numpy() if self.policy.continuous else int(action)
+        # WHEN continuous actions are sent to the environment even if they lie outside its action space.
         return action.numpy().clip(space.low, space.high) if self.policy.continuous else int(action)
 
 
