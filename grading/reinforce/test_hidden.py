@@ -638,7 +638,7 @@ def process(rng, states=3, actions=2, ends=True):
     return tensor(P), tensor(rng.uniform(0.0, 2.0, size=(states, actions))), tensor(start), tensor(rng.normal(size=(states, actions)))
 
 
-def objective(P, R, gamma, start, theta, steps=400):
+def objective(P, R, gamma, start, theta, steps=200):
     """J by rolling the distribution of states forward, reward by reward; differentiable in theta."""
     pi, total, here = theta.softmax(-1), 0.0, start
     for t in range(steps):
@@ -836,10 +836,10 @@ class PaysNowOrLater(Probe):
 
 
 class PaysForAWhile(Probe):
-    """Pays the second action in the first 40 episodes, and the same for everything from then on."""
+    """Pays the second action in the first 20 episodes, and the same for everything from then on."""
 
     def pay(self, action):
-        return float(action == 1) if len(self.returns) < 40 else 0.5
+        return float(action == 1) if len(self.returns) < 20 else 0.5
 
 
 class ThreeActions(Probe):
@@ -849,12 +849,12 @@ class ThreeActions(Probe):
 
 
 class PaysNearness(Probe):
-    """Two-dimensional actions within bounds: the nearer to (1, -1), the more it pays."""
+    """Two-dimensional actions within bounds: the nearer to (0.5, -0.5), the more it pays."""
 
-    action_space = gymnasium.spaces.Box(-1.5, 1.5, (2,), np.float32)
+    action_space = gymnasium.spaces.Box(-1.2, 1.2, (2,), np.float32)
 
     def pay(self, action):
-        return -float(((np.asarray(action) - [1.0, -1.0]) ** 2).sum())
+        return -float(((np.asarray(action) - [0.5, -0.5]) ** 2).sum())
 
 
 class Clocked(Probe):
@@ -878,11 +878,11 @@ class Trained(NamedTuple):
     steps: int  # counted here
 
 
-def train(student, lab, kind, *, seed=1, max_steps=300, **settings):
+def train(student, lab, kind, *, seed=1, max_steps=150, **settings):
     """Train in a probe. The budget is enforced here: a step beyond it is an error."""
     probe = kind(np.random.default_rng(seed))
     lent, counter = lab.lend(probe, budget=settings.get("max_steps", max_steps))
-    defaults = {"max_steps": max_steps, "episodes_per_update": 10, "gamma": 0.5, "learning_rate": 0.05, "hidden": 16, "progress": False}
+    defaults = {"max_steps": max_steps, "episodes_per_update": 10, "gamma": 0.5, "learning_rate": 0.1, "hidden": 16, "progress": False}
     config = student.Config(**(defaults | settings))
     return Trained(student.train_reinforce(lent, config, seed), probe, counter.steps)
 
@@ -937,7 +937,7 @@ def test_probe_the_action_that_pays_is_found(student, lab):
 def test_probe_the_action_fits_the_observation_before_it(student, lab):
     """Probe: the action that pays is shown at reset, and the observation after the step, at a time limit, means nothing."""
     def measure(seed):
-        trained = train(student, lab, PaysWhatIsShown, seed=seed, max_steps=400)
+        trained = train(student, lab, PaysWhatIsShown, seed=seed, max_steps=200)
         return min(chance_of(trained.result, 0, [-1.0])[0], chance_of(trained.result, 1, [1.0])[0])
 
     assert_some_seed(measure, PAID_BAR, "the chance of the fitting action")
@@ -948,7 +948,7 @@ def test_probe_the_action_fits_the_observation_before_it(student, lab):
 def test_probe_what_is_far_counts_less(student, lab):
     """Probe: at gamma = 0.5, 1 now beats 1.5 two steps later; at gamma = 1 it does not."""
     def measure(gamma):
-        return lambda seed: chance_of(train(student, lab, PaysNowOrLater, seed=seed, max_steps=900, gamma=gamma, baseline="leave_one_out").result,
+        return lambda seed: chance_of(train(student, lab, PaysNowOrLater, seed=seed, max_steps=300, gamma=gamma, baseline="leave_one_out").result,
                                       int(gamma == 1.0), [0.0])[0]
 
     assert_some_seed(measure(0.5), PAID_BAR, "the chance of the better first action at gamma 0.5")
@@ -960,10 +960,10 @@ def test_probe_what_is_far_counts_less(student, lab):
 def test_probe_values_learn_a_constant_and_the_observation(student, lab):
     """Probe: the value baseline learns a constant reward, and a reward that the observation tells."""
     def constant(seed):
-        return -abs(value_of(train(student, lab, Probe, seed=seed, baseline="value").result, [1.0]) - 1.0).max()
+        return -abs(value_of(train(student, lab, Probe, seed=seed, baseline="value", value_learning_rate=0.02).result, [1.0]) - 1.0).max()
 
     def shown(seed):
-        result = train(student, lab, PaysTheObservation, seed=seed, baseline="value").result
+        result = train(student, lab, PaysTheObservation, seed=seed, baseline="value", value_learning_rate=0.02).result
         return -abs(value_of(result, [-1.0], [1.0]) - tensor([-1.0, 1.0])).max()
 
     assert_some_seed(constant, -0.1, "minus the error of the value of a constant reward")
@@ -976,22 +976,10 @@ def test_probe_values_learn_a_constant_and_the_observation(student, lab):
 def test_probe_values_are_discounted_over_two_steps(student, lab):
     """Probe: where the second of two steps pays 1, the values of the two observations are gamma and 1."""
     def measure(seed):
-        result = train(student, lab, PaysAtTheSecondStep, seed=seed, max_steps=600, baseline="value").result
+        result = train(student, lab, PaysAtTheSecondStep, seed=seed, max_steps=300, baseline="value", value_learning_rate=0.02).result
         return -abs(value_of(result, [0.0], [1.0]) - tensor([0.5, 1.0])).max()
 
     assert_some_seed(measure, -0.1, "minus the error of the values")
-
-
-@points(2, part="train", catches="value-baseline-added",
-        hint="Weights are returns minus values: an action that earns what was expected leaves the policy alone.")
-def test_probe_the_value_baseline_is_subtracted(student, lab):
-    """Probe: once the value baseline knows that everything pays 1, the policy keeps trying both actions."""
-    def measure(seed):
-        settings = {"baseline": "value", "episodes_per_update": 1, "value_learning_rate": 0.05, "max_steps": 150}
-        chance = chance_of(train(student, lab, Probe, seed=seed, **settings).result, 1, [1.0])[0]
-        return min(chance, 1.0 - chance)
-
-    assert_some_seed(measure, 0.1, "the chance of the rarer action")
 
 
 @points(3, part="train", catches=("scales-without-centering", "sample-deviation"),
@@ -1000,8 +988,8 @@ def test_probe_constant_rewards_teach_nothing(student, lab):
     """Probe: where everything pays the same, the policy stays exactly as it was, also with batches of a single step."""
     for settings in ({"baseline": "standardize"}, {"baseline": "leave_one_out"}, {"baseline": "standardize", "episodes_per_update": 1}):
         before = train(student, lab, Probe, max_steps=0, **settings)
-        after = train(student, lab, Probe, max_steps=100, **settings)
-        assert_equal(after.steps, 100, "steps")
+        after = train(student, lab, Probe, max_steps=40, **settings)
+        assert_equal(after.steps, 40, "steps")
         chance = chance_of(before.result, 1, [1.0], [-1.0])
         assert_true(bool((chance > 0.02).all() and (chance < 0.98).all()), "an untrained policy tries both actions")
         assert_close(chance_of(after.result, 1, [1.0], [-1.0]), chance, atol=1e-5, what="the policy")
@@ -1011,11 +999,11 @@ def test_probe_constant_rewards_teach_nothing(student, lab):
         hint="optimizer.zero_grad() before each backward(): else every update repeats all the earlier ones.")
 def test_probe_old_gradients_are_forgotten(student, lab):
     """Probe: once everything pays the same, the policy comes to rest."""
-    early, late = (train(student, lab, PaysForAWhile, max_steps=steps, learning_rate=0.002) for steps in (500, 800))
-    assert_true(early.probe.returns[:40] == late.probe.returns[:40], "the same seed plays the same first episodes")
+    early, late = (train(student, lab, PaysForAWhile, max_steps=steps, learning_rate=0.01) for steps in (240, 360))
+    assert_true(early.probe.returns[:20] == late.probe.returns[:20], "the same seed plays the same first episodes")
     first, last = (chance_of(trained.result, 1, [1.0])[0] for trained in (early, late))
-    assert_true(0.3 < first < 0.97, f"40 episodes do not decide everything: {first}")
-    assert_close(float(last), float(first), atol=0.01, what="the chance of the action that paid")
+    assert_true(0.3 < first < 0.97, f"20 episodes do not decide everything: {first}")
+    assert_close(float(last), float(first), atol=0.02, what="the chance of the action that paid")
 
 
 @points(2, part="train", catches=("entropy-punished", "entropy-sign"),
@@ -1023,7 +1011,7 @@ def test_probe_old_gradients_are_forgotten(student, lab):
 def test_probe_entropy_bonus_makes_the_policy_uniform(student, lab):
     """Probe: where nothing else counts, the entropy bonus drives the policy to the uniform one."""
     def measure(seed):
-        trained = train(student, lab, ThreeActions, seed=seed, entropy_coefficient=0.5, episodes_per_update=4, learning_rate=0.02)
+        trained = train(student, lab, ThreeActions, seed=seed, entropy_coefficient=0.5, episodes_per_update=4, learning_rate=0.02, max_steps=200)
         chances = [chance_of(trained.result, action, [1.0])[0] for action in range(3)]
         return -max(abs(chance - 1 / 3) for chance in chances)
 
@@ -1035,23 +1023,23 @@ def test_probe_entropy_bonus_makes_the_policy_uniform(student, lab):
 def test_probe_continuous_actions_approach_what_pays(student, lab):
     """Probe: with continuous actions, the mean of a Gaussian policy approaches the best action in both components."""
     def measure(seed):
-        result = train(student, lab, PaysNearness, seed=seed, max_steps=800, episodes_per_update=20).result
+        result = train(student, lab, PaysNearness, seed=seed, max_steps=640, episodes_per_update=16, learning_rate=0.01).result
         with torch.no_grad():
             policy = result.policy(torch.ones(400, 1))
             actions = policy.sample(torch.Generator().manual_seed(1))
-        return -abs(actions.double().mean(0) - tensor([1.0, -1.0])).max()
+        return -abs(actions.double().mean(0) - tensor([0.5, -0.5])).max()
 
-    assert_some_seed(measure, -0.5, "minus the error of the mean action")
+    assert_some_seed(measure, -0.4, "minus the error of the mean action")
 
 
 @points(3, part="train", catches=("reports-mean-rewards", "budget-checked-between-episodes"),
         hint="One undiscounted return for each finished episode, one step for each call of env.step, none beyond the budget.")
 def test_training_keeps_its_books(student, lab):
     """Returns are undiscounted sums of the finished episodes, steps are the calls of env.step, and the budget is kept."""
-    for seed in (1, 2, 3):
-        trained = train(student, lab, Clocked, seed=seed, max_steps=151, episodes_per_update=3)
+    for seed in (1, 2):
+        trained = train(student, lab, Clocked, seed=seed, max_steps=71, episodes_per_update=3)
         assert_equal(trained.result.steps, trained.steps, "steps")
-        assert_equal(trained.steps, 151, "steps that were counted")
+        assert_equal(trained.steps, 71, "steps that were counted")
         assert_close(list(trained.result.returns), trained.probe.returns, atol=1e-4, what="returns")
 
 

@@ -584,8 +584,6 @@ def _weights(baseline: str, returns: Tensor, mask: Tensor, values: Tensor) -> Te
         return standardize(returns, mask)
     if baseline == "leave_one_out" and returns.shape[1] > 1:
         return returns - torch.stack([leave_one_out_baseline(row) for row in returns])
-    # BUG(value-baseline-added): return returns + values if baseline == "value" else returns
-    # WHEN the value baseline is added to the returns instead of being subtracted.
     return returns - values if baseline == "value" else returns
 
 
