@@ -999,11 +999,11 @@ def test_probe_constant_rewards_teach_nothing(student, lab):
         hint="optimizer.zero_grad() before each backward(): else every update repeats all the earlier ones.")
 def test_probe_old_gradients_are_forgotten(student, lab):
     """Probe: once everything pays the same, the policy comes to rest."""
-    early, late = (train(student, lab, PaysForAWhile, max_steps=steps, learning_rate=0.01) for steps in (240, 360))
+    early, late = (train(student, lab, PaysForAWhile, max_steps=steps, learning_rate=0.003) for steps in (240, 380))
     assert_true(early.probe.returns[:20] == late.probe.returns[:20], "the same seed plays the same first episodes")
     first, last = (chance_of(trained.result, 1, [1.0])[0] for trained in (early, late))
     assert_true(0.3 < first < 0.97, f"20 episodes do not decide everything: {first}")
-    assert_close(float(last), float(first), atol=0.02, what="the chance of the action that paid")
+    assert_close(float(last), float(first), atol=0.03, what="the chance of the action that paid")
 
 
 @points(2, part="train", catches=("entropy-punished", "entropy-sign"),
@@ -1104,6 +1104,7 @@ def test_cartpole_is_balanced(student, lab):
         config = student.Config(max_steps=25_000, episodes_per_update=8, gamma=0.99, learning_rate=0.01, baseline="standardize", progress=False)
         result = student.train_reinforce(env, config, seed)
         assert_equal(result.steps, counter.steps, "steps")
+        lab.curve(result.returns)
         return mean_return(result.policy)
 
     assert_some_seed(measure, CARTPOLE_BAR, "the mean return", seeds=(1, 2, 3))
