@@ -236,7 +236,7 @@ def policy_gradient_loss(
 
     It is summed over the steps of an episode and averaged over episodes (columns with at least one valid step). With
     ``discount_state_weight`` step t also counts gamma^t, as the policy gradient theorem has it for a discounted
-    objective (S&B 13.8, and the boxed algorithm on p. 328); nearly everybody leaves that factor out, and so do we by default.
+    objective (S&B 13.8, and the boxed algorithm of section 13.3); nearly everybody leaves that factor out, and so do we by default.
 
     Args:
         logp: (T,) or (T, N) float, ln pi of the actions that were taken; carries the gradient.
@@ -327,7 +327,7 @@ def standardize(x: Tensor, mask: Tensor | None = None, eps: float = 1e-8) -> Ten
 
 
 def value_loss(values: Tensor, returns: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Half the mean squared error of a value baseline over valid steps: its descent is S&B's update of w on p. 330.
+    """Half the mean squared error of a value baseline over valid steps: its descent is the update of w in S&B, section 13.4.
 
     Args:
         values: (T,) or (T, N) float; carries the gradient.
@@ -631,7 +631,7 @@ class _Learner:
 
 
 def train_reinforce(env: Any, config: Config, seed: int) -> Result:
-    """REINFORCE (S&B p. 328), with a baseline if asked for (p. 330), on batches of whole episodes.
+    """REINFORCE (S&B section 13.3), with a baseline if asked for (13.4), on batches of whole episodes.
 
     Plays ``episodes_per_update`` episodes to their ends, makes one update of the policy from them, throws them away,
     and goes on until ``max_steps`` calls of ``env.step`` have been made. An episode that the budget cuts short is
