@@ -1092,17 +1092,17 @@ def mean_return(policy, episodes=64, seed=0):
 
 
 # CARTPOLE-TABLE
-CARTPOLE_BAR = 150.0
+CARTPOLE = {"max_steps": 25_000, "episodes_per_update": 8, "gamma": 0.99, "learning_rate": 0.01, "baseline": "standardize", "progress": False}
+CARTPOLE_BAR = 100.0
 
 
 @points(8, part="train", learning=True, seconds=120,
         hint="If all probes pass and this fails, look at the batch: is a long episode padded, masked and weighted as a short one is?")
 def test_cartpole_is_balanced(student, lab):
-    """After 25 000 steps of CartPole-v1 the policy balances the pole for 150 steps on average."""
+    """After 25 000 steps of CartPole-v1 the policy balances the pole for 100 steps on average."""
     def measure(seed):
-        env, counter = lab.lend(gymnasium.make("CartPole-v1"), budget=25_000)
-        config = student.Config(max_steps=25_000, episodes_per_update=8, gamma=0.99, learning_rate=0.01, baseline="standardize", progress=False)
-        result = student.train_reinforce(env, config, seed)
+        env, counter = lab.lend(gymnasium.make("CartPole-v1"), budget=CARTPOLE["max_steps"])
+        result = student.train_reinforce(env, student.Config(**CARTPOLE), seed)
         assert_equal(result.steps, counter.steps, "steps")
         lab.curve(result.returns)
         return mean_return(result.policy)

@@ -174,7 +174,7 @@ def plot_entropy(path: Path, quick: bool) -> None:
     """How fast a policy makes up its mind, with and without an entropy bonus."""
     budgets = np.array([0, 1000, 2000, 4000] if quick else [0, 1000, 2000, 4000, 8000, 12000])
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
-    for coefficient, colour in ((0.0, "tab:blue"), (1.0, "tab:purple")):
+    for coefficient, colour in ((0.0, "tab:blue"), (30.0, "tab:purple")):
         runs = [[mean_entropy(trained("standardize", seed, int(n), entropy_coefficient=coefficient).policy, seed) for n in budgets]
                 for seed in range(2 if quick else 3)]
         band(axis, budgets, np.array(runs), f"entropy_coefficient={coefficient:g}", colour)
