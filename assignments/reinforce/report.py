@@ -1,0 +1,208 @@
+"""Draws the plots of the handout from your own reinforce.py.
+
+    python report.py              saves PNG files beside this one
+    python report.py --out DIR    saves them in DIR
+    python report.py --quick      fewer seeds and steps, for a first look
+
+What is not written yet is left out and named. The whole takes about a minute on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import NamedTuple
+
+import gymnasium
+import matplotlib
+import numpy as np
+import reinforce as work
+import torch
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+COLOURS = {"none": "tab:red", "standardize": "tab:blue", "leave_one_out": "tab:green", "value": "tab:orange"}
+GAMMA = 0.9  # of the small decision process; CartPole is trained with the default 0.99
+
+
+# -- a small decision process whose gradient is known ----------------------------------------------
+
+
+class World(NamedTuple):
+    """Four states, three actions, an end; rewards between 1 and 3, so that no return is near zero."""
+
+    P: torch.Tensor
+    R: torch.Tensor
+    start: torch.Tensor
+    theta: torch.Tensor
+
+
+class Episodes(NamedTuple):
+    """N sampled episodes, padded: (T, N) each."""
+
+    states: torch.Tensor
+    actions: torch.Tensor
+    rewards: torch.Tensor
+    mask: torch.Tensor
+
+
+def small_world(rng: np.random.Generator) -> World:
+    """Every step ends the episode with probability 0.15."""
+    P = torch.tensor(0.85 * rng.dirichlet(0.5 * np.ones(4), size=(4, 3)))
+    R = torch.tensor(rng.uniform(1.0, 3.0, size=(4, 3)))
+    return World(P, R, torch.full((4,), 0.25).double(), torch.tensor(0.5 * rng.normal(size=(4, 3))))
+
+
+def drawn(probabilities: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One outcome for each row; the last index stands for what is left over."""
+    return (rng.random((len(probabilities), 1)) > probabilities.cumsum(axis=1)).sum(axis=1)
+
+
+def sample(world: World, episodes: int, rng: np.random.Generator, steps: int = 60) -> Episodes:
+    """Episodes side by side; what is beyond 60 steps weighs less than 1e-6."""
+    pi, P, R = world.theta.softmax(-1).numpy(), world.P.numpy(), world.R.numpy()
+    s, alive, rows = rng.integers(4, size=episodes), np.ones(episodes, bool), []
+    for _ in range(steps):
+        a = np.minimum(drawn(pi[s], rng), 2)
+        rows.append((s, a, R[s, a] * alive, alive))
+        following = drawn(P[s, a], rng)
+        alive = alive & (following < 4)
+        s = np.minimum(following, 3)
+        if not alive.any():
+            break
+    return Episodes(*(torch.tensor(np.array(column)) for column in zip(*rows, strict=True)))
+
+
+def weights_of(kind: str, batch: Episodes, v: torch.Tensor) -> tuple[torch.Tensor, bool]:
+    """Weights, and whether the loss discounts them by gamma ** t on top."""
+    returns = work.discounted_returns(batch.rewards, GAMMA, batch.mask)
+    if kind == "whole return":
+        return returns[:1].expand_as(returns), False
+    if kind == "leave one out":
+        return returns - torch.stack([work.leave_one_out_baseline(row) for row in returns]), True
+    return returns - v[batch.states] if kind == "less v(s)" else returns, True
+
+
+def estimates(world: World, kind: str, episodes: int, repeats: int) -> torch.Tensor:
+    """Estimates of the policy gradient from batches of episodes: (repeats, S * A)."""
+    rng, found = np.random.default_rng(episodes), []
+    pi = world.theta.softmax(-1)
+    transitions = torch.einsum("sa,sat->st", pi, world.P)
+    v = torch.linalg.solve(torch.eye(4).double() - GAMMA * transitions, (pi * world.R).sum(-1))
+    for _ in range(repeats):
+        batch = sample(world, episodes, rng)
+        theta = world.theta.clone().requires_grad_()
+        logp = theta.log_softmax(-1)[batch.states, batch.actions]
+        weights, discounted = weights_of(kind, batch, v)
+        (gradient,) = torch.autograd.grad(work.policy_gradient_loss(logp, weights, batch.mask, GAMMA, discounted), theta)
+        found.append(-gradient.flatten())
+    return torch.stack(found)
+
+
+def plot_variance(path: Path, quick: bool) -> None:
+    """How far sampled gradients are from the exact one, with less and less noise in their weights."""
+    world, sizes = small_world(np.random.default_rng(3)), (2, 4, 8, 16, 32, 64)
+    exact = work.exact_policy_gradient(world.P, world.R, GAMMA, world.start, world.theta).gradient.flatten()
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for kind, colour in (("whole return", "0.5"), ("rewards to go", "tab:red"), ("leave one out", "tab:green"), ("less v(s)", "tab:orange")):
+        found = [estimates(world, kind, size, 40 if quick else 150) for size in sizes]
+        axes[0].plot(sizes, [((g - exact) ** 2).sum(1).mean() / (exact**2).sum() for g in found], "o-", color=colour, label=kind)
+        axes[1].plot(sizes, [torch.cosine_similarity(g, exact[None]).mean() for g in found], "o-", color=colour, label=kind)
+    axes[0].set(ylabel="mean squared error / squared length of the gradient", yscale="log", title="How noisy a gradient is")
+    axes[1].set(ylabel="cosine to the exact gradient", ylim=(0, 1.02), title="Whether it points uphill")
+    for axis in axes:
+        axis.set(xlabel="episodes in a batch", xscale="log")
+        axis.set_xticks(sizes, [str(size) for size in sizes])
+        axis.minorticks_off()
+        axis.grid(alpha=0.3)
+    axes[0].legend()
+    figure.savefig(path, dpi=150)
+
+
+# -- CartPole --------------------------------------------------------------------------------------
+
+
+def trained(baseline: str, seed: int, steps: int, **settings: float) -> work.Result:
+    """One training run on CartPole-v1."""
+    config = work.Config(max_steps=steps, baseline=baseline, **settings)
+    return work.train_reinforce(gymnasium.make("CartPole-v1"), config, seed)
+
+
+def running(returns: list[float], grid: np.ndarray, window: int = 20) -> np.ndarray:
+    """Mean of the latest returns at each of these environment steps (a CartPole episode of return R takes R steps)."""
+    returns, sums = np.array(returns), np.concatenate([[0.0], np.cumsum(returns)])
+    first = np.maximum(np.arange(1, len(sums)) - window, 0)
+    return np.interp(grid, sums[1:], (sums[1:] - sums[first]) / (np.arange(1, len(sums)) - first))
+
+
+def band(axis: plt.Axes, x: np.ndarray, curves: np.ndarray, label: str, colour: str) -> None:
+    """The median of the runs, and everything from the worst to the best."""
+    axis.fill_between(x, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.2, linewidth=0)
+    axis.plot(x, np.median(curves, axis=0), color=colour, label=label)
+
+
+def plot_learning(path: Path, quick: bool) -> None:
+    """Returns while learning, one panel for each baseline."""
+    steps, seeds = (8_000, 2) if quick else (25_000, 5)
+    grid = np.linspace(500, steps, 100)
+    figure, axes = plt.subplots(1, 4, figsize=(14, 3.8), sharey=True, layout="constrained")
+    for axis, (baseline, colour) in zip(axes, COLOURS.items(), strict=True):
+        band(axis, grid, np.array([running(trained(baseline, seed, steps).returns, grid) for seed in range(seeds)]), baseline, colour)
+        axis.axhline(500, color="0.4", ls=":")
+        axis.set(title=f'baseline="{baseline}"', xlabel="environment steps", ylim=(0, 520))
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel(f"mean of the latest 20 returns, {seeds} seeds")
+    figure.savefig(path, dpi=150)
+
+
+def mean_entropy(policy: torch.nn.Module, seed: int) -> float:
+    """Entropy of the policy, averaged over the states of one of its episodes."""
+    env, generator = gymnasium.make("CartPole-v1"), torch.Generator().manual_seed(seed)
+    observation, _ = env.reset(seed=seed)
+    entropies, over = [], False
+    with torch.no_grad():
+        while not over:
+            here = policy(torch.as_tensor(observation))
+            entropies.append(float(here.entropy()))
+            observation, _, terminated, truncated, _ = env.step(int(here.sample(generator)))
+            over = terminated or truncated
+    return float(np.mean(entropies))
+
+
+def plot_entropy(path: Path, quick: bool) -> None:
+    """How fast a policy makes up its mind, with and without an entropy bonus."""
+    budgets = np.array([0, 1000, 2000, 4000] if quick else [0, 1000, 2000, 4000, 8000, 12000])
+    figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
+    for coefficient, colour in ((0.0, "tab:blue"), (30.0, "tab:purple")):
+        runs = [[mean_entropy(trained("standardize", seed, int(n), entropy_coefficient=coefficient).policy, seed) for n in budgets]
+                for seed in range(2 if quick else 3)]
+        band(axis, budgets, np.array(runs), f"entropy_coefficient={coefficient:g}", colour)
+    axis.axhline(np.log(2), color="0.4", ls=":", label="uniform: ln 2")
+    axis.set(xlabel="environment steps", ylabel="entropy of the policy, nats", ylim=(0, 0.75), title="CartPole-v1")
+    axis.grid(alpha=0.3)
+    axis.legend()
+    figure.savefig(path, dpi=150)
+
+
+PLOTS = {"variance.png": plot_variance, "learning.png": plot_learning, "entropy.png": plot_entropy}
+
+
+def main() -> None:
+    """Draw what can be drawn."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where the PNG files go")
+    parser.add_argument("--quick", action="store_true", help="fewer seeds and steps")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    for name, draw in PLOTS.items():
+        try:
+            draw(arguments.out / name, arguments.quick)
+            print(arguments.out / name)
+        except NotImplementedError as error:
+            print(f"{name} is left out because a function that it needs is not written yet: {error}")
+
+
+if __name__ == "__main__":
+    main()
