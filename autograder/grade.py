@@ -59,6 +59,7 @@ class Grading:
         ``only``: mark this student, changed or not, and keep whatever the others have. However it ends, what was found is written
         down, and the gradebook has a row for everybody.
         """
+        report.sweep(self.folder)
         chosen = [one for one in submissions if only in (None, one.student)]
         grades = self._others(only) if only else {}
         try:

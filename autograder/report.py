@@ -234,7 +234,7 @@ def _json(data: Any, escape: bool = False) -> str:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a file whole or not at all, whatever happens meanwhile."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{os.getpid()}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
@@ -244,3 +244,22 @@ def write_atomically(path: Path, text: str) -> None:
         with contextlib.suppress(FileNotFoundError):  # interrupted just after the last step
             os.unlink(name)
         raise
+
+
+def sweep(folder: Path) -> None:
+    """Remove what commands that were killed left half written in a folder of results."""
+    for name in (RESULTS, STAFF, GRADEBOOK):
+        for path in (*folder.glob(f".{name}.*"), *folder.glob(f"*/.{name}.*")):
+            writer = path.name.split(".")[-2]
+            if writer.isdigit() and not _is_running(int(writer)):
+                path.unlink(missing_ok=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # somebody else's
+    return True

@@ -6,6 +6,8 @@ import csv
 import dataclasses
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -273,6 +275,20 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="the disk is full"):
         report.write_atomically(path, "new\n")
     assert path.read_text() == "old\n" and os.listdir(tmp_path) == ["results.json"]
+
+
+def test_what_a_killed_command_left_half_written_is_swept(tmp_path):
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    for pid in (done.pid, os.getpid()):
+        for place in (tmp_path, tmp_path / "ada"):
+            place.mkdir(exist_ok=True)
+            (place / f".{report.RESULTS}.{pid}.abc_1").write_text("{")
+            (place / f".{report.GRADEBOOK}.{pid}.abc_1").write_text("stud")
+    (tmp_path / "ada" / report.RESULTS).write_text("{}")
+    report.sweep(tmp_path)
+    left = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
+    assert left == sorted(2 * [f".{name}.{os.getpid()}.abc_1" for name in (report.RESULTS, report.GRADEBOOK)] + [report.RESULTS])
 
 
 def test_text_that_cannot_be_encoded_is_written_all_the_same(tmp_path):
