@@ -153,7 +153,8 @@ def test_behind_namespaces_nobody_s_files_are_left_and_python_still_imports():
         pytest.skip("this machine has no namespaces for us")
     etc, others, imported = json.loads(done.stdout)
     assert set(etc) <= {"ld.so.cache", "localtime"}
-    assert not any(others) and imported == "colorsys"
+    way = {part for folder in sandbox.interpreter_folders() for part in Path(folder).parts}  # Python itself may lie there
+    assert not {name for names in others for name in names} - way and imported == "colorsys"
 
 
 # -- what a worker has and has not ------------------------------------------------------------------------------------
