@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autograder import checks, diagnose, plugin, report, verify
+from autograder import checks, diagnose, lazy, plugin, report
 from autograder.course import Assignment, load_course
 from autograder.examine import HiddenTest
 from autograder.isolation.client import Bridge
@@ -29,7 +29,7 @@ from autograder.source import Source
 ROOT = Path(__file__).resolve().parent.parent
 ASSIGNMENTS = {assignment.name: assignment for assignment in load_course(ROOT).assignments}
 SEED = 23
-WRONG_KINDS = {"None": lambda leaf, inputs: None, "text": lambda leaf, inputs: "no numbers", "nan": verify.LAZY["nan"]}
+WRONG_KINDS = {"None": lambda leaf, inputs: None, "text": lambda leaf, inputs: "no numbers", "nan": lazy.LAZY["nan"]}
 SECONDS = 20  # for a wrong answer that sends a test round in circles
 
 
@@ -88,7 +88,7 @@ def runs(assignment: Assignment, tests: list[HiddenTest]) -> Iterator[tuple[str,
     key = diagnose.AnswerKey(assignment)
     exact = [test for test in tests if not test.learning]
     todo = [(bug, test, candidate) for bug, candidate in key.broken.items() for test in exact if bug in test.catches]
-    todo += [(kind, test, verify.Lazy(key.reference, answer)) for kind, answer in WRONG_KINDS.items() for test in exact]
+    todo += [(kind, test, lazy.Lazy(key.reference, answer)) for kind, answer in WRONG_KINDS.items() for test in exact]
     broken = key.broken
     for name, test, candidate in todo:
         key.__dict__["broken"] = {name: broken[name]} if name in broken else {}  # no other is asked for a diagnosis

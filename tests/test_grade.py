@@ -77,6 +77,22 @@ def test_what_cannot_be_opened_is_not_sent_to_the_engine(mark, tmp_path):
     assert results(tmp_path)["output"] == "Your hand-in could not be opened: it is encrypted."
 
 
+def test_what_was_found_is_written_before_a_submission_is_finished(toy, tmp_path):
+    """Whatever cuts grading off, kill -9 included, the tests that were reached have their results."""
+    seen = []
+
+    class Watched(PaperEngine):
+        def run(self, jobs):
+            for progress in super().run(jobs):
+                yield progress
+                seen.append([test["status"] for test in results(tmp_path)["tests"]] if not progress.finished else None)
+
+    grading = Grading(toy.course, toy.assignment, Watched(Verdict.PASSED, Verdict.FAILED), tmp_path / "out")
+    grading.write_every = 0.0
+    grading.run([submission()], False, lambda grade, left: None)
+    assert seen == [["passed"], ["passed", "failed"], None]
+
+
 def test_the_same_content_meets_the_same_inputs_and_other_content_others(mark):
     engine = PaperEngine(Verdict.PASSED, Verdict.PASSED)
     for one in (submission("ada"), submission("ben"), submission("cleo", b"other = 1\n")):

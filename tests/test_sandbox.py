@@ -14,7 +14,7 @@ import pytest
 
 from autograder.course import Limits
 from autograder.errors import IsolationError, StudentDied
-from autograder.isolation import doctor, sandbox
+from autograder.isolation import doctor, sandbox, seccomp
 from autograder.isolation.sandbox import Layers
 from autograder.isolation.walled import ENVIRONMENT, WorkerServer
 
@@ -52,13 +52,13 @@ def test_behind_the_wall_nothing_forbidden_is_allowed(server, hidden):
 
 TRY = """
 import json, sys
-from autograder.isolation import probe, sandbox
+from autograder.isolation import probe, sandbox, seccomp
 hidden, victim, layers = sys.argv[1], int(sys.argv[2]), sys.argv[3].split("+")
 if "namespaces" in layers and not sandbox.separate([]):
     sys.exit("no namespaces here")
 if layers != ["no wall"]:
     uid = 64999 if "uid" in layers else None
-    bpf = sandbox.build_filter(own_uid=True) if "seccomp" in layers else None
+    bpf = seccomp.build_filter(own_uid=True) if "seccomp" in layers else None
     ruleset = sandbox.reading_rules() if "landlock" in layers else None
     sandbox.enter(sandbox.Cell(uid, 5, sandbox.address_space() + (512 << 20), 16, bpf, ruleset))
 print(json.dumps([name for name, result in probe.attempts(hidden, victim).items() if result is not None]))
@@ -106,7 +106,7 @@ def test_without_the_wall_nearly_all_of_it_is_allowed(allowed):
 def test_each_layer_alone_closes_what_it_is_for_and_not_the_rest(allowed, layer):
     if layer == "landlock" and not sandbox.landlock_version():
         pytest.skip("this kernel has no Landlock")
-    if layer == "seccomp" and sandbox.build_filter(own_uid=True) is None:
+    if layer == "seccomp" and seccomp.build_filter(own_uid=True) is None:
         pytest.skip("libseccomp is not installed")
     possible = allowed(layer)
     assert not possible & LAYERS[layer]
@@ -136,10 +136,10 @@ def test_namespaces_stand_in_for_landlock_where_there_is_none(allowed):
 
 READ = """
 import json, os, sys
-from autograder.isolation import sandbox
+from autograder.isolation import sandbox, seccomp
 if not sandbox.separate([]):
     sys.exit("no namespaces here")
-sandbox.enter(sandbox.Cell(64999, 5, sandbox.address_space() + (512 << 20), 16, sandbox.build_filter(own_uid=True), None))
+sandbox.enter(sandbox.Cell(64999, 5, sandbox.address_space() + (512 << 20), 16, seccomp.build_filter(own_uid=True), None))
 import colorsys, zoneinfo  # nobody has imported these yet
 print(json.dumps([sorted(os.listdir("/etc")), [os.listdir(path) for path in ("/tmp", "/home", "/var", "/run", "/mnt") if os.path.isdir(path)], colorsys.__name__]))
 """
@@ -253,7 +253,7 @@ def test_grading_needs_another_uid_and_seccomp():
 
 def test_without_libseccomp_there_is_no_filter(monkeypatch):
     monkeypatch.setattr(sandbox.ctypes, "CDLL", lambda name: (_ for _ in ()).throw(OSError("not found")))
-    assert sandbox.build_filter(own_uid=True) is None
+    assert seccomp.build_filter(own_uid=True) is None
 
 
 def test_a_library_that_is_not_installed_is_named():

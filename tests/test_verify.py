@@ -11,7 +11,8 @@ from autograder import starter
 from autograder import verify as module
 from autograder.errors import CourseError
 from autograder.examine import InProcess
-from autograder.verify import LAZY, Lazy, matrix, verify
+from autograder.lazy import LAZY, Lazy
+from autograder.verify import matrix, verify
 
 PUBLIC = f"assignments/{NAME}/test_local.py"
 

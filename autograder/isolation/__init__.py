@@ -1,8 +1,8 @@
 """The wall: hidden tests stay in the grader, student code runs in a sandboxed worker, and only data crosses.
 
 wire (what may cross) -> worker (the student's side; importer, arguments) -> client (the grader's side; handles, lab,
-gradients, modules, environments, inplace) -> raised (exceptions, both sides) -> sandbox (what a worker may not do) ->
-server (forks sandboxed workers; loopback) -> walled (the grader's hold on it) -> doctor (what holds on this machine). Several workers as one process group: group (their side) -> ranks (the grader's) ->
+gradients, modules, environments, inplace) -> raised (exceptions, both sides) -> sandbox and seccomp (what a worker may not
+do) -> server (forks sandboxed workers; loopback) -> walled (the grader's hold on it) -> doctor (what holds on this machine). Several workers as one process group: group (their side) -> ranks (the grader's) ->
 forked (without a wall).
 
 What is not covered: bugs of the kernel, msgpack, numpy or torch themselves; what a student learns from passing and

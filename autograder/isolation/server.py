@@ -24,7 +24,7 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from autograder.isolation import loopback, sandbox, stream, wire, worker
+from autograder.isolation import loopback, sandbox, seccomp, stream, wire, worker
 from autograder.isolation.client import Bridge, Loopback
 
 RANK_MODULES = ("torch.distributed", "autograder.isolation.group")
@@ -61,7 +61,7 @@ def main() -> None:
     sys.meta_path[:] = [
         finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", "")
     ]
-    bpf = sandbox.build_filter(own_uid=block is not None)
+    bpf = seccomp.build_filter(own_uid=block is not None)
     landlock = sandbox.landlock_version() > 0
     ruleset = sandbox.reading_rules() if landlock else None
     layers = sandbox.Layers(
@@ -71,7 +71,7 @@ def main() -> None:
     server = Server(control, layers, bpf, ruleset, block)
     if distributed:
         server.admit_ranks(
-            sandbox.build_filter(own_uid=block is not None, ranks=True),
+            seccomp.build_filter(own_uid=block is not None, ranks=True),
             sandbox.reading_rules(ranks=True) if landlock else None,
         )
     server.serve()

@@ -90,7 +90,7 @@ def main(what, runs, path=reference):
             )
     if what == "cartpole":
         found = []
-        for seed in range(100, 100 + int(runs)):
+        for seed in range(1000, 1000 + int(runs)):  # not those by which the bar was chosen
             start = time.process_time()
             result = work.train_dqn(gymnasium.make("CartPole-v1"), work.DQNConfig(**hidden.CARTPOLE), seed)
             seconds = time.process_time() - start

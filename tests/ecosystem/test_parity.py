@@ -1,6 +1,6 @@
 """One source, five ways to be marked, equal scores: the solution, the stub and three bugs of an assignment over every route.
 
-`make parity` runs all assignments of course.yml; CI runs `gae` (PARITY=gae). The image's route needs $GRADER_IMAGE and $GRADER_ENGINE.
+`make parity` runs all assignments of course.yml; PARITY=gae runs one. The image's route needs $GRADER_IMAGE and $GRADER_ENGINE.
 """
 
 from __future__ import annotations
@@ -58,5 +58,5 @@ def test_nbgrader(assignment, handed_in, marks, tmp_path):
 
 def test_the_grading_image(assignment, handed_in, marks, tmp_path):
     if "GRADER_IMAGE" not in os.environ:
-        pytest.skip("no grading image: .ci/image builds one and runs this")
+        pytest.skip("no grading image: `make image` builds one; then set GRADER_IMAGE and GRADER_ENGINE")
     assert routes.image(assignment, handed_in, tmp_path) == marks
