@@ -7,6 +7,7 @@ import pytest
 from autograder.errors import StudentError
 from autograder.examine import InProcess
 from autograder.isolation.client import Lab
+from autograder.isolation.environments import RESETS
 
 STUDENT = """
 def walk(env, steps, seed):
@@ -28,6 +29,11 @@ def cheat(env):
     env.reset(seed=0)
     env.step(0)
     return [name for name in dir(env) if not name.startswith("_")]
+
+def resets(env, n):
+    env.step(0)
+    for _ in range(n):
+        env.reset()
 
 def begin(env, options):
     return env.reset(seed=1, options=options)[0]
@@ -74,6 +80,24 @@ def test_the_budget_ends_the_walk(here):
     with pytest.raises(StudentError, match="the budget of 7 environment steps is used up"):
         student.walk(env, 8, 0)
     assert counter.steps == 7
+
+
+def test_a_loop_of_resets_is_ended(here):
+    student, lab = here
+    env, counter = lab.lend(gymnasium.make("CartPole-v1"))
+    student.begin(env, None)
+    student.resets(env, RESETS)
+    student.resets(env, RESETS)  # the step between them starts the count anew
+    with pytest.raises(StudentError, match=rf"reset\(\) was called {RESETS} times in a row, and step\(\) never"):
+        student.resets(env, RESETS + 1)
+
+
+def test_a_loop_of_resets_of_a_vector_environment_is_ended(vectors):
+    student, lab = vectors
+    make_env, _ = lent(lab, "CartPole-v1")
+    student.resets(make_env, RESETS)
+    with pytest.raises(StudentError, match="in a row"):
+        student.resets(make_env, RESETS + 1)
 
 
 def test_where_an_episode_begins_is_not_for_the_student_to_choose(here):
@@ -128,6 +152,12 @@ def act(make_env, actions):
     env = make_env(2)
     env.reset(seed=0)
     return env.step(actions)
+
+def resets(make_env, n):
+    env = make_env(2)
+    for _ in range(n):
+        env.reset()
+    env.step(np.ones(env.num_envs, int))
 
 def limits(make_env):
     env = make_env(2)

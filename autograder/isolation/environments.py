@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+RESETS = 1000  # in a row, without a step between them: nobody needs more than two, and a loop of them would go on until its time is up
+
 
 class LentEnvironment:
     """What a student may do with the environment, checked and counted.
@@ -22,6 +24,7 @@ class LentEnvironment:
         self._environment = environment
         self._budget = budget
         self.steps = self.episodes = 0
+        self._resets = 0  # since the last step
         self.action_space = spaces["action_space"]
         self.observation_space = spaces["observation_space"]
 
@@ -31,6 +34,7 @@ class LentEnvironment:
         """Begin an episode: (observation, {}). Raises ValueError for options: they could choose where an episode begins."""
         if options:
             raise ValueError("a lent environment takes no options: call reset() or reset(seed=...)")
+        self._resets = one_more_reset(self._resets)
         observation, _ = self._environment.reset(seed=seed)
         self.episodes += 1
         return observation, {}
@@ -48,6 +52,7 @@ class LentEnvironment:
         if not space.contains(plain):
             raise ValueError(f"the action is not in {space}")
         self.steps += 1
+        self._resets = 0
         observation, reward, terminated, truncated, _ = self._environment.step(plain)
         return observation, float(reward), bool(terminated), bool(truncated), {}
 
@@ -68,6 +73,7 @@ class LentVectorEnvironment:
         self._environment = environment
         self._budget = budget
         self.steps = 0
+        self._resets = 0  # since the last step
         self.num_envs = int(environment.num_envs)
         for name, space in spaces.items():
             setattr(self, name, space)
@@ -78,6 +84,7 @@ class LentVectorEnvironment:
         """Begin an episode in each environment: (observations, {}). Raises ValueError for options, as above."""
         if options:
             raise ValueError("a lent environment takes no options: call reset() or reset(seed=...)")
+        self._resets = one_more_reset(self._resets)
         observations, _ = self._environment.reset(seed=seed)
         return observations, {}
 
@@ -94,11 +101,19 @@ class LentVectorEnvironment:
         if not all(space.contains(action) for action in actions):
             raise ValueError(f"an action is not in {space}")
         self.steps += self.num_envs
+        self._resets = 0
         observations, rewards, terminated, truncated, info = self._environment.step(actions)
         return observations, rewards, terminated, truncated, _final_observations(info, observations)
 
     def close(self) -> None:
         """Nothing: the test owns the environment."""
+
+
+def one_more_reset(resets: int) -> int:
+    """One more than ``resets``. Raises RuntimeError where there are too many in a row."""
+    if resets >= RESETS:
+        raise RuntimeError(f"reset() was called {RESETS} times in a row, and step() never")
+    return resets + 1
 
 
 def _final_observations(info: dict[str, Any], observations: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from autograder.checks import (
     assert_true,
     assert_unchanged,
 )
+from autograder.isolation.environments import one_more_reset
 from autograder.plugin import points
 
 DISCRETE = "gymnasium.spaces.Discrete"
@@ -50,15 +51,17 @@ class Scripted:
         self.action_space = lab.make(DISCRETE, self.moves.shape[1], seed=space_seed)
         self.lent = lab.expose(self, "reset", "step", data=("observation_space", "action_space"))
         self.diary, self.seeds, self.luck, self.state = [], [], 0, None
+        self.resets = 0  # since the last step
 
     def reset(self, *, seed=None, options=None):
+        self.resets = one_more_reset(self.resets)
         self.luck = self.luck + 1 if seed is None else 0  # a seed brings the same luck again
         self.state, self.clock = self.starts[self.luck % len(self.starts)], 0
         self.seeds.append(seed)
         return self.state, {}
 
     def step(self, action):
-        s, a = self.state, int(action)
+        s, a, self.resets = self.state, int(action), 0
         if s is None:
             raise RuntimeError("step() was called although the episode is over: call reset() first.")
         if not 0 <= a < self.moves.shape[1]:
