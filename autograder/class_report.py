@@ -128,9 +128,9 @@ class ClassReport:
 
     @property
     def parts(self) -> list[Tally]:
-        """One tally for each part: all its tests together."""
+        """One tally for each part: all its tests together that are worth something."""
         tallies: dict[str, Tally] = {}
-        for test in self.tests:
+        for test in filter(lambda test: test.worth, self.tests):
             part = tallies.setdefault(test.part, Tally(test.part, test.part, test.part, 0.0))
             part.counts += test.counts
             part.worth += test.worth

@@ -98,6 +98,9 @@ def grade(
     read = read_all(submissions, assignment.main)
     extensions = cli_platforms.look_up([one.student for one in read], only, roster)
     engine = engines.start(engine_name, assignment, jobs, address, _notice)
+    if "not run" in engine.scale:
+        means = "no score depends on it" if assignment.scale == "optional" else "nobody can have a score"
+        _notice(f"The GPU part was {engine.scale}. As course.yml says 'scale: {assignment.scale}', {means}.")
     try:
         grading = Grading(found, assignment, engine, destination, allow_weak, extensions)
         with Watch(err, quiet or as_json) as watch:

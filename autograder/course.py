@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -44,6 +45,7 @@ class LateRule(_Frozen):
     max_days: Annotated[int, Field(ge=0)] = 5
 
 
+Scale = Literal["required", "optional"]  # whether the points of tests that need a GPU count
 Visibility = Literal["visible", "hidden", "after_due_date", "after_published"]  # Gradescope's words
 
 
@@ -60,6 +62,7 @@ class Entry(_Frozen):
     weight: Annotated[float, Field(ge=0)] = 1
     due: datetime | None = None
     visibility: Visibility | None = None  # on Gradescope, where it differs from the course's
+    scale: Scale | None = None  # where it differs from the course's
 
     @field_validator("due")
     @classmethod
@@ -74,6 +77,7 @@ class _CourseFile(_Frozen):
     term: str
     late: LateRule = LateRule()
     gradescope: GradescopeRules = GradescopeRules()
+    scale: Scale = "optional"
     assignments: dict[str, Entry]
 
 
@@ -118,6 +122,7 @@ class Assignment(_AssignmentFile):
     due: datetime | None = None
     visibility: Visibility | None = None
     late: LateRule = LateRule()
+    scale: Scale = "optional"
 
     @property
     def main(self) -> str:
@@ -133,6 +138,11 @@ class Assignment(_AssignmentFile):
     def hidden_tests(self) -> Path:
         """What earns points."""
         return self.root / "grading" / self.name / "test_hidden.py"
+
+    @property
+    def scale_tests(self) -> Path:
+        """What needs a GPU; not every assignment has it."""
+        return self.hidden_tests.with_name("test_scale.py")
 
     @property
     def handout(self) -> Path:
@@ -188,7 +198,7 @@ def load_course(root: Path) -> Course:
     """Read course.yml and every assignment.yml that it names."""
     path = root / COURSE_FILE
     file = _parse(_CourseFile, path, _read_yaml(path))
-    assignments = tuple(_assignment(root, name, entry, file.late) for name, entry in file.assignments.items())
+    assignments = tuple(_assignment(root, name, entry, file) for name, entry in file.assignments.items())
     return Course(
         root=root,
         title=file.title,
@@ -207,14 +217,15 @@ def load_assignment(root: Path, name: str) -> Assignment:
         if path.is_file()
         else _CourseFile(title="", term="", assignments={})
     )
-    return _assignment(root, name, file.assignments.get(name, Entry()), file.late)
+    return _assignment(root, name, file.assignments.get(name, Entry()), file)
 
 
-def _assignment(root: Path, name: str, entry: Entry, late: LateRule) -> Assignment:
+def _assignment(root: Path, name: str, entry: Entry, course: _CourseFile) -> Assignment:
     path = root / "assignments" / name / "assignment.yml"
     data = _read_yaml(path)
     _parse(_AssignmentFile, path, data)
-    return _parse(Assignment, path, data | {"name": name, "root": root, "late": late} | dict(entry))
+    said = dict(entry) | {"late": course.late, "scale": entry.scale or course.scale}
+    return _parse(Assignment, path, data | {"name": name, "root": root} | said)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -248,5 +259,10 @@ def _sentence(model: type[BaseModel], problem: Any) -> str:
         known = {name for file in (model, Entry, LateRule, GradescopeRules, Limits) for name in file.model_fields}
         near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
         return f"'{key}' is not a known key" + (f"; did you mean '{near[0]}'?" if near else "")
+    if problem["type"] == "literal_error":
+        words = re.findall(r"'(\w+)'", problem["ctx"]["expected"])
+        near = difflib.get_close_matches(str(problem["input"]), words, n=1)
+        guess = f"; did you mean '{near[0]}'?" if near else ""
+        return f"{key} is {problem['input']!r}: {problem['ctx']['expected']} is expected{guess}"
     message = problem["msg"].removeprefix("Value error, ")
     return f"{key} is {problem['input']!r}: {message[0].lower()}{message[1:]}"

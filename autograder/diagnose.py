@@ -69,17 +69,25 @@ class AnswerKey:
 
 
 def judge(
-    test: HiddenTest, candidate: Candidate, seed: int, key: AnswerKey, seconds: float = 3600.0
+    test: HiddenTest,
+    candidate: Candidate,
+    seed: int,
+    key: AnswerKey,
+    seconds: float = 3600.0,
+    reference: Candidate | None = None,
 ) -> Outcome:
-    """Run one hidden test against a submission, for at most ``seconds``, and say what is known about it."""
-    outcome = Outcome(test.name, test.says, test.part, Verdict.PASSED, test.worth)
+    """Run one hidden test against a submission, for at most ``seconds``, and say what is known about it.
+
+    ``reference``: the solution where it must not run in this process.
+    """
+    outcome = Outcome(test.name, test.says, test.part, Verdict.PASSED, test.worth, extra=test.extra)
     try:
         trace = examine.within(seconds, lambda: _twice_if_it_dies(test, candidate, seed))
     except IsolationError as error:
         return dataclasses.replace(outcome, verdict=Verdict.UNGRADED, detail=str(error))
     except StudentTimeout as error:  # it rang between the test and its end, say while the worker was closed
         trace = Trace(error=error)
-    outcome = dataclasses.replace(outcome, curve=trace.curve)
+    outcome = dataclasses.replace(outcome, curve=trace.curve, rates=trace.rates)
     if trace.error is None:
         return outcome
     outcome = dataclasses.replace(
@@ -93,17 +101,15 @@ def judge(
     )
     if test.learning or examine.is_hopeless(trace.error):
         return outcome
-    reference = examine.run(test, key.reference, seed)
-    if reference.error is not None:
-        reason = (
-            f"the reference solution fails this test on the same data: {examine.explain(reference.error)}"
-        )
+    right = examine.run(test, reference or key.reference, seed)
+    if right.error is not None:
+        reason = f"the reference solution fails this test on the same data: {examine.explain(right.error)}"
         return dataclasses.replace(outcome, verdict=Verdict.UNGRADED, detail=reason)
     if not isinstance(trace.error, (CheckFailure, StudentError)) and not outcome.finding:
         finding = "What came back could not be used as the handout describes it: check its type, shape and field names."
         outcome = dataclasses.replace(outcome, finding=finding)
     try:
-        suspects = key.suspects(test, seed, trace, reference)
+        suspects = () if test.gpu else key.suspects(test, seed, trace, right)
     except Exception:  # the diagnosis is a courtesy: no answer of a student's may end the marking here
         suspects = ()
     return dataclasses.replace(outcome, suspects=suspects)

@@ -44,6 +44,8 @@ class HiddenTest:
     function: Callable[..., None]
     parameters: Mapping[str, Any] = field(default_factory=dict)
     seconds: float | None = None  # a time limit of its own
+    gpu: bool = False  # needs a GPU
+    extra: bool = False  # worth nothing, whatever comes of it
 
 
 class Candidate(Protocol):
@@ -89,6 +91,7 @@ class Trace:
     error: BaseException | None = None
     prints: str = ""
     curve: tuple[float, ...] = ()
+    rates: dict[str, float] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -124,19 +127,24 @@ def run(
             with _undisturbed():  # a worker that is only half closed would live on
                 bridge.close()
                 trace.prints = bridge.prints() + (lab.close() if lab else "")
-                trace.curve = lab.recorded if lab else ()
+                if lab:
+                    trace.curve, trace.rates = lab.recorded, lab.rates
     return trace
 
 
 def laboratory(
-    bridge: Bridge, candidate: Candidate, record: Callable[[Any], None], seconds: float | None
+    bridge: Bridge,
+    candidate: Candidate,
+    record: Callable[[Any], None],
+    seconds: float | None,
+    device: str = "cuda",
 ) -> Lab:
     """The `lab` of one run: it acts where ``bridge`` leads, and can have ranks of the same candidate."""
 
     def open_ranks(count: int, records: Sequence[Callable[[Any], None]]) -> list[Bridge]:
         return candidate.open_ranks(count, records, seconds)
 
-    return Lab(bridge, lambda count: Ranks(open_ranks, count, record))
+    return Lab(bridge, lambda count, backend: Ranks(open_ranks, count, record, backend), device)
 
 
 def within(seconds: float, function: Callable[[], Result]) -> Result:

@@ -45,6 +45,8 @@ class Grading:
         self.kept: set[str] = set()  # students whose results were kept
         self.reasons: Counter[str] = Counter()  # why the others were marked
         self._common = provenance(course, assignment, engine.layers) | {"leaks": list(engine.leaks)}
+        if engine.scale:
+            self._common["scale"] = f"{assignment.scale}, {engine.scale}"
 
     @property
     def worth(self) -> float:
@@ -153,7 +155,7 @@ class Grading:
             progress.outcomes.get(test.name) or _missing_outcome(test, progress) for test in self.engine.tests
         ]
         reached = tuple(outcome for outcome in outcomes if outcome is not None)
-        complete = progress.finished and not any(outcome.verdict is Verdict.UNGRADED for outcome in reached)
+        complete = progress.finished and not any(outcome.open for outcome in reached)
         late, found = self._late(submission), self._provenance(submission)
         return Grade(submission.student, reached, "", complete, *late, found, round(progress.seconds, 3))
 
@@ -169,7 +171,7 @@ class Grading:
 
 
 def _missing_outcome(test: Listed, progress: Progress) -> Outcome | None:
-    if not progress.finished:
+    if not progress.finished or test.extra:
         return None
     reason = progress.trouble or "this test was not reached"
     return Outcome(test.name, test.says, test.part, Verdict.UNGRADED, test.worth, detail=reason)

@@ -18,10 +18,10 @@ from typing import Any
 
 import msgpack
 
-from autograder import plugin
+from autograder import plugin, scale
 from autograder.course import Assignment, Limits, load_assignment
 from autograder.diagnose import AnswerKey, judge
-from autograder.errors import AutograderError
+from autograder.errors import AutograderError, CourseError
 from autograder.examine import HiddenTest
 from autograder.isolation import doctor, sandbox
 from autograder.isolation.server import RANK_MODULES, warm_up
@@ -58,18 +58,26 @@ class Office:
         self._key = AnswerKey(assignment)
         for candidate in (self._key.reference, *self._key.broken.values()):
             candidate.open(lambda event: None, None).close()  # compiled before the first fork
+        self._gpu = scale.GpuPart.open(assignment, hidden)
+        if shared := {t.name for t in self._tests} & {t.name for t in self._gpu.tests}:
+            raise CourseError(f"{assignment.scale_tests}: {min(shared)} is a test of test_hidden.py too: rename it")
         warm_up(RANK_MODULES if assignment.isolation == "distributed" else ())
 
     def hello(self) -> dict[str, Any]:
         """What the command must know: the tests without their functions, and the layers of the wall."""
+        names = ("name", "says", "part", "worth", "learning", "extra")
         tests = [
-            {"name": t.name, "says": t.says, "part": t.part, "worth": t.worth, "learning": t.learning}
-            for t in self._tests
+            {name: getattr(test, name) for name in names} for test in (*self._tests, *self._gpu.listed)
         ]
         bridge = doctor.probe(self._server)
         leaks = doctor.allowed(bridge, self._assignment.hidden_tests.parent)
         bridge.close()
-        return {"tests": tests, "layers": vars(self._server.layers), "leaks": leaks}
+        return {
+            "tests": tests,
+            "layers": vars(self._server.layers),
+            "leaks": leaks,
+            "scale": self._gpu.became,
+        }
 
     def serve(self, control: socket.socket) -> None:
         """Fork a marker for each job."""
@@ -84,6 +92,7 @@ class Office:
                 self._mark(job, socket.socket(fileno=descriptors[0]))
             os.close(descriptors[0])
         self._server.close()
+        self._gpu.close()
 
     def _mark(self, job: dict[str, Any], out: socket.socket) -> None:
         """In the marker: run every test, send every outcome. Never returns."""
@@ -94,6 +103,8 @@ class Office:
             _cap_memory()
             send(out, {"pid": os.getpid()})
             for message in _messages(self._tests, self._key, self._server, self._assignment, job):
+                send(out, message)
+            for message in self._gpu.messages(job, self._key, MARGIN):
                 send(out, message)
             send(out, {"done": True})
             code = 0

@@ -37,6 +37,13 @@ class Outcome:
     suspects: tuple[str, ...] = ()  # known bugs that give exactly these numbers
     detail: str = ""
     curve: tuple[float, ...] = ()  # how a training went, if the test recorded it with lab.curve
+    extra: bool = False  # worth nothing, whatever the verdict: no score depends on it
+    rates: dict[str, float] = field(default_factory=dict)  # what the test measured with lab.rate, by its name
+
+    @property
+    def open(self) -> bool:
+        """Keeps the score open: somebody's fault but the student's, in a test that counts."""
+        return self.verdict is Verdict.UNGRADED and not self.extra
 
     @property
     def points(self) -> float:

@@ -21,6 +21,7 @@ import pytest
 from autograder.course import Assignment, load_assignment
 from autograder.errors import CourseError
 from autograder.examine import FIXTURES, Candidate, HiddenTest, InProcess, generator, laboratory
+from autograder.gpu import gpu_missing
 from autograder.isolation.client import Bridge, Lab
 from autograder.isolation.walled import WorkerServer
 from autograder.source import Source
@@ -65,7 +66,14 @@ def hidden_test(item: pytest.Function) -> HiddenTest:
         raise pytest.UsageError(
             f"{item.location[0]}: {item.name} asks for {', '.join(sorted(strange))}; hidden tests have {', '.join(FIXTURES)}"
         )
-    return HiddenTest(name=item.name, says=says, function=item.function, parameters=parameters, **mark.kwargs)
+    return HiddenTest(
+        name=item.name,
+        says=says,
+        function=item.function,
+        parameters=parameters,
+        gpu=item.get_closest_marker("gpu") is not None,
+        **mark.kwargs,
+    )
 
 
 def collect(path: Path) -> list[HiddenTest]:
@@ -117,6 +125,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run the hidden tests against this file (default: the reference solution)",
     )
     group.addoption("--bug", help="run the hidden tests against the solution with this known bug")
+    group.addoption(
+        "--device",
+        choices=("cuda", "cpu"),
+        default="cuda",
+        help="where GPU parts run: cpu is a rehearsal on small sizes, for authors without a GPU",
+    )
     group.addoption("--wall", action="store_true", help="run the student's code in a sandboxed process")
 
 
@@ -125,15 +139,20 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "points: what a hidden test is worth, its part, hint, and the bugs that it catches"
     )
+    config.addinivalue_line("markers", "gpu: needs a CUDA device; skips and says so without one")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Every test of a hidden file carries its marker and its docstring (`collect` says so itself)."""
+    """Every test of a hidden file carries its marker and its docstring (`collect` says so itself); what needs a GPU is skipped without."""
     if any(isinstance(plugin, _Collector) for plugin in config.pluginmanager.get_plugins()):
         return
     for item in items:
-        if isinstance(item, pytest.Function) and item.path.name == "test_hidden.py":
+        if isinstance(item, pytest.Function) and item.path.name in ("test_hidden.py", "test_scale.py"):
             hidden_test(item)
+    on_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if on_gpu and config.getoption("--device") == "cuda" and (missing := gpu_missing()):
+        for item in on_gpu:
+            item.add_marker(pytest.mark.skip(reason=f"no GPU: {missing}"))
 
 
 @pytest.fixture
@@ -149,14 +168,18 @@ def _opened(request: pytest.FixtureRequest) -> Iterator[tuple[Bridge, Lab]]:
         assignment.solution, request.config.getoption("--student"), request.config.getoption("--bug")
     )
     candidate: Candidate = InProcess.of(text, assignment.main)
+    device = request.config.getoption("--device")
     if request.config.getoption("--wall"):
-        server = _servers(request.config, assignment)
+        gpu = device == "cuda" and request.node.get_closest_marker("gpu") is not None
+        server = _servers(request.config, assignment, gpu)
         candidate = server.candidate({assignment.main: text.encode()}, assignment.main, assignment.limits)
     mark = request.node.get_closest_marker("points")
     seconds = mark.kwargs["seconds"] if mark else None
     bridge = candidate.open(lambda event: None, seconds)
-    lab = laboratory(bridge, candidate, lambda event: None, seconds)
+    lab = laboratory(bridge, candidate, lambda event: None, seconds, device)
     yield bridge, lab
+    for name, rate in lab.rates.items():
+        print(f"{rate:,.6g} {name}")
     bridge.close()
     lab.close()
 
@@ -181,12 +204,13 @@ def _text(solution: Path, student: Path | None, bug: str | None) -> str:
     return source.broken(bug) if bug else source.solution()
 
 
-def _servers(config: pytest.Config, assignment: Assignment) -> WorkerServer:
+def _servers(config: pytest.Config, assignment: Assignment, gpu: bool) -> WorkerServer:
     """One fork server for each set of libraries, for the whole session."""
     running = config.stash.setdefault(_RUNNING, {})
-    if assignment.libraries not in running:
-        running[assignment.libraries] = WorkerServer.start(assignment.libraries, profile=assignment.isolation)
-    return running[assignment.libraries]
+    key = (*assignment.libraries, assignment.isolation, str(gpu))
+    if key not in running:
+        running[key] = WorkerServer.start(assignment.libraries, profile=assignment.isolation, gpu=gpu)
+    return running[key]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -28,6 +28,7 @@ WORDS = {
     "wall": "the wall",
     "leaks": "the wall",
     "secret": "the course's secret",
+    "scale": "the GPU part",
 }
 
 
@@ -38,7 +39,9 @@ def fingerprint(assignment: Assignment) -> dict[str, Any]:
     return {
         "assignment": assignment.name,
         "engine": _digest(engine),
-        "hidden_tests": _digest([assignment.hidden_tests]),
+        "hidden_tests": _digest(
+            path for path in (assignment.hidden_tests, assignment.scale_tests) if path.is_file()
+        ),
         "solution": _digest([assignment.solution]),
         "requirements": _digest([locked]) if locked.is_file() else None,
         "limits": assignment.limits.model_dump(),

@@ -89,6 +89,8 @@ def _test(number: int, outcome: Outcome) -> dict[str, Any]:
     }
     if outcome.curve:
         data["extra_data"]["curve"] = list(outcome.curve)
+    if outcome.rates:
+        data["extra_data"]["rates"] = outcome.rates
     if outcome.verdict is not Verdict.UNGRADED:
         data |= {"score": outcome.points, "max_score": outcome.worth}
         data["status"] = "passed" if outcome.verdict is Verdict.PASSED else "failed"
@@ -98,6 +100,9 @@ def _test(number: int, outcome: Outcome) -> dict[str, Any]:
 def student_text(outcome: Outcome) -> str:
     """What a student reads about one test: never expected values, hidden inputs or assertion text."""
     lines = [WORDS[outcome.verdict][0].upper() + WORDS[outcome.verdict][1:] + "."]
+    if outcome.extra:
+        lines.append("No points depend on this part, which needs a GPU.")
+    lines += [f"{rate:,.6g} {name}." for name, rate in outcome.rates.items()]
     if outcome.verdict is Verdict.FAILED:
         lines += [text for text in (outcome.diagnosis, outcome.finding, f"Hint: {outcome.hint}") if text]
     if outcome.verdict in (Verdict.FAILED, Verdict.NOT_WRITTEN) and outcome.error:
@@ -189,7 +194,7 @@ def note(grade: Grade) -> str:
     """Who got what and why, in one line for the instructor."""
     if grade.problem:
         return grade.problem
-    failed = [outcome for outcome in grade.outcomes if outcome.verdict is not Verdict.PASSED]
+    failed = [one for one in grade.outcomes if one.verdict is not Verdict.PASSED and not one.extra]
     if ungraded := [outcome for outcome in failed if outcome.verdict is Verdict.UNGRADED]:
         return "ungraded: " + (ungraded[0].detail.split("\n")[0] or "unknown")
     if not grade.complete:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from autograder.course import LateRule
-from autograder.model import Grade, Outcome, Verdict
+from autograder.model import Grade, Outcome
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Score:
 
 def score(grade: Grade, worth: float) -> Score:
     """What a grade comes to. ``worth`` is the sum over all hidden tests, whether they were reached or not."""
-    if not grade.complete or any(outcome.verdict is Verdict.UNGRADED for outcome in grade.outcomes):
+    if not grade.complete or any(outcome.open for outcome in grade.outcomes):
         return Score(None, worth)
     return Score(round(earned(grade.outcomes) * grade.late_factor, 6), worth)
 

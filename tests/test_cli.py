@@ -219,7 +219,7 @@ def test_a_class_that_could_not_be_graded_ends_with_code_1_and_no_zero(toy, serv
 def test_a_wall_that_cannot_be_had_ends_with_code_2_and_a_remedy(toy, monkeypatch, tmp_path):
     class WeakEngine:
         def __init__(self, assignment, jobs):
-            self.tests, self.leaks, self.where = [], [], "this machine"
+            self.tests, self.leaks, self.where, self.scale = [], [], "this machine", ""
             self.layers = doctor.sandbox.Layers(uid=False, seccomp=True, landlock=True, namespaces=False)
 
         def close(self):

@@ -26,6 +26,7 @@ class PaperEngine:
 
     def __init__(self, *verdicts: Verdict, layers: Layers = STRONG, leaks: tuple[str, ...] = (), trouble: str = "", finished: bool = True):
         self.tests, self.layers, self.leaks, self.where = TESTS, layers, list(leaks), "this machine"
+        self.scale = ""
         self._verdicts, self._trouble, self._finished = verdicts, trouble, finished
         self.jobs: list[Job] = []
 

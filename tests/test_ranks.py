@@ -13,6 +13,7 @@ from autograder import examine
 from autograder.course import Limits
 from autograder.errors import IsolationError, StudentError
 from autograder.examine import HiddenTest, InProcess
+from autograder.isolation import doctor
 from autograder.isolation.ranks import LoneRank
 from autograder.isolation.walled import WorkerServer
 
@@ -204,3 +205,44 @@ def test_a_server_of_the_standard_profile_refuses_ranks():
             run(walled, lambda lab: lab.ranks(2))
     finally:
         server.close()
+
+
+# -- what doctor says -------------------------------------------------------------------------------------------------
+
+
+@walled_only
+def test_the_doctor_has_two_ranks_meet(server):
+    finding = doctor._ranks()
+    where = "a loopback of their own" if server.layers.namespaces else "the machine's loopback"
+    assert finding.holds and where in finding.text and not finding.needed
+
+
+@walled_only
+def test_the_doctor_says_in_a_sentence_why_ranks_cannot_meet(monkeypatch):
+    monkeypatch.setattr(doctor, "MEETING", b"def total(number):\n    raise ConnectionError('loopback is down')\n")
+    finding = doctor._ranks()
+    assert not finding.holds
+    assert finding.text.startswith("two ranks could not talk over loopback, so distributed assignments fail: ")
+    assert "loopback is down" in finding.text
+
+
+def test_the_doctor_needs_torch_for_ranks_and_nothing_else(monkeypatch):
+    def refuse(*arguments, **named):
+        raise IsolationError("torch cannot be imported")
+
+    monkeypatch.setattr(doctor.WorkerServer, "start", refuse)
+    finding = doctor._ranks()
+    assert (finding.holds, finding.needed) == (False, False)
+    assert finding.text == "needed for distributed assignments only: torch cannot be imported"
+
+
+@pytest.mark.parametrize(
+    ("sums", "alone", "holds", "says"),
+    [
+        ([3.0, 3.0], False, True, "for want of a network namespace: give the container --network=none"),
+        ([1.0, 2.0], True, False, "two ranks that added 1 and 2 got [1.0, 2.0]"),
+    ],
+)
+def test_what_the_doctor_makes_of_a_meeting(sums, alone, holds, says):
+    finding = doctor._meeting(sums, alone)
+    assert finding.holds is holds and says in finding.text

@@ -28,6 +28,7 @@ class Listed:
     part: str
     worth: float
     learning: bool
+    extra: bool = False  # worth nothing: a GPU part that the course does not require
 
 
 @dataclass
@@ -47,6 +48,7 @@ class Engine(Protocol):
     tests: list[Listed]
     layers: Layers  # of the wall, as weak as on the weakest machine
     leaks: list[str]  # what a probe in a worker could do and must not
+    scale: str  # what became of the tests that need a GPU; empty where there are none
     where: str  # which machine these two speak of
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Progress]:

@@ -70,6 +70,7 @@ class LocalEngine:
             raise IsolationError(hello["error"])
         self.tests = [Listed(**test) for test in hello["tests"]]
         self.layers = Layers(**hello["layers"])
+        self.scale: str = hello["scale"]
         self.leaks: list[str] = hello["leaks"]  # what a probe in a worker could do and must not
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Progress]:

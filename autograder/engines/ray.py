@@ -42,7 +42,13 @@ class Marker:
         except (AutograderError, OSError) as error:
             return {"error": str(error)}
         engine = self._engine
-        return {"tests": engine.tests, "layers": engine.layers, "leaks": engine.leaks, "fingerprint": found}
+        return {
+            "tests": engine.tests,
+            "layers": engine.layers,
+            "leaks": engine.leaks,
+            "scale": engine.scale,
+            "fingerprint": found,
+        }
 
     def mark(self, job: Job) -> Progress:
         """Mark one submission; called from as many threads as the engine has jobs."""
@@ -190,6 +196,7 @@ class RayEngine:
         }
         self.layers = Layers(**weakest)
         self.leaks: list[str] = sorted({leak for hello in hellos for leak in hello["leaks"]})
+        self.scale = "; ".join(sorted({hello["scale"] for hello in hellos} - {""}))
         weak = [node.name for node in started if _is_weak(node)]
         self.where = f"node {', '.join(weak)}" if weak else "this cluster"
 

@@ -135,7 +135,7 @@ def _received(root: Path) -> datetime | None:
 
 
 def _dresser(desk: Desk, visibility: str) -> Callable[[dict[str, Any], Grade | None], dict[str, Any]]:
-    """results.json with what only Gradescope knows: who sees it when, and the leaderboard of learning checks."""
+    """results.json with what only Gradescope knows: who sees it when, and the leaderboard of learning checks and of rates on a GPU."""
     learning = {test.name: test for test in desk.tests if test.learning}
 
     def dress(data: dict[str, Any], grade: Grade | None) -> dict[str, Any]:
@@ -143,13 +143,21 @@ def _dresser(desk: Desk, visibility: str) -> Callable[[dict[str, Any], Grade | N
             "visibility": visibility,
             "tests": [test | {"visibility": visibility} for test in data["tests"]],
         }
-        outcomes = [] if grade is None else [one for one in grade.outcomes if one.test in learning]
+        known = () if grade is None else grade.outcomes
+        outcomes = [one for one in known if one.test in learning]
+        board = []
         if outcomes:
             passed = sum(one.verdict is Verdict.PASSED for one in outcomes)
-            data["leaderboard"] = [
+            board += [
                 {"name": "Learning checks passed", "value": passed, "order": "desc"},
                 *({"name": one.says, "value": one.points, "order": "desc"} for one in outcomes),
             ]
-        return data
+        for one in known:
+            if one.verdict is Verdict.PASSED:
+                board += [
+                    {"name": name.capitalize(), "value": rate, "order": "desc"}
+                    for name, rate in one.rates.items()
+                ]
+        return data | ({"leaderboard": board} if board else {})
 
     return dress

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from autograder import notebook, plugin, starter
+from autograder import notebook, plugin, scale, starter
 from autograder.course import Assignment
 from autograder.examine import HiddenTest
 from autograder.source import BEGIN, Source
@@ -37,8 +37,9 @@ def cells(assignment: Assignment) -> list[Cell]:
 
 
 def hidden_tests(assignment: Assignment) -> list[tuple[str, HiddenTest]]:
-    """The hidden tests with their ids."""
+    """The hidden tests that count, with their ids."""
     tests = plugin.collect(assignment.hidden_tests)
+    tests += [test for test in scale.collect(assignment) if not test.extra]
     return list(zip(ids(test.name for test in tests), tests, strict=True))
 
 

@@ -30,8 +30,8 @@ class Desk:
 
     @property
     def tests(self) -> list[Listed]:
-        """The hidden tests, in order."""
-        return self._engine.tests
+        """The hidden tests that count, in order."""
+        return [test for test in self._engine.tests if not test.extra]
 
     @property
     def worth(self) -> float:

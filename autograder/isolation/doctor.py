@@ -10,9 +10,18 @@ from autograder.course import Limits
 from autograder.errors import IsolationError, StudentError
 from autograder.isolation import sandbox
 from autograder.isolation.client import Bridge
+from autograder.isolation.ranks import Ranks
 from autograder.isolation.walled import WorkerServer
 
 PROBE = Path(__file__).with_name("probe.py")
+MEETING = b"""
+import torch, torch.distributed
+
+def total(number):
+    tensor = torch.tensor([number])
+    torch.distributed.all_reduce(tensor)
+    return tensor.item()
+"""
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ def examine(root: Path) -> list[Finding]:
         findings.append(Finding("a worker", False, str(error), needed=True))
     finally:
         server.close()
-    return findings
+    return [*findings, _ranks()]
 
 
 def probe(server: WorkerServer) -> Bridge:
@@ -107,6 +116,36 @@ def _threads(bridge: Bridge) -> Finding:
     started = bridge.student.many_threads(100)
     held = isinstance(started, int) and started < 100
     return Finding("limits", held, f"{started} of 100 threads could be started")
+
+
+def _ranks() -> Finding:
+    """Two ranks behind the wall add their numbers, as in a test of an assignment with `isolation: distributed`."""
+    try:
+        server = WorkerServer.start(["torch"], profile="distributed")
+    except IsolationError as error:
+        return Finding("ranks", False, f"needed for distributed assignments only: {error}")
+    try:
+        limits = Limits(memory_mib=2048, processes=32)
+        candidate = server.candidate({"meeting.py": MEETING}, "meeting.py", limits)
+        group = Ranks(lambda count, records: candidate.open_ranks(count, records, None), 2, lambda event: None)
+        try:
+            sums = group.run(lambda student, rank: student.total(float(rank + 1)))
+        finally:
+            group.close()
+        return _meeting(sums, server.layers.namespaces)
+    except (IsolationError, StudentError) as error:
+        return Finding("ranks", False, f"two ranks could not talk over loopback, so distributed assignments fail: {error}")
+    finally:
+        server.close()
+
+
+def _meeting(sums: list[object], alone: bool) -> Finding:
+    if sums != [3.0, 3.0]:
+        return Finding("ranks", False, f"two ranks that added 1 and 2 got {sums}: is torch's gloo sound?")
+    where = "a loopback of their own"
+    if not alone:
+        where = "the machine's loopback, for want of a network namespace: give the container --network=none"
+    return Finding("ranks", True, f"two ranks met on {where}")
 
 
 def _mend(holds: bool, remedy: str) -> str:

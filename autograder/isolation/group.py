@@ -15,6 +15,8 @@ import torch.distributed
 from torch.utils._python_dispatch import TorchDispatchMode
 
 HOST = "127.0.0.1"
+# The wall gives no shared memory, no local sockets and no network card: sockets on loopback are left.
+NCCL = {"NCCL_SHM_DISABLE": "1", "NCCL_P2P_DISABLE": "1", "NCCL_IB_DISABLE": "1", "NCCL_NET_PLUGIN": "none"}
 dist: Any = torch.distributed  # its stubs leave out what it exports
 _stores: list[Any] = []
 
@@ -28,13 +30,19 @@ def host(world: int, seconds: float) -> int:
     return port
 
 
-def join(rank: int, world: int, port: int, seconds: float) -> None:
-    """Make this process ``rank`` of ``world`` gloo ranks on loopback; a collective that waits longer than ``seconds`` fails."""
+def join(rank: int, world: int, port: int, seconds: float, backend: str = "gloo") -> None:
+    """Make this process ``rank`` of ``world`` ranks on loopback; a collective that waits longer than ``seconds`` fails.
+
+    ``backend``: "gloo", or "nccl", where each rank has a GPU of its own.
+    """
     limit = timedelta(seconds=seconds)
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = "lo"
+    if backend == "nccl":
+        os.environ |= NCCL
+        torch.cuda.set_device(rank)
     if rank:
         _stores.append(dist.TCPStore(HOST, port, world, False, limit, use_libuv=False))
-    dist.init_process_group("gloo", store=_stores[-1], rank=rank, world_size=world, timeout=limit)
+    dist.init_process_group(backend, store=_stores[-1], rank=rank, world_size=world, timeout=limit)
 
 
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]

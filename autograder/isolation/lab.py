@@ -22,17 +22,22 @@ MAX_CURVE = 200  # points of a recorded learning curve
 class Lab:
     """Tools that act where the student's code lives. docs/AUTHORING.md describes each."""
 
-    def __init__(self, bridge: Bridge, make_ranks: Callable[[int], Any] | None = None) -> None:
+    def __init__(self, bridge: Bridge, make_ranks: Callable[[int, str], Any] | None = None, device: str = "cuda") -> None:
         self._bridge = bridge
         self._make_ranks = make_ranks
         self._groups: list[Any] = []
         self.recorded: tuple[float, ...] = ()
+        self.rates: dict[str, float] = {}
+        self.device = device  # where a GPU part works: "cuda", or "cpu" in an author's rehearsal
 
-    def ranks(self, count: int) -> Any:
-        """``count`` fresh workers of the submission in one process group: a `Ranks` (isolation/ranks.py)."""
+    def ranks(self, count: int, backend: str = "gloo") -> Any:
+        """``count`` fresh workers of the submission in one process group: a `Ranks` (isolation/ranks.py).
+
+        ``backend`` "nccl": rank r has GPU r, and all that is communicated must lie there.
+        """
         if self._make_ranks is None:
             raise TypeError("ranks have no ranks of their own")
-        self._groups.append(self._make_ranks(count))
+        self._groups.append(self._make_ranks(count, backend))
         return self._groups[-1]
 
     def close(self) -> str:
@@ -51,6 +56,15 @@ class Lab:
         """
         if not self.recorded:
             self.recorded = _thinned(values)
+
+    def rate(self, name: str, value: float) -> None:
+        """Record how fast something went, say "tokens per second", for the student and the leaderboard; it costs no points.
+
+        The test takes the time, here: what is computed there may say what it likes.
+        """
+        if not (np.isfinite(value) and value >= 0):
+            raise ValueError(f"a rate must be a number that is not negative, but {name} is {value}")
+        self.rates[name] = float(f"{value:.6g}")
 
     def seed(self, seed: int) -> None:
         """Seed the global generators of random, numpy and torch there."""

@@ -31,10 +31,14 @@ class LoneRank(StudentError, RuntimeError):
 
 
 class Ranks:
-    """Workers in one process group (gloo). ``labs[r]`` acts where rank r lives."""
+    """Workers in one process group. ``labs[r]`` acts where rank r lives."""
 
     def __init__(
-        self, open_ranks: Callable[[int, Sequence[Record]], list[Bridge]], count: int, record: Record
+        self,
+        open_ranks: Callable[[int, Sequence[Record]], list[Bridge]],
+        count: int,
+        record: Record,
+        backend: str = "gloo",
     ) -> None:
         self._record = record
         self._events: list[list[Any]] = [[] for _ in range(count)]
@@ -43,7 +47,8 @@ class Ranks:
         self.labs = [Lab(bridge) for bridge in self._bridges]
         try:
             port = self._tool(0, "host", count, COLLECTIVE_SECONDS)
-            self.run(lambda student, rank: self._tool(rank, "join", rank, count, port, COLLECTIVE_SECONDS))
+            how = (count, port, COLLECTIVE_SECONDS, backend)
+            self.run(lambda student, rank: self._tool(rank, "join", rank, *how))
         except BaseException:
             self.close()
             raise

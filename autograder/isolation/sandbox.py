@@ -44,6 +44,16 @@ READABLE_BY_RANKS = (  # gloo looks for the machine's network devices
     "/sys/class/net",
     *map(str, Path("/sys/devices").glob("pci*")),
 )
+# What CUDA opens, from its documentation and other sandboxes' lists: not measured on a machine with a GPU.
+READABLE_WITH_A_GPU = (
+    "/proc/driver/nvidia",
+    "/sys/bus/pci/devices",
+    "/sys/module/nvidia",
+    "/sys/devices/system/node",
+    "/sys/devices/system/memory",
+    *map(str, Path("/sys/devices").glob("pci*")),
+)
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset")
 READABLE_FILES = (
     "/etc/ld.so.cache",
     "/etc/localtime",
@@ -83,10 +93,11 @@ class Cell:
 
     uid: int | None
     call_seconds: float
-    address_space: int  # bytes
+    memory: int  # bytes, of address space
     processes: int
     filter: bytes | None
     ruleset: int | None  # a landlock ruleset's descriptor
+    gpu: bool = False  # CUDA reserves far more addresses than memory: the limit is on private memory then
 
 
 def enter(cell: Cell) -> None:
@@ -131,12 +142,17 @@ def address_space() -> int:
     return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
+def private_memory() -> int:
+    """Bytes that this process may write without sharing them, touched or not."""
+    return int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+
+
 def _limit(cell: Cell) -> None:
     cpu = max(1, round(cell.call_seconds))
     limits = {
-        resource.RLIMIT_AS: cell.address_space,
+        resource.RLIMIT_DATA if cell.gpu else resource.RLIMIT_AS: cell.memory,
         resource.RLIMIT_NPROC: cell.processes,
-        resource.RLIMIT_NOFILE: 64,
+        resource.RLIMIT_NOFILE: 1024 if cell.gpu else 64,
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MEMLOCK: 0,
@@ -155,7 +171,7 @@ def _prctl(option: int, value: int) -> None:
 # -- landlock --------------------------------------------------------------------------------------------------------
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
-_READ_FILE, _READ_DIRECTORY = 1 << 2, 1 << 3
+_WRITE_FILE, _READ_FILE, _READ_DIRECTORY, _DEVICE_IOCTL = 1 << 1, 1 << 2, 1 << 3, 1 << 15
 _FILE_RIGHTS_BY_VERSION = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 
 
@@ -164,10 +180,10 @@ def landlock_version() -> int:
     return max(0, int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(1))))
 
 
-def reading_rules(ranks: bool = False) -> int:
+def reading_rules(ranks: bool = False, gpu: bool = False) -> int:
     """A ruleset, made once for all workers, that allows reading the interpreter and its libraries, and nothing else.
 
-    ``ranks``: binding and connecting are left to the network namespace.
+    ``ranks``: binding and connecting are left to the network namespace. ``gpu``: its devices may be written to.
     """
     version = landlock_version()
     handled = (1 << _FILE_RIGHTS_BY_VERSION.get(version, 16)) - 1
@@ -182,6 +198,10 @@ def reading_rules(ranks: bool = False) -> int:
     folders = (*interpreter_folders(), *READABLE_DIRECTORIES, *(READABLE_BY_RANKS if ranks else ()))
     rights = [(folder, _READ_FILE | _READ_DIRECTORY) for folder in folders]
     rights += [(file, _READ_FILE) for file in READABLE_FILES]
+    if gpu:
+        rights += [(folder, _READ_FILE | _READ_DIRECTORY) for folder in READABLE_WITH_A_GPU]
+        rights.append(("/proc/devices", _READ_FILE))
+        rights += [(file, (_READ_FILE | _WRITE_FILE | _DEVICE_IOCTL) & handled) for file in gpu_devices()]
     for path, allowed in rights:
         try:
             parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
@@ -190,6 +210,12 @@ def reading_rules(ranks: bool = False) -> int:
         _libc.syscall(_ADD_RULE, ruleset, 1, struct.pack("=Qi", allowed, parent), ctypes.c_uint32(0))
         os.close(parent)
     return int(ruleset)
+
+
+def gpu_devices() -> list[str]:
+    """The device files of NVIDIA's GPUs on this machine."""
+    numbered = (str(path) for path in Path("/dev").glob("nvidia[0-9]*"))
+    return [path for path in (*GPU_DEVICES, *sorted(numbered)) if os.path.exists(path)]
 
 
 # -- namespaces ------------------------------------------------------------------------------------------------------

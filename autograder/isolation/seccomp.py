@@ -37,6 +37,11 @@ ALLOWED_IOCTLS = (
     0x5450,
     0x5451,
 )  # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX
+GPU_IOCTLS = (  # (mask, value): NVIDIA's driver, its unified memory, and that one's first and last call
+    (0xFF00, 0x4600),
+    (0xFFFFFF00, 0),
+    (0xFFFFFFFC, 0x30000000),
+)
 WRITING = (
     os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | 0o20000000
 )  # the last: O_TMPFILE's own bit
@@ -52,10 +57,11 @@ class _Program(ctypes.Structure):
     _fields_ = (("count", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
 
 
-def build_filter(own_uid: bool, ranks: bool = False) -> bytes | None:
+def build_filter(own_uid: bool, ranks: bool = False, gpu: bool = False) -> bytes | None:
     """The allow-list as a BPF program for this machine's architecture; None where libseccomp is not installed.
 
-    ``ranks``: TCP sockets too, and the kernel's table of interfaces, which gloo reads.
+    ``ranks``: TCP sockets too, and the kernel's table of interfaces, which gloo reads. ``gpu``: opening existing files for reading and
+    writing, and the driver's requests; which files is for Landlock to say, so there must be one.
     """
     try:
         library = ctypes.CDLL("libseccomp.so.2")
@@ -100,10 +106,14 @@ def build_filter(own_uid: bool, ranks: bool = False) -> bytes | None:
     )  # AF_UNIX, SOCK_STREAM: what asyncio needs
     rule(allow, "socketpair", *stream_pair)  # a datagram socket could send to any other on the machine
     rule(allow, "clone", _Compare(0, masked_equal, CLONE_THREAD, CLONE_THREAD))  # threads yes, processes no
-    rule(allow, "openat", _Compare(2, masked_equal, WRITING, 0))  # reading yes, writing no
-    rule(allow, "open", _Compare(1, masked_equal, WRITING, 0))
+    for name, place in (("openat", 2), ("open", 1)):
+        rule(allow, name, _Compare(place, masked_equal, WRITING, 0))  # reading yes, writing no
+        if gpu:
+            rule(allow, name, _Compare(place, masked_equal, WRITING, os.O_RDWR))
     for request in ALLOWED_IOCTLS:
         rule(allow, "ioctl", _Compare(1, equal, request, 0))
+    for mask, request in GPU_IOCTLS if gpu else ():
+        rule(allow, "ioctl", _Compare(1, masked_equal, mask, request))
     for name in ("clone3", "openat2"):
         rule(no_such_call, name)
     descriptor = os.memfd_create("filter")

@@ -42,16 +42,18 @@ _libc = ctypes.PyDLL(None)  # keeps the interpreter's lock, which the child need
 
 
 def main() -> None:
-    """Serve until the control socket closes. Argument: its descriptor; the first message names libraries, folders to hide and the profile."""
+    """Serve until the control socket closes. Argument: its descriptor; the first message names libraries, folders to hide, the profile, and whether there is a GPU."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     control = socket.socket(fileno=int(sys.argv[1]))
-    libraries, hidden, profile = msgpack.unpackb(control.recv(65536))
+    libraries, hidden, profile, gpu = msgpack.unpackb(control.recv(65536))
     distributed = profile == "distributed"
     sys.argv[:] = sys.orig_argv[:] = [""]  # workers inherit what this process remembers
     os.environ.pop("PYTHONPATH", None)
     package = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
     failures = warm_up([*COMMON_MODULES, *libraries, *(RANK_MODULES if distributed else ())])
+    if gpu and "torch" in sys.modules:  # many of its operations have no deterministic form there
+        sys.modules["torch"]._C._set_deterministic_algorithms(False)
     worker.seed(0)  # workers begin with these global generators: what uses them gives the same again
     block = (
         _claim_uids() if os.geteuid() == 0 else None
@@ -61,18 +63,19 @@ def main() -> None:
     sys.meta_path[:] = [
         finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", "")
     ]
-    bpf = seccomp.build_filter(own_uid=block is not None)
     landlock = sandbox.landlock_version() > 0
-    ruleset = sandbox.reading_rules() if landlock else None
+    with_gpu = gpu and landlock  # nothing else keeps a worker that may write from writing everywhere
+    bpf = seccomp.build_filter(own_uid=block is not None, gpu=with_gpu)
+    ruleset = sandbox.reading_rules(gpu=with_gpu) if landlock else None
     layers = sandbox.Layers(
         uid=block is not None, seccomp=bpf is not None, landlock=landlock, namespaces=namespaces
     )
     control.send(msgpack.packb({"layers": vars(layers), "failures": failures}))
-    server = Server(control, layers, bpf, ruleset, block)
+    server = Server(control, layers, bpf, ruleset, block, with_gpu)
     if distributed:
         server.admit_ranks(
-            seccomp.build_filter(own_uid=block is not None, ranks=True),
-            sandbox.reading_rules(ranks=True) if landlock else None,
+            seccomp.build_filter(own_uid=block is not None, ranks=True, gpu=with_gpu),
+            sandbox.reading_rules(ranks=True, gpu=with_gpu) if landlock else None,
         )
     server.serve()
 
@@ -151,8 +154,10 @@ class Server:
         bpf: bytes | None,
         ruleset: int | None,
         block: tuple[socket.socket, range] | None,
+        gpu: bool,
     ) -> None:
         self._control = control
+        self._gpu = gpu
         self._layers = layers
         self._filter = bpf
         self._ruleset = ruleset
@@ -216,8 +221,11 @@ class Server:
         uid = self._free.pop() if self._free else None
         if self._layers.uid and uid is None:
             return self._refuse([line], "every uid is in use")
-        memory = sandbox.address_space() + (limits["memory_mib"] << 20)
-        cell = sandbox.Cell(uid, limits["call_seconds"], memory, limits["processes"], bpf, ruleset)
+        had = sandbox.private_memory() if self._gpu else sandbox.address_space()
+        memory = had + (limits["memory_mib"] << 20)
+        cell = sandbox.Cell(
+            uid, limits["call_seconds"], memory, limits["processes"], bpf, ruleset, self._gpu
+        )
         pid = _fork()
         if pid == 0:
             _become_a_worker(cell, line[0], line[1])

@@ -33,6 +33,8 @@ ENVIRONMENT = ONE_THREAD | {
     "PYTHONHASHSEED": "0",
     "MPLBACKEND": "Agg",
     "TORCH_CPP_LOG_LEVEL": "ERROR",
+    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",  # else asking for a GPU here spoils it for every fork
+    "CUDA_CACHE_DISABLE": "1",  # there is no home to keep it in
 }
 # Everything on malloc's heap, in huge pages: fewer page tables to copy, forking torch costs half.
 ENVIRONMENT |= {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
@@ -55,15 +57,19 @@ class WorkerServer:
 
     @classmethod
     def start(
-        cls, libraries: Sequence[str], hidden: Sequence[Path] = (), profile: str = "standard"
+        cls,
+        libraries: Sequence[str],
+        hidden: Sequence[Path] = (),
+        profile: str = "standard",
+        gpu: bool = False,
     ) -> WorkerServer:
         """Start a fork server that has these libraries warm. Raises IsolationError.
 
-        ``profile``: "distributed" lets tests have several workers that talk to each other over loopback.
+        ``profile``: "distributed" lets tests have several workers that talk to each other over loopback. ``gpu``: workers may use it.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         package = Path(__file__).resolve().parents[2]
-        told = msgpack.packb([list(libraries), list(map(str, hidden)), profile])
+        told = msgpack.packb([list(libraries), list(map(str, hidden)), profile, gpu])
         ours.send(told)  # not on a command line: workers can read theirs
         process = subprocess.Popen(
             [sys.executable, "-m", "autograder.isolation.server", str(theirs.fileno())],

@@ -121,7 +121,7 @@ def rank_and_world() -> tuple[int, int]:
 
 def communication_device() -> torch.device:
     """Where tensors must lie to be communicated: the GPU under NCCL, else the CPU."""
-    if rank_and_world()[1] > 1 and dist.get_backend() == "nccl":
+    if dist.is_available() and dist.is_initialized() and dist.get_backend() == "nccl":
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device("cpu")
 
@@ -154,7 +154,7 @@ class ActorCritic(nn.Module):
 
     def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """(B, D) -> logits (B, A) and values (B,)."""
-        obs = obs.to(self.critic[-1].weight.dtype)
+        obs = obs.to(self.critic[-1].weight)  # dtype and device
         return self.actor(obs), self.critic(obs).squeeze(-1)
 
 
@@ -770,7 +770,7 @@ class Learner:
         self.config = config
         self.model = ActorCritic(
             config.obs_dim, config.n_actions, config.hidden, rank_seed(seed, rank), config.dtype
-        )
+        ).to(communication_device())
         broadcast_params_(self.model.parameters())
         self.optimizer = make_optimizer(self.model, config)
         self.generator = torch.Generator().manual_seed(rank_seed(seed, rank))
@@ -854,7 +854,7 @@ class Rollouts:
         for _ in range(config.rollout_steps):
             obs = torch.from_numpy(np.stack(self.obs))
             with torch.no_grad():
-                logits, values = model(obs)
+                logits, values = (x.cpu() for x in model(obs))  # environments are on the CPU
             logp = logits.log_softmax(-1)
             chance = np.array([[rng.random()] for rng in self.rngs])
             cumulative = logp.exp().double().cumsum(-1).numpy()
@@ -880,14 +880,14 @@ class Rollouts:
 
     def _rows(self, data: dict[str, Tensor], model: ActorCritic, config: PPOConfig) -> Batch:
         with torch.no_grad():
-            next_values = model(data["next_obs"])[1]
+            next_values = model(data["next_obs"])[1].cpu()
         advantages = gae(
             data["rewards"], data["values"], next_values, data["terminated"], data["ended"], config.gamma, config.lam
         )
         returns = advantages + data["values"]
         mask = torch.ones_like(data["terminated"])
         columns = (data["obs"], data["actions"], data["logp"], advantages, returns, mask)
-        return Batch(*(column.flatten(0, 1) for column in columns))
+        return Batch(*(column.flatten(0, 1).to(communication_device()) for column in columns))
 
 
 def train_distributed_ppo(env_id: str, config: PPOConfig, seed: int = 0) -> Result:
