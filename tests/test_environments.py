@@ -84,7 +84,7 @@ def test_the_budget_ends_the_walk(here):
 
 def test_a_loop_of_resets_is_ended(here):
     student, lab = here
-    env, counter = lab.lend(gymnasium.make("CartPole-v1"))
+    env, _ = lab.lend(gymnasium.make("CartPole-v1"))
     student.begin(env, None)
     student.resets(env, RESETS)
     student.resets(env, RESETS)  # the step between them starts the count anew

@@ -145,7 +145,7 @@ def described(
 # -- controls: the same attack without a wall ------------------------------------------------------------------------
 
 
-def control_holds(case: Case, seconds: float = 10.0) -> str:
+def control_holds(case: Case) -> str:
     """Run the attack under the naive grader. Empty if it does there what its Control line says, else what it did instead."""
     with tempfile.TemporaryDirectory(prefix=f"{MARK}-control-") as name:
         folder = Path(name)
@@ -153,7 +153,8 @@ def control_holds(case: Case, seconds: float = 10.0) -> str:
         (folder / "reference.py").write_text(base(case.assignment, "solution"), encoding="utf-8")
         shutil.copy(HERE / "naive.py", folder)
         (folder / "expected.json").write_text(_snapshot(case.assignment), encoding="utf-8")
-        score, complaint = _under_the_naive_grader(folder, case.assignment, seconds)
+        patience = 10.0 if case.control == "taken down" else 60.0  # what ends by itself may take its time on a busy machine
+        score, complaint = _under_the_naive_grader(folder, case.assignment, patience)
     if case.control == "full marks":
         return "" if score and score["score"] == score["of"] else f"no full marks but {score} ({complaint[-200:]})"
     if case.control == "taken down":
