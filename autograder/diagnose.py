@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from autograder import examine
+from autograder import examine, reach
 from autograder.checks import CheckFailure
 from autograder.course import Assignment
 from autograder.errors import IsolationError, StudentDied, StudentError, StudentTimeout
@@ -34,6 +34,7 @@ class AnswerKey:
     def __init__(self, assignment: Assignment) -> None:
         self.source = Source(assignment.solution)
         self.main = assignment.main
+        self._forks = assignment.isolation == "distributed"  # what its ranks call cannot be seen from here
         self.texts = {bug.name: bug.when for bug in self.source.bugs}
 
     @cached_property
@@ -46,12 +47,30 @@ class AnswerKey:
         """The solution with one known bug, by the bug's name."""
         return {name: InProcess.of(self.source.broken(name), self.main) for name in self.texts}
 
-    def suspects(self, test: HiddenTest, seed: int, student: Trace, reference: Trace) -> tuple[str, ...]:
+    @cached_property
+    def changed(self) -> dict[str, frozenset[str] | None]:
+        """By the bug's name, the functions that it changes; None: something else."""
+        solution = self.source.solution()
+        return {name: reach.changed(solution, self.source.broken(name)) for name in self.texts}
+
+    def within_reach(self, called: set[str]) -> dict[str, InProcess]:
+        """The broken variants that a test which makes the solution call these functions can tell from it."""
+        return {
+            name: variant
+            for name, variant in self.broken.items()
+            if self._forks or reach.can_tell(called, self.changed[name])
+        }
+
+    def suspects(
+        self, test: HiddenTest, seed: int, student: Trace, reference: Trace, called: set[str]
+    ) -> tuple[str, ...]:
         """The bugs that fail this test with the student's numbers."""
         if gives_the_numbers_of(reference, student):
             return ()
         return tuple(
-            name for name, candidate in self.broken.items() if _repeats(test, candidate, seed, student)
+            name
+            for name, candidate in self.within_reach(called).items()
+            if _repeats(test, candidate, seed, student)
         )
 
     def settle(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -101,7 +120,8 @@ def judge(
     )
     if test.learning or examine.is_hopeless(trace.error):
         return outcome
-    right = examine.run(test, reference or key.reference, seed)
+    with reach.calls(key.main) as called:
+        right = examine.run(test, reference or key.reference, seed)
     if right.error is not None:
         reason = f"the reference solution fails this test on the same data: {examine.explain(right.error)}"
         return dataclasses.replace(outcome, verdict=Verdict.UNGRADED, detail=reason)
@@ -109,7 +129,7 @@ def judge(
         finding = "What came back could not be used as the handout describes it: check its type, shape and field names."
         outcome = dataclasses.replace(outcome, finding=finding)
     try:
-        suspects = () if test.gpu else key.suspects(test, seed, trace, right)
+        suspects = () if test.gpu else key.suspects(test, seed, trace, right, called)
     except Exception:  # the diagnosis is a courtesy: no answer of a student's may end the marking here
         suspects = ()
     return dataclasses.replace(outcome, suspects=suspects)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from autograder import examine, plugin, starter
+from autograder import examine, plugin, reach, starter
 from autograder.course import Assignment
 from autograder.diagnose import AnswerKey, gives_the_numbers_of
 from autograder.examine import Candidate, HiddenTest, InProcess, Trace
@@ -104,10 +104,14 @@ def _check_lazy(result: Verification, key: AnswerKey, say: Callable[[str], None]
 
 def _check_bugs(result: Verification, key: AnswerKey, say: Callable[[str], None]) -> None:
     traces: dict[tuple[str, str], Trace] = {}
-    references = {test.name: _run(test, key.reference, SEEDS[0]) for test in result.exact}
-    for bug, candidate in key.broken.items():
-        for test in result.exact:
-            traces[test.name, bug] = trace = _run(test, candidate, SEEDS[0])
+    references: dict[str, Trace] = {}
+    for test in result.exact:
+        with reach.calls(key.main) as called:
+            references[test.name] = _run(test, key.reference, SEEDS[0])
+        near = key.within_reach(called)
+        for bug in result.bugs:
+            trace = _run(test, near[bug], SEEDS[0]) if bug in near else references[test.name]
+            traces[test.name, bug] = trace
             result.kills[test.name, bug] = not trace.passed
             if trace.passed and bug in test.catches:
                 say(f"{test.name} says it catches '{bug}' and does not")

@@ -239,7 +239,9 @@ def test_a_replay_is_given_up_at_the_first_answer_that_differs(toy, key):
             return broken.open(counted, seconds)
 
     key.broken["no-discount"] = Counting()
-    assert key.suspects(test, SEED, trace, examine.run(test, key.reference, SEED)) == ()
+    everything = {name for changed in key.changed.values() for name in changed or ()}
+    assert everything
+    assert key.suspects(test, SEED, trace, examine.run(test, key.reference, SEED), everything) == ()
     assert len(calls) < len(trace.events)
 
 

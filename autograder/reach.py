@@ -1,0 +1,67 @@
+"""Which broken variants a test can tell from the solution: those that differ in a function that the test calls.
+
+The others do exactly what the solution does, so nobody need run them. That is more than half of all runs.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+Functions = dict[str, str]  # qualified name -> what it does
+
+
+def changed(solution: str, broken: str) -> frozenset[str] | None:
+    """Qualified names of the functions that differ; None where something besides the bodies of functions does."""
+    (frame, before), (other_frame, after) = _taken_apart(solution), _taken_apart(broken)
+    if frame != other_frame:
+        return None
+    return frozenset(name for name in before if before[name] != after[name])
+
+
+@contextmanager
+def calls(file: str) -> Iterator[set[str]]:
+    """The qualified names of the functions of ``file`` (without its folders) that are called in here, in this process."""
+    names: set[str] = set()
+
+    def note(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call" and os.path.basename(frame.f_code.co_filename) == file:
+            names.add(frame.f_code.co_qualname.partition(".<locals>")[0])
+
+    before = sys.getprofile()
+    threading.setprofile(note)
+    sys.setprofile(note)
+    try:
+        yield names
+    finally:
+        sys.setprofile(before)
+        threading.setprofile(before)
+
+
+def can_tell(called: set[str], differ: frozenset[str] | None) -> bool:
+    """Whether a run of the solution that called these functions may go otherwise where those differ."""
+    return differ is None or not called.isdisjoint(differ)
+
+
+def _taken_apart(text: str) -> tuple[str, Functions]:
+    """A module without the bodies of its functions and methods, and these bodies."""
+    module = ast.parse(text)
+    functions: Functions = {}
+    _empty(module, "", functions)
+    return ast.dump(module), functions
+
+
+def _empty(scope: ast.Module | ast.ClassDef, prefix: str, functions: Functions) -> None:
+    for node in scope.body:
+        if isinstance(node, ast.ClassDef):
+            _empty(node, f"{prefix}{node.name}.", functions)
+        elif isinstance(node, ast.FunctionDef):
+            # of two with one name (a property and its setter) either may be the one that is called
+            functions[prefix + node.name] = functions.get(prefix + node.name, "") + ast.dump(ast.Module(node.body, []))
+            node.body = []

@@ -1,0 +1,112 @@
+"""A broken variant is run only where it can differ from the solution, and what is left out would have come to the same."""
+
+import pytest
+from toy import SOLUTION
+
+from autograder import examine, reach, verify
+from autograder.reach import calls, can_tell, changed
+
+TEXT = """
+LIMIT = 3
+
+def outer(x):
+    def inner(y):
+        return y + 1
+    return inner(x)
+
+class Box:
+    size: int = 2
+
+    def put(self, x=1):
+        return [other(x) for _ in range(self.size)]
+
+    @property
+    def full(self):
+        return True
+
+    @full.setter
+    def full(self, value):
+        pass
+
+def other(x):
+    return x
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "names"),
+    [
+        ("y + 1", "y + 2", {"outer"}),
+        ("return x\n", "return -x\n", {"other"}),
+        ("self.size", "self.size - 1", {"Box.put"}),
+        ("        pass", "        self.size = value", {"Box.full"}),
+        ("LIMIT = 3", "LIMIT = 4", None),
+        ("size: int = 2", "size: int = 3", None),
+        ("x=1", "x=2", None),  # also what only looks at the signature would see it
+        ("@property\n    def full(self):\n        return True\n", "@property\n    def full(self): # a comment\n        return True\n", set()),
+        ("def other(x):", "def new():\n    pass\n\ndef other(x):", None),
+    ],
+)
+def test_what_differs_is_named(old, new, names):
+    assert old in TEXT
+    assert changed(TEXT, TEXT.replace(old, new)) == (None if names is None else frozenset(names))
+
+
+def test_calls_are_seen_also_from_within_other_functions_and_only_of_the_file():
+    space = {}
+    exec(compile(TEXT, "/somewhere/box.py", "exec"), space)
+    with calls("box.py") as called:
+        space["Box"]().put()
+    assert called == {"Box.put", "other"}
+    with calls("box.py") as called:
+        space["outer"](1)
+    assert called == {"outer"}
+    with calls("another.py") as called:
+        space["outer"](1)
+    assert called == set()
+
+
+def test_what_is_called_by_an_iterator_of_another_thread_is_seen():
+    import threading
+
+    space = {}
+    exec(compile(TEXT, "box.py", "exec"), space)
+    with calls("box.py") as called:
+        thread = threading.Thread(target=space["other"], args=(1,))
+        thread.start()
+        thread.join()
+    assert called == {"other"}
+
+
+def test_whoever_watched_before_watches_again():
+    import sys
+
+    seen = []
+    watch = lambda *event: seen.append(event)  # noqa: E731
+    sys.setprofile(watch)
+    try:
+        with pytest.raises(ZeroDivisionError), calls("box.py"):
+            1 / 0  # noqa: B018
+        assert sys.getprofile() is watch
+    finally:
+        sys.setprofile(None)
+
+
+def test_what_differs_everywhere_can_always_be_told():
+    assert can_tell(set(), None)
+    assert not can_tell({"other"}, frozenset({"Box.put"}))
+    assert can_tell({"other"}, frozenset({"other", "Box.put"}))
+
+
+def test_the_kill_matrix_is_that_of_running_every_variant(toy, monkeypatch):
+    quick = verify.verify(toy.assignment)
+    runs = []
+    original = examine.run
+    monkeypatch.setattr(examine, "run", lambda *arguments: runs.append(arguments) or original(*arguments))
+    verify.verify(toy.assignment)
+    few = len(runs)
+    monkeypatch.setattr(reach, "can_tell", lambda called, differ: True)
+    whole = verify.verify(toy.assignment)
+    assert few < len(runs) - few
+    assert (whole.kills, whole.named, whole.shortcomings) == (quick.kills, quick.named, [])
+    assert SOLUTION.count("# BUG(") == len(whole.named)
