@@ -830,7 +830,7 @@ class PaysAtTheSecondStep(Probe):
 
 
 class PaysNowOrLater(Probe):
-    """The first action pays 1 now, the second 1.5 two steps later, if that is waited for. Shows 0, then 1 or -1."""
+    """The first action pays 1 now, the second 2 two steps later, if that is waited for. Shows 0, then 1 or -1."""
 
     limit = 3
 
@@ -844,7 +844,7 @@ class PaysNowOrLater(Probe):
         if self.clock == 0:
             self.patient = bool(action)
             return float(not self.patient)
-        return 1.5 if self.clock == 2 and self.patient else 0.0
+        return 2.0 if self.clock == 2 and self.patient else 0.0
 
 
 class PaysForAWhile(Probe):
@@ -926,7 +926,7 @@ def value_of(result, *observations):
     return values.double().reshape(len(observations))
 
 
-def assert_some_seed(measure, bar, what, seeds=(1, 2)):
+def assert_some_seed(measure, bar, what, seeds=(1, 2, 3, 4)):
     """``measure(seed)`` reaches the bar for one of the seeds at least."""
     found = {}
     for seed in seeds:
@@ -943,7 +943,7 @@ def assert_some_seed(measure, bar, what, seeds=(1, 2)):
 #
 #     probe                 what is measured                          mean      sd      worst      bar
 #     PROBE-TABLE
-PAID_BAR = 0.85
+PAID_BAR = 0.75
 
 
 @points(3, part="train", catches=("log-prob-of-the-mode", "samples-the-mode", "descends"),
@@ -968,14 +968,14 @@ def test_probe_the_action_fits_the_observation_before_it(student, lab):
 
 
 @points(3, part="train", catches=("training-forgets-gamma", "returns-forget-gamma"),
-        hint="At gamma = 0.5 a reward of 1.5 two steps ahead is worth 0.375: less than 1 now.")
+        hint="At gamma = 0.5 a reward of 2 two steps ahead is worth 0.5: less than 1 now.")
 def test_probe_what_is_far_counts_less(student, lab):
-    """Probe: at gamma = 0.5, 1 now beats 1.5 two steps later; at gamma = 1 it does not."""
+    """Probe: at gamma = 0.5, 1 now beats 2 two steps later; at gamma = 1 it does not."""
     student.discounted_returns(tensor([1.0, 1.0]), 0.5)  # not judged here: it tells the diagnosis whether gamma is lost there or in training
 
     def measure(gamma):
-        return lambda seed: chance_of(train(student, lab, PaysNowOrLater, seed=seed, max_steps=300, gamma=gamma, baseline="leave_one_out").result,
-                                      int(gamma == 1.0), [0.0])[0]
+        settings = {"max_steps": 900, "learning_rate": 0.05, "gamma": gamma, "baseline": "leave_one_out"}
+        return lambda seed: chance_of(train(student, lab, PaysNowOrLater, seed=seed, **settings).result, int(gamma == 1.0), [0.0])[0]
 
     assert_some_seed(measure(0.5), PAID_BAR, "the chance of the better first action at gamma 0.5")
     assert_some_seed(measure(1.0), PAID_BAR, "the chance of the better first action at gamma 1")
@@ -1055,13 +1055,13 @@ def test_probe_continuous_actions_approach_what_pays(student, lab):
     student.GaussianPolicy(tensor([[0.0, 0.0]]), tensor([0.5, 0.5])).log_prob(tensor([[1.0, 1.0]]))  # for the diagnosis, again
 
     def measure(seed):
-        result = train(student, lab, PaysNearness, seed=seed, max_steps=640, episodes_per_update=16, learning_rate=0.01).result
+        result = train(student, lab, PaysNearness, seed=seed, max_steps=1600, episodes_per_update=16, learning_rate=0.02).result
         with torch.no_grad():
             policy = result.policy(torch.ones(400, 1))
             actions = policy.sample(torch.Generator().manual_seed(1))
         return -abs(actions.double().mean(0) - tensor([0.5, -0.5])).max()
 
-    assert_some_seed(measure, -0.4, "minus the error of the mean action")
+    assert_some_seed(measure, -0.3, "minus the error of the mean action")
 
 
 @points(3, part="train", catches=("reports-mean-rewards", "budget-checked-between-episodes"),
