@@ -936,17 +936,26 @@ def assert_some_seed(measure, bar, what, seeds=(1, 2, 3, 4)):
     assert_true(False, f"{what} reaches {bar} for one of the seeds: {found}")
 
 
-# The bars of the probes. Share of the paid action, error of values and of the mean action in 40 reference runs of each probe
-# (seeds 1 to 40; `tests/assignments/test_reinforce.py` as a script prints these figures). No run missed a bar; with no miss in 40
-# one run misses with a chance below 7.2% (95%), and both seeds of a probe below 0.5%. The bars are far from all runs, so the
-# true chance is far below that: the last column says by how many standard deviations the bar is missed on average.
+# The bars of the probes, and 100 reference runs of each (seeds 5001 to 5100, by which nothing was chosen;
+# `tests/assignments/test_reinforce.py probes 100` prints these figures). No run missed a bar. With no miss in 100 one run misses
+# with a chance below 3.0% (95%), and all four seeds of a question below 8e-7; eleven questions: below 9e-6.
 #
-#     probe                 what is measured                          mean      sd      worst      bar
-#     PROBE-TABLE
+#     what is measured                                           mean      sd     worst      bar
+#     the chance of the paid action, standardize                1.000   0.001     0.989     0.75
+#     the same with leave_one_out                               1.000   0.001     0.989     0.75
+#     the same with none                                        1.000   0.000     1.000     0.75
+#     the chance of the fitting action                          0.998   0.003     0.984     0.75
+#     the chance of the better first action at gamma 0.5        0.999   0.001     0.991     0.75
+#     the same at gamma 1                                       1.000   0.000     0.998     0.75
+#     minus the error of the value of a constant reward        -0.009   0.005    -0.023    -0.10
+#     minus the error of the value of an observation           -0.019   0.010    -0.045    -0.10
+#     minus the error of the values of two steps               -0.009   0.005    -0.023    -0.10
+#     minus the distance to the uniform policy                 -0.004   0.002    -0.014    -0.03
+#     minus the error of the mean action                       -0.078   0.042    -0.184    -0.30
 PAID_BAR = 0.75
 
 
-@points(3, part="train", catches=("log-prob-of-the-mode", "samples-the-mode", "descends"),
+@points(3, part="train", catches=("samples-the-mode", "descends"),
         hint="Action, log-probability and reward of the same step belong together; a constant weight teaches nothing.")
 def test_probe_the_action_that_pays_is_found(student, lab):
     """Probe: where one of two actions pays, its probability rises, with each kind of baseline."""
@@ -1126,7 +1135,10 @@ def mean_return(policy, episodes=64, seed=0):
     return total.mean()
 
 
-# CARTPOLE-TABLE
+# 70 reference runs (seeds 3001 to 3070, by which nothing was chosen; `tests/assignments/test_reinforce.py cartpole 70`): mean return
+# 312, sd 62, lowest 143, then 170; largest 432. No run fell below the bar. With no miss in 70 one run misses with a chance below
+# 4.2% (95%), and all four seeds below 3.1e-6: the bound on failing a correct solution. An untrained policy gets 16 to 25 (40 seeds),
+# one that always does the same 9.
 CARTPOLE = {"max_steps": 25_000, "episodes_per_update": 8, "gamma": 0.99, "learning_rate": 0.01, "baseline": "standardize", "progress": False}
 CARTPOLE_BAR = 100.0
 
@@ -1142,4 +1154,4 @@ def test_cartpole_is_balanced(student, lab):
         lab.curve(result.returns)
         return mean_return(result.policy)
 
-    assert_some_seed(measure, CARTPOLE_BAR, "the mean return", seeds=(1, 2, 3))
+    assert_some_seed(measure, CARTPOLE_BAR, "the mean return")
