@@ -108,6 +108,7 @@ def test_without_a_future_the_return_is_the_reward(student, rng):
     assert_near(student.discounted_returns(rewards, 0.0), rewards, "returns with gamma = 0")
     assert_near(student.discounted_returns(rewards, 0.9)[-1], rewards[-1], "the last returns")
     assert_near(student.discounted_returns(rewards[:1], 0.9), rewards[:1], "the return of a single step")
+    assert_near(student.discounted_returns(rewards, 0.9)[-2], rewards[-2] + 0.9 * rewards[-1], "the return with a step to come")
 
 
 @points(1, part="returns", catches="accepts-holes",
@@ -377,6 +378,7 @@ def test_no_gradient_flows_into_the_weights(student, rng):
     mask = torch.ones(4, 2).bool()
     logp, weights = log_probs(rng, mask)
     weights.requires_grad_()
+    assert_no_grad(student.policy_gradient_loss(logp.detach(), weights, mask), "a loss in which only the weights could have a gradient")
     student.policy_gradient_loss(logp, weights, mask).backward()
     assert_near(logp.grad, -weights.detach() / 2, "the gradient in the log-probabilities")
     leaked = torch.zeros_like(weights) if weights.grad is None else weights.grad
@@ -569,6 +571,7 @@ def test_value_loss_moves_values_and_not_returns(student, rng):
     """The gradient of the value loss is (V - G) / n in the values and nothing in the returns or the padding."""
     batch = ragged(rng, 1, 3)
     values, returns = tensor(rng.normal(size=(3, 2))).requires_grad_(), batch.rewards.clone().requires_grad_()
+    assert_no_grad(student.value_loss(values.detach(), returns, batch.mask), "a loss in which only the returns could have a gradient")
     student.value_loss(values, returns, batch.mask).backward()
     expected = torch.where(batch.mask, (values - returns).detach() / 4, 0.0)
     assert_near(values.grad, expected, "the gradient in the values")
@@ -780,29 +783,38 @@ class PaysOneAction(Probe):
 
 
 class PaysWhatIsShown(Probe):
-    """Shows -1 or 1 at reset and pays the action that fits; what it shows after the step is drawn anew and means nothing."""
+    """Lights one of four lamps at reset and pays the action that fits; the lamp after the step is drawn anew and means nothing.
 
+    Four, because a policy that learns from noise becomes sure of something: all four it gets right by chance once in sixteen times.
+    """
+
+    observation_space = gymnasium.spaces.Box(0.0, 1.0, (4,), np.float32)
+    fitting = (0, 1, 1, 0)
     cut = True
 
     def begin(self):
-        self.wanted = self.shown = int(self.rng.integers(2))
+        self.wanted = self.shown = int(self.rng.integers(4))
 
     def see(self):
         if self.clock:
-            self.shown = int(self.rng.integers(2))
-        return np.array([2.0 * self.shown - 1.0], np.float32)
+            self.shown = int(self.rng.integers(4))
+        return np.eye(4, dtype=np.float32)[self.shown]
 
     def pay(self, action):
-        return float(action == self.wanted)
+        return float(action == self.fitting[self.wanted])
 
 
 class PaysTheObservation(Probe):
     """Shows -1 or 1 and pays just that, whatever is done."""
 
-    begin, see = PaysWhatIsShown.begin, PaysWhatIsShown.see
+    def begin(self):
+        self.shown = 2.0 * self.rng.integers(2) - 1.0
+
+    def see(self):
+        return np.array([self.shown], np.float32)
 
     def pay(self, action):
-        return 2.0 * self.wanted - 1.0
+        return self.shown
 
 
 class PaysAtTheSecondStep(Probe):
@@ -818,7 +830,7 @@ class PaysAtTheSecondStep(Probe):
 
 
 class PaysNowOrLater(Probe):
-    """The first action pays 1 now, the second 1.5 two steps later, if that is waited for. Shows 0, then 1 or -1."""
+    """The first action pays 1 now, the second 2 two steps later, if that is waited for. Shows 0, then 1 or -1."""
 
     limit = 3
 
@@ -832,7 +844,7 @@ class PaysNowOrLater(Probe):
         if self.clock == 0:
             self.patient = bool(action)
             return float(not self.patient)
-        return 1.5 if self.clock == 2 and self.patient else 0.0
+        return 2.0 if self.clock == 2 and self.patient else 0.0
 
 
 class PaysForAWhile(Probe):
@@ -840,6 +852,17 @@ class PaysForAWhile(Probe):
 
     def pay(self, action):
         return float(action == 1) if len(self.returns) < 20 else 0.5
+
+
+class Lottery(Probe):
+    """Pays by chance. A seed brings the same luck again."""
+
+    def reset(self, *, seed=None, options=None):
+        self.rng = self.rng if seed is None else np.random.default_rng(seed)
+        return super().reset(seed=seed)
+
+    def pay(self, action):
+        return float(self.rng.integers(10))
 
 
 class ThreeActions(Probe):
@@ -879,9 +902,9 @@ class Trained(NamedTuple):
 
 
 def train(student, lab, kind, *, seed=1, max_steps=150, **settings):
-    """Train in a probe. The budget is enforced here: a step beyond it is an error."""
+    """Train in a probe. A few steps beyond the budget are let pass, so that who takes them can be told so; more are an error."""
     probe = kind(np.random.default_rng(seed))
-    lent, counter = lab.lend(probe, budget=settings.get("max_steps", max_steps))
+    lent, counter = lab.lend(probe, budget=max_steps + 10)
     defaults = {"max_steps": max_steps, "episodes_per_update": 10, "gamma": 0.5, "learning_rate": 0.1, "hidden": 16, "progress": False}
     config = student.Config(**(defaults | settings))
     return Trained(student.train_reinforce(lent, config, seed), probe, counter.steps)
@@ -903,7 +926,7 @@ def value_of(result, *observations):
     return values.double().reshape(len(observations))
 
 
-def assert_some_seed(measure, bar, what, seeds=(1, 2)):
+def assert_some_seed(measure, bar, what, seeds=(1, 2, 3, 4)):
     """``measure(seed)`` reaches the bar for one of the seeds at least."""
     found = {}
     for seed in seeds:
@@ -913,17 +936,26 @@ def assert_some_seed(measure, bar, what, seeds=(1, 2)):
     assert_true(False, f"{what} reaches {bar} for one of the seeds: {found}")
 
 
-# The bars of the probes. Share of the paid action, error of values and of the mean action in 40 reference runs of each probe
-# (seeds 1 to 40; `tests/assignments/test_reinforce.py` as a script prints these figures). No run missed a bar; with no miss in 40
-# one run misses with a chance below 7.2% (95%), and both seeds of a probe below 0.5%. The bars are far from all runs, so the
-# true chance is far below that: the last column says by how many standard deviations the bar is missed on average.
+# The bars of the probes, and 100 reference runs of each (seeds 5001 to 5100, by which nothing was chosen;
+# `tests/assignments/test_reinforce.py probes 100` prints these figures). No run missed a bar. With no miss in 100 one run misses
+# with a chance below 3.0% (95%), and all four seeds of a question below 8e-7; eleven questions: below 9e-6.
 #
-#     probe                 what is measured                          mean      sd      worst      bar
-#     PROBE-TABLE
-PAID_BAR = 0.85
+#     what is measured                                           mean      sd     worst      bar
+#     the chance of the paid action, standardize                1.000   0.001     0.989     0.75
+#     the same with leave_one_out                               1.000   0.001     0.989     0.75
+#     the same with none                                        1.000   0.000     1.000     0.75
+#     the chance of the fitting action                          0.998   0.003     0.984     0.75
+#     the chance of the better first action at gamma 0.5        0.999   0.001     0.991     0.75
+#     the same at gamma 1                                       1.000   0.000     0.998     0.75
+#     minus the error of the value of a constant reward        -0.009   0.005    -0.023    -0.10
+#     minus the error of the value of an observation           -0.019   0.010    -0.045    -0.10
+#     minus the error of the values of two steps               -0.009   0.005    -0.023    -0.10
+#     minus the distance to the uniform policy                 -0.004   0.002    -0.014    -0.03
+#     minus the error of the mean action                       -0.078   0.042    -0.184    -0.30
+PAID_BAR = 0.75
 
 
-@points(3, part="train", catches=("log-prob-of-the-mode", "samples-the-mode", "descends"),
+@points(3, part="train", catches=("samples-the-mode", "descends"),
         hint="Action, log-probability and reward of the same step belong together; a constant weight teaches nothing.")
 def test_probe_the_action_that_pays_is_found(student, lab):
     """Probe: where one of two actions pays, its probability rises, with each kind of baseline."""
@@ -937,19 +969,22 @@ def test_probe_the_action_that_pays_is_found(student, lab):
 def test_probe_the_action_fits_the_observation_before_it(student, lab):
     """Probe: the action that pays is shown at reset, and the observation after the step, at a time limit, means nothing."""
     def measure(seed):
-        trained = train(student, lab, PaysWhatIsShown, seed=seed, max_steps=200)
-        return min(chance_of(trained.result, 0, [-1.0])[0], chance_of(trained.result, 1, [1.0])[0])
+        trained = train(student, lab, PaysWhatIsShown, seed=seed, max_steps=300, learning_rate=0.05)
+        first, second = (chance_of(trained.result, action, *np.eye(4).tolist()) for action in (0, 1))
+        return min(np.where(PaysWhatIsShown.fitting, second, first))
 
     assert_some_seed(measure, PAID_BAR, "the chance of the fitting action")
 
 
-@points(3, part="train", catches=("training-forgets-gamma", "returns-forget-gamma", "discounts-from-the-start", "no-reward-to-go"),
-        hint="At gamma = 0.5 a reward of 1.5 two steps ahead is worth 0.375: less than 1 now.")
+@points(3, part="train", catches=("training-forgets-gamma", "returns-forget-gamma"),
+        hint="At gamma = 0.5 a reward of 2 two steps ahead is worth 0.5: less than 1 now.")
 def test_probe_what_is_far_counts_less(student, lab):
-    """Probe: at gamma = 0.5, 1 now beats 1.5 two steps later; at gamma = 1 it does not."""
+    """Probe: at gamma = 0.5, 1 now beats 2 two steps later; at gamma = 1 it does not."""
+    student.discounted_returns(tensor([1.0, 1.0]), 0.5)  # not judged here: it tells the diagnosis whether gamma is lost there or in training
+
     def measure(gamma):
-        return lambda seed: chance_of(train(student, lab, PaysNowOrLater, seed=seed, max_steps=300, gamma=gamma, baseline="leave_one_out").result,
-                                      int(gamma == 1.0), [0.0])[0]
+        settings = {"max_steps": 900, "learning_rate": 0.05, "gamma": gamma, "baseline": "leave_one_out"}
+        return lambda seed: chance_of(train(student, lab, PaysNowOrLater, seed=seed, **settings).result, int(gamma == 1.0), [0.0])[0]
 
     assert_some_seed(measure(0.5), PAID_BAR, "the chance of the better first action at gamma 0.5")
     assert_some_seed(measure(1.0), PAID_BAR, "the chance of the better first action at gamma 1")
@@ -975,6 +1010,8 @@ def test_probe_values_learn_a_constant_and_the_observation(student, lab):
         hint="The second step is worth its reward, the first gamma times as much: fit values to discounted rewards to go.")
 def test_probe_values_are_discounted_over_two_steps(student, lab):
     """Probe: where the second of two steps pays 1, the values of the two observations are gamma and 1."""
+    student.discounted_returns(tensor([1.0, 1.0]), 0.5)  # for the diagnosis, as above
+
     def measure(seed):
         result = train(student, lab, PaysAtTheSecondStep, seed=seed, max_steps=300, baseline="value", value_learning_rate=0.02).result
         return -abs(value_of(result, [0.0], [1.0]) - tensor([0.5, 1.0])).max()
@@ -1010,6 +1047,8 @@ def test_probe_old_gradients_are_forgotten(student, lab):
         hint="The entropy is to be raised: it is subtracted from the loss.")
 def test_probe_entropy_bonus_makes_the_policy_uniform(student, lab):
     """Probe: where nothing else counts, the entropy bonus drives the policy to the uniform one."""
+    student.CategoricalPolicy(tensor([[0.0, 1.0]])).entropy()  # for the diagnosis: whether the sign is wrong there or in training
+
     def measure(seed):
         trained = train(student, lab, ThreeActions, seed=seed, entropy_coefficient=0.5, episodes_per_update=4, learning_rate=0.02, max_steps=200)
         chances = [chance_of(trained.result, action, [1.0])[0] for action in range(3)]
@@ -1022,14 +1061,16 @@ def test_probe_entropy_bonus_makes_the_policy_uniform(student, lab):
         hint="If the discrete probes pass and this one fails, look at what a Gaussian policy adds: its log_prob, and the bounds of the action space.")
 def test_probe_continuous_actions_approach_what_pays(student, lab):
     """Probe: with continuous actions, the mean of a Gaussian policy approaches the best action in both components."""
+    student.GaussianPolicy(tensor([[0.0, 0.0]]), tensor([0.5, 0.5])).log_prob(tensor([[1.0, 1.0]]))  # for the diagnosis, again
+
     def measure(seed):
-        result = train(student, lab, PaysNearness, seed=seed, max_steps=640, episodes_per_update=16, learning_rate=0.01).result
+        result = train(student, lab, PaysNearness, seed=seed, max_steps=1600, episodes_per_update=16, learning_rate=0.02).result
         with torch.no_grad():
             policy = result.policy(torch.ones(400, 1))
             actions = policy.sample(torch.Generator().manual_seed(1))
         return -abs(actions.double().mean(0) - tensor([0.5, -0.5])).max()
 
-    assert_some_seed(measure, -0.4, "minus the error of the mean action")
+    assert_some_seed(measure, -0.3, "minus the error of the mean action")
 
 
 @points(3, part="train", catches=("reports-mean-rewards", "budget-checked-between-episodes"),
@@ -1048,12 +1089,15 @@ def test_training_keeps_its_books(student, lab):
 def test_training_depends_on_its_seed_and_disturbs_nobody(student, lab):
     """The environment gets the seed once, the same seed gives the same training, and global generators stay as they are."""
     lab.seed(1)
-    before = lab.global_rng_state()
-    first = train(student, lab, PaysOneAction, seed=5, max_steps=60)
-    assert_equal(lab.global_rng_state(), before, "the state of the global generators")
+    before, undisturbed = lab.global_rng_state(), lab.value(lab.make("torch.rand", 3))
+    lab.seed(1)
+    first = train(student, lab, Lottery, seed=5, max_steps=60)
+    after, drawn = lab.global_rng_state(), lab.value(lab.make("torch.rand", 3))
+    assert_close(drawn, undisturbed, what="what torch's global generator gives after training")
+    assert_equal(after, before, "the state of the global generators")
     lab.seed(2)
-    again = train(student, lab, PaysOneAction, seed=5, max_steps=60)
-    other = train(student, lab, PaysOneAction, seed=6, max_steps=60)
+    again = train(student, lab, Lottery, seed=5, max_steps=60)
+    other = train(student, lab, Lottery, seed=6, max_steps=60)
     assert_equal(len(first.probe.actions), 60, "actions")
     assert_true(first.probe.actions == again.probe.actions, "the same seed gives the same actions")
     assert_true(first.probe.actions != other.probe.actions, "another seed gives other actions")
@@ -1091,7 +1135,10 @@ def mean_return(policy, episodes=64, seed=0):
     return total.mean()
 
 
-# CARTPOLE-TABLE
+# 70 reference runs (seeds 3001 to 3070, by which nothing was chosen; `tests/assignments/test_reinforce.py cartpole 70`): mean return
+# 312, sd 62, lowest 143, then 170; largest 432. No run fell below the bar. With no miss in 70 one run misses with a chance below
+# 4.2% (95%), and all four seeds below 3.1e-6: the bound on failing a correct solution. An untrained policy gets 16 to 25 (40 seeds),
+# one that always does the same 9.
 CARTPOLE = {"max_steps": 25_000, "episodes_per_update": 8, "gamma": 0.99, "learning_rate": 0.01, "baseline": "standardize", "progress": False}
 CARTPOLE_BAR = 100.0
 
@@ -1107,4 +1154,4 @@ def test_cartpole_is_balanced(student, lab):
         lab.curve(result.returns)
         return mean_return(result.policy)
 
-    assert_some_seed(measure, CARTPOLE_BAR, "the mean return", seeds=(1, 2, 3))
+    assert_some_seed(measure, CARTPOLE_BAR, "the mean return")

@@ -77,11 +77,11 @@ def discounted_returns(rewards: Tensor, gamma: float, mask: Tensor | None = None
         # WHEN a step's own reward is discounted too.
         later = rewards[t] + gamma * later
         returns[t] = later
-    # BUG(discounts-from-the-start): returns = returns * gamma ** torch.arange(len(returns)).view(-1, *[1] * (returns.ndim - 1))
+    # BUG(discounts-from-the-start): return returns * gamma ** torch.arange(len(returns)).view(-1, *[1] * (returns.ndim - 1))
     # WHEN rewards are discounted back to the beginning of the episode and not to the step that they belong to.
-    # BUG(no-reward-to-go): returns = torch.where(valid, returns[:1], 0.0)
+    # BUG(no-reward-to-go): return torch.where(valid, returns[:1], 0.0)
     # WHEN every step gets the return of the whole episode, rewards from before it included.
-    # BUG(returns-start-one-late): returns = torch.cat([returns[1:], torch.zeros_like(returns[:1])])
+    # BUG(returns-start-one-late): return torch.cat([returns[1:], torch.zeros_like(returns[:1])])
     # WHEN the return of a step leaves out the reward for that step.
     return returns
     ### END SOLUTION
@@ -140,7 +140,7 @@ class CategoricalPolicy:
         # BUG(ignores-the-generator): clocks = torch.empty_like(self.log_probs).exponential_()
         # WHEN actions are drawn from the global generator although another one was given.
         clocks = torch.empty_like(self.log_probs).exponential_(generator=generator)
-        # BUG(samples-the-mode): clocks = torch.ones_like(clocks)
+        # BUG(samples-the-mode): return self.log_probs.detach().argmax(-1)
         # WHEN the most probable action is taken every time instead of drawing one.
         return (self.log_probs.detach() - clocks.log()).argmax(-1)
         ### END SOLUTION
@@ -315,7 +315,7 @@ def standardize(x: Tensor, mask: Tensor | None = None, eps: float = 1e-8) -> Ten
     # BUG(sample-deviation): std = entries.std()
     # WHEN the standard deviation divides by n - 1, which for a single entry is 0 / 0.
     std = entries.std(correction=0)
-    # BUG(divides-by-the-variance): std = entries.var(correction=0)
+    # BUG(divides-by-the-variance): scale = entries.var(correction=0) + eps
     # WHEN the entries are divided by their variance instead of their standard deviation.
     scale = std + eps
     # BUG(scales-without-centering): return torch.where(valid, x / scale, 0.0)
@@ -533,32 +533,31 @@ class _Actor:
         # BUG(seeds-the-world): self.generator = torch.manual_seed(seed)
         # WHEN training seeds the global generator of the whole program.
         self.generator = torch.Generator().manual_seed(seed)
-        self.observation: Any = None
 
     @torch.inference_mode()
     def episode(self) -> _Episode | None:
         """Play one episode to its end. None if the budget ends first: half an episode has no return."""
+        # BUG(first-observation-stale): observation = getattr(self, "last", self.env.reset(seed=self.seed)[0])
+        # WHEN an episode begins with the last observation of the episode before it instead of that of reset.
         observation, _ = self.env.reset(seed=self.seed)
         # BUG(seeds-every-episode): pass
         # WHEN every episode is reset with the same seed and begins in the same state.
         self.seed = None  # from now on the environment's own generator goes on
-        # BUG(first-observation-stale): observation = observation if self.observation is None else self.observation
-        # WHEN an episode begins with the last observation of the episode before it instead of that of reset.
         observations: list[Tensor] = []
         actions, rewards = [], []
-        # BUG(budget-checked-between-episodes): while True:
+        # BUG(budget-checked-between-episodes): while rewards or self.steps < self.max_steps:
         # WHEN an episode is played to its end although the budget of steps is used up.
         while self.steps < self.max_steps:
             observations.append(torch.as_tensor(observation, dtype=torch.float32).flatten())
             actions.append(self.policy(observations[-1]).sample(self.generator))
             observation, reward, terminated, truncated, _ = self.env.step(self._legal(actions[-1]))
-            self.observation = observation
+            # BUG(first-observation-stale): self.last = observation; rewards.append(float(reward))
             rewards.append(float(reward))
             self.steps += 1
             # BUG(plays-past-the-time-limit): if terminated:
             # WHEN only terminated ends an episode, and steps go on after the environment has truncated it.
             if terminated or truncated:
-                # BUG(observation-after-the-action): observations = [*observations[1:], torch.as_tensor(observation, dtype=torch.float32).flatten()]
+                # BUG(observation-after-the-action): return _Episode(torch.stack([*observations[1:], torch.as_tensor(observation).float().flatten()]), torch.stack(actions), torch.tensor(rewards))
                 # WHEN an action is paired with the observation that followed it and not with the one it was chosen for.
                 return _Episode(torch.stack(observations), torch.stack(actions), torch.tensor(rewards))
         return None
