@@ -131,6 +131,8 @@ def interpreter_folders() -> list[str]:
 def _named_interpreter_folders() -> set[str]:
     """The same as the interpreter calls them: some may be links."""
     folders = {sys.prefix, sys.base_prefix, *site.getsitepackages(), os.path.dirname(os.__file__)}
+    # Where one environment lies on top of another, a .pth file names the lower one's.
+    folders |= {folder for folder in sys.path if os.path.basename(folder) in ("site-packages", "dist-packages")}
     return {folder for folder in folders if os.path.isdir(folder)}
 
 

@@ -165,20 +165,21 @@ def export(assignment: Assignment, kind: str, folder: Path) -> None:
 
 
 def filled(assignment: Assignment, released: Path, text: str) -> str:
-    """A released notebook with the work in it: the cells to fill hold the definitions of ``text``, the first one its helpers too."""
+    """A released notebook with the work in it: the cells to fill hold the definitions of ``text``, a new one imports and helpers."""
     pieces = {_defines(source): source for kind, source in notebook.split(text) if kind == "code" and _defines(source)}
     given = [source for kind, source in notebook.split(Source(assignment.solution).stub()) if kind == "code"]
     names = {_defines(source) for source in given} - {""}
     helpers = [source for name, source in pieces.items() if name not in names]
     others = [source for kind, source in notebook.split(text) if kind == "code" and not _defines(source)]
     document = nbformat.read(released, 4)
-    first = next(cell for cell in document.cells if cell.cell_type == "code" and cell.source in given)
+    first = next(place for place, cell in enumerate(document.cells) if cell.source in given)
     for cell in document.cells:
         name = _defines(cell.source) if cell.cell_type == "code" and STUB not in cell.metadata else ""
         if name in names and name in pieces:
             cell.source = pieces[name]
             cell.outputs = [nbformat.v4.new_output("stream", text="what it printed\n")]
-    first.source = "\n\n\n".join([*others, *helpers]) if not _defines(first.source) else first.source
+    first += not _defines(document.cells[first].source)  # after the imports, before any definition
+    document.cells.insert(first, nbformat.v4.new_code_cell("\n\n\n".join([*others, *helpers])))
     document.cells.insert(0, nbformat.v4.new_code_cell("%matplotlib inline\n!date"))
     return nbformat.writes(document)
 
