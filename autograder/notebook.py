@@ -79,17 +79,25 @@ def _is_the_student_s(cell: Any) -> bool:
 
 
 def _definitions(text: str) -> str:
-    """The text with the lines of top-level experiments (calls, loops, prints) emptied, so that line numbers stay."""
+    """The text with the lines of top-level experiments (calls, loops, prints) emptied, so that line numbers stay.
+
+    Imports from `__future__` may stand in any cell; in a file they must come first, so they take the line of jupytext's first comment.
+    """
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return text  # the worker will say where
     keep = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, *DEFINITIONS)
     lines = text.split("\n")
+    future: list[str] = []
     for node in tree.body:
-        if not isinstance(node, keep):
+        if early := isinstance(node, ast.ImportFrom) and node.module == "__future__":
+            future += [alias.name for alias in node.names]
+        if early or not isinstance(node, keep):
             for number in range(node.lineno - 1, node.end_lineno or node.lineno):
                 lines[number] = ""
+    if future:
+        lines[0] = f"from __future__ import {', '.join(dict.fromkeys(future))}"
     return "\n".join(lines) + "\n"
 
 

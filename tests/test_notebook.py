@@ -41,6 +41,16 @@ def test_a_cell_in_another_language_does_not(magic):
     assert "hello" not in handed_in(f"{magic}\nhello = 1")
 
 
+def test_imports_from_the_future_may_stand_in_any_cell():
+    cells = ("import math", "from __future__ import annotations\n\nx = math.pi", "from __future__ import annotations, division\ny = 2")
+    text, names = handed_in(*cells), {}
+    exec(compile(text, "work.py", "exec"), names)
+    assert (names["x"], names["y"]) == (names["math"].pi, 2)
+    assert text.startswith("from __future__ import annotations, division\n")
+    plain = handed_in(*(cell.replace("from __future__ import annotations", "pass") for cell in cells))
+    assert len(text.split("\n")) == len(plain.split("\n"))  # errors are found at the lines that were handed in
+
+
 def test_what_otter_and_nbgrader_put_in_is_no_work_of_the_student_s():
     test = notebook.code("x = 1 / 0", nbgrader={"grade": True, "solution": False})
     text = handed_in("import otter\ngrader = otter.Notebook()", test, "y = 2")
