@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import platform
@@ -24,7 +25,7 @@ WORDS = {
     "limits": "the limits",
     "late": "the due date or late rule",
     "python": "Python",
-    "versions": "numpy or torch",
+    "versions": "the libraries",
     "wall": "the wall",
     "leaks": "the wall",
     "secret": "the course's secret",
@@ -46,7 +47,7 @@ def fingerprint(assignment: Assignment) -> dict[str, Any]:
         "requirements": _digest([locked]) if locked.is_file() else None,
         "limits": assignment.limits.model_dump(),
         "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in ("numpy", "torch")},
+        "versions": _versions({"numpy", "torch", *(name.partition(".")[0] for name in assignment.libraries)}),
     }
 
 
@@ -67,6 +68,15 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     if {"submission", "secret"} & set(keys):
         keys = [key for key in keys if key != "seed"]
     return ", ".join(dict.fromkeys(WORDS.get(key, key) for key in keys))
+
+
+def _versions(libraries: Iterable[str]) -> dict[str, str]:
+    """Of those that come from a package of their name; the standard library's are Python's."""
+    found = {}
+    for name in sorted(libraries):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def _digest(paths: Iterable[Path]) -> str:
