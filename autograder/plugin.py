@@ -91,7 +91,9 @@ def collect(path: Path) -> list[HiddenTest]:
         "-c",
         "/dev/null",
     ]
-    code = pytest.main([*options, f"--rootdir={path.parents[2]}", str(path)], plugins=[collector])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTEST_ADDOPTS", raising=False)  # meant for whoever runs pytest, not for this look into a file
+        code = pytest.main([*options, f"--rootdir={path.parents[2]}", str(path)], plugins=[collector])
     if code != pytest.ExitCode.OK:
         raise CourseError(f"{path}: the hidden tests cannot be collected\n{collector.problems}".rstrip())
     try:

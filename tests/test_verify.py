@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from autograder import verify as module
 from autograder.errors import CourseError
 from autograder.examine import InProcess
 from autograder.lazy import LAZY, Lazy
+from autograder.plugin import collect
 from autograder.verify import matrix, verify
 
 PUBLIC = f"assignments/{NAME}/test_local.py"
@@ -260,3 +263,9 @@ def test_lazy_answers_never_raise_and_leave_their_inputs_alone(lazy):
 def test_lazy_objects_answer_lazily_and_do_not_change(lazy):
     box = lazy("zeros").Box(5.0)
     assert box.double() == 0.0 and box.x == 0.0 and box.calls == 0 and len(box) == 0
+
+
+def test_options_for_whoever_runs_pytest_do_not_matter(toy, monkeypatch):
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--durations=60 --no-such-option")
+    assert len(collect(toy.assignment.hidden_tests)) == 4
+    assert os.environ["PYTEST_ADDOPTS"]
