@@ -58,10 +58,11 @@ def test_right_answers_in_other_styles_get_full_marks(marked):
 def test_known_bugs_lose_the_same_points_on_both_sides_of_the_wall_and_are_named(marked):
     assignment, texts, outcomes = marked
     key = diagnose.AnswerKey(assignment)
+    broken, key.__dict__["broken"] = key.broken, {}  # here the verdicts alone are asked for, no diagnosis
     tests = [test for test in plugin.collect(assignment.hidden_tests) if not test.learning]
     for name in (name for name in texts if name.startswith("bug ")):
         bug = name.removeprefix("bug ")
-        here = {test.name: diagnose.judge(test, key.broken[bug], SEED, key).verdict for test in tests}
+        here = {test.name: diagnose.judge(test, broken[bug], SEED, key).verdict for test in tests}
         there = {test.name: outcomes[name][test.name].verdict for test in tests}
         assert here == there
         assert any(key.texts[bug] in outcome.diagnosis for outcome in outcomes[name].values()), name
