@@ -19,12 +19,12 @@ SEED = 11
 
 @pytest.fixture(scope="module", params=ASSIGNMENTS)
 def marked(request):
-    """An assignment and the outcomes of its solution, its stub, three of its bugs and the independent solutions."""
+    """An assignment and the outcomes of its solution, its stub, two of its bugs and the independent solutions."""
     assignment = ASSIGNMENTS[request.param]
     source = Source(assignment.solution)
     names = [bug.name for bug in source.bugs]
     texts = {"solution": source.solution(), "stub": source.stub()}
-    texts |= {f"bug {name}": source.broken(name) for name in names[:: max(1, len(names) // 3)][:3]}
+    texts |= {f"bug {name}": source.broken(name) for name in names[:: max(1, len(names) // 3)][:2]}
     independent = sorted((ROOT / "tests" / "independent" / assignment.name).glob("*.py"))
     texts |= {f"independent {path.stem}": path.read_text(encoding="utf-8") for path in independent}
     engine = LocalEngine(assignment, os.cpu_count() or 1)
