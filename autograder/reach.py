@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from types import FrameType
 from typing import Any
 
@@ -49,6 +50,7 @@ def can_tell(called: set[str], differ: frozenset[str] | None) -> bool:
     return differ is None or not called.isdisjoint(differ)
 
 
+@lru_cache(maxsize=2)  # the solution meets every variant
 def _taken_apart(text: str) -> tuple[str, Functions]:
     """A module without the bodies of its functions and methods, and these bodies."""
     module = ast.parse(text)

@@ -66,7 +66,7 @@ def test_calls_are_seen_also_from_within_other_functions_and_only_of_the_file():
     assert called == set()
 
 
-def test_what_is_called_by_an_iterator_of_another_thread_is_seen():
+def test_calls_in_another_thread_are_seen():
     import threading
 
     space = {}
