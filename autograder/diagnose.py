@@ -8,7 +8,7 @@ reference fails is our mistake, not the student's.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -62,16 +62,27 @@ class AnswerKey:
         }
 
     def suspects(
-        self, test: HiddenTest, seed: int, student: Trace, reference: Trace, called: set[str]
+        self,
+        test: HiddenTest,
+        seed: int,
+        student: Trace,
+        reference: Trace,
+        called: set[str],
+        known: Collection[str] = (),
     ) -> tuple[str, ...]:
-        """The bugs that fail this test with the student's numbers."""
+        """The bugs that fail this test with the student's numbers.
+
+        The ``known`` suspects are tried before the others, and where one of them repeats the numbers they alone: one mistake fails many
+        tests, `settle` would leave nobody else, and a test that trains takes long for every bug.
+        """
         if gives_the_numbers_of(reference, student):
             return ()
-        return tuple(
-            name
-            for name, candidate in self.within_reach(called).items()
-            if _repeats(test, candidate, seed, student)
-        )
+        near = self.within_reach(called)
+
+        def repeating(names: Collection[str]) -> tuple[str, ...]:
+            return tuple(name for name in near if name in names and _repeats(test, near[name], seed, student))
+
+        return repeating(known) or repeating(near.keys() - set(known))
 
     def settle(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Write the diagnosis into each outcome whose suspects come down to one, other failed tests considered."""
@@ -94,10 +105,11 @@ def judge(
     key: AnswerKey,
     seconds: float = 3600.0,
     reference: Candidate | None = None,
+    known: Collection[str] = (),
 ) -> Outcome:
     """Run one hidden test against a submission, for at most ``seconds``, and say what is known about it.
 
-    ``reference``: the solution where it must not run in this process.
+    ``reference``: the solution where it must not run in this process. ``known``: suspects of tests that failed before.
     """
     outcome = Outcome(test.name, test.says, test.part, Verdict.PASSED, test.worth, extra=test.extra)
     try:
@@ -129,7 +141,7 @@ def judge(
         finding = "What came back could not be used as the handout describes it: check its type, shape and field names."
         outcome = dataclasses.replace(outcome, finding=finding)
     try:
-        suspects = () if test.gpu else key.suspects(test, seed, trace, right, called)
+        suspects = () if test.gpu else key.suspects(test, seed, trace, right, called, known)
     except Exception:  # the diagnosis is a courtesy: no answer of a student's may end the marking here
         suspects = ()
     return dataclasses.replace(outcome, suspects=suspects)

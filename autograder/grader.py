@@ -26,6 +26,7 @@ from autograder.examine import HiddenTest
 from autograder.isolation import doctor, sandbox
 from autograder.isolation.server import RANK_MODULES, warm_up
 from autograder.isolation.walled import WorkerServer
+from autograder.model import Outcome
 
 LEAST = 4.0  # wall-clock seconds that a test gets in any case
 MARGIN = 5.0  # seconds on top of a test's limit, for what the grader does itself
@@ -121,7 +122,8 @@ def _messages(
     tests: list[HiddenTest], key: AnswerKey, server: WorkerServer, assignment: Assignment, job: dict[str, Any]
 ) -> Any:
     """What each test may take, and its outcome as it is found; at the end once more those that a diagnosis was found for."""
-    candidate, found = server.candidate(job["files"], assignment.main, assignment.limits), []
+    candidate = server.candidate(job["files"], assignment.main, assignment.limits)
+    found: list[Outcome] = []
     patient = candidate  # for learning checks: a loop elsewhere must not cost their points
     begun, told = time.monotonic(), 0.0
     for test in tests:
@@ -131,7 +133,8 @@ def _messages(
         patience = _patience(test, asked.limits)
         if patience != told:
             yield {"patience": (told := patience)}
-        outcome = judge(test, asked, job["seed"], key, patience)
+        known = {name for earlier in found for name in earlier.suspects}
+        outcome = judge(test, asked, job["seed"], key, patience, known=known)
         found.append(outcome)
         yield {"outcome": outcome.to_dict()}
         if outcome.error.startswith("Timeout") and not test.learning:

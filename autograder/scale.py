@@ -123,7 +123,7 @@ def _started(assignment: Assignment, hidden: Sequence[Path]) -> WorkerServer:
 
 def _ungraded(test: HiddenTest, missing: str) -> Outcome:
     detail = (
-        f"this test needs a GPU and found none ({missing}): run 'grade' on a machine with one, "
+        f"this test runs on a GPU, and did not: {missing}. Run 'grade' where it can, "
         "or write 'scale: optional' in course.yml"
     )
     return Outcome(test.name, test.says, test.part, Verdict.UNGRADED, test.worth, detail=detail)

@@ -164,6 +164,36 @@ def test_a_test_about_something_else_settles_nothing(toy, key):
     assert mean.diagnosis == "These are the numbers one gets when the median is subtracted in place of the mean."
 
 
+def replayed(toy, key, monkeypatch, known):
+    """The suspects for a student who never discounts, and the bugs that were run for it."""
+    tried = []
+    for name, variant in key.broken.items():
+        monkeypatch.setitem(key.broken, name, Watched(name, variant, tried))
+    outcome = judge(toy.tests["test_two_rewards"], toy.candidate(*NO_DISCOUNT), SEED, key, known=known)
+    return outcome.suspects, tried
+
+
+class Watched:
+    """A broken variant that notes that it was run."""
+
+    def __init__(self, name, variant, tried):
+        self.name, self.variant, self.tried = name, variant, tried
+
+    def open(self, record, seconds):
+        self.tried.append(self.name)
+        return self.variant.open(record, seconds)
+
+
+def test_a_suspect_of_an_earlier_test_that_repeats_the_numbers_is_the_only_one_that_is_tried(toy, key, monkeypatch):
+    assert replayed(toy, key, monkeypatch, known={"no-discount", "median"}) == (("no-discount",), ["no-discount"])
+
+
+def test_where_no_earlier_suspect_repeats_the_numbers_the_others_are_tried(toy, key, monkeypatch):
+    toy.edit_solution("# BUG(last-reward-whole): weights =", "# BUG(last-reward-whole): weights = -")
+    suspects, tried = replayed(toy, AnswerKey(toy.assignment), monkeypatch, known={"last-reward-whole"})
+    assert (suspects, tried[0], sorted(tried)) == (("no-discount",), "last-reward-whole", ["last-reward-whole", "no-discount"])
+
+
 def test_an_unknown_mistake_has_no_diagnosis(toy, key):
     (outcome,) = outcomes_of(toy, key, "test_three_rewards", candidate=toy.candidate(WEIGHTS, "gamma + np.arange(len(rewards))"))
     assert (outcome.verdict, outcome.suspects, outcome.diagnosis) == (Verdict.FAILED, (), "")

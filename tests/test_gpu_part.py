@@ -160,7 +160,7 @@ def test_a_required_part_without_a_gpu_is_ungraded_and_says_what_to_do(course, m
     assert "score" not in found and score(grade, worth).points is None
     assert verdicts(grade) == [Verdict.PASSED] * 4 + [Verdict.UNGRADED]
     assert report.note(grade) == (
-        f"ungraded: this test needs a GPU and found none ({MISSING}): run 'grade' on a machine with one, "
+        f"ungraded: this test runs on a GPU, and did not: {MISSING}. Run 'grade' where it can, "
         "or write 'scale: optional' in course.yml"
     )
 

@@ -38,7 +38,7 @@ def given(monkeypatch):
     """CPU seconds that each test got; tests whose name begins with 'loops' run out of time."""
     got: dict[str, float] = {}
 
-    def judge(test, candidate, seed, key, patience):
+    def judge(test, candidate, seed, key, patience, known):
         got[test.name] = candidate.limits.call_seconds
         error = "Timeout: more than 10 seconds" if test.name.startswith("loops") else ""
         return Outcome(test.name, "", "", Verdict.FAILED if error else Verdict.PASSED, 1.0, error=error)
@@ -66,3 +66,16 @@ def test_a_loop_elsewhere_costs_a_learning_check_no_time(given):
 
 def test_a_submission_that_has_used_up_its_time_gets_little_everywhere(given):
     assert set(given("a", "learning", call_seconds=10, total_seconds=1e-9).values()) == {1.0}
+
+
+def test_what_earlier_tests_suspect_is_told_to_the_later_ones(monkeypatch):
+    told = []
+
+    def judge(test, candidate, seed, key, patience, known):
+        told.append(sorted(known))
+        return Outcome(test.name, "", "", Verdict.FAILED, 1.0, suspects={"a": ("x", "y"), "b": ("y",)}.get(test.name, ()))
+
+    monkeypatch.setattr(grader, "judge", judge)
+    tests = [HiddenTest(name, "", 1.0, "", (), "", False, lambda: None) for name in "abc"]
+    list(grader._messages(tests, Key(), Server(), Assignment(Limits()), {"files": {}, "seed": 0}))
+    assert told == [[], ["x", "y"], ["x", "y"]]

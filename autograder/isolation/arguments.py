@@ -47,7 +47,7 @@ class Arguments:
         )
 
     def _picture(self, value: Any) -> Any:
-        encoder = wire.Encoder(self._worker.special, dict(self.known))
+        encoder = wire.Encoder(self._worker.special, self.known)
         try:
             return encoder.encode_mutable(value), encoder.buffers
         except (

@@ -178,10 +178,10 @@ class Decoder:
         count = _count(shape)
         raw = self._sized(buffer, count * dtype.itemsize)
         flat: Any = np.frombuffer(raw, dtype).copy() if count else np.empty(0, dtype)
-        if order is None:
+        inverse = _inverse(order, shape)
+        if inverse is None:
             result = flat.reshape(shape)
         else:
-            inverse = np.argsort(_order(order, shape)).tolist()
             result = flat.reshape([shape[axis] for axis in order]).transpose(inverse)
         self._register(result)
         return result
@@ -195,9 +195,10 @@ class Decoder:
         count = _count(shape)
         raw = self._sized(buffer, count * dtype.itemsize)
         flat = torch.frombuffer(bytearray(raw), dtype=dtype) if count else torch.empty(0, dtype=dtype)
-        result = flat.reshape(shape)
-        if order is not None:
-            inverse = np.argsort(_order(order, shape)).tolist()
+        inverse = _inverse(order, shape)
+        if inverse is None:
+            result = flat.reshape(shape)
+        else:
             result = flat.reshape([shape[axis] for axis in order]).permute(inverse)
         if grad:
             leaf = result.requires_grad_()
@@ -339,7 +340,10 @@ def _count(shape: Any) -> int:
     return math.prod(shape)
 
 
-def _order(order: Any, shape: list[int]) -> list[int]:
-    if not isinstance(order, list) or sorted(order) != list(range(len(shape))):
+def _inverse(order: Any, shape: list[int]) -> list[int] | None:
+    """The axes that undo a memory order; None where the data lie as they are read."""
+    if order is None or order == (plain := list(range(len(shape)))):
+        return None
+    if not isinstance(order, list) or sorted(order) != plain:
         raise WireError("a malformed axis order")
-    return order
+    return sorted(plain, key=order.__getitem__)

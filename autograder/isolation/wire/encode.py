@@ -136,7 +136,7 @@ class Encoder:
             value.dtype.str,
             list(value.shape),
             order if dense else None,
-            self._buffer(np.ascontiguousarray(data).tobytes()),
+            self._buffer(data.tobytes()),
         ]
 
     def _torch(self, torch: Any, value: Any) -> Any:
@@ -169,10 +169,8 @@ class Encoder:
         plain = value.detach().resolve_conj().resolve_neg().cpu()
         order, dense = _dense_order(plain.stride(), plain.shape, 1)
         data = plain.permute(order) if dense else plain
-        flat = torch.empty(data.numel(), dtype=data.dtype).copy_(
-            data.reshape(-1)
-        )  # expanded tensors have no bytes of their own
-        raw = flat.view(torch.uint8).numpy().tobytes() if data.numel() else b""
+        bits = data.view(torch.int16) if data.dtype is torch.bfloat16 else data  # a dtype that numpy has not
+        raw = bits.numpy().tobytes()
         return ["T", name, list(value.shape), order if dense else None, grad, self._buffer(raw)]
 
     def _buffer(self, data: bytes) -> int:
