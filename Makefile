@@ -29,6 +29,7 @@ bench: setup
 	$(RUN) tests/benchmarks/marking.py
 	$(RUN) tests/benchmarks/cartpole.py
 	$(RUN) tests/benchmarks/others.py --others $(or $(wildcard .venv-ecosystem/bin/python),.venv/bin/python)
+	$(RUN) tests/benchmarks/training.py
 	$(RUN) tests/benchmarks/big_class.py
 
 # otter-grader and nbgrader in an environment of their own, on top of .venv.
