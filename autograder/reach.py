@@ -31,18 +31,18 @@ def calls(file: str) -> Iterator[set[str]]:
     """The qualified names of the functions of ``file`` (without its folders) that are called in here, in this process."""
     names: set[str] = set()
 
-    def note(frame: FrameType, event: str, argument: Any) -> None:
-        if event == "call" and os.path.basename(frame.f_code.co_filename) == file:
+    def note(frame: FrameType, event: str, argument: Any) -> None:  # None: no word of the lines in that call
+        if os.path.basename(frame.f_code.co_filename) == file:
             names.add(frame.f_code.co_qualname.partition(".<locals>")[0])
 
-    before = sys.getprofile()
-    threading.setprofile(note)
-    sys.setprofile(note)
+    before = sys.gettrace()
+    threading.settrace(note)
+    sys.settrace(note)  # not setprofile, which is told of every function in C and of every return as well
     try:
         yield names
     finally:
-        sys.setprofile(before)
-        threading.setprofile(before)
+        sys.settrace(before)
+        threading.settrace(before)
 
 
 def can_tell(called: set[str], differ: frozenset[str] | None) -> bool:

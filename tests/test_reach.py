@@ -83,13 +83,13 @@ def test_whoever_watched_before_watches_again():
 
     seen = []
     watch = lambda *event: seen.append(event)  # noqa: E731
-    sys.setprofile(watch)
+    sys.settrace(watch)
     try:
         with pytest.raises(ZeroDivisionError), calls("box.py"):
             1 / 0  # noqa: B018
-        assert sys.getprofile() is watch
+        assert sys.gettrace() is watch
     finally:
-        sys.setprofile(None)
+        sys.settrace(None)
 
 
 def test_what_differs_everywhere_can_always_be_told():
