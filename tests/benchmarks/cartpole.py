@@ -6,10 +6,10 @@ Balanced means: the greedy policy's mean return over 100 fresh episodes reaches 
 length of our PPO's rollout), by one evaluator for all four, and the clock stands still while it is. A run that never gets there counts as its whole
 budget. That first hit is an optimistic rule, and equally so for everybody.
 
-What is tuned and what is not: our settings were tuned for this task (PPO: 6 epochs, learning rate 5e-3; DQN: the defaults of DQNConfig). Those of
-Stable-Baselines3 are the published ones of rl-baselines3-zoo for CartPole-v1, unchanged. Both play the environment that suits their style: ours and
-SB3's PPO vectors of environments in one process, both DQNs a single one. So the ratio says what a student's reference costs against a stock library
-run. It does not say that either algorithm is better.
+What is tuned and what is not: our settings were tuned for this task (PPO: 6 epochs, learning rate 5e-3; DQN: TUNED_DQN below, found on other seeds
+than the comparison's). Those of Stable-Baselines3 are the published ones of rl-baselines3-zoo for CartPole-v1, unchanged. Both play the environment
+that suits their style: ours and SB3's PPO vectors of environments in one process, both DQNs a single one. So the ratio says what a student's reference
+costs against a stock library run. It does not say that either algorithm is better.
 
 Everything runs on one thread. CPU seconds are those of this process; wall-clock seconds are printed too, and mean little on a busy machine.
 """
@@ -116,6 +116,12 @@ def our_ppo(work: ModuleType, run: Run) -> None:
     work.train_ppo(make_env, cfg, run.seed, on_update)
 
 
+# What differs from the defaults of DQNConfig. In CartPole the policy is good once its values have nearly grown to 1 / (1 - gamma), and they grow by one
+# target network at a time: gamma = 0.98 halves the way (50 instead of 100), and a larger learning rate follows the targets more closely. Exploration
+# that ends sooner saved steps, and layers of 128 units instead of 64 saved more than they cost: most of so small a gradient step is overhead of calls.
+TUNED_DQN: dict[str, Any] = {"gamma": 0.98, "learning_rate": 4e-3, "hidden": (128, 128), "epsilon_decay_steps": 2_500}
+
+
 def our_dqn(work: ModuleType, run: Run) -> None:
     """One training of solutions/dqn."""
 
@@ -127,7 +133,7 @@ def our_dqn(work: ModuleType, run: Run) -> None:
         return run.look(int(progress.step), act)
 
     config = dataclasses.replace(
-        work.DQNConfig(), total_steps=BUDGET["dqn"], callback=callback, progress_bar=False
+        work.DQNConfig(), total_steps=BUDGET["dqn"], callback=callback, progress_bar=False, **TUNED_DQN
     )
     work.train_dqn(gymnasium.make("CartPole-v1"), config, run.seed)
 
