@@ -15,15 +15,15 @@ import sys
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository, whether it is installed or not
+
+from autograder import examine, plugin
+from autograder.course import Assignment, load_course
+from autograder.examine import Candidate, HiddenTest, InProcess
+from autograder.isolation.walled import WorkerServer
+from autograder.source import Source
+
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))  # the repository, whether it is installed or not
-
-from autograder import examine, plugin  # noqa: E402
-from autograder.course import Assignment, load_course  # noqa: E402
-from autograder.examine import Candidate, HiddenTest, InProcess  # noqa: E402
-from autograder.isolation.walled import WorkerServer  # noqa: E402
-from autograder.source import Source  # noqa: E402
-
 SEED = 7
 
 
