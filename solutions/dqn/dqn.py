@@ -65,7 +65,7 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True)
 class DQNConfig:
-    """Settings of ``train_dqn``. The defaults balance CartPole-v1."""
+    """Settings of ``train_dqn``. The defaults balance CartPole-v1 at four seeds of five; at the fifth the values outgrow all returns."""
 
     total_steps: int = 30_000  # environment steps, all episodes together
     warmup_steps: int = 1_000  # environment steps before the first gradient step
