@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import gymnasium
@@ -26,6 +26,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 SEEDS = 5
+PENDULUM_SEEDS = 3  # a run on Pendulum takes about three times as long as one on CartPole
 BASE = work.PPOConfig(total_steps=32_768, epochs=6, progress=True)
 VARIANTS = {  # what each changes: the ablation and the older algorithms
     "PPO": {},
@@ -40,29 +41,57 @@ VARIANTS = {  # what each changes: the ablation and the older algorithms
                        "learning_rate": 1e-2},
     "KL penalty": {"clip_low": 0.999, "clip_high": 1e6, "kl_coef": 1.0, "kl_target": 0.01},
 }  # fmt: skip
+PENDULUM = work.PPOConfig(total_steps=65_536, learning_rate=3e-3, gamma=0.9, normalize_rewards=True)
+PENDULUM_VARIANTS = {  # what each changes in the settings, and whether a time limit is reported as an end
+    "Pendulum": ({}, False),
+    "rewards not scaled": ({"normalize_rewards": False}, False),
+    "time limit taken for an end": ({}, True),
+}
 History = list[dict[str, float]]
 
 
-def make_env(num_envs: int) -> gymnasium.vector.VectorEnv:
-    """CartPole-v1, side by side, in the autoreset mode that the assignment asks for."""
+def make_env(num_envs: int, name: str = "CartPole-v1") -> gymnasium.vector.VectorEnv:
+    """One task, side by side, in the autoreset mode that the assignment asks for."""
     mode = {"autoreset_mode": AutoresetMode.SAME_STEP}
-    return gymnasium.make_vec("CartPole-v1", num_envs=num_envs, vectorization_mode="sync", vector_kwargs=mode)
+    return gymnasium.make_vec(name, num_envs=num_envs, vectorization_mode="sync", vector_kwargs=mode)
 
 
-@cache
-def histories(variant: str) -> list[History]:
+class LimitAsEnd(gymnasium.vector.VectorWrapper):
+    """Reports every time limit as a true end: what the learner believes that merges the two flags."""
+
+    def step(self, actions: np.ndarray) -> tuple:
+        """A step, with truncated episodes among the terminated ones."""
+        obs, rewards, terminated, truncated, info = self.env.step(actions)
+        return obs, rewards, terminated | truncated, np.zeros_like(truncated), info
+
+
+def make_pendulum(num_envs: int, limit_as_end: bool = False) -> gymnasium.vector.VectorEnv:
+    """Pendulum-v1, side by side."""
+    env = make_env(num_envs, "Pendulum-v1")
+    return LimitAsEnd(env) if limit_as_end else env
+
+
+def train(make: Callable[[int], gymnasium.vector.VectorEnv], cfg: work.PPOConfig, seeds: int) -> list[History]:
     """The metrics of every update, for each seed."""
     runs = []
-    for seed in range(SEEDS):
+    for seed in range(seeds):
         history: History = []
-        cfg = replace(BASE, **VARIANTS[variant])
 
         def note(model: object, metrics: dict[str, float], history: History = history) -> None:
             history.append(dict(metrics))
 
-        work.train_ppo(make_env, cfg, seed, note)
+        work.train_ppo(make, cfg, seed, note)
         runs.append(history)
     return runs
+
+
+@cache
+def histories(variant: str) -> list[History]:
+    """The training runs of one variant, on its task."""
+    if variant in PENDULUM_VARIANTS:
+        changes, limit_as_end = PENDULUM_VARIANTS[variant]
+        return train(partial(make_pendulum, limit_as_end=limit_as_end), replace(PENDULUM, **changes), PENDULUM_SEEDS)
+    return train(make_env, replace(BASE, **VARIANTS[variant]), SEEDS)
 
 
 def band(axis: plt.Axes, variant: str, name: str, colour: str) -> None:
@@ -167,23 +196,38 @@ def plot_beta(path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
+def plot_pendulum(path: Path) -> None:
+    """A continuous task in which every episode ends by its time limit: returns, the width of the policy, and how well the critic explains."""
+    names = {"mean_return": "mean return of the last 100 episodes", "entropy": "entropy of the Gaussian (nats)", "explained_variance": "explained variance, at first"}
+    figure, axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
+    for axis, (name, title) in zip(axes, names.items(), strict=True):
+        for variant, colour in zip(PENDULUM_VARIANTS, ("tab:blue", "tab:orange", "tab:green"), strict=True):
+            band(axis, variant, name, colour)
+        axis.set(title=title, xlabel="environment steps")
+    axes[0].axhline(-400, color="grey", linestyle=":", linewidth=1)
+    axes[2].set(xlim=(0, 24_000), ylim=(-0.6, 1.05))  # later, all pendulums stand, returns are alike, and the number says nothing
+    axes[0].legend(fontsize=8, title=f"median and range of {PENDULUM_SEEDS} seeds", title_fontsize=8)
+    figure.savefig(path, dpi=150)
+
+
 PLOTS = {
     "clip_objective.png": plot_clip_objective,
     "health.png": plot_health,
     "algorithms.png": plot_algorithms,
     "ablation.png": plot_ablation,
     "beta.png": plot_beta,
+    "pendulum.png": plot_pendulum,
 }
 
 
 def main() -> None:
     """Draw what can be drawn."""
-    global SEEDS
+    global SEEDS, PENDULUM_SEEDS
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where the PNG files go")
     parser.add_argument("--quick", action="store_true", help="two seeds only")
     options = parser.parse_args()
-    SEEDS = 2 if options.quick else SEEDS
+    SEEDS, PENDULUM_SEEDS = (2, 2) if options.quick else (SEEDS, PENDULUM_SEEDS)
     options.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     for name, draw in PLOTS.items():

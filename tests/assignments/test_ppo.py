@@ -1,6 +1,6 @@
 """The thresholds of ppo's learning checks and probes, held against fresh reference runs.
 
-    PYTHONPATH=. python tests/assignments/test_ppo.py cartpole 40      prints the distribution that grading/ppo quotes (also: probes)
+    PYTHONPATH=. python tests/assignments/test_ppo.py cartpole 40      prints the distribution that grading/ppo quotes (also: pendulum, probes)
 """
 
 import importlib.util
@@ -28,11 +28,15 @@ hidden = load(ROOT / "grading" / "ppo" / "test_hidden.py")
 reference = load(ROOT / "solutions" / "ppo" / "ppo.py")
 
 
-def reached(seed):
-    """What the grader's evaluation says of one reference run on CartPole-v1."""
-    cfg = reference.PPOConfig(**hidden.CARTPOLE, progress=False)
-    result = reference.train_ppo(lambda n: hidden.vector_env("CartPole-v1", n), cfg, seed)
-    return hidden.mean_return(result.model, "CartPole-v1", 50, 500, 10_000 + seed)
+SMOKE = {"cartpole": ("CartPole-v1", hidden.CARTPOLE, 500), "pendulum": ("Pendulum-v1", hidden.PENDULUM, 200)}
+
+
+def reached(task, seed):
+    """What the grader's evaluation says of one reference run."""
+    name, settings, steps = SMOKE[task]
+    cfg = reference.PPOConfig(**settings, progress=False)
+    result = reference.train_ppo(lambda n: hidden.vector_env(name, n), cfg, seed)
+    return hidden.mean_return(result.model, name, 50, steps, 10_000 + seed)
 
 
 class Closing(hidden.Table):
@@ -60,7 +64,11 @@ def test_probes_leave_a_wide_margin():
 
 
 def test_a_fresh_reference_run_passes_the_smoke_test():
-    assert reached(2024) >= 195.0
+    assert reached("cartpole", 2024) >= 195.0
+
+
+def test_a_fresh_reference_run_swings_the_pendulum_up():
+    assert reached("pendulum", 2024) >= -400.0
 
 
 def main():
@@ -70,7 +78,7 @@ def main():
     torch.set_num_threads(1)
     found, start = [], time.process_time()
     for seed in range(first, first + count):
-        found.append(probe_error(seed) if task == "probes" else reached(seed))
+        found.append(probe_error(seed) if task == "probes" else reached(task, seed))
         print(f"{seed} {found[-1]:.4f}", flush=True)
     quantiles = np.percentile(found, [0, 10, 50, 90, 100])
     print(f"{task}: n {count}, min/p10/median/p90/max {np.round(quantiles, 4)}, {(time.process_time() - start) / count:.2f} cpu s each")
