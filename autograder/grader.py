@@ -24,7 +24,7 @@ from autograder.diagnose import AnswerKey, judge
 from autograder.errors import AutograderError, CourseError
 from autograder.examine import HiddenTest
 from autograder.isolation import doctor, sandbox
-from autograder.isolation.server import RANK_MODULES, warm_up
+from autograder.isolation.server import RANK_MODULES, stay_on, warm_up
 from autograder.isolation.walled import WorkerServer
 from autograder.model import Outcome
 
@@ -103,6 +103,7 @@ class Office:
             sandbox.die_with_parent()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             _cap_memory()
+            stay_on(job["core"])
             send(out, {"pid": os.getpid()})
             for message in _messages(self._tests, self._key, self._server, self._assignment, job):
                 send(out, message)
@@ -122,7 +123,7 @@ def _messages(
     tests: list[HiddenTest], key: AnswerKey, server: WorkerServer, assignment: Assignment, job: dict[str, Any]
 ) -> Any:
     """What each test may take, and its outcome as it is found; at the end once more those that a diagnosis was found for."""
-    candidate = server.candidate(job["files"], assignment.main, assignment.limits)
+    candidate = server.candidate(job["files"], assignment.main, assignment.limits, job["core"])
     found: list[Outcome] = []
     patient = candidate  # for learning checks: a loop elsewhere must not cost their points
     begun, told = time.monotonic(), 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from datetime import datetime, timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from toy import MAIN, NAME
 
 from autograder import report
 from autograder.engines import Job, Listed, LocalEngine, Progress
+from autograder.engines.local import Cores
 from autograder.errors import IsolationError
 from autograder.grade import Grading
 from autograder.isolation.sandbox import Layers
@@ -334,6 +336,28 @@ def test_a_marker_that_dies_is_tried_once_more_and_then_reported(engine, toy):
     assert tries.read_text() == "xxxx"
     assert found["ada"].outcomes["test_three_rewards"].verdict is Verdict.PASSED  # what was found before stands
     assert found["ben"].outcomes["test_three_rewards"].verdict is Verdict.NOT_WRITTEN
+
+
+def test_a_marker_and_its_workers_share_a_core_where_every_core_has_a_marker(engine, toy):
+    cores = sorted(os.sched_getaffinity(0))
+    asking = toy.submission().replace("    weights = gamma", "    import os\n    print(sorted(os.sched_getaffinity(0)))\n    return 1.0\n    weights = gamma")
+
+    def seen(jobs: int) -> set[str]:
+        found = final(engine(jobs), [Job(name, {MAIN: asking.encode()}, 1) for name in "abcd"])
+        return {progress.outcomes[test].prints.strip() for progress in found.values() for test in ("test_two_rewards", "test_three_rewards")}
+
+    assert seen(len(cores)) <= {str([core]) for core in cores}
+    assert len(seen(2 * len(cores))) == len(cores)
+    if len(cores) > 1:
+        assert seen(len(cores) - 1) == {str(cores)}
+
+
+def test_each_marker_gets_the_core_that_fewest_have(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 5})
+    cores = Cores(4)
+    assert [cores.take() for _ in range(4)] == [3, 5, 3, 5]
+    cores.give_back(5)
+    assert (cores.take(), Cores(1).take()) == (5, None)
 
 
 @pytest.fixture

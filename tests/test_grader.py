@@ -23,7 +23,7 @@ class Key:
 
 
 class Server:
-    def candidate(self, files, main, limits):
+    def candidate(self, files, main, limits, core):
         return Candidate(limits)
 
 
@@ -47,7 +47,7 @@ def given(monkeypatch):
 
     def mark(*names: str, **limits: float) -> dict[str, float]:
         tests = [HiddenTest(name, "", 1.0, "", (), "", "learning" in name, lambda: None) for name in names]
-        list(grader._messages(tests, Key(), Server(), Assignment(Limits(**limits)), {"files": {}, "seed": 0}))
+        list(grader._messages(tests, Key(), Server(), Assignment(Limits(**limits)), {"files": {}, "seed": 0, "core": None}))
         return got
 
     return mark
@@ -77,5 +77,5 @@ def test_what_earlier_tests_suspect_is_told_to_the_later_ones(monkeypatch):
 
     monkeypatch.setattr(grader, "judge", judge)
     tests = [HiddenTest(name, "", 1.0, "", (), "", False, lambda: None) for name in "abc"]
-    list(grader._messages(tests, Key(), Server(), Assignment(Limits()), {"files": {}, "seed": 0}))
+    list(grader._messages(tests, Key(), Server(), Assignment(Limits()), {"files": {}, "seed": 0, "core": None}))
     assert told == [[], ["x", "y"], ["x", "y"]]

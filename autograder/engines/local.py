@@ -36,6 +36,7 @@ class LocalEngine:
 
     def __init__(self, assignment: Assignment, jobs: int) -> None:
         self._jobs = max(1, jobs)
+        self._cores = Cores(self._jobs)
         self._usual = assignment.limits.test_seconds  # what a test may take, until a marker says otherwise
         self._control, theirs = socket.socketpair()
         self._sending = threading.Lock()
@@ -86,6 +87,7 @@ class LocalEngine:
                     ended = marker.listen()
                     if ended:
                         selector.unregister(marker.line)
+                        self._cores.give_back(marker.core)
                         tries[marker.progress.job.student] += 1
                         if marker.progress.trouble and tries[marker.progress.job.student] < TRIES:
                             waiting.appendleft(marker.progress.job)
@@ -105,7 +107,8 @@ class LocalEngine:
 
     def _start(self, job: Job) -> _Marker:
         ours, theirs = socket.socketpair()
-        message = msgpack.packb({"files": dict(job.files), "seed": job.seed})
+        core = self._cores.take()
+        message = msgpack.packb({"files": dict(job.files), "seed": job.seed, "core": core})
         try:
             with self._sending:
                 socket.send_fds(self._control, [len(message).to_bytes(8, "big")], [theirs.fileno()])
@@ -116,14 +119,42 @@ class LocalEngine:
             ) from None
         finally:
             theirs.close()
-        return _Marker(ours, Progress(job), self._usual)
+        return _Marker(ours, Progress(job), self._usual, core)
+
+
+class Cores:
+    """Gives each marker, and the workers that it asks, a core of its own, as long as no core would be left without a marker.
+
+    A marker and its worker take turns. On two cores each turn wakes a sleeping core, which costs more than most questions do; on one core
+    the turn is a switch between processes. With fewer markers than cores they are left alone: other commands have the same cores.
+    """
+
+    def __init__(self, markers: int) -> None:
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        self._markers = dict.fromkeys(cores if markers >= len(cores) else [], 0)
+        self._taking = threading.Lock()
+
+    def take(self) -> int | None:
+        """The core that fewest markers have; None: any."""
+        with self._taking:
+            core = min(self._markers, key=self._markers.__getitem__, default=None)
+            if core is not None:
+                self._markers[core] += 1
+            return core
+
+    def give_back(self, core: int | None) -> None:
+        """That marker has ended."""
+        if core is not None:
+            with self._taking:
+                self._markers[core] -= 1
 
 
 class _Marker:
     """The command's end of one marker's line."""
 
-    def __init__(self, line: socket.socket, progress: Progress, patience: float) -> None:
+    def __init__(self, line: socket.socket, progress: Progress, patience: float, core: int | None) -> None:
         self.line = line
+        self.core = core
         self.progress = progress
         self._patience = patience  # seconds that the test which runs now may take
         self._messages = _Messages()

@@ -228,6 +228,7 @@ class Server:
         )
         pid = _fork()
         if pid == 0:
+            stay_on(limits["core"])
             _become_a_worker(cell, line[0], line[1])
         child = _Child(pid, os.pidfd_open(pid), line[2], uid)
         for descriptor in (child.pidfd, child.status):
@@ -285,6 +286,13 @@ def _fork() -> int:
     if pid < 0:
         raise OSError("fork")
     return pid
+
+
+def stay_on(core: int | None) -> None:
+    """Run on this core only, if there is one to run on (engines/local.py says why)."""
+    if core is not None:
+        with contextlib.suppress(OSError):  # taken from this process meanwhile
+            os.sched_setaffinity(0, {core})
 
 
 def _close(descriptors: list[int]) -> None:

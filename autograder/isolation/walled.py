@@ -101,19 +101,21 @@ class WorkerServer:
             )
         return cls(ours, process, Layers(**answer["layers"]))
 
-    def candidate(self, files: Mapping[str, bytes], main: str, limits: Limits) -> Walled:
-        """A submission behind this wall."""
-        return Walled(self, files, main, limits)
+    def candidate(
+        self, files: Mapping[str, bytes], main: str, limits: Limits, core: int | None = None
+    ) -> Walled:
+        """A submission behind this wall. ``core``: where its workers run, but for ranks, which work side by side."""
+        return Walled(self, files, main, limits, core)
 
-    def spawn(self, limits: Limits) -> Lines:
+    def spawn(self, limits: Limits, core: int | None = None) -> Lines:
         """A fresh worker."""
-        return self._spawn(limits, 1, ranks=False)[0]
+        return self._spawn(limits, 1, ranks=False, core=core)[0]
 
     def spawn_ranks(self, limits: Limits, count: int) -> list[Lines]:
         """``count`` fresh workers that may talk to each other over loopback."""
         return self._spawn(limits, count, ranks=True)
 
-    def _spawn(self, limits: Limits, count: int, ranks: bool) -> list[Lines]:
+    def _spawn(self, limits: Limits, count: int, ranks: bool, core: int | None = None) -> list[Lines]:
         ours: list[Lines] = []
         theirs: list[int] = []
         for _ in range(count):
@@ -123,7 +125,7 @@ class WorkerServer:
             os.set_blocking(prints, False)
             ours.append((conversation, prints, status))
             theirs += [far_conversation.detach(), far_prints, far_status.detach()]
-        request = {"ranks": ranks} | {
+        request = {"ranks": ranks, "core": core} | {
             name: getattr(limits, name) for name in ("call_seconds", "memory_mib", "processes")
         }
         try:
@@ -157,6 +159,7 @@ class Walled:
     files: Mapping[str, bytes]
     main: str
     limits: Limits
+    core: int | None = None
     compiled: dict[str, bytes] = field(
         default_factory=dict
     )  # filled by the first worker, used by the next ones
@@ -167,7 +170,7 @@ class Walled:
         if len(self.import_failures) >= 2:
             raise self.import_failures[-1]
         limits = self._limits(seconds)
-        bridge = self._bridge(self.server.spawn(limits), limits, record)
+        bridge = self._bridge(self.server.spawn(limits, self.core), limits, record)
         if not self.compiled:
             self._import(bridge)
         return bridge
