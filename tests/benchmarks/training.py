@@ -4,13 +4,14 @@
 
 Both lanes run the learning checks of the reference solution with the same test data, in turn. In process the student's code, the test and the
 environment are one program, so its time is what the training itself takes. Behind the wall the environment of a check that counts steps stays in
-the grader, and each step is a question and an answer between two processes; the time to start a worker counts too. The clock is the wall clock,
-and the least of the runs is taken: both lanes use one core at a time, and whatever else the machine does only adds to it.
+the grader, and each step is a question and an answer between two processes, on one core, as in marking with a marker for every core; the time to
+start a worker counts too. The clock is the wall clock, and the least of the runs is taken: whatever else the machine does only adds to it.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -25,6 +26,7 @@ from autograder.source import Source
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 7
+CORE = min(os.sched_getaffinity(0))
 
 
 def seconds(test: HiddenTest, candidate: Candidate) -> float:
@@ -42,7 +44,8 @@ def compare(assignment: Assignment, runs: int) -> tuple[float, float]:
     here = InProcess.of(text, assignment.main)
     server = WorkerServer.start(assignment.libraries, profile=assignment.isolation)
     try:
-        there = server.candidate({assignment.main: text.encode()}, assignment.main, assignment.limits)
+        files = {assignment.main: text.encode()}
+        there = server.candidate(files, assignment.main, assignment.limits, CORE)
         there.open(lambda event: None, None).close()  # compiled, as for all tests but a submission's first
         tests = [test for test in plugin.collect(assignment.hidden_tests) if test.learning]
         for test in tests:
@@ -59,6 +62,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="assignments; all that have learning checks if none is named")
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
+    os.sched_setaffinity(0, {CORE})
     print(f"{'learning checks of':24}{'in process, s':>15}{'behind the wall, s':>20}{'ratio':>8}")
     for assignment in load_course(ROOT).assignments:
         if options.names and assignment.name not in options.names:
