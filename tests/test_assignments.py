@@ -17,22 +17,31 @@ ASSIGNMENTS = {assignment.name: assignment for assignment in load_course(ROOT).a
 SEED = 11
 
 
+def independent(assignment):
+    """Right answers in other styles, by name."""
+    files = sorted((ROOT / "tests" / "independent" / assignment.name).glob("*.py"))
+    return {f"independent {path.stem}": path.read_text(encoding="utf-8") for path in files}
+
+
+def mark(assignment, texts):
+    """The outcomes of all these hand-ins, behind the wall."""
+    engine = LocalEngine(assignment, os.cpu_count() or 1)
+    try:
+        jobs = [Job(name, {assignment.main: text.encode()}, SEED) for name, text in texts.items()]
+        return {progress.job.student: progress.outcomes for progress in engine.run(jobs) if progress.finished}
+    finally:
+        engine.close()
+
+
 @pytest.fixture(scope="module", params=ASSIGNMENTS)
 def marked(request):
-    """An assignment and the outcomes of its solution, its stub, one of its bugs and the independent solutions."""
+    """An assignment and the outcomes of its solution, its stub, one of its bugs and one independent solution."""
     assignment = ASSIGNMENTS[request.param]
     source = Source(assignment.solution)
     bug = source.bugs[len(source.bugs) // 2].name
     texts = {"solution": source.solution(), "stub": source.stub(), f"bug {bug}": source.broken(bug)}
-    independent = sorted((ROOT / "tests" / "independent" / assignment.name).glob("*.py"))
-    texts |= {f"independent {path.stem}": path.read_text(encoding="utf-8") for path in independent}
-    engine = LocalEngine(assignment, os.cpu_count() or 1)
-    try:
-        jobs = [Job(name, {assignment.main: text.encode()}, SEED) for name, text in texts.items()]
-        outcomes = {progress.job.student: progress.outcomes for progress in engine.run(jobs) if progress.finished}
-    finally:
-        engine.close()
-    return assignment, texts, outcomes
+    texts |= dict(list(independent(assignment).items())[:1])
+    return assignment, texts, mark(assignment, texts)
 
 
 def lost(outcomes):
@@ -47,11 +56,16 @@ def test_the_stub_gets_nothing_and_is_called_not_written(marked):
     assert {outcome.verdict for outcome in marked[2]["stub"].values()} == {Verdict.NOT_WRITTEN}
 
 
-def test_right_answers_in_other_styles_get_full_marks(marked):
-    assignment, _, outcomes = marked
-    styles = {name: lost(found) for name, found in outcomes.items() if name.startswith("independent")}
-    assert styles and not any(styles.values()), styles
-    assert len(styles) >= 1, f"tests/independent/{assignment.name} is empty"
+def test_a_right_answer_in_another_style_gets_full_marks(marked):
+    (style,) = (name for name in marked[1] if name.startswith("independent"))
+    assert lost(marked[2][style]) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ASSIGNMENTS)
+def test_right_answers_in_all_other_styles_get_full_marks(name):
+    outcomes = mark(ASSIGNMENTS[name], independent(ASSIGNMENTS[name]))
+    assert {style: lost(found) for style, found in outcomes.items() if lost(found)} == {}
 
 
 def test_a_known_bug_loses_the_same_points_on_both_sides_of_the_wall_and_is_named(marked):

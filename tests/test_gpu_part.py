@@ -71,7 +71,7 @@ class HereEngine:
 
     def run(self, jobs):
         for job in jobs:
-            told, progress = {"files": dict(job.files), "seed": job.seed}, Progress(job)
+            told, progress = {"files": dict(job.files), "seed": job.seed, "core": None}, Progress(job)
             office = self._office
             for messages in (
                 grader._messages(office._tests, office._key, office._server, self._assignment, told),
