@@ -24,8 +24,9 @@ from autograder.diagnose import AnswerKey, judge
 from autograder.errors import AutograderError, CourseError
 from autograder.examine import HiddenTest
 from autograder.isolation import doctor, sandbox
-from autograder.isolation.server import RANK_MODULES, stay_on, warm_up
+from autograder.isolation.server import stay_on
 from autograder.isolation.walled import WorkerServer
+from autograder.isolation.warm import RANK_MODULES, warm_up
 from autograder.model import Outcome
 
 LEAST = 4.0  # wall-clock seconds that a test gets in any case
