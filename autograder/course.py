@@ -35,6 +35,7 @@ class Limits(_Frozen):
     memory_mib: Annotated[int, Field(gt=0)] = 1024  # on top of what the interpreter and its libraries take
     prints_kib: Annotated[int, Field(gt=0)] = 64  # printed text that is kept
     processes: Annotated[int, Field(gt=0)] = 16  # threads of one worker
+    fresh_workers: bool = False  # for every test, also where the last one passed (isolation/kept.py)
 
 
 class LateRule(_Frozen):

@@ -113,11 +113,11 @@ def judge(
     """
     outcome = Outcome(test.name, test.says, test.part, Verdict.PASSED, test.worth, extra=test.extra)
     try:
-        trace = examine.within(seconds, lambda: _twice_if_it_dies(test, candidate, seed))
+        trace = _within(seconds, test, candidate, seed)
+        if trace.used and not trace.passed:
+            trace = _within(seconds, test, candidate, seed)  # there is no used worker any more
     except IsolationError as error:
         return dataclasses.replace(outcome, verdict=Verdict.UNGRADED, detail=str(error))
-    except StudentTimeout as error:  # it rang between the test and its end, say while the worker was closed
-        trace = Trace(error=error)
     outcome = dataclasses.replace(outcome, curve=trace.curve, rates=trace.rates)
     if trace.error is None:
         return outcome
@@ -145,6 +145,13 @@ def judge(
     except Exception:  # the diagnosis is a courtesy: no answer of a student's may end the marking here
         suspects = ()
     return dataclasses.replace(outcome, suspects=suspects)
+
+
+def _within(seconds: float, test: HiddenTest, candidate: Candidate, seed: int) -> Trace:
+    try:
+        return examine.within(seconds, lambda: _twice_if_it_dies(test, candidate, seed))
+    except StudentTimeout as error:  # it rang between the test and its end, say while the worker was closed
+        return Trace(error=error, used=True)
 
 
 def _twice_if_it_dies(test: HiddenTest, candidate: Candidate, seed: int) -> Trace:

@@ -92,6 +92,7 @@ class Trace:
     prints: str = ""
     curve: tuple[float, ...] = ()
     rates: dict[str, float] = field(default_factory=dict)
+    used: bool = False  # by a worker that had served another test
 
     @property
     def passed(self) -> bool:
@@ -125,7 +126,8 @@ def run(
     finally:
         if bridge is not None:
             with _undisturbed():  # a worker that is only half closed would live on
-                bridge.close()
+                bridge.close(trace.passed)
+                trace.used = bridge.used
                 trace.prints = bridge.prints() + (lab.close() if lab else "")
                 if lab:
                     trace.curve, trace.rates = lab.recorded, lab.rates

@@ -124,17 +124,19 @@ def _messages(
     tests: list[HiddenTest], key: AnswerKey, server: WorkerServer, assignment: Assignment, job: dict[str, Any]
 ) -> Any:
     """What each test may take, and its outcome as it is found; at the end once more those that a diagnosis was found for."""
-    candidate = server.candidate(job["files"], assignment.main, assignment.limits, job["core"])
+    limits = assignment.limits
+    candidate = server.candidate(job["files"], assignment.main, limits, job["core"], not limits.fresh_workers)
     found: list[Outcome] = []
     patient = candidate  # for learning checks: a loop elsewhere must not cost their points
     begun, told = time.monotonic(), 0.0
     for test in tests:
-        if time.monotonic() - begun > assignment.limits.total_seconds:
+        if time.monotonic() - begun > limits.total_seconds:
             candidate = patient = replace(candidate, limits=_shorter(candidate.limits, float("inf")))
         asked = patient if test.learning else candidate
         patience = _patience(test, asked.limits)
         if patience != told:
-            yield {"patience": (told := patience)}
+            told = patience
+            yield {"patience": 2 * patience}  # what fails in a used worker is repeated in a fresh one
         known = {name for earlier in found for name in earlier.suspects}
         outcome = judge(test, asked, job["seed"], key, patience, known=known)
         found.append(outcome)

@@ -23,7 +23,7 @@ class Key:
 
 
 class Server:
-    def candidate(self, files, main, limits, core):
+    def candidate(self, files, main, limits, core, keeps_workers):
         return Candidate(limits)
 
 

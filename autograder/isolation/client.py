@@ -45,8 +45,12 @@ class Channel(Protocol):
     def abort(self) -> None:
         """Break the conversation from another thread."""
 
-    def close(self) -> None:
-        """End the worker, if it is a process."""
+    @property
+    def used(self) -> bool:
+        """Whether the worker has served a test before this one."""
+
+    def close(self, passed: bool = False) -> None:
+        """End the worker, if it is a process; one whose test has ``passed`` may be kept for the next test."""
 
 
 class Bridge:
@@ -101,10 +105,15 @@ class Bridge:
         """Whether this object of the test was changed in place over there without permission."""
         return any(value is changed for changed in self._changed)
 
-    def close(self) -> None:
-        """End the worker."""
+    def close(self, passed: bool = False) -> None:
+        """End the worker, or leave it to the next test if this one has ``passed`` and the candidate keeps it."""
         open_bridges.discard(self)
-        self._channel.close()
+        self._channel.close(passed)
+
+    @property
+    def used(self) -> bool:
+        """Whether the worker has served a test before this one."""
+        return self._channel.used
 
     def prints(self) -> str:
         """What the student's code printed, capped."""
@@ -265,6 +274,7 @@ class Loopback:
     """The channel to a Worker in this very process: for authors, for `check`, and for replaying known bugs."""
 
     prints = ""
+    used = False
 
     def __init__(self, worker: Any) -> None:
         self._worker = worker
@@ -275,5 +285,5 @@ class Loopback:
     def abort(self) -> None:
         """Nobody waits: the call is in this thread."""
 
-    def close(self) -> None:
+    def close(self, passed: bool = False) -> None:
         """Nothing to end."""

@@ -32,6 +32,7 @@ class ForkedChannel:
     """The conversation with one forked process."""
 
     prints = ""
+    used = False
 
     def __init__(self, load: Callable[[], Worker]) -> None:
         self._socket, theirs = socket.socketpair()
@@ -65,7 +66,7 @@ class ForkedChannel:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._pid, signal.SIGKILL)
 
-    def close(self) -> None:
+    def close(self, passed: bool = False) -> None:
         """End the process."""
         if self._pid:
             self.abort()
@@ -91,6 +92,6 @@ def _serve(load: Callable[[], Worker], line: socket.socket) -> None:
         os.closerange(3, line.fileno())
         os.closerange(line.fileno() + 1, 4096)
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - pytest's own would write to what is closed now
-        converse(stream.Stream(line), load())
+        converse(stream.Stream(line), load)
     finally:
         os._exit(0)

@@ -8,6 +8,7 @@ import importlib.machinery
 import importlib.util
 import linecache
 import marshal
+import sys
 import types
 from collections.abc import Mapping
 from typing import Any
@@ -32,10 +33,16 @@ class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self._files = files
         self._compiled = dict(compiled)
         self._ran: dict[str, types.CodeType] = {}
+        self._imported: list[str] = []
 
     def compiled(self) -> dict[str, bytes]:
         """The code objects of what has been imported so far, marshalled."""
         return {file: marshal.dumps(code) for file, code in self._ran.items()}
+
+    def forget(self) -> None:
+        """Have the files that were imported by others of them imported again."""
+        for name in self._imported:
+            sys.modules.pop(name, None)
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         stem = name.replace(".", "/")
@@ -47,6 +54,7 @@ class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return None
 
     def exec_module(self, module: types.ModuleType) -> None:
+        self._imported.append(module.__name__)
         stem = module.__name__.replace(".", "/")
         self.run(module, f"{stem}.py" if f"{stem}.py" in self._files else f"{stem}/__init__.py")
 

@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgpack
@@ -43,7 +44,7 @@ def main() -> None:
     failures = warm_up([*COMMON_MODULES, *libraries, *(RANK_MODULES if distributed else ())])
     if gpu and "torch" in sys.modules:  # many of its operations have no deterministic form there
         sys.modules["torch"]._C._set_deterministic_algorithms(False)
-    worker.seed(0)  # workers begin with these global generators: what uses them gives the same again
+    worker.begin_anew()  # workers begin with these global generators: what uses them gives the same again
     block = (
         _claim_uids() if os.geteuid() == 0 else None
     )  # before the network namespace, which has names of its own
@@ -272,19 +273,24 @@ def serve_worker(line: stream.Stream) -> None:
     (main_file, names, compiled), buffers = wire.unpack(message)
     parts = iter(map(bytes, buffers))
     files, code = dict(zip(names, parts, strict=False)), {name: next(parts) for name in compiled}
-    converse(line, worker.load(files, main_file, code))
+    converse(line, lambda: worker.load(files, main_file, code))
 
 
-def converse(line: stream.Stream, student: worker.Worker) -> None:
-    """Answer questions for as long as the line stands."""
+def converse(line: stream.Stream, load: Callable[[], worker.Worker]) -> None:
+    """Answer questions for as long as the line stands; the student's module is imported again when a new test begins."""
+    student = load()
 
     def call_back(question: bytes) -> bytes:
         line.send(stream.CALLBACK, question)
         return line.receive()[1]
 
     while True:
-        _, question = line.receive()
-        line.send(stream.ANSWER, student.handle(question, call_back))
+        kind, message = line.receive()
+        if kind == stream.ANEW:
+            worker.begin_anew()
+            student = load()
+        else:
+            line.send(stream.ANSWER, student.handle(message, call_back))
 
 
 if __name__ == "__main__":

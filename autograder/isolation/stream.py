@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from autograder.isolation import wire
 
-READY, QUESTION, ANSWER, CALLBACK = b"R", b"Q", b"A", b"C"
+READY, QUESTION, ANSWER, CALLBACK, ANEW = b"R", b"Q", b"A", b"C", b"N"
 CHUNK = 1 << 20
 
 

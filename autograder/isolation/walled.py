@@ -1,4 +1,4 @@
-"""The grader's handle on the fork server: a Candidate whose every bridge leads to a fresh sandboxed worker."""
+"""The grader's handle on the fork server: a Candidate whose bridges lead to sandboxed workers."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from autograder.course import Limits
 from autograder.errors import IsolationError, StudentDied, StudentError, StudentMisuse, StudentTimeout
 from autograder.isolation import stream, wire
 from autograder.isolation.client import Bridge
+from autograder.isolation.kept import KeptWorker
 from autograder.isolation.sandbox import Layers
 
 MAX_PIECES = 256  # of prints that are read at a time: a thread may print as fast as they are read
@@ -102,10 +103,15 @@ class WorkerServer:
         return cls(ours, process, Layers(**answer["layers"]))
 
     def candidate(
-        self, files: Mapping[str, bytes], main: str, limits: Limits, core: int | None = None
+        self,
+        files: Mapping[str, bytes],
+        main: str,
+        limits: Limits,
+        core: int | None = None,
+        keeps_workers: bool = False,
     ) -> Walled:
         """A submission behind this wall. ``core``: where its workers run, but for ranks, which work side by side."""
-        return Walled(self, files, main, limits, core)
+        return Walled(self, files, main, limits, core, KeptWorker(keeps_workers))
 
     def spawn(self, limits: Limits, core: int | None = None) -> Lines:
         """A fresh worker."""
@@ -160,17 +166,24 @@ class Walled:
     main: str
     limits: Limits
     core: int | None = None
+    kept: KeptWorker = field(default_factory=lambda: KeptWorker(wanted=False))
     compiled: dict[str, bytes] = field(
         default_factory=dict
     )  # filled by the first worker, used by the next ones
     import_failures: list[StudentError] = field(default_factory=list)
 
     def open(self, record: Callable[[Any], None], seconds: float | None) -> Bridge:
-        """A bridge to a fresh worker that has been sent the files."""
+        """A bridge to a fresh worker that has been sent the files, or to the one that the last test left (kept.py).
+
+        A test with a time limit of its own always has a fresh worker, which ends with it.
+        """
         if len(self.import_failures) >= 2:
             raise self.import_failures[-1]
+        if seconds is None and (channel := self.kept.take(self.limits)):
+            return Bridge(channel, record)
         limits = self._limits(seconds)
-        bridge = self._bridge(self.server.spawn(limits, self.core), limits, record)
+        kept = self.kept if seconds is None else None
+        bridge = self._bridge(self.server.spawn(limits, self.core), limits, record, kept)
         if not self.compiled:
             self._import(bridge)
         return bridge
@@ -189,8 +202,18 @@ class Walled:
         wall = max(4 * seconds, self.limits.test_seconds)
         return self.limits.model_copy(update={"call_seconds": seconds, "test_seconds": wall})
 
-    def _bridge(self, lines: Lines, limits: Limits, record: Callable[[Any], None]) -> Bridge:
-        channel = ProcessChannel(*lines, limits)
+    def close(self) -> None:
+        """End the worker that waits for a next test."""
+        self.kept.close()
+
+    def _bridge(
+        self,
+        lines: Lines,
+        limits: Limits,
+        record: Callable[[Any], None],
+        kept: KeptWorker | None = None,
+    ) -> Bridge:
+        channel = ProcessChannel(*lines, limits, kept)
         names = sorted(self.files)
         parts = [*(self.files[name] for name in names), *self.compiled.values()]
         channel.send_files(wire.pack([self.main, names, list(self.compiled)], parts))
@@ -212,12 +235,20 @@ class ProcessChannel:
     """The conversation with one worker: deadlines, prints, and how it ended."""
 
     def __init__(
-        self, conversation: socket.socket, prints: int, status: socket.socket, limits: Limits
+        self,
+        conversation: socket.socket,
+        prints: int,
+        status: socket.socket,
+        limits: Limits,
+        kept: KeptWorker | None = None,
     ) -> None:
+        self.born = time.monotonic()
+        self.used = False  # by an earlier test
+        self.limits = limits
+        self._kept_worker = kept
         self._socket = conversation
         self._prints = prints
         self._status = status
-        self._limits = limits
         self._deadline = time.monotonic() + limits.test_seconds
         self._stream = stream.Stream(conversation, prints, self._drain)
         self._kept = bytearray()
@@ -230,6 +261,20 @@ class ProcessChannel:
         """The worker's first message."""
         with contextlib.suppress(stream.Closed, stream.Late):  # whoever asks the first question hears of it
             self._stream.send(stream.QUESTION, message, self._deadline)
+
+    def begin_anew(self, limits: Limits) -> bool:
+        """The next test: prints, deadline and counters begin again, and the files are imported again. False if the worker has gone."""
+        self.used = True
+        self._kept.clear()
+        self._dropped = self._stream.received = 0
+        self.limits = limits
+        self._deadline = time.monotonic() + limits.test_seconds
+        try:
+            self._stream.send(stream.ANEW, wire.pack(None, []), self._deadline)
+        except (stream.Closed, stream.Late):
+            self.finish()
+            return False
+        return True
 
     def request(self, message: bytes, on_callback: Callable[[bytes], bytes]) -> bytes:
         """Ask, serve callbacks, return the answer. Raises StudentTimeout, StudentDied or StudentMisuse; then always the same."""
@@ -249,7 +294,7 @@ class ProcessChannel:
                 kind, message = stream.ANSWER, on_callback(answer)
         except stream.Late:
             self._failure = StudentTimeout(
-                "Timeout", f"no answer within {self._limits.test_seconds:g} seconds; the process was ended"
+                "Timeout", f"no answer within {self.limits.test_seconds:g} seconds; the process was ended"
             )
         except stream.Closed:
             self._failure = self._how_it_ended()
@@ -278,13 +323,20 @@ class ProcessChannel:
         text = self._kept.decode(errors="replace")
         return text + (f"\n... and {self._dropped} bytes more" if self._dropped else "")
 
-    def close(self) -> None:
+    def close(self, passed: bool = False) -> None:
+        """The test has ended: so does the worker, unless it ``passed`` and the worker is kept for the next test."""
+        if self._closed:
+            return
+        self._drain()
+        passed = passed and self._failure is None
+        if self._kept_worker is None or not self._kept_worker.leave(self, passed):
+            self.finish()
+
+    def finish(self) -> None:
         """End the worker and everything that leads to it."""
-        if not self._closed:
-            self._closed = True
-            self._drain()
-            self._end()
-            os.close(self._prints)
+        self._closed = True
+        self._end()
+        os.close(self._prints)
 
     def abort(self) -> None:
         """Break the conversation from another thread; whoever waits for an answer hears of it."""
@@ -303,7 +355,7 @@ class ProcessChannel:
                 return
             if not piece:
                 return
-            room = (self._limits.prints_kib << 10) - len(self._kept)
+            room = (self.limits.prints_kib << 10) - len(self._kept)
             self._kept += piece[:room]
             self._dropped += max(0, len(piece) - room)
 
@@ -326,10 +378,10 @@ class ProcessChannel:
             self._drain()
             raise IsolationError(f"a worker could not enter its sandbox: {self.prints.strip()[-300:]}")
         _, code, cpu = told
-        if code == -signal.SIGXCPU or (code == -signal.SIGKILL and cpu >= self._limits.call_seconds):
+        if code == -signal.SIGXCPU or (code == -signal.SIGKILL and cpu >= self.limits.call_seconds):
             return StudentTimeout(
                 "Timeout",
-                f"more than {self._limits.call_seconds:g} seconds of computing in one test; the process was ended",
+                f"more than {self.limits.call_seconds:g} seconds of computing in one test; the process was ended",
             )
         names = {number.value: number.name for number in signal.Signals}
         how = f"killed by {names.get(-code, f'signal {-code}')}" if code < 0 else f"exit code {code}"

@@ -303,7 +303,10 @@ def load(files: Mapping[str, bytes], main: str, compiled: Mapping[str, bytes] | 
     ``compiled`` holds what an earlier worker of the same submission answered to "compiled": parsing again costs more than forking.
     """
     importer = Importer(files, compiled or {})
-    sys.meta_path[:] = [importer, *(finder for finder in sys.meta_path if not isinstance(finder, Importer))]
+    for finder in [finder for finder in sys.meta_path if isinstance(finder, Importer)]:
+        sys.meta_path.remove(finder)
+        finder.forget()
+    sys.meta_path.insert(0, importer)
     name = main.removesuffix(".py")
     worker = Worker(types.ModuleType(name), tuple(files), importer.compiled)
     sys.modules[name] = worker.module
@@ -312,6 +315,13 @@ def load(files: Mapping[str, bytes], main: str, compiled: Mapping[str, bytes] | 
     except BaseException as error:
         worker.failure = describe(error, worker.source_files)
     return worker
+
+
+def begin_anew() -> None:
+    """The global generators and modes as every test finds them: one must not depend on what another has set."""
+    seed(0)
+    if torch := wire.torch_module():
+        torch.set_default_dtype(torch.float32)
 
 
 def seed(number: int) -> None:
