@@ -1,8 +1,8 @@
 """Runs one hidden test against one candidate and says what happened.
 
 A candidate is anything that can open a Bridge to a worker: a submission behind the wall, the reference solution or a
-broken variant in this process. Every run of a test gets a fresh worker and test data from the same seed, so the runs of two candidates
-can be compared call by call.
+broken variant in this process. Every run of a test begins with the module imported anew and with test data from the same seed, so the runs
+of two candidates can be compared call by call.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Candidate(Protocol):
     """Something that a test can be run against."""
 
     def open(self, record: Callable[[Any], None], seconds: float | None) -> Bridge:
-        """A bridge to a fresh worker. Raises StudentError when the file cannot even be imported."""
+        """A bridge to a worker that has imported the files anew. Raises StudentError when they cannot even be imported."""
 
     def open_ranks(
         self, count: int, records: Sequence[Callable[[Any], None]], seconds: float | None

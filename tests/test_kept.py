@@ -121,13 +121,21 @@ def test_the_module_its_helpers_generators_and_modes_are_as_in_a_fresh_worker(su
     assert first[0][1] == (1, 1)
 
 
-def test_prints_deadline_and_counters_begin_again(submission, monkeypatch):
-    candidate = submission("def speak(): print('x' * 700)\n", prints_kib=1, test_seconds=1.5)
+def test_prints_and_counters_begin_again(submission, monkeypatch):
+    candidate = submission("def speak(): print('x' * 1100)\n", prints_kib=1)
     monkeypatch.setattr(walled, "MAX_RECEIVED", 3000)
     for _ in range(50):
         trace = run(hidden(lambda student: student.speak()), candidate, 0)
-        assert trace.passed and trace.prints == "x" * 700 + "\n"
+        assert trace.passed and trace.prints == "x" * 1024 + "\n... and 77 bytes more"
     assert trace.used and candidate.kept._channel._stream.received < 200
+
+
+def test_the_deadline_is_each_tests_own(submission):
+    candidate = submission("import time\ndef wait(): time.sleep(0.4)\n", test_seconds=1.0)
+    for _ in range(4):
+        trace = run(hidden(lambda student: student.wait()), candidate, 0)
+        assert trace.passed, trace.error
+    assert trace.used
 
 
 # What a submission leaves in the process, outside its module, is what its next test finds.
@@ -183,6 +191,8 @@ def test_what_fails_in_a_fresh_worker_too_is_said_once(submission, monkeypatch):
     outcome = diagnose.judge(hidden(check), candidate, 0, Key())
     assert outcome.verdict is Verdict.FAILED
     assert len(times) == 3 and len(set(times)) == 3  # used, fresh, and the reference
+    assert diagnose.judge(hidden(check), candidate, 0, Key()).verdict is Verdict.FAILED
+    assert len(times) == 5  # fresh, and the reference
 
 
 def test_a_worker_that_ended_meanwhile_is_replaced(submission):
