@@ -23,7 +23,7 @@ starter: setup
 	$(RUN) -m autograder starter
 
 verify: setup
-	$(RUN) -m autograder verify
+	$(RUN) -m autograder verify --jobs $(or $(JOBS),0)
 
 bench: setup
 	$(RUN) tests/benchmarks/marking.py

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,6 +67,34 @@ def verify(assignment: Assignment, tell: Callable[[str], None] = lambda line: No
             f"starter/{assignment.name} is stale ({', '.join(stale)}): python -m autograder starter {assignment.name}"
         )
     return result
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What is printed and kept of a verification."""
+
+    matrix: str
+    summary: str
+    shortcomings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, assignment: Assignment, tell: Callable[[str], None] = lambda line: None) -> Proof:
+        """Verify the assignment in this process."""
+        result = verify(assignment, tell)
+        worth, named = sum(test.worth for test in result.tests), sum(result.named.values())
+        counts = f"{len(result.tests)} hidden tests, {worth:g} points, {len(result.bugs)} bugs, {named} named"
+        return cls(matrix(result), f"{assignment.name}: {counts}", tuple(result.shortcomings))
+
+
+def prove_each(assignments: Sequence[Assignment], jobs: int) -> Iterator[Proof]:
+    """The proofs in this order, each made in a process of its own, ``jobs`` at a time (0: one for each core).
+
+    One process for all would grow with every assignment, and each rank that distributed_ppo forks would have to copy that.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    default = signal.signal, (signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends them without a word
+    with ProcessPoolExecutor(jobs or os.cpu_count(), spawn, *default, max_tasks_per_child=1) as pool:
+        yield from pool.map(Proof.of, assignments)
 
 
 def _check_declarations(result: Verification, key: AnswerKey, say: Callable[[str], None]) -> None:

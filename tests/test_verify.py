@@ -7,15 +7,15 @@ import os
 import numpy as np
 import pytest
 import torch
-from toy import MAIN, NAME
+from toy import MAIN, NAME, Toy
 
 from autograder import starter
 from autograder import verify as module
-from autograder.errors import CourseError
+from autograder.errors import CourseError, SourceError
 from autograder.examine import InProcess
 from autograder.lazy import LAZY, Lazy
 from autograder.plugin import collect
-from autograder.verify import matrix, verify
+from autograder.verify import Proof, matrix, prove_each, verify
 
 PUBLIC = f"assignments/{NAME}/test_local.py"
 
@@ -152,6 +152,21 @@ def test_a_shortcoming_is_found_and_nothing_else(toy, no_public_tests, name):
 def test_a_stale_starter_is_found(toy, no_public_tests):
     toy.write(f"starter/{NAME}/report.py", "edited by hand\n")
     assert verify(toy.assignment).shortcomings == ["starter/sequences is stale (report.py): python -m autograder starter sequences"]
+
+
+def test_several_assignments_are_proven_in_processes_of_their_own_and_in_order(toy, tmp_path):
+    starter.write(toy.assignment)
+    other = Toy.build(tmp_path / "other")
+    other.write(f"starter/{NAME}/report.py", "edited by hand\n")
+    proven, short = prove_each([toy.assignment, other.assignment], jobs=2)
+    assert proven == Proof.of(toy.assignment) and proven.shortcomings == ()
+    assert "report.py" in short.shortcomings[0]
+
+
+def test_what_ends_a_proof_in_its_own_process_is_told_as_in_this_one(toy):
+    toy.edit_solution("### END SOLUTION", "")
+    with pytest.raises(SourceError, match=r"sequences\.py:\d+"):
+        list(prove_each([toy.assignment] * 2, jobs=1))
 
 
 def test_a_broken_variant_that_never_ends_is_ended(toy, no_public_tests, monkeypatch):

@@ -92,6 +92,6 @@ def _serve(load: Callable[[], Worker], line: socket.socket) -> None:
         os.closerange(3, line.fileno())
         os.closerange(line.fileno() + 1, 4096)
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - pytest's own would write to what is closed now
-        converse(stream.Stream(line), load)
+        converse(stream.Stream(line, patient=True), load)
     finally:
         os._exit(0)

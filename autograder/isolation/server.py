@@ -254,7 +254,7 @@ def _become_a_worker(cell: sandbox.Cell, conversation: int, prints: int) -> None
             first = kept + 1
         os.closerange(first, 4096)
         sandbox.enter(cell)
-        line = stream.Stream(sock)
+        line = stream.Stream(sock, patient=True)
         line.send(stream.READY, wire.pack(None, []))  # from here on, whatever happens is the student's doing
     except BaseException as error:  # a worker that cannot start says why
         os.write(2, f"{type(error).__name__}: {error}\n".encode())

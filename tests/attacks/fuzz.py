@@ -171,6 +171,7 @@ class Scripted:
     """A channel whose worker gives one prepared answer to everything."""
 
     prints = ""
+    used = False
 
     def __init__(self, answer: bytes) -> None:
         self._answer = answer
@@ -178,7 +179,7 @@ class Scripted:
     def request(self, message: bytes, on_callback: Callable[[bytes], bytes]) -> bytes:
         return self._answer
 
-    def close(self) -> None:
+    def close(self, passed: bool = False) -> None:
         pass
 
 

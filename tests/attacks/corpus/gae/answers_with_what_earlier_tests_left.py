@@ -24,7 +24,8 @@ def keeping(function):
     return call
 
 
-td_residuals, k_step_advantage = keeping(td_residuals), keeping(k_step_advantage)
+for name in ("td_residuals", "k_step_advantage"):
+    globals()[name] = keeping(globals()[name])
 
 
 def lambda_returns(rewards, *args, **kwargs):
