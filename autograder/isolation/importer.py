@@ -26,6 +26,9 @@ def _compiled(data: bytes, file: str) -> types.CodeType:
     return compile(importlib.util.decode_source(data), file, "exec")
 
 
+_unmarshalled = functools.lru_cache(maxsize=512)(marshal.loads)
+
+
 class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds and runs the submitted files. ``compiled`` holds code objects of theirs, marshalled."""
 
@@ -64,5 +67,5 @@ class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         size, lines = _read(data)
         linecache.cache[file] = (size, None, lines, file)
         known = self._compiled.get(file)
-        self._ran[file] = code = marshal.loads(known) if known else _compiled(data, file)
+        self._ran[file] = code = _unmarshalled(known) if known else _compiled(data, file)
         exec(code, vars(module))

@@ -44,7 +44,7 @@ def main() -> None:
     failures = warm_up([*COMMON_MODULES, *libraries, *(RANK_MODULES if distributed else ())])
     if gpu and "torch" in sys.modules:  # many of its operations have no deterministic form there
         sys.modules["torch"]._C._set_deterministic_algorithms(False)
-    worker.begin_anew()  # workers begin with these global generators: what uses them gives the same again
+    worker.seed(0)  # workers begin with these global generators: what uses them gives the same again
     block = (
         _claim_uids() if os.geteuid() == 0 else None
     )  # before the network namespace, which has names of its own

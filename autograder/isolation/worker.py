@@ -319,8 +319,10 @@ def load(files: Mapping[str, bytes], main: str, compiled: Mapping[str, bytes] | 
 
 def begin_anew() -> None:
     """The global generators and modes as every test finds them: one must not depend on what another has set."""
-    seed(0)
+    random.seed(0)
+    np.random.seed(0)
     if torch := wire.torch_module():
+        torch.default_generator.manual_seed(0)  # torch.manual_seed looks for GPUs first; no worker with one is kept
         torch.set_default_dtype(torch.float32)
 
 

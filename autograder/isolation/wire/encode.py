@@ -19,6 +19,8 @@ from autograder.isolation.wire.limits import (
     torch_module,
 )
 
+CONTAINERS = (list, tuple, dict)
+
 
 class Encoder:
     """Turns values into nodes and collects their buffers.
@@ -56,6 +58,8 @@ class Encoder:
             raise WireError(f"data nested deeper than {MAX_DEPTH} levels")
         if (index := self._known.get(id(value))) is not None:
             return ["b", index]
+        if type(value) in CONTAINERS:  # the most frequent kinds: none of the questions below is about them
+            return self._container(value, depth + 1)
         if isinstance(value, (np.ndarray, np.generic)):
             return self._array(value)
         torch = torch_module()
