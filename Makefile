@@ -1,8 +1,8 @@
-# setup · demo · test · attacks · check · starter · verify · bench · ecosystem · parity · image: each a line or two. PYTHON=... picks the interpreter.
+# setup · demo · test · attacks · thorough · check · starter · verify · bench · ecosystem · parity · image: each a line or two. PYTHON=... picks the interpreter.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 RUN := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 .venv/bin/python
 
-.PHONY: setup demo test attacks check starter verify bench ecosystem parity image
+.PHONY: setup demo test attacks thorough check starter verify bench ecosystem parity image
 setup: .venv/ready
 .venv/ready: requirements/lock.txt requirements/setup.sh pyproject.toml
 	sh requirements/setup.sh "$(PYTHON)"
@@ -14,7 +14,12 @@ test: setup
 	$(RUN) -m pytest -q -m "not slow"
 
 attacks: setup
-	$(RUN) tests/attacks/run.py && $(RUN) -m pytest -q -m "slow and not corpus"
+	$(RUN) tests/attacks/run.py
+	$(RUN) -m pytest -q -m "slow and not corpus" tests/test_attacks.py tests/test_faults.py tests/test_feedback.py
+
+# Every known bug named by a real diagnosis, every other style, training on many seeds.
+thorough: setup
+	$(RUN) -m pytest -q -m "slow and not corpus" tests/test_assignments.py tests/assignments
 
 check: setup
 	.venv/bin/ruff check . && .venv/bin/mypy

@@ -114,6 +114,7 @@ class LocalEngine:
                 socket.send_fds(self._control, [len(message).to_bytes(8, "big")], [theirs.fileno()])
                 self._control.sendall(message)
         except OSError:
+            self._cores.give_back(core)
             raise IsolationError(
                 "the grader process has ended; results so far are kept: run the same command again"
             ) from None
