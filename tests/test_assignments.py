@@ -99,3 +99,18 @@ def test_every_known_bug_is_named_by_a_real_diagnosis(name):
 
     # its own tests first: they are quick, and mostly enough
     assert [bug for bug in key.texts if not named(bug, [test for test in tests if bug in test.catches]) and not named(bug, tests)] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ASSIGNMENTS)
+def test_fresh_workers_for_every_test_change_no_outcome(name):
+    assignment = ASSIGNMENTS[name]
+    source = Source(assignment.solution)
+    texts = {"solution": source.solution(), "stub": source.stub(), **independent(assignment)}
+    texts |= {bug.name: source.broken(bug.name) for bug in source.bugs[:: len(source.bugs) // 5]}
+    kept, fresh = (
+        mark(assignment.model_copy(update={"limits": assignment.limits.model_copy(update={"fresh_workers": fresh})}), texts)
+        for fresh in (False, True)
+    )
+    assert kept.keys() == texts.keys()
+    assert kept == fresh
