@@ -7,12 +7,12 @@ of two candidates can be compared call by call.
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import hashlib
 import inspect
 import signal
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -125,13 +125,18 @@ def run(
         trace.error = error
     finally:
         if bridge is not None:
-            with _undisturbed():  # a worker that is only half closed would live on
-                bridge.close(trace.passed)
-                trace.used = bridge.used
-                trace.prints = bridge.prints() + (lab.close() if lab else "")
-                if lab:
-                    trace.curve, trace.rates = lab.recorded, lab.rates
+            end = functools.partial(_end, bridge, lab, trace)
+            _undisturbed(end)  # a worker that is only half closed would live on
     return trace
+
+
+def _end(bridge: Bridge, lab: Lab | None, trace: Trace) -> None:
+    """Close what the run had opened, and keep what it leaves."""
+    bridge.close(trace.passed)
+    trace.used = bridge.used
+    trace.prints = bridge.prints() + (lab.close() if lab else "")
+    if lab:
+        trace.curve, trace.rates = lab.recorded, lab.rates
 
 
 def laboratory(
@@ -155,33 +160,48 @@ def within(seconds: float, function: Callable[[], Result]) -> Result:
     It rings again every second, for code that swallows the first one. No context manager: an alarm that rings while one is entered or
     left would stay set.
     """
+    over = False
 
     def ring(signal_number: int, frame: Any) -> None:
-        raise StudentTimeout("Timeout", f"the test did not come to an end within {seconds:g} seconds")
+        if not over:
+            raise StudentTimeout("Timeout", f"the test did not come to an end within {seconds:g} seconds")
 
     before = signal.getitimer(signal.ITIMER_REAL)
     handler = signal.signal(signal.SIGALRM, ring)
     try:
-        try:
-            signal.setitimer(signal.ITIMER_REAL, seconds, RING_AGAIN)
-            return function()
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-    finally:  # again, should it have rung in the line above
+        signal.setitimer(signal.ITIMER_REAL, seconds, RING_AGAIN)
+        return function()
+    finally:
+        over = True  # first: one that another thread has received is heard a little later
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
         signal.setitimer(signal.ITIMER_REAL, *before)  # whoever had set the alarm before still has it
 
 
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """An alarm that rings in here is heard afterwards."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows has no alarms at all
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+def _undisturbed(function: Callable[[], None]) -> None:
+    """Call it, to its end and once. An alarm that rings meanwhile, or has just rung, is heard afterwards."""
+    done = False
+
+    def once() -> None:
+        nonlocal done
+        function()
+        done = True
+
     try:
-        yield
+        _without_alarms(once)
+    except StudentTimeout:  # it had rung before alarms were held back; the next one is RING_AGAIN away
+        if not done:
+            _without_alarms(once)
+        raise
+
+
+def _without_alarms(function: Callable[[], None]) -> None:
+    if not hasattr(signal, "pthread_sigmask"):  # Windows has no alarms at all
+        return function()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})  # may raise, with the alarm that rang before, when it has blocked
+        function()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

@@ -45,15 +45,17 @@ def hidden(function) -> HiddenTest:
 class Closing:
     """A candidate during whose bridge's closing the alarm rings."""
 
-    def __init__(self) -> None:
-        self.closed = False
+    def __init__(self, rings: bool = True) -> None:
+        self.rings = rings
+        self.closed = 0
 
     def open(self, record, seconds):
         bridge = InProcess.of("x = 1\n", "work.py").open(record, seconds)
 
         def close(passed: bool = False) -> None:
-            signal.raise_signal(signal.SIGALRM)
-            self.closed = True
+            if self.rings:
+                signal.raise_signal(signal.SIGALRM)
+            self.closed += 1
 
         bridge.close = close
         return bridge
@@ -100,7 +102,24 @@ def test_a_worker_is_closed_even_when_the_alarm_rings_meanwhile():
     candidate = Closing()
     with pytest.raises(StudentTimeout):
         examine.within(60, lambda: examine.run(hidden(lambda student: None), candidate, 0))
-    assert candidate.closed
+    assert candidate.closed == 1
+
+
+def test_an_alarm_that_rang_just_before_alarms_are_held_back_costs_no_worker_and_no_later_alarm(monkeypatch):
+    """The interpreter hears of it when the signal mask has changed already."""
+    hold_back, late = signal.pthread_sigmask, [StudentTimeout("Timeout", "late")]
+
+    def heard_late(how, mask):
+        before = hold_back(how, mask)
+        if late and signal.SIGALRM in mask:
+            raise late.pop()
+        return before
+
+    monkeypatch.setattr(examine.signal, "pthread_sigmask", heard_late)
+    candidate = Closing(rings=False)
+    with pytest.raises(StudentTimeout, match="late"):
+        examine.run(hidden(lambda student: None), candidate, 0)
+    assert candidate.closed == 1
 
 
 def test_an_alarm_after_the_test_proper_is_a_timeout_and_no_crash(tmp_path):

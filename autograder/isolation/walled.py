@@ -334,9 +334,9 @@ class ProcessChannel:
 
     def finish(self) -> None:
         """End the worker and everything that leads to it."""
-        self._closed = True
         self._end()
         os.close(self._prints)
+        self._closed = True
 
     def abort(self) -> None:
         """Break the conversation from another thread; whoever waits for an answer hears of it."""
