@@ -130,7 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=6, help="submissions in each lane")
     parser.add_argument("--jobs", type=int, default=2, help="submissions marked at a time")
-    parser.add_argument("--others", type=Path, default=Path(sys.executable), help="a Python with otter-grader and nbgrader")
+    parser.add_argument("--others", type=lambda path: Path(path).absolute(), default=Path(sys.executable), help="a Python with otter-grader and nbgrader")
     options = parser.parse_args()
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
