@@ -1,6 +1,6 @@
 """A Gymnasium environment of the test, lent to the student: it runs in the grader, and so does the counting.
 
-A step across the wall costs about 0.2 ms. Where a student's own process may hold the environment (training that the test
+A step across the wall costs about 0.1 ms. Where a student's own process may hold the environment (training that the test
 judges afterwards by its own evaluation), `lab.make("gymnasium.make", ...)` is the faster way.
 """
 
