@@ -249,7 +249,7 @@ class Worker:
 
 
 _END = object()
-_reserve = bytearray(1 << 20)
+_reserve = bytearray(4 << 20)  # the heap grows by huge pages of 2 MiB: less may not be enough for one more object
 
 
 class _Iterator:
