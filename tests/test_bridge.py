@@ -20,8 +20,8 @@ from autograder.checks import CheckFailure, assert_close, assert_unchanged
 from autograder.course import Limits
 from autograder.errors import StudentDied, StudentError, StudentMisuse, StudentTimeout
 from autograder.isolation import client, stream, wire
+from autograder.isolation.channel import ProcessChannel
 from autograder.isolation.client import Remote
-from autograder.isolation.walled import ProcessChannel
 from autograder.isolation.wire import Record
 
 ECHO = "import copy\ndef echo(x): return copy.deepcopy(x)\n"  # a copy: the argument itself would come back as a mere reference

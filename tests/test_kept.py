@@ -9,7 +9,7 @@ import pytest
 from autograder import diagnose
 from autograder.course import Limits
 from autograder.examine import HiddenTest, run
-from autograder.isolation import walled
+from autograder.isolation import channel, walled
 from autograder.model import Verdict
 
 MAIN = "work.py"
@@ -123,7 +123,7 @@ def test_the_module_its_helpers_generators_and_modes_are_as_in_a_fresh_worker(su
 
 def test_prints_and_counters_begin_again(submission, monkeypatch):
     candidate = submission("def speak(): print('x' * 1100)\n", prints_kib=1)
-    monkeypatch.setattr(walled, "MAX_RECEIVED", 3000)
+    monkeypatch.setattr(channel, "MAX_RECEIVED", 3000)
     for _ in range(50):
         trace = run(hidden(lambda student: student.speak()), candidate, 0)
         assert trace.passed and trace.prints == "x" * 1024 + "\n... and 77 bytes more"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from autograder.course import Limits
 
 if TYPE_CHECKING:
-    from autograder.isolation.walled import ProcessChannel
+    from autograder.isolation.channel import ProcessChannel
 
 WEAR = 0.25  # of a test's CPU seconds, which the kernel counts for the whole life of a worker: how long it may serve
 
