@@ -66,6 +66,7 @@ class InProcess:
 
     files: Mapping[str, bytes]
     main: str
+    names: dict[str, str] = field(default_factory=dict)  # functions and classes that tests have asked for
 
     @classmethod
     def of(cls, text: str, main: str) -> InProcess:
@@ -74,7 +75,7 @@ class InProcess:
 
     def open(self, record: Callable[[Any], None], seconds: float | None) -> Bridge:
         """A bridge to a module that was executed anew."""
-        return Bridge(Loopback(worker.load(self.files, self.main)), record)
+        return Bridge(Loopback(worker.load(self.files, self.main)), record, self.names)
 
     def open_ranks(
         self, count: int, records: Sequence[Callable[[Any], None]], seconds: float | None

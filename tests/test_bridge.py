@@ -1199,7 +1199,7 @@ def test_every_answer_is_recorded_for_the_diagnosis(reach):
     reached.student.g([])
     raised(reached.student.h)
     kinds = [event for event in reached.answers if not (event[0] == "ok" and isinstance(event[1], Remote))]
-    assert kinds == [("ok", 2, []), ("ok", None, [(2, [1])]), ("raise", "KeyError")]
+    assert kinds == [("ok", 2, []), ("ok", None, [(0, [1])]), ("raise", "KeyError")]
 
 
 # -- prints, limits and endings (the wall alone) ---------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,12 @@ class Arguments:
         """What tells whether the value is still the same."""
         if type(value) is np.ndarray and not value.dtype.hasobject:
             return value.dtype, value.shape, value.strides, value.tobytes()
+        torch = wire.torch_module()
+        if torch is not None and type(value) is torch.Tensor:
+            with contextlib.suppress(RuntimeError, TypeError):  # what NumPy has no view of takes the longer way
+                data = value.detach().numpy()
+                grad = value.requires_grad, value.is_leaf
+                return grad, data.dtype, data.shape, data.strides, data.tobytes()
         encoder = wire.Encoder(self._worker.special, self.known)
         try:
             return encoder.encode_mutable(value), encoder.buffers

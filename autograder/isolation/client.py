@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from autograder.errors import IsolationError, StudentError, StudentMisuse, StudentTimeout
 from autograder.isolation import modules, wire
 from autograder.isolation.gradients import tie_outputs
-from autograder.isolation.handles import Exposed, Remote
+from autograder.isolation.handles import MODULE, Exposed, Remote
 from autograder.isolation.inplace import is_generator, overwrite
 from autograder.isolation.lab import Lab
 from autograder.isolation.raised import rebuild
@@ -26,6 +26,7 @@ UNRECORDED = (
     "backward",
     "compiled",
     "unmirror",
+    "identify",
 )  # operations that say nothing of the student's numbers
 
 
@@ -54,11 +55,20 @@ class Channel(Protocol):
 
 
 class Bridge:
-    """One test's connection to one worker. ``record`` is told every answer: what the diagnosis compares."""
+    """One test's connection to one worker. ``record`` is told every answer: what the diagnosis compares.
 
-    def __init__(self, channel: Channel, record: Callable[[Any], None] | None = None) -> None:
+    ``names``: functions and classes of the student's module that earlier tests have asked for, and their types' names; it is added to.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        record: Callable[[Any], None] | None = None,
+        names: dict[str, str] | None = None,
+    ) -> None:
         self._channel = channel
-        self._record = record or (lambda event: None)
+        self.record = record or (lambda event: None)
+        self.names = {} if names is None else names
         self._request = 0
         self._loans: dict[int, Exposed] = {}
         self._callbacks = 0
@@ -68,8 +78,8 @@ class Bridge:
         self._mirrors: dict[tuple[int, str], Any] = {}  # (module, name) -> the nn.Parameter here
         self._pictures: dict[tuple[int, str], modules.Picture] = {}
         self.kept_back: Any = None  # the generator of the test's data: whoever has it can set its state
-        self.callables: dict[tuple[int, str, bool], Remote] = {}  # functions and methods asked for before
-        self.student = Remote(self, 0, "module", False)
+        self.callables: dict[tuple[int | str | None, str, bool], Remote] = {}  # asked for before in this test
+        self.student = Remote(self, MODULE, "module", False)
         open_bridges.add(self)
 
     def ask(self, operation: str, *arguments: Any, keep: bool = False, may_change: bool = False) -> Any:
@@ -83,7 +93,7 @@ class Bridge:
         torch = wire.torch_module()
         sent: list[Any] = []
         encoder = wire.Encoder(self._special, {}, register=sent.append)
-        node = encoder.encode(list(arguments))
+        node = encoder.encode(arguments)
         grad = torch is not None and torch.is_grad_enabled()
         changed = modules.changes(self._mirrors, self._pictures, encoder.buffers)
         header = [self._request, operation, node, keep, grad, changed]
@@ -143,7 +153,7 @@ class Bridge:
             raise wire.WireError("an answer to another question")
         if header[1] == "raise":
             error = rebuild(header[2:])
-            self._record(("raise", error.kind))
+            self.record(("raise", error.kind))
             raise error
         if header[1] != "ok" or len(header) != 6:
             raise wire.WireError("an answer of an unknown form")
@@ -156,7 +166,7 @@ class Bridge:
         for index, new in changed:
             self._write_back(sent, index, new, may_change)
         if operation not in UNRECORDED:
-            self._record(("ok", result, changed))
+            self.record(("ok", result, changed))
         return result
 
     def _tie(self, plain: list[Any], sent: list[Any], request: int) -> Sequence[Any]:
@@ -184,7 +194,7 @@ class Bridge:
 
     def _special(self, value: Any, encoder: wire.Encoder) -> list[Any] | None:
         if isinstance(value, Remote):
-            return ["h", value._number]
+            return ["h", value._number] if value._number is not None else ["hn", value._name]
         if isinstance(value, Exposed):
             return self._lend(value)
         if value is self.kept_back:

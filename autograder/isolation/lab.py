@@ -78,9 +78,7 @@ class Lab:
         """The same handle, but results of its calls, items and attributes stay there as handles."""
         if not isinstance(thing, Remote):
             raise TypeError("lab.kept takes a handle (the student's object or function)")
-        kept = Remote(self._bridge, thing._number, thing._type_name, thing._callable, keep=True)
-        object.__setattr__(kept, "_name", thing._name)
-        return kept
+        return Remote(self._bridge, thing._number, thing._type_name, thing._callable, True, thing._name)
 
     def value(self, thing: Any) -> Any:
         """What a handle stands for, as data; data pass through."""
@@ -88,7 +86,7 @@ class Lab:
 
     def make(self, path: str, *args: Any, **kwargs: Any) -> Any:
         """Call a library's class or function there and keep the result there."""
-        return self._bridge.ask("make", path, list(args), kwargs, keep=True)
+        return self._bridge.ask("make", path, args, tuple(kwargs.items()), keep=True)
 
     def expose(self, target: Any, *methods: str, data: tuple[str, ...] = ()) -> Exposed:
         """Lend an object of the test to the student: these methods, and these attributes sent as data or handles."""

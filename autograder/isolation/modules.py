@@ -122,21 +122,21 @@ class _ModuleMethods:
 
     def requires_grad_(self, requires_grad: bool = True) -> Any:
         """Freeze or unfreeze over there; mirrors are made anew."""
-        self._bridge.ask("method", self, "requires_grad_", [requires_grad], {}, keep=True)
+        self._bridge.ask("method", self, "requires_grad_", (requires_grad,), keep=True)
         self._bridge.forget_mirrors(self)
         return self
 
     def state_dict(self) -> Any:
         """The student's state dict, as data."""
-        return self._bridge.ask("method", self, "state_dict", [], {})
+        return self._bridge.ask("method", self, "state_dict", ())
 
     def load_state_dict(self, state: Any, strict: bool = True) -> None:
         """Load a state dict over there."""
-        self._bridge.ask("method", self, "load_state_dict", [dict(state)], {"strict": strict}, keep=True)
+        self._bridge.ask("method", self, "load_state_dict", (dict(state), strict), keep=True)
 
     def train(self, mode: bool = True) -> Any:
         """Training mode, over there."""
-        self._bridge.ask("method", self, "train", [mode], {}, keep=True)
+        self._bridge.ask("method", self, "train", (mode,), keep=True)
         return self
 
     def eval(self) -> Any:
@@ -145,7 +145,7 @@ class _ModuleMethods:
 
     def double(self) -> Any:
         """Double precision, over there; mirrors are made anew."""
-        self._bridge.ask("method", self, "double", [], {}, keep=True)
+        self._bridge.ask("method", self, "double", (), keep=True)
         self._bridge.forget_mirrors(self)
         return self
 

@@ -53,7 +53,7 @@ class Ranks:
             self.close()
             raise
         for bridge, events in zip(self._bridges, self._events, strict=True):
-            bridge._record = events.append
+            bridge.record = events.append
 
     def run(self, program: Callable[[Any, int], Result]) -> list[Result]:
         """Run ``program(student, rank)`` for all ranks at once; the results in order of rank.
@@ -96,7 +96,7 @@ class Ranks:
             bridge.close()
 
     def _tool(self, rank: int, name: str, *arguments: Any) -> Any:
-        return self._bridges[rank].ask("make", f"autograder.isolation.group.{name}", list(arguments), {})
+        return self._bridges[rank].ask("make", f"autograder.isolation.group.{name}", arguments, ())
 
     def _gather(self, futures: list[Future[Result]]) -> list[int]:
         """Wait for all; returns the ranks that had to be cut off because the ones they wait for have ended."""

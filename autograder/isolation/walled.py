@@ -168,6 +168,7 @@ class Walled:
         default_factory=dict
     )  # filled by the first worker, used by the next ones
     import_failures: list[StudentError] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)  # functions and classes that tests have asked for
 
     def open(self, record: Callable[[Any], None], seconds: float | None) -> Bridge:
         """A bridge to a fresh worker that has been sent the files, or to the one that the last test left (kept.py).
@@ -177,7 +178,7 @@ class Walled:
         if len(self.import_failures) >= 2:
             raise self.import_failures[-1]
         if seconds is None and (channel := self.kept.take(self.limits)):
-            return Bridge(channel, record)
+            return Bridge(channel, record, self.names)
         limits = self._limits(seconds)
         kept = self.kept if seconds is None else None
         bridge = self._bridge(self.server.spawn(limits, self.core), limits, record, kept)
@@ -214,7 +215,7 @@ class Walled:
         names = sorted(self.files)
         parts = [*(self.files[name] for name in names), *self.compiled.values()]
         channel.send_files(wire.pack([self.main, names, list(self.compiled)], parts))
-        return Bridge(channel, record)
+        return Bridge(channel, record, self.names)
 
     def _import(self, bridge: Bridge) -> None:
         """Wait for the first import. What fails twice fails always: an endless loop there must not be met in every test."""

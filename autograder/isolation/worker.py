@@ -121,11 +121,13 @@ class Worker:
     def _op_set(self, target: Any, name: str, value: Any) -> None:
         setattr(target, name, value)
 
-    def _op_call(self, target: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        return target(*args, **kwargs)
+    # Tuples, not a list and a dict: what is mutable is looked at before and after, in case the student's code changes it.
 
-    def _op_method(self, target: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        return getattr(target, name)(*args, **kwargs)
+    def _op_call(self, target: Any, args: tuple[Any, ...], kwargs: tuple[tuple[str, Any], ...]) -> Any:
+        return target(*args, **dict(kwargs))
+
+    def _op_method(self, target: Any, name: str, args: tuple[Any, ...]) -> Any:
+        return getattr(target, name)(*args)
 
     def _op_item(self, target: Any, key: Any) -> Any:
         return target[key]
@@ -146,10 +148,14 @@ class Worker:
     def _op_value(self, target: Any) -> Any:
         return target
 
-    def _op_make(self, path: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    def _op_identify(self, target: Any) -> Any:
+        """The handle to what the grader knows by its name only."""
+        return target
+
+    def _op_make(self, path: str, args: tuple[Any, ...], kwargs: tuple[tuple[str, Any], ...]) -> Any:
         """A library's object or function by its dotted path, called."""
         module, _, name = path.rpartition(".")
-        return getattr(importlib.import_module(module), name)(*args, **kwargs)
+        return getattr(importlib.import_module(module), name)(*args, **dict(kwargs))
 
     def _op_compiled(self) -> dict[str, bytes]:
         """The files' code objects, marshalled: opaque to the grader, which only hands them to the next worker."""
@@ -160,7 +166,8 @@ class Worker:
 
     def _op_rng_state(self) -> str:
         digest = hashlib.sha256(repr(random.getstate()).encode())
-        digest.update(repr(np.random.get_state()).encode())
+        legacy = np.random.get_state(legacy=False)
+        digest.update(legacy["state"].pop("key").tobytes() + repr(legacy).encode())
         if torch := wire.torch_module():
             digest.update(torch.get_rng_state().numpy().tobytes())
         return digest.hexdigest()
@@ -216,6 +223,8 @@ class Worker:
         """The object behind a tag of the grader: one of ours, or one that is lent."""
         if tag == "h":
             return self._objects[fields[0]]
+        if tag == "hn":
+            return getattr(self.module, fields[0])
         if tag == "m":
             return modules.build(decoder.inner(fields[0]))
         if tag == "k":
