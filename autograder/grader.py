@@ -24,7 +24,7 @@ from autograder.diagnose import AnswerKey, judge
 from autograder.errors import AutograderError, CourseError
 from autograder.examine import HiddenTest
 from autograder.isolation import doctor, sandbox
-from autograder.isolation.server import stay_on
+from autograder.isolation.server import bare_fork, stay_on
 from autograder.isolation.walled import WorkerServer
 from autograder.isolation.warm import RANK_MODULES, warm_up
 from autograder.model import Outcome
@@ -90,7 +90,7 @@ class Office:
             if len(size) < 8:
                 break
             job = msgpack.unpackb(_exactly(control, int.from_bytes(size, "big")))
-            if os.fork() == 0:
+            if bare_fork() == 0:
                 control.close()
                 self._mark(job, socket.socket(fileno=descriptors[0]))
             os.close(descriptors[0])

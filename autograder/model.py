@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -52,7 +51,7 @@ class Outcome:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data, for the pipe between grader and command."""
-        return dataclasses.asdict(self) | {"verdict": self.verdict.value}
+        return vars(self) | {"verdict": self.verdict.value}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Outcome:

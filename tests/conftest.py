@@ -38,7 +38,7 @@ def _modules_stay_as_they_were() -> Iterator[None]:
     yield
     sys.meta_path[:] = finders
     forget_hidden_tests()
-    for name in {"work", "sequences"} & (set(sys.modules) - modules):
+    for name in {"work", "sequences", "helper"} & (set(sys.modules) - modules):
         del sys.modules[name]
 
 

@@ -141,6 +141,7 @@ def test_the_deadline_is_each_tests_own(submission):
 # What a submission leaves in the process, outside its module, is what its next test finds.
 LEAVES = """
     import sys
+    remembers = object()  # and so is imported again
     times = sys.times = getattr(sys, "times", 0) + 1
 
     def number():

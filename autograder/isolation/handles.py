@@ -95,12 +95,15 @@ class Remote:
         self._bridge.ask("setitem", self, key, value)
 
     def __len__(self) -> int:
+        if self._type_name == "generator":  # list() asks everything for its length
+            raise TypeError("a generator has no length")
         return _plain_int(self._bridge.ask("len", self))
 
     def __iter__(self) -> Iterator[Any]:
-        steps = self._bridge.ask("iter", self)
-        while item := self._bridge.ask("next", steps):
+        steps, item = self._bridge.ask("iter", self)
+        while item:
             yield item[0]
+            item = self._bridge.ask("next", steps)
 
     def __repr__(self) -> str:
         return f"<the student's {self._type_name}>"

@@ -42,6 +42,10 @@ class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """The code objects of what has been imported so far, marshalled."""
         return {file: marshal.dumps(code) for file, code in self._ran.items()}
 
+    def modules(self) -> list[types.ModuleType]:
+        """What has been imported of them by others of them."""
+        return [sys.modules[name] for name in self._imported if name in sys.modules]
+
     def forget(self) -> None:
         """Have the files that were imported by others of them imported again."""
         for name in self._imported:

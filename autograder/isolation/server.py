@@ -22,6 +22,7 @@ from typing import Any
 import msgpack
 
 from autograder.isolation import loopback, sandbox, seccomp, stream, wire, worker
+from autograder.isolation.untouched import Modules
 from autograder.isolation.warm import COMMON_MODULES, RANK_MODULES, warm_up
 
 MAX_RANKS = 8
@@ -165,7 +166,7 @@ class Server:
         cell = sandbox.Cell(
             uid, limits["call_seconds"], memory, limits["processes"], bpf, ruleset, self._gpu
         )
-        pid = _fork()
+        pid = bare_fork()
         if pid == 0:
             stay_on(limits["core"])
             _become_a_worker(cell, line[0], line[1])
@@ -216,7 +217,7 @@ class _Child:
         self.pid, self.pidfd, self.status, self.uid = pid, pidfd, status, uid
 
 
-def _fork() -> int:
+def bare_fork() -> int:
     """fork(2) itself. os.fork would run every library's after-fork hooks: a millisecond for locks that only threads need.
 
     They would also seed `random` anew in each worker; so its state is the same in all of them, and so is what a submission does with it.
@@ -277,8 +278,9 @@ def serve_worker(line: stream.Stream) -> None:
 
 
 def converse(line: stream.Stream, load: Callable[[], worker.Worker]) -> None:
-    """Answer questions for as long as the line stands; the student's module is imported again when a new test begins."""
-    student = load()
+    """Answer questions for as long as the line stands; a new test finds the student's module as its import leaves it."""
+    modules = Modules(load)
+    student = modules.fresh()
 
     def call_back(question: bytes) -> bytes:
         line.send(stream.CALLBACK, question)
@@ -288,7 +290,7 @@ def converse(line: stream.Stream, load: Callable[[], worker.Worker]) -> None:
         kind, message = line.receive()
         if kind == stream.ANEW:
             worker.begin_anew()
-            student = load()
+            student = modules.fresh()
         else:
             line.send(stream.ANSWER, student.handle(message, call_back))
 

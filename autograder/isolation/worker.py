@@ -40,14 +40,14 @@ class Worker:
         self,
         module: types.ModuleType,
         source_files: tuple[str, ...],
-        compiled: Callable[[], dict[str, bytes]],
+        importer: Importer,
     ) -> None:
         self.module = module
         self._objects: dict[int, Any] = {0: module}
         self._numbers: dict[int, int] = {id(module): 0}
         self._next = 1
         self.source_files = source_files
-        self._compiled = compiled
+        self._importer = importer
         self._graphs: dict[
             int, tuple[list[Any], list[Any]]
         ] = {}  # call -> outputs, leaves: kept for backward
@@ -59,6 +59,14 @@ class Worker:
         self.failure: tuple[str, list[str], str, list[list[Any]]] | None = (
             None  # what importing the file raised
         )
+
+    def again(self) -> Worker:
+        """Another one for the same module, without anything that this one has been told."""
+        return Worker(self.module, self.source_files, self._importer)
+
+    def modules(self) -> list[types.ModuleType]:
+        """The student's module, and what it has imported of the other submitted files."""
+        return [self.module, *self._importer.modules()]
 
     # -- messages ---------------------------------------------------------------------------------------------
 
@@ -138,8 +146,10 @@ class Worker:
     def _op_len(self, target: Any) -> int:
         return len(target)
 
-    def _op_iter(self, target: Any) -> Any:
-        return _Iterator(iter(target))
+    def _op_iter(self, target: Any) -> list[Any]:
+        """[iterator, what "next" would answer]: whoever asks for an iterator asks for its first item next."""
+        iterator = _Iterator(iter(target))
+        return [iterator, self._op_next(iterator)]
 
     def _op_next(self, target: Any) -> list[Any]:
         """[item], or [] at the end."""
@@ -159,18 +169,13 @@ class Worker:
 
     def _op_compiled(self) -> dict[str, bytes]:
         """The files' code objects, marshalled: opaque to the grader, which only hands them to the next worker."""
-        return self._compiled()
+        return self._importer.compiled()
 
     def _op_seed(self, number: int) -> None:
         seed(number)
 
     def _op_rng_state(self) -> str:
-        digest = hashlib.sha256(repr(random.getstate()).encode())
-        legacy = np.random.get_state(legacy=False)
-        digest.update(legacy["state"].pop("key").tobytes() + repr(legacy).encode())
-        if torch := wire.torch_module():
-            digest.update(torch.get_rng_state().numpy().tobytes())
-        return digest.hexdigest()
+        return hashlib.sha256(b"".join(generators())).hexdigest()
 
     def _op_backward(self, call: int, grads: list[Any]) -> list[Any]:
         """Gradients of one call's tensor inputs, given the gradients of its outputs (None where there is none)."""
@@ -317,7 +322,7 @@ def load(files: Mapping[str, bytes], main: str, compiled: Mapping[str, bytes] | 
         finder.forget()
     sys.meta_path.insert(0, importer)
     name = main.removesuffix(".py")
-    worker = Worker(types.ModuleType(name), tuple(files), importer.compiled)
+    worker = Worker(types.ModuleType(name), tuple(files), importer)
     sys.modules[name] = worker.module
     try:
         importer.run(worker.module, main)
@@ -333,6 +338,15 @@ def begin_anew() -> None:
     if torch := wire.torch_module():
         torch.default_generator.manual_seed(0)  # torch.manual_seed looks for GPUs first; no worker with one is kept
         torch.set_default_dtype(torch.float32)
+
+
+def generators() -> list[bytes]:
+    """The states of the global generators of random, numpy and torch in this process."""
+    legacy: Any = np.random.get_state(legacy=False)
+    state = [repr(random.getstate()).encode(), legacy["state"].pop("key").tobytes(), repr(legacy).encode()]
+    if torch := wire.torch_module():
+        state.append(torch.get_rng_state().numpy().tobytes())
+    return state
 
 
 def seed(number: int) -> None:

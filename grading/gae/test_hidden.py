@@ -645,20 +645,20 @@ def test_normalised_advantages_carry_no_gradient(student, lab, rng):
         hint="a = b = torch.zeros(...) makes one tensor with two names: every field needs its own call.")
 def test_each_field_has_its_own_storage(student, lab):
     """Every field has the shape it should, and writing to one leaves the others as they are."""
-    kept = lab.kept(student.RolloutBuffer(3, 2, (4,), "cpu"))
+    buffer = student.RolloutBuffer(3, 2, (4,), "cpu")
     names = ("logp", "rewards", "values", "next_values")
     for number, name in enumerate(names, start=1):
-        getattr(kept, name)[2, 1] = float(number)
-    flat = kept.flat()
+        getattr(lab.kept(buffer), name)[2, 1] = float(number)
+    flat = buffer.flat()
     for number, name in enumerate(names, start=1):
         expected = torch.zeros(3, 2)
         expected[2, 1] = number
-        assert_close(lab.value(getattr(kept, name)), expected, what=name)
-        assert_close(lab.value(flat[name]), expected.flatten(), what=f"flat {name}")
-    assert_close(lab.value(kept.obs), torch.zeros(3, 2, 4), what="obs")
-    assert_equal(lab.value(kept.actions), torch.zeros(3, 2, dtype=torch.int64), what="actions")
-    assert_equal(lab.value(kept.terminated), torch.zeros(3, 2, dtype=torch.bool), what="terminated")
-    assert_equal(lab.value(kept.truncated), torch.zeros(3, 2, dtype=torch.bool), what="truncated")
+        assert_close(getattr(buffer, name), expected, what=name)
+        assert_close(flat[name], expected.flatten(), what=f"flat {name}")
+    assert_close(buffer.obs, torch.zeros(3, 2, 4), what="obs")
+    assert_equal(buffer.actions, torch.zeros(3, 2, dtype=torch.int64), what="actions")
+    assert_equal(buffer.terminated, torch.zeros(3, 2, dtype=torch.bool), what="terminated")
+    assert_equal(buffer.truncated, torch.zeros(3, 2, dtype=torch.bool), what="truncated")
 
 
 @points(4, part="buffer", catches=("flat-copies", "environment-major"),
@@ -686,9 +686,8 @@ def test_flat_is_a_window_and_not_a_copy(student, lab):
 def numbered(student, lab, T, N):
     """A buffer in which each action is the number of its row, and the actions as flat() shows them."""
     buffer = student.RolloutBuffer(T, N, (2,), "cpu")
-    kept = lab.kept(buffer)
-    kept.actions.copy_(torch.arange(T * N).reshape(T, N))
-    return buffer, lab.value(kept.flat()["actions"])
+    lab.kept(buffer).actions.copy_(torch.arange(T * N).reshape(T, N))
+    return buffer, buffer.flat()["actions"]
 
 
 def one_pass(buffer, size, seed, sizes):
