@@ -22,6 +22,7 @@ from autograder.checks import CheckFailure
 from autograder.errors import AutograderError, IsolationError, StudentDied, StudentError, StudentTimeout
 from autograder.isolation import forked, worker
 from autograder.isolation.client import Bridge, Lab, Loopback
+from autograder.isolation.handles import Names
 from autograder.isolation.ranks import Ranks
 
 MAX_DETAIL = 4000  # characters for staff
@@ -66,7 +67,7 @@ class InProcess:
 
     files: Mapping[str, bytes]
     main: str
-    names: dict[str, str] = field(default_factory=dict)  # functions and classes that tests have asked for
+    names: Names = field(default_factory=dict)  # what tests need not ask for again (handles.py)
 
     @classmethod
     def of(cls, text: str, main: str) -> InProcess:

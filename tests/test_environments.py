@@ -6,8 +6,8 @@ import pytest
 
 from autograder.errors import StudentError
 from autograder.examine import InProcess
-from autograder.isolation.client import Lab
-from autograder.isolation.environments import RESETS
+from autograder.isolation.client import Lab, Remote
+from autograder.isolation.environments import RESETS, LentEnvironment
 
 STUDENT = """
 def walk(env, steps, seed):
@@ -38,6 +38,12 @@ def resets(env, n):
 def begin(env, options):
     return env.reset(seed=1, options=options)[0]
 
+def itself(env):
+    return env
+
+def kind(env):
+    return type(env).__name__
+
 def limits(env):
     return env.observation_space.shape, env.action_space.low
 """
@@ -65,6 +71,42 @@ def test_steps_and_rewards_are_those_of_the_real_environment(here):
     assert total == expected
     assert counter.steps == 30
     assert counter.episodes > 1
+
+
+@pytest.fixture(params=["lent", "practice"])
+def cartpole(here, request):
+    """Makes the environment and its counter, lent or beside the student's code: nobody should see the difference."""
+    student, lab = here
+
+    def make(budget):
+        if request.param == "lent":
+            return lab.lend(gymnasium.make("CartPole-v1"), budget=budget)
+        env = lab.practice("CartPole-v1", budget=budget)
+        return env, env
+
+    return student, make
+
+
+def test_an_environment_to_practise_in_behaves_like_a_lent_one(cartpole):
+    student, make = cartpole
+    env, counter = make(30)
+    assert student.walk(env, 30, 3) == 30.0 and counter.steps == 30 and counter.episodes == 4
+    with pytest.raises(StudentError, match="the budget of 30 environment steps is used up"):
+        student.act(env, 0)
+    with pytest.raises(StudentError, match="takes no options"):
+        student.begin(env, {"low": -0.001})
+    env, counter = make(30)
+    observation, reward, terminated, truncated, info = student.act(env, 1)
+    assert observation.shape == (4,) and (reward, terminated, truncated, info) == (1.0, False, False, {})
+    with pytest.raises(StudentError, match="the action is not in"):
+        student.act(env, 2)
+    assert counter.steps == 1
+
+
+def test_an_environment_to_practise_in_lives_beside_the_students_code(here):
+    student, lab = here
+    assert isinstance(student.itself(lab.practice("CartPole-v1", budget=1)), Remote)
+    assert student.kind(lab.practice("CartPole-v1", budget=1)) == LentEnvironment.__name__
 
 
 def test_the_counter_is_out_of_reach(here):
@@ -231,3 +273,14 @@ def test_only_same_step_environments_are_lent(vectors):
     _, lab = vectors
     with pytest.raises(TypeError, match="SAME_STEP"):
         lab.lend_vector(gymnasium.make_vec("CartPole-v1", num_envs=2))
+
+
+def test_a_vector_to_practise_in_behaves_like_a_lent_one(vectors):
+    student, lab = vectors
+    make_env, counter = lent(lab, "CartPole-v1", 3, budget=80)
+    env = lab.practice("CartPole-v1", budget=80, num_envs=3)
+    for one, other in zip(student.walk(make_env, 3, 25, 5), student.walk(lambda asked: env, 3, 25, 5), strict=True):
+        assert np.array_equal(one, other)
+    assert env.steps == counter.steps == 75
+    with pytest.raises(StudentError, match="the budget of 80 environment steps is used up"):
+        student.walk(lambda asked: env, 3, 2, 5)

@@ -16,6 +16,10 @@ TEXT = textwrap.dedent("""
         start = 3
         def __init__(self, items): self.items = items
         def total(self): return sum(self.items)
+        @classmethod
+        def made(cls, items): return cls(items)
+    class Other:
+        made = 5
     def double(x): return 2 * x
     def fill_(x): x[:] = [7.0] * len(x)
     def twice(f, x): return f(f(x))
@@ -83,7 +87,7 @@ def test_an_object_is_made_by_its_class_and_stays_there(candidate):
         counter = student.Counter([1, 2])
         assert isinstance(counter, Remote) and counter.total() == 3 and student.Counter.start == 3
 
-    assert both(candidate, body) == (["get", "call", "get", "call", "get"], ["call", "get", "call", "get"])
+    assert both(candidate, body) == (["get", "call", "get", "call", "get"], ["call", "call", "get"])
 
 
 def test_a_name_may_be_given_to_the_student_s_code(candidate):
@@ -115,6 +119,31 @@ def test_a_name_that_ends_in_an_underscore_changes_its_argument(candidate):
         values = [1.0, 2.0]
         student.fill_(values)
         assert values == [7.0, 7.0]
+
+    both(candidate, body)
+
+
+def test_a_method_is_asked_for_once_for_all_objects_of_a_type(candidate):
+    def body(student, lab):
+        assert [student.Counter([n]).total() for n in range(3)] == [0, 1, 2]
+
+    asked_for = ["get", "call", "get", "call", "call", "call", "call", "call"]
+    assert both(candidate, body) == (asked_for, ["call"] * 6)
+
+
+def test_attributes_of_classes_are_asked_for_every_time(candidate):
+    def body(student, lab):
+        assert student.Counter.made([1]).total() == 1 and student.Other.made == 5
+
+    both(candidate, body)
+
+
+def test_a_method_may_be_set_to_something_else(candidate):
+    def body(student, lab):
+        counter, other = student.Counter([1]), student.Counter([2])
+        total = counter.total
+        counter.total = 3
+        assert (total(), counter.total, other.total()) == (1, 3, 2)
 
     both(candidate, body)
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from autograder.errors import IsolationError, StudentError, StudentMisuse, StudentTimeout
 from autograder.isolation import modules, wire
 from autograder.isolation.gradients import tie_outputs
-from autograder.isolation.handles import MODULE, Exposed, Remote
+from autograder.isolation.handles import MODULE, Exposed, Names, Remote
 from autograder.isolation.inplace import is_generator, overwrite
 from autograder.isolation.lab import Lab
 from autograder.isolation.raised import rebuild
@@ -57,18 +57,18 @@ class Channel(Protocol):
 class Bridge:
     """One test's connection to one worker. ``record`` is told every answer: what the diagnosis compares.
 
-    ``names``: functions and classes of the student's module that earlier tests have asked for, and their types' names; it is added to.
+    ``names``: the types' names of what need not be asked for by what earlier tests of the same files have seen (`Remote`); it is added to.
     """
 
     def __init__(
         self,
         channel: Channel,
         record: Callable[[Any], None] | None = None,
-        names: dict[str, str] | None = None,
+        names: Names | None = None,
     ) -> None:
         self._channel = channel
         self.record = record or (lambda event: None)
-        self.names = {} if names is None else names
+        self.names: Names = {} if names is None else names
         self._request = 0
         self._loans: dict[int, Exposed] = {}
         self._callbacks = 0
@@ -78,7 +78,7 @@ class Bridge:
         self._mirrors: dict[tuple[int, str], Any] = {}  # (module, name) -> the nn.Parameter here
         self._pictures: dict[tuple[int, str], modules.Picture] = {}
         self.kept_back: Any = None  # the generator of the test's data: whoever has it can set its state
-        self.callables: dict[tuple[int | str | None, str, bool], Remote] = {}  # asked for before in this test
+        self.callables: dict[tuple[Any, ...], Remote] = {}  # asked for before in this test
         self.student = Remote(self, MODULE, "module", False)
         open_bridges.add(self)
 
@@ -194,7 +194,7 @@ class Bridge:
 
     def _special(self, value: Any, encoder: wire.Encoder) -> list[Any] | None:
         if isinstance(value, Remote):
-            return ["h", value._number] if value._number is not None else ["hn", value._name]
+            return ["h", value._number] if value._number is not None else ["hn", value._owner, value._name]
         if isinstance(value, Exposed):
             return self._lend(value)
         if value is self.kept_back:

@@ -1,7 +1,8 @@
-"""A Gymnasium environment of the test, lent to the student: it runs in the grader, and so does the counting.
+"""Gymnasium environments for the student's code: lent ones, which run and count in the grader, and ones to practise in.
 
-A step across the wall costs about 0.1 ms. Where a student's own process may hold the environment (training that the test
-judges afterwards by its own evaluation), `lab.make("gymnasium.make", ...)` is the faster way.
+Lent: what the student's code does in it is the test's own finding, so a probe can be graded by it. Each step crosses the wall twice, which costs
+0.06 ms beyond the step itself. Practice: it lives in the student's process, where code that wants to cheat could change it as it could train in
+an environment of its own making. That is no loss where the test judges the trained policy by an evaluation of its own.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+SPACES = ("action_space", "observation_space")
+SINGLE_SPACES = ("single_action_space", "single_observation_space")
 RESETS = 1000  # in a row, without a step between them: nobody needs more than two, and a loop of them would go on until its time is up
 
 
@@ -107,6 +110,19 @@ class LentVectorEnvironment:
 
     def close(self) -> None:
         """Nothing: the test owns the environment."""
+
+
+def practice(name: str, budget: int, num_envs: int | None = None) -> LentEnvironment | LentVectorEnvironment:
+    """An environment of Gymnasium's, or a vector of ``num_envs`` in SAME_STEP mode, that behaves like a lent one."""
+    import gymnasium
+
+    if num_envs is None:
+        environment: Any = gymnasium.make(name)
+        return LentEnvironment(environment, budget, {space: getattr(environment, space) for space in SPACES})
+    mode = {"autoreset_mode": same_step()}
+    environment = gymnasium.make_vec(name, num_envs, vectorization_mode="sync", vector_kwargs=mode)
+    spaces = {space: getattr(environment, space) for space in (*SPACES, *SINGLE_SPACES)}
+    return LentVectorEnvironment(environment, budget, spaces)
 
 
 def one_more_reset(resets: int) -> int:

@@ -17,12 +17,19 @@ if TYPE_CHECKING:
 __tracebackhide__ = True
 
 MODULE = 0  # the number of the student's module
+Names = dict[tuple[str, str], str]  # (type of the owner, "" for the module; attribute) -> type of the attribute
+METHODS = ("method", "builtin_function_or_method")  # types of what any object of a type has under the same name
+NO_TYPES = ("type", "module", "function")  # types whose objects have little in common
 
 
 class Remote:
-    """A handle to an object on the student's side: by its number there, or by its name in the student's module (``number`` None)."""
+    """A handle to an object on the student's side: by its number there, or as the attribute ``name`` of the object with number ``owner``.
 
-    __slots__ = ("_bridge", "_callable", "_keep", "_name", "_number", "_type_name")
+    What is known by name costs no question of its own. A handle is made so when an earlier test of the same files has asked for the same
+    function or class of their module, or for the same method of an object of the same type.
+    """
+
+    __slots__ = ("_bridge", "_callable", "_keep", "_name", "_number", "_owner", "_type_name")
 
     def __init__(
         self,
@@ -32,36 +39,42 @@ class Remote:
         is_callable: bool,
         keep: bool = False,
         name: str = "",
+        owner: int | None = None,
     ) -> None:
-        values = (bridge, is_callable, keep, name, number, type_name)
+        values = (bridge, is_callable, keep, name, number, owner, type_name)
         for slot, value in zip(Remote.__slots__, values, strict=True):
             object.__setattr__(self, slot, value)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        key = (self._name if self._number is None else self._number, name, self._keep)
+        key = (self._number, self._owner, self._name, name, self._keep)
         known = self._bridge.callables.get(key)
         if known is None:
             known = self._by_name(name) or self._wrap(self._bridge.ask("get", self, name, keep=self._keep))
             if isinstance(known, Remote) and known._callable:
                 object.__setattr__(known, "_name", name)
                 self._bridge.callables[key] = known
-                if self._number == MODULE and type(known) is Remote:  # a network has more than a name
-                    self._bridge.names[name] = known._type_name
+                self._remember(name, known)
         return known
 
     def _by_name(self, name: str) -> Remote | None:
-        """A function or class of the student's module without asking, if an earlier test of the same files has asked for it.
-
-        A question fewer for each call, and the answer is recorded all the same: runs are compared whether they had to ask or not.
-        """
-        type_name = self._bridge.names.get(name)
-        if self._number != MODULE or type_name is None:
+        """The attribute without asking, if it is known. It is recorded all the same: runs are compared whether they had to ask or not."""
+        type_name = self._bridge.names.get((self._kind(), name))
+        if self._number is None or type_name is None:
             return None
-        handle = Remote(self._bridge, None, type_name, True, self._keep, name)
+        handle = Remote(self._bridge, None, type_name, True, self._keep, name, self._number)
         self._bridge.record(("ok", handle, []))
         return handle
+
+    def _remember(self, name: str, known: Remote) -> None:
+        """What will be there in the next test too: functions and classes of the module, methods of a type's objects."""
+        is_stable = self._number == MODULE or (known._type_name in METHODS and self._type_name not in NO_TYPES)
+        if is_stable and type(known) is Remote:  # a network has more than a name
+            self._bridge.names[self._kind(), name] = known._type_name
+
+    def _kind(self) -> str:
+        return "" if self._number == MODULE else self._type_name
 
     def _identify(self) -> int:
         """The number, asked for if there is only a name."""
@@ -75,9 +88,10 @@ class Remote:
 
     def __setattr__(self, name: str, value: Any) -> None:
         for keep in (False, True):
-            earlier = self._bridge.callables.pop((self._number, name, keep), None)
-            if earlier is not None:
+            key = (self._number, self._owner, self._name, name, keep)
+            if (earlier := self._bridge.callables.pop(key, None)) is not None:
                 earlier._identify()  # whoever holds it means what the name stood for until now
+        self._bridge.names.pop((self._kind(), name), None)
         self._bridge.ask("set", self, name, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

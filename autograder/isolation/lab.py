@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,8 @@ class Lab:
         ``values``: 1-d numbers of any length; more than 200 are averaged down to 200, and what is not finite is left out.
         """
         if not self.recorded:
-            self.recorded = _thinned(values)
+            with contextlib.suppress(TypeError, ValueError):  # other tests say what returns have to be
+                self.recorded = _thinned(values)
 
     def rate(self, name: str, value: float) -> None:
         """Record how fast something went, say "tokens per second", for the student and the leaderboard; it costs no points.
@@ -78,7 +80,7 @@ class Lab:
         """The same handle, but results of its calls, items and attributes stay there as handles."""
         if not isinstance(thing, Remote):
             raise TypeError("lab.kept takes a handle (the student's object or function)")
-        return Remote(self._bridge, thing._number, thing._type_name, thing._callable, True, thing._name)
+        return Remote(self._bridge, thing._number, thing._type_name, thing._callable, True, thing._name, thing._owner)
 
     def value(self, thing: Any) -> Any:
         """What a handle stands for, as data; data pass through."""
@@ -99,9 +101,9 @@ class Lab:
 
         ``budget``: environment steps that may be taken; the one after raises RuntimeError there.
         """
-        names = ("action_space", "observation_space")
-        lent = environments.LentEnvironment(environment, budget, self._spaces(environment, *names))
-        return self.expose(lent, "reset", "step", "close", data=names), lent
+        spaces = self._spaces(environment, *environments.SPACES)
+        lent = environments.LentEnvironment(environment, budget, spaces)
+        return self.expose(lent, "reset", "step", "close", data=environments.SPACES), lent
 
     def lend_vector(
         self, environment: Any, budget: int | None = None
@@ -109,12 +111,20 @@ class Lab:
         """The same for a vector environment, whose autoreset mode must be SAME_STEP; a call of step counts num_envs steps."""
         if environment.metadata.get("autoreset_mode") is not environments.same_step():
             raise TypeError("only a vector environment in SAME_STEP mode can be lent")
-        spaces = self._spaces(environment, "single_action_space", "single_observation_space")
-        for name in ("action_space", "observation_space"):
+        spaces = self._spaces(environment, *environments.SINGLE_SPACES)
+        for name in environments.SPACES:
             batched = (spaces[f"single_{name}"], int(environment.num_envs))
             spaces[name] = self.make("gymnasium.vector.utils.batch_space", *batched)
         lent = environments.LentVectorEnvironment(environment, budget, spaces)
         return self.expose(lent, "reset", "step", "close", data=("num_envs", *spaces)), lent
+
+    def practice(self, name: str, budget: int, num_envs: int | None = None) -> Any:
+        """A handle to one of Gymnasium's environments beside the student's code, for training that the test judges by the trained policy alone.
+
+        It behaves like a lent one (with ``num_envs``, like a lent vector of as many), and a step costs what it costs without a wall. Its
+        ``steps`` tell honest mistakes; code that means to could train elsewhere and for longer anyway.
+        """
+        return self.make("autograder.isolation.environments.practice", name, budget, num_envs)
 
     def _spaces(self, environment: Any, *names: str) -> dict[str, Any]:
         """An environment's spaces, made anew over there."""

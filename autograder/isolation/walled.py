@@ -19,6 +19,7 @@ from autograder.errors import IsolationError, StudentError
 from autograder.isolation import wire
 from autograder.isolation.channel import ProcessChannel
 from autograder.isolation.client import Bridge
+from autograder.isolation.handles import Names
 from autograder.isolation.kept import KeptWorker
 from autograder.isolation.sandbox import Layers
 
@@ -168,7 +169,7 @@ class Walled:
         default_factory=dict
     )  # filled by the first worker, used by the next ones
     import_failures: list[StudentError] = field(default_factory=list)
-    names: dict[str, str] = field(default_factory=dict)  # functions and classes that tests have asked for
+    names: Names = field(default_factory=dict)  # what tests need not ask for again (handles.py)
 
     def open(self, record: Callable[[Any], None], seconds: float | None) -> Bridge:
         """A bridge to a fresh worker that has been sent the files, or to the one that the last test left (kept.py).

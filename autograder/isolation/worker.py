@@ -229,7 +229,7 @@ class Worker:
         if tag == "h":
             return self._objects[fields[0]]
         if tag == "hn":
-            return getattr(self.module, fields[0])
+            return getattr(self._objects[fields[0]], fields[1])
         if tag == "m":
             return modules.build(decoder.inner(fields[0]))
         if tag == "k":

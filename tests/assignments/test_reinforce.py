@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from autograder.isolation.environments import LentEnvironment
+from autograder.isolation.environments import LentEnvironment, practice
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,6 +46,8 @@ PROBES = [
 
 class Plain:
     """Stands for `lab` where the student's code is a module of this process."""
+
+    practice = staticmethod(practice)
 
     def lend(self, env, budget=None):
         lent = LentEnvironment(env, budget, {"action_space": env.action_space, "observation_space": env.observation_space})
