@@ -1,21 +1,25 @@
-"""What the wall costs where a submission trains: learning checks behind it, against the same checks in one process.
+"""What the wall costs where a submission trains: the learning checks of the reference solution, behind it and in one process.
 
     python tests/benchmarks/training.py [NAME...] [--runs 3]
 
-Both lanes run the learning checks of the reference solution with the same test data, in turn. In process the student's code, the test and the
-environment are one program, so its time is what the training itself takes. Behind the wall the training runs beside its environment in a worker,
-and the grader asks for every action of the evaluation; the time to start the worker counts too. Both lanes run on one core, as in marking with a
-marker for every core; ranks, which marking lets use all cores, have all of them here too. The clock is the wall clock, and the least of the runs
-is taken: whatever else the machine does only adds to it.
+own code         seconds that the student's own functions take behind the wall, measured in their process
+behind the wall  seconds of the whole checks there: the start of a worker, every question and answer, and the test's own evaluation too
+in process       seconds of the same checks with the student's code, the test and the environment in one program
+
+All lanes have the same test data. They run on one core, as in marking with a marker for every core; ranks, which marking lets use all cores, have
+all of them here too. The clock is the wall clock, and of the runs the quickest counts: whatever else the machine does only adds to it.
 """
 
 from __future__ import annotations
 
 import argparse
+import inspect
 import os
 import sys
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository, whether it is installed or not
 
@@ -30,34 +34,76 @@ SEED = 7
 CORES = os.sched_getaffinity(0)
 CORE = min(CORES)
 
+# Goes along with the solution: a submission may do in its own process what it likes, so it can take its own time.
+WATCH = """
 
-def seconds(test: HiddenTest, candidate: Candidate) -> float:
-    """Wall-clock seconds of one passing run."""
+own_seconds = 0.0
+
+def _watch():
+    import time
+    from autograder.isolation.worker import Worker
+
+    call = Worker._op_call
+
+    def timed(*args):
+        global own_seconds
+        begun = time.perf_counter()
+        try:
+            return call(*args)
+        finally:
+            own_seconds += time.perf_counter() - begun
+
+    Worker._op_call = timed
+
+_watch()
+"""
+
+
+@dataclass
+class Seconds:
+    """Of the learning checks of one assignment."""
+
+    own: float = 0.0
+    there: float = 0.0
+    here: float = 0.0
+
+
+def timed(test: HiddenTest, candidate: Candidate) -> tuple[float, float]:
+    """Wall-clock seconds of one passing run, and of the student's own code in it (0 for ranks: nobody asks them)."""
+    own: list[float] = []
+
+    def asking(student: Any, lab: Any, rng: Any) -> None:
+        given = {"student": student, "lab": lab, "rng": rng, **test.parameters}
+        test.function(**{name: given[name] for name in inspect.signature(test.function).parameters})
+        own.append(student.own_seconds)
+
     begun = time.perf_counter()
-    trace = examine.run(test, candidate, SEED)
+    trace = examine.run(replace(test, function=asking), candidate, SEED)
     if trace.error is not None:
         sys.exit(f"{test.name} fails for the solution: {examine.explain(trace.error)}")
-    return time.perf_counter() - begun
+    return time.perf_counter() - begun, own[0]
 
 
-def compare(assignment: Assignment, runs: int) -> tuple[float, float]:
-    """Seconds of all learning checks of an assignment: in process, and behind the wall."""
+def compare(assignment: Assignment, runs: int) -> Seconds:
+    """The least seconds of all learning checks of an assignment."""
     text = Source(assignment.solution).solution()
-    here = InProcess.of(text, assignment.main)
+    here = InProcess.of(text + "\nown_seconds = 0.0\n", assignment.main)
     server = WorkerServer.start(assignment.libraries, profile=assignment.isolation)
+    total = Seconds()
     try:
-        files = {assignment.main: text.encode()}
+        files = {assignment.main: (text + WATCH).encode()}
         there = server.candidate(files, assignment.main, assignment.limits, CORE)
         there.open(lambda event: None, None).close()  # compiled, as for all tests but a submission's first
-        tests = [test for test in plugin.collect(assignment.hidden_tests) if test.learning]
-        for test in tests:
-            seconds(test, here)  # what is imported at the first use is no training
-        # In turn: the machine may be faster now than a minute later.
-        found = [[[seconds(test, lane) for lane in (here, there)] for _ in range(runs)] for test in tests]
+        for test in [test for test in plugin.collect(assignment.hidden_tests) if test.learning]:
+            timed(test, here)  # what is imported at the first use is no training
+            # In turn: the machine may be faster now than a minute later.
+            found = [(timed(test, there), timed(test, here)[0]) for _ in range(runs)]
+            (wall, own), _ = min(found)
+            total.there, total.own = total.there + wall, total.own + own
+            total.here += min(seconds for _, seconds in found)
     finally:
         server.close()
-    least = [[min(lane) for lane in zip(*turns, strict=True)] for turns in found]
-    return sum(one for one, _ in least), sum(other for _, other in least)
+    return total
 
 
 def main() -> None:
@@ -66,14 +112,16 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="assignments; all that have learning checks if none is named")
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
-    print(f"{'learning checks of':24}{'in process, s':>15}{'behind the wall, s':>20}{'ratio':>8}")
+    print(f"{'learning checks of':24}{'own code, s':>12}{'behind the wall, s':>20}{'ratio':>7}{'in process, s':>15}{'ratio':>7}")
     for assignment in load_course(ROOT).assignments:
         if options.names and assignment.name not in options.names:
             continue
         os.sched_setaffinity(0, CORES if assignment.isolation == "distributed" else {CORE})
-        here, there = compare(assignment, options.runs)
-        if here:
-            print(f"{assignment.name:24}{here:15.2f}{there:20.2f}{there / here:8.2f}", flush=True)
+        total = compare(assignment, options.runs)
+        if total.there:
+            to_own = f"{total.there / total.own:7.2f}" if total.own else f"{'-':>7}"
+            own = f"{total.own:12.2f}" if total.own else f"{'-':>12}"
+            print(f"{assignment.name:24}{own}{total.there:20.2f}{to_own}{total.here:15.2f}{total.there / total.here:7.2f}", flush=True)
 
 
 if __name__ == "__main__":
