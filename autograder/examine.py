@@ -48,6 +48,11 @@ class HiddenTest:
     gpu: bool = False  # needs a GPU
     extra: bool = False  # worth nothing, whatever comes of it
 
+    @functools.cached_property
+    def asks_for(self) -> tuple[str, ...]:
+        """The names of what the function wants to be given."""
+        return tuple(inspect.signature(self.function).parameters)
+
 
 class Candidate(Protocol):
     """Something that a test can be run against."""
@@ -117,10 +122,9 @@ def run(
         lab = laboratory(bridge, candidate, record, test.seconds)
         rng = bridge.kept_back = generator(seed, test.name)
         available = {"student": bridge.student, "lab": lab, "rng": rng, **test.parameters}
-        asked = inspect.signature(test.function).parameters
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a broken variant may divide by zero: that is what it is for
-            test.function(**{name: available[name] for name in asked})
+            test.function(**{name: available[name] for name in test.asks_for})
     except IsolationError:
         raise
     except Exception as error:

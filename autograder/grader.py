@@ -57,6 +57,8 @@ class Office:
         hidden = [assignment.root / folder for folder in ("grading", "solutions")]
         self._server = WorkerServer.start(assignment.libraries, hidden, assignment.isolation)
         self._tests = plugin.collect(assignment.hidden_tests)
+        for test in self._tests:
+            test.asks_for  # noqa: B018  worked out before the first fork
         self._key = AnswerKey(assignment)
         for candidate in (self._key.reference, *self._key.broken.values()):
             candidate.open(lambda event: None, None).close()  # compiled before the first fork

@@ -170,6 +170,12 @@ class Encoder:
             )
         self.remember(value)
         grad = (1 if value.is_leaf else 2) if value.requires_grad else 0
+        if value.is_contiguous():
+            try:  # most tensors are as NumPy would have them
+                raw = value.detach().numpy().tobytes()
+                return ["T", name, list(value.shape), list(range(value.ndim)), grad, self._buffer(raw)]
+            except (RuntimeError, TypeError):
+                pass
         plain = value.detach().resolve_conj().resolve_neg().cpu()
         order, dense = _dense_order(plain.stride(), plain.shape, 1)
         data = plain.permute(order) if dense else plain
