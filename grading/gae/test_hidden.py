@@ -113,12 +113,10 @@ def with_gradient(roll):
     return roll._replace(values=values, next_values=next_values)
 
 
-def detached(lab, tensor, what):
-    """The data behind a handle to a tensor, after a check that the tensor carries no gradient."""
-    lab.value(tensor.requires_grad)  # asked over there, so that the diagnosis can compare the answer
-    data = lab.value(tensor)
-    assert_no_grad(data, what=what)
-    return data
+def detached(tensor, what):
+    """The tensor, after a check that it carries no gradient."""
+    assert_no_grad(tensor, what=what)
+    return tensor
 
 
 # -- Part 1: one-step TD errors --------------------------------------------------------------------
@@ -170,11 +168,11 @@ def test_td_errors_leave_their_arguments_alone(student, rng):
 
 @points(1, part="residuals", catches="values-keep-their-gradient",
         hint="TD errors are data for the update that follows: cut them loose from the value network.")
-def test_td_errors_carry_no_gradient(student, lab, rng):
+def test_td_errors_carry_no_gradient(student, rng):
     """TD errors carry no gradient back into the value network."""
     roll = endless(rng)
-    deltas = lab.kept(student).td_residuals(*with_gradient(roll)[:4], 0.9)
-    assert_near(detached(lab, deltas, "the TD errors"), torch.tensor(td_errors(roll, 0.9)))
+    deltas = student.td_residuals(*with_gradient(roll)[:4], 0.9)
+    assert_near(detached(deltas, "the TD errors"), torch.tensor(td_errors(roll, 0.9)))
 
 
 @points(2, part="residuals", catches="broadcasts-silently",
@@ -370,13 +368,13 @@ def test_true_values_make_the_advantages_unbiased(student, rng):
 
 @points(1, part="recursion", catches="values-keep-their-gradient",
         hint="Advantages are weights and returns are targets: neither may lead back into the value network.")
-def test_advantages_and_returns_carry_no_gradient(student, lab, rng):
+def test_advantages_and_returns_carry_no_gradient(student, rng):
     """Neither advantages nor returns carry a gradient back into the value network."""
     roll = endless(rng)
-    result = lab.kept(student).gae(*with_gradient(roll), 0.9, 0.8)
-    advantages = detached(lab, result.advantages, "advantages")
+    result = student.gae(*with_gradient(roll), 0.9, 0.8)
+    advantages = detached(result.advantages, "advantages")
     assert_near(advantages, sum_of_td_errors(roll, 0.9, 0.8), "advantages")
-    assert_near(detached(lab, result.returns, "returns"), advantages + roll.values, "returns")
+    assert_near(detached(result.returns, "returns"), advantages + roll.values, "returns")
 
 
 @points(4, part="recursion",
@@ -436,13 +434,13 @@ def test_scan_survives_long_rollouts(student, rng):
 
 @points(1, part="scan", catches="values-keep-their-gradient",
         hint="The fast form promises what gae promises: results without a gradient.")
-def test_scan_carries_no_gradient(student, lab, rng):
+def test_scan_carries_no_gradient(student, rng):
     """The fast form's results carry no gradient either."""
     roll = endless(rng)
-    result = lab.kept(student).gae_scan(*with_gradient(roll), 0.9, 0.8)
-    advantages = detached(lab, result.advantages, "advantages")
+    result = student.gae_scan(*with_gradient(roll), 0.9, 0.8)
+    advantages = detached(result.advantages, "advantages")
     assert_near(advantages, sum_of_td_errors(roll, 0.9, 0.8), "advantages")
-    assert_near(detached(lab, result.returns, "returns"), advantages + roll.values, "returns")
+    assert_near(detached(result.returns, "returns"), advantages + roll.values, "returns")
 
 
 # -- Part 4: tokens --------------------------------------------------------------------------------
@@ -521,13 +519,13 @@ def test_gap_costs_nothing(student, rng):
 
 @points(1, part="tokens", catches="values-keep-their-gradient",
         hint="Token advantages are data too: detach them from the value head.")
-def test_token_advantages_carry_no_gradient(student, lab, rng):
+def test_token_advantages_carry_no_gradient(student, rng):
     """Advantages and returns of tokens carry no gradient."""
     (rewards, values), everything = tokens(rng), torch.ones_like(MASK)
-    result = lab.kept(student).token_gae(rewards, values.clone().requires_grad_(), everything, 0.9, 0.8)
-    advantages = detached(lab, result.advantages, "advantages")
+    result = student.token_gae(rewards, values.clone().requires_grad_(), everything, 0.9, 0.8)
+    advantages = detached(result.advantages, "advantages")
     assert_near(advantages[0], sequence_by_sequence(rewards, values, 0.9, 0.8)[0], "advantages")
-    assert_near(detached(lab, result.returns, "returns"), advantages + values, "returns")
+    assert_near(detached(result.returns, "returns"), advantages + values, "returns")
 
 
 # -- Part 5: statistics and normalisation ----------------------------------------------------------
@@ -630,11 +628,11 @@ def test_running_mode_only_reads_the_statistics(student, rng):
 
 @points(1, part="statistics", catches="values-keep-their-gradient",
         hint="Normalised advantages are weights for a loss: they carry no gradient, whatever came in.")
-def test_normalised_advantages_carry_no_gradient(student, lab, rng):
+def test_normalised_advantages_carry_no_gradient(student, rng):
     """Normalised advantages carry no gradient."""
     adv = torch.tensor(rng.normal(size=(3, 4)))
-    result = lab.kept(student).normalize_advantages(adv.clone().requires_grad_())
-    data = detached(lab, result, "normalised advantages")
+    result = student.normalize_advantages(adv.clone().requires_grad_())
+    data = detached(result, "normalised advantages")
     assert_near(up_to_scale(data), up_to_scale(standardised(adv)), "normalised advantages, scaled to 1")
 
 
@@ -749,11 +747,11 @@ def test_lambda_return_averages_n_step_returns(student, rng):
 
 @points(1, part="returns", catches="values-keep-their-gradient",
         hint="A target that leads back into the network it trains is no target: detach it.")
-def test_lambda_returns_carry_no_gradient(student, lab, rng):
+def test_lambda_returns_carry_no_gradient(student, rng):
     """Lambda-returns carry no gradient."""
     roll = endless(rng)
-    result = lab.kept(student).lambda_returns(*with_gradient(roll), 0.9, 1.0)
-    returns = detached(lab, result, "lambda-returns")
+    result = student.lambda_returns(*with_gradient(roll), 0.9, 1.0)
+    returns = detached(result, "lambda-returns")
     assert_near(returns - roll.values, rewards_then_bootstrap(roll, 0.9, 8), "lambda-returns minus values")
 
 
