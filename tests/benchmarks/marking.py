@@ -4,7 +4,7 @@
 
 Both lanes mark the same copies of a correct GAE submission, which differ in a comment and so in their digest and their hidden inputs.
 
-engine     LocalEngine: one grader process, a marker forked for each submission, and a fresh sandboxed worker for each test.
+engine     LocalEngine: one grader process, a marker forked for each submission, and sandboxed workers, fresh ones after a test that fails.
 pytest     `python -m pytest grading/gae --student COPY`, as many at a time as the engine has jobs: the hidden tests in the same
            process as the student's code, without any wall.
 
