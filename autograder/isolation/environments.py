@@ -20,7 +20,7 @@ class LentEnvironment:
     """What a student may do with the environment, checked and counted.
 
     Attributes:
-        steps, episodes: what has been done so far; nothing on the student's side can change them.
+        steps, episodes: what has been done so far. Where it is lent, nothing on the student's side can change them.
     """
 
     def __init__(self, environment: Any, budget: int | None, spaces: dict[str, Any]) -> None:
