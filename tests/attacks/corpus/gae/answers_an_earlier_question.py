@@ -1,4 +1,4 @@
-"""Tries: answer every question with the answer to an earlier one, a right one.
+"""Tries: answer every question with the answer to an earlier one, a right one, and the first one as if it were an earlier one.
 
 Deserves: 0
 Base: solution
@@ -9,10 +9,13 @@ import sys
 
 worker = sys.modules.get("autograder.isolation.worker")
 if worker:
-    handle, first = worker.Worker.handle, []
+    wire, handle, answers = sys.modules["autograder.isolation.wire"], worker.Worker.handle, []
 
     def answer(self, message, callback):
-        first.append(handle(self, message, callback))
-        return first[max(0, len(first) - 2)]
+        answers.append(handle(self, message, callback))
+        if len(answers) > 1:
+            return answers[-2]
+        header, buffers = wire.unpack(answers[0])
+        return wire.pack([header[0] - 1, *header[1:]], buffers)
 
     worker.Worker.handle = answer

@@ -14,7 +14,8 @@ if worker:
 
     def answer(self, message, callback):
         header, _ = wire.unpack(handle(self, message, callback))
-        if header[1] == "ok" and header[0] > 1 and header[2][:1] != ["h"]:
+        is_handle = isinstance(header[2], list) and header[2][:1] == ["h"]
+        if header[1] == "ok" and not is_handle:
             header[2] = ["l", *([["a", "<f8", [1_000_000], None, 0]] * 400)]
             return wire.pack(header, [block])
         return handle(self, message, callback)
