@@ -34,7 +34,8 @@ from autograder.engines.ray import RayEngine
 pytestmark = pytest.mark.timeout(900)  # a cluster starts slowly on a busy machine
 REPOSITORY = Path(__file__).parents[1]
 QUICK_TO_NOTICE = {"health_check_period_ms": 500, "health_check_failure_threshold": 4, "health_check_initial_delay_ms": 2000}
-SLOW = "import time\ntime.sleep(0.3)\n"  # in each of four tests, so that a node is lost while it marks
+# Imported for each of four tests (a kept worker cannot look into an object), so that a node is lost while it marks.
+SLOW = "import time\nremembers = object()\ntime.sleep(0.3)\n"
 
 
 @pytest.fixture(scope="module")
