@@ -7,7 +7,7 @@ import textwrap
 import pytest
 import torch  # noqa: F401  as in a worker: a first import of it by the submission changes the generators there are
 
-from autograder.isolation import worker
+from autograder.isolation import generators, worker
 from autograder.isolation.untouched import Modules
 
 MAIN = "work.py"
@@ -143,7 +143,7 @@ REMEMBERS = {
 def as_they_were():
     """Generators and dtype, for the tests after these."""
     yield
-    worker.begin_anew()
+    generators.begin_anew()
 
 
 @pytest.mark.parametrize("text", REMEMBERS.values(), ids=REMEMBERS)
@@ -151,7 +151,7 @@ def test_what_may_remember_is_imported_again(imported, text):
     modules, made = imported(text, helper="seen = []")
     answers = []
     for _ in range(3):
-        worker.begin_anew()
+        generators.begin_anew()
         answers.append(modules.fresh().module.ask())
     assert answers == [answers[0]] * 3
     assert len(made) == 3

@@ -52,7 +52,7 @@ class ProcessChannel:
             self._stream.send(stream.QUESTION, message, self._deadline)
 
     def begin_anew(self, limits: Limits) -> bool:
-        """The next test: prints, deadline and counters begin again, and the files are imported again. False if the worker has gone."""
+        """The next test: prints, deadline and counters begin again, and so do the submission's modules (untouched.py). False if the worker has gone."""
         self.used = True
         self._kept.clear()
         self._dropped = self._stream.received = 0

@@ -1,7 +1,7 @@
 """The worker that a test leaves to the next one.
 
 Forking a worker costs ten times what most tests do in it. So a worker whose test has passed may serve the next test, which begins with the
-global generators as they were and with the student's module imported anew. Points are never lost by it: a test that does not pass ends its
+global generators as they were and with the submission's modules as their import leaves them. Points are never lost by it: a test that does not pass ends its
 worker, and `judge` repeats it in a fresh one if that worker had been used before.
 """
 

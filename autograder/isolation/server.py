@@ -21,7 +21,7 @@ from typing import Any
 
 import msgpack
 
-from autograder.isolation import loopback, sandbox, seccomp, stream, wire, worker
+from autograder.isolation import generators, loopback, sandbox, seccomp, stream, wire, worker
 from autograder.isolation.untouched import Modules
 from autograder.isolation.warm import COMMON_MODULES, RANK_MODULES, warm_up
 
@@ -45,7 +45,7 @@ def main() -> None:
     failures = warm_up([*COMMON_MODULES, *libraries, *(RANK_MODULES if distributed else ())])
     if gpu and "torch" in sys.modules:  # many of its operations have no deterministic form there
         sys.modules["torch"]._C._set_deterministic_algorithms(False)
-    worker.seed(0)  # workers begin with these global generators: what uses them gives the same again
+    generators.seed(0)  # workers begin with these global generators: what uses them gives the same again
     block = (
         _claim_uids() if os.geteuid() == 0 else None
     )  # before the network namespace, which has names of its own
@@ -289,7 +289,7 @@ def converse(line: stream.Stream, load: Callable[[], worker.Worker]) -> None:
     while True:
         kind, message = line.receive()
         if kind == stream.ANEW:
-            worker.begin_anew()
+            generators.begin_anew()
             student = modules.fresh()
         else:
             line.send(stream.ANSWER, student.handle(message, call_back))

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from autograder.isolation import wire, worker
+from autograder.isolation import generators, wire, worker
 
 MAX_PARTS = 3000  # to look through more takes as long as to import them again
 
@@ -79,9 +79,9 @@ class Modules:
 
 
 def _process_state() -> list[Any]:
-    """What `worker.begin_anew` sets back, and an import may set."""
+    """What `generators.begin_anew` sets back, and an import may set."""
     torch = wire.torch_module()
-    return [*worker.generators(), torch and torch.get_default_dtype()]
+    return [*generators.states(), torch and torch.get_default_dtype()]
 
 
 def parts(modules: Sequence[types.ModuleType]) -> list[Any] | None:

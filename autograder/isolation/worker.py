@@ -15,7 +15,6 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import inspect
-import random
 import sys
 import types
 from collections.abc import Callable, Mapping
@@ -23,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from autograder.isolation import modules, wire
+from autograder.isolation import generators, modules, wire
 from autograder.isolation.arguments import Arguments, Lent, lend
 from autograder.isolation.importer import Importer
 from autograder.isolation.raised import describe, frames_of
@@ -172,10 +171,10 @@ class Worker:
         return self._importer.compiled()
 
     def _op_seed(self, number: int) -> None:
-        seed(number)
+        generators.seed(number)
 
     def _op_rng_state(self) -> str:
-        return hashlib.sha256(b"".join(generators())).hexdigest()
+        return hashlib.sha256(b"".join(generators.states())).hexdigest()
 
     def _op_backward(self, call: int, grads: list[Any]) -> list[Any]:
         """Gradients of one call's tensor inputs, given the gradients of its outputs (None where there is none)."""
@@ -329,29 +328,3 @@ def load(files: Mapping[str, bytes], main: str, compiled: Mapping[str, bytes] | 
     except BaseException as error:
         worker.failure = describe(error, worker.source_files)
     return worker
-
-
-def begin_anew() -> None:
-    """The global generators and modes as every test finds them: one must not depend on what another has set."""
-    random.seed(0)
-    np.random.seed(0)
-    if torch := wire.torch_module():
-        torch.default_generator.manual_seed(0)  # torch.manual_seed looks for GPUs first; no worker with one is kept
-        torch.set_default_dtype(torch.float32)
-
-
-def generators() -> list[bytes]:
-    """The states of the global generators of random, numpy and torch in this process."""
-    legacy: Any = np.random.get_state(legacy=False)
-    state = [repr(random.getstate()).encode(), legacy["state"].pop("key").tobytes(), repr(legacy).encode()]
-    if torch := wire.torch_module():
-        state.append(torch.get_rng_state().numpy().tobytes())
-    return state
-
-
-def seed(number: int) -> None:
-    """Seed the global generators of random, numpy and torch in this process."""
-    random.seed(number)
-    np.random.seed(number % 2**32)
-    if torch := wire.torch_module():
-        torch.manual_seed(number)
