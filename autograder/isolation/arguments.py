@@ -50,7 +50,11 @@ class Arguments:
         )
 
     def _picture(self, value: Any) -> Any:
-        """What tells whether the value is still the same."""
+        """What tells whether the value is still the same; the frequent kinds are not encoded for it."""
+        if type(value) is list and wire.SCALARS.issuperset(map(type, value)):
+            return tuple(value)
+        if type(value) is np.random.Generator:
+            return str(value.bit_generator.state)
         if type(value) is np.ndarray and not value.dtype.hasobject:
             return value.dtype, value.shape, value.strides, value.tobytes()
         torch = wire.torch_module()

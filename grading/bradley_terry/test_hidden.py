@@ -41,7 +41,7 @@ def assert_near(actual, expected, what="the result"):
 
 
 def sigmoid(x):
-    return 1 / (1 + math.exp(-x))
+    return 1 / (1 + np.exp(-x))
 
 
 def scores(rng, size, scale=1.5):
@@ -514,7 +514,10 @@ def padded(rows, side, width, filler):
 
 
 def token_rows(rng, lengths):
-    return [rng.integers(1, VOCABULARY, size=n).tolist() for n in lengths]
+    """Rows of that many random tokens, none of them 0."""
+    ends = np.cumsum(lengths)
+    tokens = rng.integers(1, VOCABULARY, size=ends[-1]).tolist()
+    return [tokens[end - n : end] for n, end in zip(lengths, ends, strict=True)]
 
 
 def check_padding(student, lab, rng, family, head):
@@ -1040,7 +1043,10 @@ UTILITY = np.array([0.0, -1.4, 0.9, -0.5, 1.6, 0.2, -1.0, 0.6, -1.8, 1.2, -0.2, 
 
 
 def utility(rows):
-    return np.array([UTILITY[row].mean() * 2.0 for row in rows])
+    """Of each row: twice the mean utility of its tokens."""
+    lengths = np.array([len(row) for row in rows])
+    of_tokens = UTILITY[list(itertools.chain.from_iterable(rows))]
+    return 2.0 * np.add.reduceat(of_tokens, np.cumsum(lengths) - lengths) / lengths
 
 
 def labelled_pairs(rng, n):
@@ -1103,9 +1109,9 @@ def test_the_fit_recovers_the_abilities(student):
         abilities = np.sort(rng.uniform(-1.2, 1.2, size=12))
         abilities -= abilities.mean()
         wins = np.zeros((12, 12), int)
-        for i, j in rng.permuted(np.tile(np.arange(12), (5000, 1)), axis=1)[:, :2]:
-            i_wins = rng.random() < sigmoid(abilities[i] - abilities[j])
-            wins[(i, j) if i_wins else (j, i)] += 1
+        i, j = rng.permuted(np.tile(np.arange(12), (5000, 1)), axis=1)[:, :2].T
+        i_wins = rng.random(5000) < sigmoid(abilities[i] - abilities[j])
+        np.add.at(wins, (np.where(i_wins, i, j), np.where(i_wins, j, i)), 1)
         theta = student.fit_bt(wins, 1e-6)
         errors = student.standard_errors(wins, theta)
         assert_equal((np.shape(theta), np.shape(errors)), ((12,), (12,)), "the shapes of abilities and errors")

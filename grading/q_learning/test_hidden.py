@@ -852,7 +852,9 @@ def test_training_with_two_tables_returns_their_mean(student, lab, rng):
 #     shortest path      return of the greedy policy          -13.000   0.000   -13.000  -13.00    0          2     2e-6
 #     Expected SARSA     return of the epsilon-greedy policy  -21.722   2.288   -81.535  -30.00    0.0030     3     3e-8
 #     lead of SARSA      online returns, mean of 5 runs        22.073   4.341    -1.042    8.00    0.0030     2     9e-6
-#     lead of left       share of left, mean of 10 runs         0.578   0.079     0.216    0.25    0.0010     2     1e-6
+#     lead of left       share of left, mean of 3 runs          0.549   0.146    -0.142    0.25    0.0348     4     1e-6
+#
+# Two equal tables in place of Double Q-learning's reach the last bar with 1.7% (240,000 runs of the same simulator).
 
 DRY_LAKE_BAR, SLIPPERY_LAKE_BAR, SHORTEST_PATH_BAR = 0.95, 0.40, -13.0
 EXPECTED_SARSA_BAR, SARSA_LEAD_BAR, BIAS_BAR = -30.0, 8.0, 0.25
@@ -979,7 +981,7 @@ def test_expected_sarsa_walks_safely_while_exploring(student, lab):
 # -- part 6, once more: Example 6.7 of S&B, where going left looks good only to a maximum over noise ---
 
 
-def share_of_left(student, double, seed, episodes=50):
+def share_of_left(student, double, seed, episodes=40):
     """How often an agent with epsilon = 0.1 goes left. States: 0 the start, 1 where ten actions give noise, 2 the end."""
     world, agent = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
     tables = np.zeros((2 if double else 1, 3, 10))
@@ -1014,8 +1016,8 @@ def test_double_q_learning_is_not_lured_by_noise(student):
     """Where only noise makes an action look good, Q-learning falls for it far more often than Double Q-learning."""
 
     def lead(batch):
-        seeds = range(10 * batch, 10 * batch + 10)
+        seeds = range(3 * batch, 3 * batch + 3)
         shares = [[share_of_left(student, double, seed) for seed in seeds] for double in (False, True)]
         return float(np.mean(shares[0]) - np.mean(shares[1]))
 
-    assert_some_seed(lead, (1, 2), BIAS_BAR, "how much more often Q-learning goes left than Double Q-learning")
+    assert_some_seed(lead, (1, 2, 3, 4), BIAS_BAR, "how much more often Q-learning goes left than Double Q-learning")

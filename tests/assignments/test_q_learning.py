@@ -285,7 +285,7 @@ def lead_of_sarsa(copies, seed, batch=5):
     return (sarsa - q_learning).reshape(-1, batch).mean(axis=1)
 
 
-def lead_of_left(copies, seed, batch=10, episodes=50):
+def lead_of_left(copies, seed, batch=3, episodes=40):
     """How much more often Q-learning goes left than Double Q-learning in S&B's Example 6.7, over batches of runs."""
     rng, row = np.random.default_rng(seed), np.arange(copies)
 
@@ -333,9 +333,9 @@ def test_bars_of_the_learning_checks_are_fair(name):
 
 
 def test_bars_of_the_batches_are_fair():
-    """Of 20 and of 60 fresh batches none stays below the bar."""
+    """Of 20 fresh batches none stays below the bar, of 200 at most a tenth."""
     assert lead_of_sarsa(100, seed=1).min() > hidden.SARSA_LEAD_BAR
-    assert lead_of_left(600, seed=1).min() > hidden.BIAS_BAR
+    assert (lead_of_left(600, seed=1) < hidden.BIAS_BAR).mean() <= 0.1
 
 
 def describe(name, found, bar, seeds):
@@ -351,4 +351,4 @@ if __name__ == "__main__":
         if check.bar > -np.inf:
             print(describe(name, sample(check, 2000, seed=0), check.bar, check.seeds))
     print(describe("lead of SARSA", lead_of_sarsa(10_000, seed=0), hidden.SARSA_LEAD_BAR, 2))
-    print(describe("lead of left", lead_of_left(20_000, seed=0), hidden.BIAS_BAR, 2))
+    print(describe("lead of left", lead_of_left(60_000, seed=0), hidden.BIAS_BAR, 4))

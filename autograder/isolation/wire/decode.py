@@ -19,6 +19,7 @@ from autograder.isolation.wire.limits import (
     MAX_KEYS,
     MAX_NODES,
     NUMPY_DTYPES,
+    SCALARS,
     TORCH_DTYPES,
     Record,
     WireError,
@@ -86,6 +87,10 @@ class Decoder:
     def _items(self, nodes: Any, depth: int) -> list[Any]:
         if not isinstance(nodes, list):
             raise WireError("a list was expected")
+        count = len(nodes)
+        if self._nodes + count <= MAX_NODES and SCALARS.issuperset(map(type, nodes)):  # such as tokens
+            self._nodes += count
+            return list(nodes)
         return [self._decode(node, depth) for node in nodes]
 
     def _list(self, fields: list[Any], depth: int) -> list[Any]:

@@ -13,13 +13,15 @@ from autograder.isolation.wire.limits import (
     MAX_DIGITS,
     MAX_NODES,
     NUMPY_DTYPES,
+    SCALARS,
     TORCH_DTYPES,
     Record,
     WireError,
     torch_module,
 )
 
-CONTAINERS = (list, tuple, dict)
+SEQUENCES = (list, tuple)
+CONTAINERS = (*SEQUENCES, dict)
 
 
 class Encoder:
@@ -85,6 +87,10 @@ class Encoder:
 
     def _container(self, value: Any, depth: int) -> Any:
         def inner(items: Any) -> list[Any]:
+            count = len(items) if type(items) in SEQUENCES else 0
+            if count and self._nodes + count <= MAX_NODES and _are_nodes(items):  # such as a row of tokens
+                self._nodes += count
+                return list(items)
             return [self.encode(item, depth) for item in items]
 
         if isinstance(value, (list, dict, set)):
@@ -196,6 +202,14 @@ def _scalar(value: Any) -> Any:
         plain = int.__add__(value, 0)
         return plain if -(2**63) <= plain < 2**64 else ["i", _digits(plain)]
     return float.__pos__(value) if isinstance(value, float) else str.__str__(value)
+
+
+def _are_nodes(items: Any) -> bool:
+    """Whether all items of a list or tuple are nodes as they stand."""
+    kinds = set(map(type, items))
+    if kinds == {int}:  # msgpack knows no larger ones
+        return bool(min(items) >= -(2**63) and max(items) < 2**64)
+    return int not in kinds and kinds <= SCALARS
 
 
 def _digits(value: int) -> str:

@@ -58,6 +58,8 @@ TORCH_DTYPES = frozenset(
     )
 )
 
+SCALARS = frozenset({type(None), bool, int, float, str})  # exactly these cross as they are
+
 
 class WireError(Exception):
     """A message that is none: malformed, too large, or with something in it that may not cross."""
