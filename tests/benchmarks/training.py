@@ -1,10 +1,13 @@
 """What the wall costs where a submission trains: the learning checks of the reference solution, behind it and in one process.
 
-    python tests/benchmarks/training.py [NAME...] [--runs 3]
+    python tests/benchmarks/training.py [NAME...] [--runs 3] [--all]
 
 own code         seconds that the student's own functions take behind the wall, measured in their process
 behind the wall  seconds of the whole checks there: the start of a worker, every question and answer, and the test's own evaluation too
 in process       seconds of the same checks with the student's code, the test and the environment in one program
+
+With --all, all hidden tests instead of the learning checks: what marking one submission takes. As there, a worker serves one test after the
+other. Steps of environments that a test lends count as the student's own code, which waits for them.
 
 All lanes have the same test data. They run on one core, as in marking with a marker for every core; ranks, which marking lets use all cores, have
 all of them here too. The clock is the wall clock, and of the runs the quickest counts: whatever else the machine does only adds to it.
@@ -61,7 +64,7 @@ _watch()
 
 @dataclass
 class Seconds:
-    """Of the learning checks of one assignment."""
+    """Of some hidden tests of one assignment."""
 
     own: float = 0.0
     there: float = 0.0
@@ -73,9 +76,10 @@ def timed(test: HiddenTest, candidate: Candidate) -> tuple[float, float]:
     own: list[float] = []
 
     def asking(student: Any, lab: Any, rng: Any) -> None:
+        before = student.own_seconds
         given = {"student": student, "lab": lab, "rng": rng, **test.parameters}
         test.function(**{name: given[name] for name in inspect.signature(test.function).parameters})
-        own.append(student.own_seconds)
+        own.append(student.own_seconds - before)
 
     begun = time.perf_counter()
     trace = examine.run(replace(test, function=asking), candidate, SEED)
@@ -84,17 +88,17 @@ def timed(test: HiddenTest, candidate: Candidate) -> tuple[float, float]:
     return time.perf_counter() - begun, own[0]
 
 
-def compare(assignment: Assignment, runs: int) -> Seconds:
-    """The least seconds of all learning checks of an assignment."""
+def compare(assignment: Assignment, runs: int, everything: bool) -> Seconds:
+    """The least seconds of the learning checks of an assignment, or of all its hidden tests."""
     text = Source(assignment.solution).solution()
     here = InProcess.of(text + "\nown_seconds = 0.0\n", assignment.main)
     server = WorkerServer.start(assignment.libraries, profile=assignment.isolation)
     total = Seconds()
     try:
         files = {assignment.main: (text + WATCH).encode()}
-        there = server.candidate(files, assignment.main, assignment.limits, CORE)
+        there = server.candidate(files, assignment.main, assignment.limits, CORE, keeps_workers=True)
         there.open(lambda event: None, None).close()  # compiled, as for all tests but a submission's first
-        for test in [test for test in plugin.collect(assignment.hidden_tests) if test.learning]:
+        for test in [test for test in plugin.collect(assignment.hidden_tests) if test.learning or everything]:
             timed(test, here)  # what is imported at the first use is no training
             # In turn: the machine may be faster now than a minute later.
             found = [(timed(test, there), timed(test, here)[0]) for _ in range(runs)]
@@ -111,13 +115,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", help="assignments; all that have learning checks if none is named")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--all", action="store_true", help="all hidden tests instead of the learning checks")
     options = parser.parse_args()
-    print(f"{'learning checks of':24}{'own code, s':>12}{'behind the wall, s':>20}{'ratio':>7}{'in process, s':>15}{'ratio':>7}")
+    print(f"{'hidden tests of' if options.all else 'learning checks of':24}{'own code, s':>12}{'behind the wall, s':>20}{'ratio':>7}{'in process, s':>15}{'ratio':>7}")
     for assignment in load_course(ROOT).assignments:
         if options.names and assignment.name not in options.names:
             continue
         os.sched_setaffinity(0, CORES if assignment.isolation == "distributed" else {CORE})
-        total = compare(assignment, options.runs)
+        total = compare(assignment, options.runs, options.all)
         if total.there:
             to_own = f"{total.there / total.own:7.2f}" if total.own else f"{'-':>7}"
             own = f"{total.own:12.2f}" if total.own else f"{'-':>12}"
