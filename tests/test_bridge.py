@@ -55,6 +55,7 @@ DATA = [
     None, True, False, 0, -1, 2**63 - 1, 2**64 - 1, -(2**63), 2**200, -(3**300), 0.0, 1e-320, math.inf, -math.inf, math.nan, 1 + 2j,
     "", "naïve 李 \U0001f600", "\0", b"", b"\x00\xff", bytearray(b"ab"), [], (), {}, set(), frozenset(), [1, [2.5, ("a", None)], {}],
     {"a": 1, 2: "b", (3, 4): [5], None: True, 0.5: b"x"}, {1, "a", (2, 3)}, frozenset({1, 2}), range(2, 10, 3), slice(1, None, 2), ...,
+    [2**64 - 1, -(2**63)], [1, 2**64], (-(2**63) - 1, 0), [1, True, 0], [True, None, 0.5, -0.0, "x"], [math.nan, 1], (1, 2, [3]),
     [["h", 0], ["k", 0], {"l": "t"}, ("b", 0), ["o", 0]],  # looks like nodes of the wire format
 ]  # fmt: skip
 
@@ -257,6 +258,8 @@ def test_too_much_structure_is_refused_with_a_remedy(reach):
 def test_a_list_of_too_many_values_is_refused_with_a_remedy(reach):
     with pytest.raises(StudentError, match="return arrays instead of long lists"):
         reach("def many(n): return [1] * n\n").student.many(300_000)
+    with pytest.raises(StudentError, match="return arrays instead of long lists"):
+        reach("def many(n): return [[1] * 1000 for _ in range(n)]\n").student.many(300)
 
 
 def test_data_that_hold_themselves_are_refused(reach):
@@ -291,6 +294,7 @@ CHANGES = """
 """
 CHANGED = [
     ([1, 2], [1, 2, 4]),
+    ([[1], 2], [[1], 2, 4]),
     ({"old": 1, "kept": 2}, {"kept": 2, "new": [1]}),
     ({1, 2}, {2, 4}),
     (np.array([1.0, 2.0]), np.array([9.0, 2.0])),
