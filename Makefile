@@ -42,7 +42,7 @@ ecosystem: .venv-ecosystem/ready
 .venv-ecosystem/ready: .venv/ready requirements/ecosystem.txt requirements/ecosystem.sh
 	sh requirements/ecosystem.sh
 
-# Equal scores over the five routes, for every assignment (.ci/nightly). PARITY=gae for one; with the image's route: .ci/image make parity PARITY=gae
+# Equal scores over the five routes, for every assignment (.ci/nightly). PARITY=gae,ppo for some; with the image's route: .ci/image make parity PARITY=gae
 parity: ecosystem
 	PARITY=$(or $(PARITY),all) OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	.venv-ecosystem/bin/python -m pytest -q tests/ecosystem/test_parity.py

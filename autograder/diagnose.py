@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from autograder import examine, reach
+from autograder import alarm, examine, reach
 from autograder.checks import CheckFailure
 from autograder.course import Assignment
 from autograder.errors import IsolationError, StudentDied, StudentError, StudentTimeout
@@ -149,7 +149,7 @@ def judge(
 
 def _within(seconds: float, test: HiddenTest, candidate: Candidate, seed: int) -> Trace:
     try:
-        return examine.within(seconds, lambda: _twice_if_it_dies(test, candidate, seed))
+        return alarm.within(seconds, lambda: _twice_if_it_dies(test, candidate, seed))
     except StudentTimeout as error:  # it rang between the test and its end, say while the worker was closed
         return Trace(error=error, used=True)
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
-import signal
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 
+from autograder import alarm
 from autograder.checks import CheckFailure
 from autograder.errors import AutograderError, IsolationError, StudentDied, StudentError, StudentTimeout
 from autograder.isolation import forked, worker
@@ -26,8 +26,6 @@ from autograder.isolation.handles import Names
 from autograder.isolation.ranks import Ranks
 
 MAX_DETAIL = 4000  # characters for staff
-RING_AGAIN = 1.0  # seconds
-Result = TypeVar("Result")
 FIXTURES = ("student", "lab", "rng")
 
 
@@ -132,7 +130,7 @@ def run(
     finally:
         if bridge is not None:
             end = functools.partial(_end, bridge, lab, trace)
-            _undisturbed(end)  # a worker that is only half closed would live on
+            alarm.undisturbed(end)  # a worker that is only half closed would live on
     return trace
 
 
@@ -158,58 +156,6 @@ def laboratory(
         return candidate.open_ranks(count, records, seconds)
 
     return Lab(bridge, lambda count, backend: Ranks(open_ranks, count, record, backend), device)
-
-
-def within(seconds: float, function: Callable[[], Result]) -> Result:
-    """The function's result. Raises StudentTimeout after ``seconds``, say when a test walks through an endless answer.
-
-    It rings again every second, for code that swallows the first one. No context manager: an alarm that rings while one is entered or
-    left would stay set.
-    """
-    over = False
-
-    def ring(signal_number: int, frame: Any) -> None:
-        if not over:
-            raise StudentTimeout("Timeout", f"the test did not come to an end within {seconds:g} seconds")
-
-    before = signal.getitimer(signal.ITIMER_REAL)
-    handler = signal.signal(signal.SIGALRM, ring)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, seconds, RING_AGAIN)
-        return function()
-    finally:
-        over = True  # first: one that another thread has received is heard a little later
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, handler)
-        signal.setitimer(signal.ITIMER_REAL, *before)  # whoever had set the alarm before still has it
-
-
-def _undisturbed(function: Callable[[], None]) -> None:
-    """Call it, to its end and once. An alarm that rings meanwhile, or has just rung, is heard afterwards."""
-    done = False
-
-    def once() -> None:
-        nonlocal done
-        function()
-        done = True
-
-    try:
-        _without_alarms(once)
-    except StudentTimeout:  # it had rung before alarms were held back; the next one is RING_AGAIN away
-        if not done:
-            _without_alarms(once)
-        raise
-
-
-def _without_alarms(function: Callable[[], None]) -> None:
-    if not hasattr(signal, "pthread_sigmask"):  # Windows has no alarms at all
-        return function()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    try:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})  # may raise, with the alarm that rang before, when it has blocked
-        function()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def generator(seed: int, test: str) -> np.random.Generator:

@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from autograder import examine, plugin, reach, starter
+from autograder import alarm, examine, plugin, reach, starter
 from autograder.course import Assignment
 from autograder.diagnose import AnswerKey, gives_the_numbers_of
 from autograder.examine import Candidate, HiddenTest, InProcess, Trace
@@ -213,7 +213,7 @@ def run_public_tests(
 def _run(test: HiddenTest, candidate: Candidate, seed: int) -> Trace:
     """One run in this process, ended when it takes too long: a broken variant must end by itself."""
     seconds = LEARNING_SECONDS if test.learning else EXACT_SECONDS
-    return examine.within(seconds, lambda: examine.run(test, candidate, seed))
+    return alarm.within(seconds, lambda: examine.run(test, candidate, seed))
 
 
 # -- the kill matrix --------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import time
 import pytest
 from toy import Toy
 
-from autograder import diagnose, examine
+from autograder import alarm, diagnose, examine
 from autograder.errors import StudentTimeout
 from autograder.examine import HiddenTest, InProcess
 from autograder.model import Verdict
@@ -71,11 +71,11 @@ def test_the_generator_of_the_test_s_data_is_never_handed_over():
 
 def test_a_run_without_end_is_ended():
     with pytest.raises(StudentTimeout, match=r"within 0\.05 seconds"):
-        examine.within(SHORT, lambda: busy(10))
+        alarm.within(SHORT, lambda: busy(10))
 
 
 def test_code_that_swallows_the_alarm_meets_the_next_one(monkeypatch):
-    monkeypatch.setattr(examine, "RING_AGAIN", 0.05)
+    monkeypatch.setattr(alarm, "RING_AGAIN", 0.05)
     swallowed = []
 
     def stubborn() -> None:
@@ -85,14 +85,14 @@ def test_code_that_swallows_the_alarm_meets_the_next_one(monkeypatch):
         busy(10)
 
     with pytest.raises(StudentTimeout):
-        examine.within(SHORT, stubborn)
+        alarm.within(SHORT, stubborn)
     assert swallowed
 
 
 def test_an_alarm_that_was_set_before_is_still_set():
     signal.signal(signal.SIGALRM, lambda number, frame: None)
     signal.setitimer(signal.ITIMER_REAL, 100, 50)
-    assert examine.within(10, lambda: "done") == "done"
+    assert alarm.within(10, lambda: "done") == "done"
     left, interval = signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     assert 90 < left <= 100 and interval == 50
@@ -101,7 +101,7 @@ def test_an_alarm_that_was_set_before_is_still_set():
 def test_a_worker_is_closed_even_when_the_alarm_rings_meanwhile():
     candidate = Closing()
     with pytest.raises(StudentTimeout):
-        examine.within(60, lambda: examine.run(hidden(lambda student: None), candidate, 0))
+        alarm.within(60, lambda: examine.run(hidden(lambda student: None), candidate, 0))
     assert candidate.closed == 1
 
 
@@ -115,7 +115,7 @@ def test_an_alarm_that_rang_just_before_alarms_are_held_back_costs_no_worker_and
             raise late.pop()
         return before
 
-    monkeypatch.setattr(examine.signal, "pthread_sigmask", heard_late)
+    monkeypatch.setattr(signal, "pthread_sigmask", heard_late)
     candidate = Closing(rings=False)
     with pytest.raises(StudentTimeout, match="late"):
         examine.run(hidden(lambda student: None), candidate, 0)
