@@ -58,7 +58,8 @@ def _without_alarms(function: Callable[[], None]) -> None:
         return function()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     try:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})  # may raise, with the alarm that rang before, when it has blocked
+        # May raise when it has blocked alarms already: of one that rang before.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
         function()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -14,7 +14,6 @@ import msgpack
 from autograder.course import Limits
 from autograder.errors import IsolationError, StudentDied, StudentError, StudentMisuse, StudentTimeout
 from autograder.isolation import stream, wire
-from autograder.isolation.kept import KeptWorker
 
 MAX_PIECES = 256  # of prints that are read at a time: a thread may print as fast as they are read
 MAX_RECEIVED = 512 << 20  # bytes of answers in one test
@@ -29,18 +28,19 @@ class ProcessChannel:
         prints: int,
         status: socket.socket,
         limits: Limits,
-        kept: KeptWorker | None = None,
+        leave: Callable[[ProcessChannel, bool], bool] | None = None,
     ) -> None:
+        """``leave``: told at the end of a test whether it has passed; True if the worker is to live on (KeptWorker.leave)."""
         self.born = time.monotonic()
         self.used = False  # by an earlier test
         self.limits = limits
-        self._kept_worker = kept
+        self._leave = leave
         self._socket = conversation
         self._prints = prints
         self._status = status
         self._deadline = time.monotonic() + limits.test_seconds
         self._stream = stream.Stream(conversation, prints, self._drain)
-        self._kept = bytearray()
+        self._printed = bytearray()
         self._dropped = 0
         self._failure: StudentError | None = None
         self._ready = False
@@ -54,7 +54,7 @@ class ProcessChannel:
     def begin_anew(self, limits: Limits) -> bool:
         """The next test: prints, deadline and counters begin again, and so do the submission's modules (untouched.py). False if the worker has gone."""
         self.used = True
-        self._kept.clear()
+        self._printed.clear()
         self._dropped = self._stream.received = 0
         self.limits = limits
         self._deadline = time.monotonic() + limits.test_seconds
@@ -109,16 +109,16 @@ class ProcessChannel:
     @property
     def prints(self) -> str:
         """What the student's code printed, capped."""
-        text = self._kept.decode(errors="replace")
+        text = self._printed.decode(errors="replace")
         return text + (f"\n... and {self._dropped} bytes more" if self._dropped else "")
 
     def close(self, passed: bool = False) -> None:
-        """The test has ended: so does the worker, unless it ``passed`` and the worker is kept for the next test."""
+        """The test has ended: so does the worker, unless it is kept for the next one."""
         if self._closed:
             return
         self._drain()
         passed = passed and self._failure is None
-        if self._kept_worker is None or not self._kept_worker.leave(self, passed):
+        if self._leave is None or not self._leave(self, passed):
             self.finish()
 
     def finish(self) -> None:
@@ -144,8 +144,8 @@ class ProcessChannel:
                 return
             if not piece:
                 return
-            room = (self.limits.prints_kib << 10) - len(self._kept)
-            self._kept += piece[:room]
+            room = (self.limits.prints_kib << 10) - len(self._printed)
+            self._printed += piece[:room]
             self._dropped += max(0, len(piece) - room)
 
     def _how_it_ended(self) -> StudentError:

@@ -181,8 +181,9 @@ class Walled:
         if seconds is None and (channel := self.kept.take(self.limits)):
             return Bridge(channel, record, self.names)
         limits = self._limits(seconds)
-        kept = self.kept if seconds is None else None
-        bridge = self._bridge(self.server.spawn(limits, self.core), limits, record, kept)
+        leave = self.kept.leave if seconds is None else None
+        channel = ProcessChannel(*self.server.spawn(limits, self.core), limits, leave)
+        bridge = self._bridge(channel, record)
         if not self.compiled:
             self._import(bridge)
         return bridge
@@ -193,7 +194,8 @@ class Walled:
         """Bridges to ``count`` fresh workers that can reach each other over loopback. No process group is made yet."""
         limits = self._limits(seconds)
         lines = self.server.spawn_ranks(limits, count)
-        return [self._bridge(line, limits, record) for line, record in zip(lines, records, strict=True)]
+        channels = [ProcessChannel(*line, limits) for line in lines]
+        return [self._bridge(channel, record) for channel, record in zip(channels, records, strict=True)]
 
     def _limits(self, seconds: float | None) -> Limits:
         if seconds is None:
@@ -205,14 +207,8 @@ class Walled:
         """End the worker that waits for a next test."""
         self.kept.close()
 
-    def _bridge(
-        self,
-        lines: Lines,
-        limits: Limits,
-        record: Callable[[Any], None],
-        kept: KeptWorker | None = None,
-    ) -> Bridge:
-        channel = ProcessChannel(*lines, limits, kept)
+    def _bridge(self, channel: ProcessChannel, record: Callable[[Any], None]) -> Bridge:
+        """To a fresh worker, which is sent the files."""
         names = sorted(self.files)
         parts = [*(self.files[name] for name in names), *self.compiled.values()]
         channel.send_files(wire.pack([self.main, names, list(self.compiled)], parts))
