@@ -173,7 +173,7 @@ def _check_public_tests(assignment: Assignment, key: AnswerKey, say: Callable[[s
     code, output = run_public_tests(assignment, {key.main: key.source.solution().encode()})
     if code != 0:
         say(f"the public tests fail on the solution:\n{output[-1500:]}")
-    code, output = run_public_tests(assignment, {key.main: key.source.stub().encode()})
+    code, _ = run_public_tests(assignment, {key.main: key.source.stub().encode()}, ("-q", "-x"))
     if code == 0:
         say("the public tests pass on the stub")
 

@@ -28,7 +28,7 @@ from autograder.source import Source
 
 ROOT = Path(__file__).resolve().parent.parent
 ASSIGNMENTS = {assignment.name: assignment for assignment in load_course(ROOT).assignments}
-LONG = ("dqn", "reinforce", "ppo", "distributed_ppo")  # a failing test of every bug takes most of a minute: all of them only in `make attacks`
+LONG = ("dqn", "reinforce", "ppo", "bradley_terry", "grpo", "distributed_ppo")  # a failing test of every bug takes half a minute: only in `make attacks`
 SEED = 23
 WRONG_KINDS = {"None": lambda leaf, inputs: None, "text": lambda leaf, inputs: "no numbers", "nan": lazy.LAZY["nan"]}
 SECONDS = 20  # for a wrong answer that sends a test round in circles
