@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import collections
-import functools
-import keyword
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,10 +18,10 @@ from autograder.isolation.wire.limits import (
     NUMPY_DTYPES,
     SCALARS,
     TORCH_DTYPES,
-    Record,
     WireError,
     torch_module,
 )
+from autograder.isolation.wire.structures import check_names, instance, named_tuple_class, record_class
 
 
 class Decoder:
@@ -122,13 +119,13 @@ class Decoder:
         name, names, nodes = fields
         self._check_class(name, names)
         values = _exactly(len(names), self._items(nodes, depth))
-        return _instance(self._classes(name, names) or _named_tuple_class(name, tuple(names)), names, values)
+        return instance(self._classes(name, names) or named_tuple_class(name, tuple(names)), names, values)
 
     def _record(self, fields: list[Any], depth: int) -> Any:
         name, names, nodes = fields
         self._check_class(name, names)
         values = _exactly(len(names), self._items(nodes, depth))
-        return _instance(self._classes(name, names) or _record_class(name), names, values)
+        return instance(self._classes(name, names) or record_class(name), names, values)
 
     def _hashable(self, values: list[Any]) -> list[Any]:
         """Hashes of strings cannot be made to collide; of all other keys one message may hold so many."""
@@ -138,7 +135,7 @@ class Decoder:
         return values
 
     def _check_class(self, name: Any, names: Any) -> None:
-        _check_names(name, names)
+        check_names(name, names)
         self._classes_made.add((name, *names))
         if len(self._classes_made) > MAX_CLASSES:
             raise WireError(f"more than {MAX_CLASSES} classes of named tuples")
@@ -292,37 +289,6 @@ _DECODERS: dict[str, Callable[[Decoder, list[Any], int], Any]] = {
     "a": Decoder._array, "T": Decoder._tensor, "o": Decoder._output, "g": Decoder._numpy_generator, "G": Decoder._torch_generator,
     "td": Decoder._torch_dtype, "tv": Decoder._torch_device, "tz": Decoder._torch_size, "b": Decoder._back_reference,
 }  # fmt: skip
-
-
-def _check_names(name: Any, names: Any) -> None:
-    if not isinstance(names, list) or len(names) > 64 or len(set(map(str, names))) != len(names):
-        raise WireError("malformed field names")
-    for word in (name, *names):
-        if not isinstance(word, str) or len(word) > 100 or not word.isidentifier() or keyword.iskeyword(word):
-            raise WireError("malformed field names")
-    if any(word.startswith("_") for word in names):
-        raise WireError("malformed field names")
-
-
-@functools.lru_cache(maxsize=256)
-def _named_tuple_class(name: str, names: tuple[str, ...]) -> type:
-    return collections.namedtuple(name, names)
-
-
-@functools.lru_cache(maxsize=256)
-def _record_class(name: str) -> type[Record]:
-    return type(name, (Record,), {})
-
-
-def _instance(cls: type, names: list[str], values: list[Any]) -> Any:
-    """A named tuple or dataclass of the class that this side has under that name; its own constructor is not asked."""
-    if issubclass(cls, tuple):
-        return tuple.__new__(cls, values)
-    if issubclass(cls, Record):
-        return cls(**dict(zip(names, values, strict=True)))
-    result: Any = object.__new__(cls)
-    vars(result).update(zip(names, values, strict=True))
-    return result
 
 
 def _exactly(count: int, values: list[Any]) -> list[Any]:
