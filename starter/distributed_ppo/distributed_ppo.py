@@ -309,9 +309,9 @@ def _as_rank(
         store = dist.FileStore(path, world)
         dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=limit)
         with _group_to_the_end(backend, rank):
-            line.send((True, fn(*args)))
+            line.send((None, fn(*args)))
     except BaseException:
-        line.send((False, traceback.format_exc()))
+        line.send((time.monotonic(), traceback.format_exc()))
         line.close()
         os._exit(1)
 
@@ -327,14 +327,24 @@ def _group_to_the_end(backend: str, local_rank: int) -> Iterator[None]:
 
 
 def _results(processes: list[Any], lines: list[Any], timeout_s: float) -> list[Any]:
-    told: dict[int, tuple[bool, Any]] = {}
+    results: dict[int, Any] = {}
+    failures: list[tuple[float, int, str]] = []  # at what time (one clock for all processes of a machine), on which rank, the traceback
+    codes: list[int | None] = []
 
-    def poll() -> list[int | None]:
+    def listen() -> None:
         for rank, line in enumerate(lines):
             with contextlib.suppress(EOFError, OSError):
-                while rank not in told and line.poll():
-                    told[rank] = line.recv()
-        return [process.exitcode for process in processes]
+                while line.poll():
+                    failed_at, said = line.recv()
+                    if failed_at is None:
+                        results[rank] = said
+                    else:
+                        failures.append((failed_at, rank, said))
+
+    def poll() -> list[int | None]:
+        listen()
+        codes[:] = [process.exitcode for process in processes]
+        return list(codes)
 
     def stop() -> None:
         for process in processes:
@@ -345,12 +355,25 @@ def _results(processes: list[Any], lines: list[Any], timeout_s: float) -> list[A
     try:
         supervise(poll, stop, timeout_s)
     except RankError as error:
-        failed = next((rank for rank in sorted(told) if not told[rank][0]), error.rank)
-        raise RankError(failed, told.get(failed, (False, str(error)))[1]) from None
+        stop()
+        listen()
+        raise _cause(error, failures, codes) from None
     finally:
         stop()  # whatever happened, nobody is left
-    poll()
-    return [told[rank][1] for rank in range(len(processes))]
+    listen()
+    return [results[rank] for rank in range(len(processes))]
+
+
+def _cause(error: RankError, failures: list[tuple[float, int, str]], codes: list[int | None]) -> RankError:
+    """The failure that came first: a rank that ends makes all that wait for it fail a moment later, rank 0 often among them."""
+    told = {rank for _, rank, _ in failures}
+    silent = [rank for rank, code in enumerate(codes) if code and rank not in told]  # killed: the others could only follow
+    if silent:
+        return RankError(silent[0], f"ended with exit code {codes[silent[0]]} and said nothing (was it killed?)")
+    if failures:
+        _, rank, text = min(failures)
+        return RankError(rank, text)
+    return error
 
 
 # -- Part 2: communication -------------------------------------------------------------------------------

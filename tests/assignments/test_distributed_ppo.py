@@ -20,7 +20,9 @@ from autograder.source import Source
 
 ROOT = Path(__file__).resolve().parents[2]
 SOLUTION = ROOT / "solutions" / "distributed_ppo" / "distributed_ppo.py"
-PROGRAM = """
+PROGRAM = '''
+import os
+import signal
 import sys
 import time
 import torch
@@ -35,14 +37,33 @@ def fails():
         raise ValueError("no more bread")
     time.sleep(600)
 
+def waits_for_the_one_that_fails():
+    if work.rank_and_world()[0] == 1:
+        raise ValueError("no more bread")
+    work.sum_over_ranks(torch.zeros(1))
+
+def waits_for_the_one_that_is_killed():
+    if work.rank_and_world()[0] == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    work.sum_over_ranks(torch.zeros(1))
+
+def looks_late(poll, stop, timeout_s, supervise=work.supervise):
+    """Two ranks are in trouble before the first look, whatever the machine does."""
+    time.sleep(1.0)
+    while None in poll():
+        time.sleep(0.1)
+    supervise(poll, stop, timeout_s)
+
 def hangs():
     if work.rank_and_world()[0] == 1:
         work.sum_over_ranks(torch.zeros(1))
 
 if __name__ == "__main__":
     backend_seconds = 15.0 if sys.argv[1] == "hangs" else 120.0
+    if sys.argv[1].startswith("waits"):
+        work.supervise = looks_late
     print(work.launch(globals()[sys.argv[1]], int(sys.argv[2]), timeout_s=backend_seconds))
-"""
+'''
 
 
 @pytest.fixture
@@ -87,6 +108,15 @@ def test_an_exception_on_one_rank_ends_all(folder):
     done = run(folder, sys.executable, "program.py", "fails", "2")
     assert done.returncode == 1
     assert "RankError: rank 1: " in done.stderr and "no more bread" in done.stderr
+    assert of(folder) == []
+
+
+@linux_only
+@pytest.mark.parametrize(("name", "reason"), [("fails", "no more bread"), ("is_killed", "ended with exit code -9 and said nothing")])
+def test_the_rank_that_failed_first_is_blamed_not_the_one_that_waited_for_it(folder, name, reason):
+    done = run(folder, sys.executable, "program.py", f"waits_for_the_one_that_{name}", "2")
+    assert done.returncode == 1
+    assert "RankError: rank 1: " in done.stderr and reason in done.stderr
     assert of(folder) == []
 
 
