@@ -131,7 +131,7 @@ def test_prints_and_counters_begin_again(submission, monkeypatch):
 
 
 def test_the_deadline_is_each_tests_own(submission):
-    candidate = submission("import time\ndef wait(): time.sleep(0.4)\n", test_seconds=1.0)
+    candidate = submission("import time\ndef wait(): time.sleep(0.8)\n", test_seconds=2.5)
     for _ in range(4):
         trace = run(hidden(lambda student: student.wait()), candidate, 0)
         assert trace.passed, trace.error
