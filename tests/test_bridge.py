@@ -632,6 +632,16 @@ def test_what_the_student_does_to_the_parameters_is_seen_here(net):
     assert weight.tolist() == [[0.5, 0.0]]
 
 
+@pytest.mark.parametrize(("before", "after"), [(torch.finfo().max, math.inf), (math.nan, 1.0), (1.0, math.nan), (math.inf, -math.inf)])
+def test_every_change_of_a_parameter_is_seen_there(net, before, after):
+    mine, student = net
+    weight, _ = mine.parameters()
+    for value in (before, after):
+        with torch.no_grad():
+            weight.fill_(value)
+        assert repr(numbers(student.values(mine))) == repr([[[value, value]], [0.0]])
+
+
 def test_a_state_dict_can_be_taken_and_loaded(net):
     mine, student = net
     weight, _ = mine.parameters()

@@ -47,9 +47,8 @@ class Picture:
 def _identical(torch: Any, one: Any, other: Any) -> bool:
     if one.shape != other.shape or one.dtype != other.dtype:
         return False
-    return bool(torch.equal(one.nan_to_num(), other.detach().nan_to_num())) and bool(
-        torch.equal(one.isnan(), other.detach().isnan())
-    )
+    other = other.detach()
+    return bool(torch.equal(one, other)) or bool(torch.allclose(one, other, rtol=0, atol=0, equal_nan=True))
 
 
 def changes(
