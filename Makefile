@@ -17,8 +17,9 @@ attacks: setup
 	$(RUN) tests/attacks/run.py
 	$(RUN) -m pytest -q -m "slow and not corpus" tests/test_attacks.py tests/test_faults.py tests/test_feedback.py
 
-# Every known bug named by a real diagnosis, every other style, training on many seeds.
+# Every known bug named by a real diagnosis, every other style, training on many seeds, the proofs on further draws of the test data.
 thorough: setup
+	$(RUN) -m autograder verify --draws 20
 	$(RUN) -m pytest -q -m "slow and not corpus" tests/test_assignments.py tests/assignments
 
 check: setup

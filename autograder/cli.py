@@ -260,6 +260,10 @@ def verify(
     names: Names = None,
     course: CourseOption = None,
     jobs: Annotated[int, typer.Option(help="Assignments proven at a time (default: one for each core).")] = 0,
+    draws: Annotated[
+        int,
+        typer.Option(min=0, help="Ask on so many further draws of the test data whether the proof holds."),
+    ] = 0,
 ) -> None:
     """Prove assignments: solution full, lazy answers nothing, every known bug caught and named. Exit code 1: something fell short."""
     from autograder.verify import Proof, prove_each
@@ -268,7 +272,8 @@ def verify(
     chosen = _chosen(found, names)
     sections, fell_short = [], False
     with err.status("proving ...") as status:
-        proofs = prove_each(chosen, jobs) if len(chosen) > 1 else (Proof.of(one, status.update) for one in chosen)
+        each = prove_each(chosen, jobs, draws)
+        proofs = each if len(chosen) > 1 else (Proof.of(one, status.update, draws) for one in chosen)
         for proof in proofs:
             sections.append(proof.matrix)
             print(proof.matrix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import multiprocessing
 import os
@@ -43,8 +44,10 @@ class Verification:
         return [test for test in self.tests if not test.learning]
 
 
-def verify(assignment: Assignment, tell: Callable[[str], None] = lambda line: None) -> Verification:
-    """Run all proofs of one assignment."""
+def verify(
+    assignment: Assignment, tell: Callable[[str], None] = lambda line: None, draws: int = 0
+) -> Verification:
+    """Run all proofs of one assignment, and ask on so many further ``draws`` of the test data whether they hold there too."""
     # Before any test's clock runs: an import that is cut off stays broken.
     for library in assignment.libraries:
         importlib.import_module(library)
@@ -59,6 +62,8 @@ def verify(assignment: Assignment, tell: Callable[[str], None] = lambda line: No
     _check_lazy(result, key, say)
     tell("known bugs")
     _check_bugs(result, key, say)
+    tell("further draws")
+    _check_draws(result, key, draws, say)
     tell("public tests")
     _check_public_tests(assignment, key, say)
     stale = starter.stale(assignment)
@@ -78,15 +83,17 @@ class Proof:
     shortcomings: tuple[str, ...]
 
     @classmethod
-    def of(cls, assignment: Assignment, tell: Callable[[str], None] = lambda line: None) -> Proof:
+    def of(
+        cls, assignment: Assignment, tell: Callable[[str], None] = lambda line: None, draws: int = 0
+    ) -> Proof:
         """Verify the assignment in this process."""
-        result = verify(assignment, tell)
+        result = verify(assignment, tell, draws)
         worth, named = sum(test.worth for test in result.tests), sum(result.named.values())
         counts = f"{len(result.tests)} hidden tests, {worth:g} points, {len(result.bugs)} bugs, {named} named"
         return cls(matrix(result), f"{assignment.name}: {counts}", tuple(result.shortcomings))
 
 
-def prove_each(assignments: Sequence[Assignment], jobs: int) -> Iterator[Proof]:
+def prove_each(assignments: Sequence[Assignment], jobs: int, draws: int = 0) -> Iterator[Proof]:
     """The proofs in this order, each made in a process of its own, ``jobs`` at a time (0: one for each core).
 
     One process for all would grow with every assignment, and each rank that distributed_ppo forks would have to copy that.
@@ -94,7 +101,7 @@ def prove_each(assignments: Sequence[Assignment], jobs: int) -> Iterator[Proof]:
     spawn = multiprocessing.get_context("spawn")
     default = signal.signal, (signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends them without a word
     with ProcessPoolExecutor(jobs or os.cpu_count(), spawn, *default, max_tasks_per_child=1) as pool:
-        yield from pool.map(Proof.of, assignments)
+        yield from pool.map(functools.partial(Proof.of, draws=draws), assignments)
 
 
 def _check_declarations(result: Verification, key: AnswerKey, say: Callable[[str], None]) -> None:
@@ -160,6 +167,23 @@ def _check_bugs(result: Verification, key: AnswerKey, say: Callable[[str], None]
             say(f"'{bug}' loses no points")
         elif not result.named[bug]:
             say(f"'{bug}' is caught, but no test tells it from the other bugs: the diagnosis cannot name it")
+
+
+def _check_draws(result: Verification, key: AnswerKey, draws: int, say: Callable[[str], None]) -> None:
+    """Every submission meets test data of its own, and two students with the same mistake must lose the same points."""
+    seeds = range(len(SEEDS), len(SEEDS) + draws)
+
+    def said(seeds: list[int]) -> str:
+        return f"on {len(seeds)} of {draws} further draws (seed {', '.join(map(str, seeds[:5]))}{', ...' if seeds[5:] else ''})"
+
+    for test in result.exact if draws else ():
+        if failed := [seed for seed in seeds if not _run(test, key.reference, seed).passed]:
+            say(f"the solution fails {test.name} {said(failed)}")
+        for bug in test.catches:
+            if passed := [
+                seed for seed in seeds if bug in key.broken and _run(test, key.broken[bug], seed).passed
+            ]:
+                say(f"{test.name} says it catches '{bug}' and does not {said(passed)}")
 
 
 def _alone(test: HiddenTest, bug: str, traces: Mapping[tuple[str, str], Trace], bugs: list[str]) -> bool:

@@ -1,13 +1,15 @@
 """Every assignment, behind the wall: right answers in any style get full marks, wrong ones what the answer key says."""
 
+import itertools
 import os
 from pathlib import Path
 
 import pytest
 
-from autograder import diagnose, plugin, starter
+from autograder import diagnose, examine, plugin, starter
 from autograder.course import load_course
 from autograder.engines import Job, LocalEngine
+from autograder.examine import InProcess
 from autograder.model import Verdict
 from autograder.source import Source
 
@@ -66,6 +68,18 @@ def test_a_right_answer_in_another_style_gets_full_marks(marked):
 def test_right_answers_in_all_other_styles_get_full_marks(name):
     outcomes = mark(ASSIGNMENTS[name], independent(ASSIGNMENTS[name]))
     assert {style: lost(found) for style, found in outcomes.items() if lost(found)} == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ASSIGNMENTS)
+def test_right_answers_in_all_other_styles_pass_on_further_draws(name):
+    """`make thorough` asks the same of the solution, and of every known bug that it is caught (`verify --draws`)."""
+    assignment = ASSIGNMENTS[name]
+    tests = [test for test in plugin.collect(assignment.hidden_tests) if not test.learning]
+    styles = {style: InProcess.of(text, assignment.main) for style, text in independent(assignment).items()}
+    runs = itertools.product(tests, styles, range(20, 30))
+    failed = [(test.name, style, seed) for test, style, seed in runs if not examine.run(test, styles[style], seed).passed]
+    assert failed == []
 
 
 @pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in ASSIGNMENTS])

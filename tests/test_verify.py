@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 import torch
-from toy import MAIN, NAME, Toy
+from toy import MAIN, NAME, Toy, forget_hidden_tests
 
 from autograder import starter
 from autograder import verify as module
@@ -147,6 +147,19 @@ def test_a_shortcoming_is_found_and_nothing_else(toy, no_public_tests, name):
     assert len(found) == len(expected)
     for sentence in expected:
         assert any(line.startswith(sentence) for line in found), (sentence, found)
+
+
+def test_further_draws_find_what_the_first_ones_cannot(toy, no_public_tests):
+    starter.write(toy.assignment)
+    assert verify(toy.assignment, draws=10).shortcomings == []
+    numbers, logits = "    numbers = rng.normal(size=7)", "    logits = rng.normal(size=4)"
+    toy.edit_hidden(numbers, f"{numbers}\n    numbers = np.arange(7.0) if numbers[0] > 1.0 else numbers")  # where the median is the mean
+    toy.edit_hidden(logits, f"{logits}\n    assert logits[0] > 0.2")
+    forget_hidden_tests()
+    assert verify(toy.assignment, draws=10).shortcomings == [
+        "test_the_mean_is_gone says it catches 'median' and does not on 3 of 10 further draws (seed 4, 5, 10)",
+        "the solution fails test_probabilities_sum_to_one on 4 of 10 further draws (seed 3, 5, 7, 12)",
+    ]
 
 
 def test_a_stale_starter_is_found(toy, no_public_tests):
