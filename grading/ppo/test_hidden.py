@@ -932,17 +932,17 @@ class Table:
         return self.obs[self.state], rewards, terminated, truncated, info
 
 
-def walk(lab, num_envs=3, limit=4, continuous=0):
-    """A ring of five states of which one ends the task; every state looks different."""
+def walk(lab, num_envs=3, limit=4, continuous=0, starts=(0, 1, 2)):
+    """A ring of five states of which the last one ends the task; every state looks different."""
     obs = np.array([[1.0, 0.0], [0.5, -1.0], [-2.0, 0.3], [0.1, 3.0], [7.0, 7.0]])
     moves = np.array([[1, 2], [2, 3], [3, 0], [4, 1], [-1, -1]])
-    table = Table(num_envs, obs, moves, np.arange(10.0).reshape(5, 2), limit, (0, 1, 2), continuous, staggered=True)
+    table = Table(num_envs, obs, moves, np.arange(10.0).reshape(5, 2), limit, starts, continuous, staggered=True)
     return table, lab.lend_vector(table)[0]
 
 
-def rollout_of(student, lab, rng, continuous=0, horizon=7):
+def rollout_of(student, lab, rng, continuous=0, horizon=7, starts=(0, 1, 2)):
     """The diary of a rollout, the rollout as the student collected it, and the model."""
-    table, env = walk(lab, continuous=continuous)
+    table, env = walk(lab, continuous=continuous, starts=starts)
     linear = Linear(rng, 2, continuous or 2, bool(continuous))
     model, _ = linear.there(student, lab)
     obs, _ = table.reset(seed=1)
@@ -966,7 +966,9 @@ def test_next_values_look_at_the_true_successor(student, lab, rng):
         hint="Row t holds what the policy saw before step t, what it did, and what came of it.")
 def test_rows_of_a_rollout_belong_together(student, lab, rng):
     """Row t holds the observation before step t, the action that was taken, its log-probability, the reward, the flags and V."""
-    table, (before, actions, rewards, _, terminated, truncated), rollout, linear = rollout_of(student, lab, rng)
+    played = rollout_of(student, lab, rng, starts=(0, 4, 2))  # whatever the policy does, something ends by itself
+    table, (before, actions, rewards, _, terminated, truncated), rollout, linear = played
+    assert_true(bool(terminated.any() and truncated.any()), "some episode ended by itself, and some was cut short")
     obs, taken = torch.tensor(table.obs[before]).double(), torch.tensor(actions).long()
     assert_close(rollout.obs, obs, what="obs", **NEAR)
     assert_equal(rollout.actions, taken, what="actions")
