@@ -391,6 +391,8 @@ def _results(processes: list[Any], lines: list[Any], timeout_s: float) -> list[A
     finally:
         stop()  # whatever happened, nobody is left
     listen()
+    if early := [rank for rank in range(len(processes)) if rank not in results]:
+        raise RuntimeError(f"supervise returned before rank {early[0]} had ended")
     return [results[rank] for rank in range(len(processes))]
 
 

@@ -54,6 +54,9 @@ def looks_late(poll, stop, timeout_s, supervise=work.supervise):
         time.sleep(0.1)
     supervise(poll, stop, timeout_s)
 
+def forgets_them(poll, stop, timeout_s):
+    """A supervise that does not wait."""
+
 def hangs():
     if work.rank_and_world()[0] == 1:
         work.sum_over_ranks(torch.zeros(1))
@@ -62,6 +65,8 @@ if __name__ == "__main__":
     backend_seconds = 15.0 if sys.argv[1] == "hangs" else 120.0
     if sys.argv[1].startswith("waits"):
         work.supervise = looks_late
+    if sys.argv[1] == "total" and sys.argv[3:] == ["forgets"]:
+        work.supervise = forgets_them
     print(work.launch(globals()[sys.argv[1]], int(sys.argv[2]), timeout_s=backend_seconds))
 '''
 
@@ -117,6 +122,14 @@ def test_the_rank_that_failed_first_is_blamed_not_the_one_that_waited_for_it(fol
     done = run(folder, sys.executable, "program.py", f"waits_for_the_one_that_{name}", "2")
     assert done.returncode == 1
     assert "RankError: rank 1: " in done.stderr and reason in done.stderr
+    assert of(folder) == []
+
+
+@linux_only
+def test_a_supervise_that_does_not_wait_is_told_so(folder):
+    done = run(folder, sys.executable, "program.py", "total", "2", "forgets")
+    assert done.returncode == 1
+    assert done.stderr.rstrip().endswith("RuntimeError: supervise returned before rank 0 had ended")
     assert of(folder) == []
 
 
