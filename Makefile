@@ -23,7 +23,7 @@ thorough: setup
 	$(RUN) -m pytest -q -m "slow and not corpus" tests/test_assignments.py tests/assignments
 
 check: setup
-	.venv/bin/ruff check . && .venv/bin/mypy
+	.venv/bin/ruff check . && .venv/bin/mypy && $(RUN) -m autograder starter --check
 
 starter: setup
 	$(RUN) -m autograder starter
