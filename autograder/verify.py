@@ -62,8 +62,9 @@ def verify(
     _check_lazy(result, key, say)
     tell("known bugs")
     _check_bugs(result, key, say)
-    tell("further draws")
-    _check_draws(result, key, draws, say)
+    if draws:
+        tell("further draws")
+        _check_draws(result, key, draws, say)
     tell("public tests")
     _check_public_tests(assignment, key, say)
     stale = starter.stale(assignment)
@@ -176,7 +177,7 @@ def _check_draws(result: Verification, key: AnswerKey, draws: int, say: Callable
     def said(seeds: list[int]) -> str:
         return f"on {len(seeds)} of {draws} further draws (seed {', '.join(map(str, seeds[:5]))}{', ...' if seeds[5:] else ''})"
 
-    for test in result.exact if draws else ():
+    for test in result.exact:
         if failed := [seed for seed in seeds if not _run(test, key.reference, seed).passed]:
             say(f"the solution fails {test.name} {said(failed)}")
         for bug in test.catches:
