@@ -11,6 +11,8 @@ export/ has the other routes to the same marks; console is what the commands sha
 import os
 
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")  # before numpy is imported: threads that compete cost 6 to 78 times
+    os.environ.setdefault(
+        _name, "1"
+    )  # before numpy is imported: threads that compete cost 6 to 78 times
 
 __version__ = "0.1.0"

@@ -22,7 +22,9 @@ def within(seconds: float, function: Callable[[], Result]) -> Result:
 
     def ring(signal_number: int, frame: Any) -> None:
         if not over:
-            raise StudentTimeout("Timeout", f"the test did not come to an end within {seconds:g} seconds")
+            raise StudentTimeout(
+                "Timeout", f"the test did not come to an end within {seconds:g} seconds"
+            )
 
     before = signal.getitimer(signal.ITIMER_REAL)
     handler = signal.signal(signal.SIGALRM, ring)
@@ -33,7 +35,9 @@ def within(seconds: float, function: Callable[[], Result]) -> Result:
         over = True  # first: one that another thread has received is heard a little later
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
-        signal.setitimer(signal.ITIMER_REAL, *before)  # whoever had set the alarm before still has it
+        signal.setitimer(
+            signal.ITIMER_REAL, *before
+        )  # whoever had set the alarm before still has it
 
 
 def undisturbed(function: Callable[[], None]) -> None:
@@ -47,7 +51,9 @@ def undisturbed(function: Callable[[], None]) -> None:
 
     try:
         _without_alarms(once)
-    except StudentTimeout:  # it had rung before alarms were held back; the next one is RING_AGAIN away
+    except (
+        StudentTimeout
+    ):  # it had rung before alarms were held back; the next one is RING_AGAIN away
         if not done:
             _without_alarms(once)
         raise

@@ -21,20 +21,28 @@ from autograder.isolation import worker
 from autograder.isolation.client import Bridge, Loopback
 
 SENTENCE = "This passes here, but not in grading, where only copies of plain data come and go between a test and your code:"
-HERE_ONLY = "HERE_ONLY"  # a test module's tuple of tests that look at shared memory, which no copy has
+HERE_ONLY = (
+    "HERE_ONLY"  # a test module's tuple of tests that look at shared memory, which no copy has
+)
 _ERROR = pytest.StashKey[BaseException | None]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The file whose module the tests import."""
-    parser.addoption("--as-graded", metavar="FILE", help="run what passes once more, the way grading runs it")
+    parser.addoption(
+        "--as-graded", metavar="FILE", help="run what passes once more, the way grading runs it"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Run a test; if it passes, run it again as graded and report only what goes wrong then."""
     main = item.config.getoption("--as-graded")
-    if not main or not isinstance(item, pytest.Function) or item.name in getattr(item.module, HERE_ONLY, ()):
+    if (
+        not main
+        or not isinstance(item, pytest.Function)
+        or item.name in getattr(item.module, HERE_ONLY, ())
+    ):
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     reports = runtestprotocol(item, nextitem=nextitem, log=False)
@@ -54,7 +62,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return (yield)
 
 
-def _again(item: pytest.Function, nextitem: pytest.Item | None, main: str) -> list[pytest.TestReport]:
+def _again(
+    item: pytest.Function, nextitem: pytest.Item | None, main: str
+) -> list[pytest.TestReport]:
     """The reports of the second run if it failed by the student's doing, else none."""
     item.stash[_ERROR] = None
     with _over_a_bridge(item.module, Path(item.path.parent), main):
@@ -75,7 +85,9 @@ def _is_the_test_s_own(error: BaseException) -> bool:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_globals["__name__"].startswith("autograder.isolation")
+    return trace is not None and trace.tb_frame.f_globals["__name__"].startswith(
+        "autograder.isolation"
+    )
 
 
 @contextmanager
@@ -83,7 +95,9 @@ def _over_a_bridge(tests: ModuleType, folder: Path, main: str) -> Iterator[None]
     """The test module with the student's work, and functions and classes of it, replaced by handles."""
     name = main.removesuffix(".py")
     theirs, finders, names = sys.modules.get(name), list(sys.meta_path), dict(vars(tests))
-    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.py")}
+    files = {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.py")
+    }
     bridge = Bridge(Loopback(worker.load(files, main)))
     try:
         for known, value in names.items():

@@ -48,7 +48,9 @@ def histogram(counts: Sequence[tuple[str, int]]) -> list[Bar]:
     bars = []
     for number, (label, count) in enumerate(counts):
         height = room * count / high
-        bars.append(Bar(LEFT + number * step + 2, TOP + room - height, step - 4, height, label, count))
+        bars.append(
+            Bar(LEFT + number * step + 2, TOP + room - height, step - 4, height, label, count)
+        )
     return bars
 
 
@@ -61,7 +63,9 @@ def line_chart(curves: Iterable[Sequence[float]]) -> LineChart:
     if low == high:
         low, high = low - 0.5, high + 0.5
     middle = [statistics.median(_at(curve, share / 50) for curve in drawn) for share in range(51)]
-    ticks = tuple(Tick(_y(value, low, high), f"{value:.3g}") for value in (low, (low + high) / 2, high))
+    ticks = tuple(
+        Tick(_y(value, low, high), f"{value:.3g}") for value in (low, (low + high) / 2, high)
+    )
     lines = tuple(_points(curve, low, high) for curve in drawn)
     return LineChart(lines, _points(middle, low, high), ticks)
 
@@ -75,7 +79,9 @@ def _at(curve: Sequence[float], share: float) -> float:
 
 def _points(curve: Sequence[float], low: float, high: float) -> str:
     step = (WIDTH - LEFT - RIGHT) / (len(curve) - 1)
-    return " ".join(f"{LEFT + step * n:.1f},{_y(value, low, high):.1f}" for n, value in enumerate(curve))
+    return " ".join(
+        f"{LEFT + step * n:.1f},{_y(value, low, high):.1f}" for n, value in enumerate(curve)
+    )
 
 
 def _y(value: float, low: float, high: float) -> float:

@@ -20,7 +20,9 @@ from autograder.isolation.wire import torch_module
 
 __tracebackhide__ = True
 
-CHI_SQUARE_TAIL = 1e-6  # a fair solution fails a frequency check once in a million draws of its inputs
+CHI_SQUARE_TAIL = (
+    1e-6  # a fair solution fails a frequency check once in a million draws of its inputs
+)
 
 
 class CheckFailure(AssertionError):
@@ -86,7 +88,9 @@ def assert_equal(actual: Any, expected: Any, what: str = "the result") -> None:
 def assert_true(condition: bool | np.bool_, statement: str) -> None:
     """A bool that the test computed from checked data; ``statement`` says what must hold (for staff)."""
     if not isinstance(condition, (bool, np.bool_)):
-        raise TypeError(f"assert_true takes a bool that the test computed, not {_kind_name(condition)}")
+        raise TypeError(
+            f"assert_true takes a bool that the test computed, not {_kind_name(condition)}"
+        )
     if not condition:
         raise CheckFailure(f"does not hold: {statement}")
 
@@ -106,7 +110,12 @@ def assert_unchanged(before: Any, after: Any, what: str = "an input") -> None:
     """
     attempted = any(bridge.was_changed(after) for bridge in list(open_bridges))
     old, new = _numbers(before, what), _numbers(after, what)
-    if attempted or old.shape != new.shape or old.dtype != new.dtype or old.tobytes() != new.tobytes():
+    if (
+        attempted
+        or old.shape != new.shape
+        or old.dtype != new.dtype
+        or old.tobytes() != new.tobytes()
+    ):
         finding = f"{what} was changed in place: work on a copy."
         raise CheckFailure(finding, finding)
 
@@ -153,7 +162,9 @@ def assert_frequencies(counts: Any, probabilities: Any, what: str = "the frequen
         raise CheckFailure(f"{what}: counts {seen.shape}, probabilities {chance.shape}")
     possible = chance > 0
     if seen[~possible].any():
-        raise CheckFailure(f"{what}: something impossible happened: counts {seen}, probabilities {chance}")
+        raise CheckFailure(
+            f"{what}: something impossible happened: counts {seen}, probabilities {chance}"
+        )
     expected = chance[possible] / chance.sum() * seen.sum()
     statistic = float(((seen[possible] - expected) ** 2 / expected).sum())
     freedom = int(possible.sum()) - 1
@@ -185,7 +196,9 @@ def _same_kind(actual: Any, expected: Any, what: str) -> tuple[Any, Any]:
         finding = f"{what} holds numbers of type {got.dtype} where {_number_kind(want)} are asked."
         raise CheckFailure(finding, finding)
     if want.dtype.kind == "f" and got.dtype.kind not in ("f" if got.ndim else "fiu"):
-        finding = f"{what} holds numbers of type {got.dtype} where floating-point numbers are asked."
+        finding = (
+            f"{what} holds numbers of type {got.dtype} where floating-point numbers are asked."
+        )
         raise CheckFailure(finding, finding)
     return got, want
 
@@ -249,4 +262,6 @@ def _both(got: Any, want: Any) -> str:
 
 def _excerpt(array: Any) -> str:
     """Arrays of many small dimensions would be printed whole."""
-    return str(array) if array.size <= 1000 else f"{array.reshape(-1)[:60]} ... of shape {array.shape}"
+    return (
+        str(array) if array.size <= 1000 else f"{array.reshape(-1)[:60]} ... of shape {array.shape}"
+    )

@@ -147,7 +147,8 @@ class ClassReport:
                     students[outcome.diagnosis].add(grade.student)
                     parts[outcome.diagnosis].add(outcome.part)
         found = [
-            Mistake(text, tuple(sorted(who)), tuple(sorted(parts[text]))) for text, who in students.items()
+            Mistake(text, tuple(sorted(who)), tuple(sorted(parts[text])))
+            for text, who in students.items()
         ]
         return sorted(found, key=lambda mistake: (-len(mistake.students), mistake.sentence))
 
@@ -164,9 +165,9 @@ class ClassReport:
         for grade in self.grades:
             for outcome in grade.outcomes:
                 if outcome.curve:
-                    found.setdefault(outcome.test, Curves(outcome.says, {})).lines[grade.student] = (
-                        outcome.curve
-                    )
+                    found.setdefault(outcome.test, Curves(outcome.says, {})).lines[
+                        grade.student
+                    ] = outcome.curve
         return list(found.values())
 
     def _outcomes(self) -> list[Outcome]:
@@ -177,4 +178,6 @@ def _row(grade: Grade, worth: float) -> Row:
     total = score(grade, worth)
     passed = sum(outcome.verdict is Verdict.PASSED for outcome in grade.outcomes)
     late, tests, seconds = grade.late_days, len(grade.outcomes), grade.seconds
-    return Row(grade.student, total.points, total.percent, late, passed, tests, report.note(grade), seconds)
+    return Row(
+        grade.student, total.points, total.percent, late, passed, tests, report.note(grade), seconds
+    )

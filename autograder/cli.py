@@ -43,9 +43,12 @@ def _chosen(course: Course, names: list[str] | None) -> list[Assignment]:
     """The assignments named, or all of the course; one under construction need not stand in course.yml yet."""
     if not names:
         return list(course.assignments)
-    drafts = {name for name in names if (course.root / "assignments" / name / "assignment.yml").is_file()}
+    drafts = {
+        name for name in names if (course.root / "assignments" / name / "assignment.yml").is_file()
+    }
     return [
-        load_assignment(course.root, name) if name in drafts else course.assignment(name) for name in names
+        load_assignment(course.root, name) if name in drafts else course.assignment(name)
+        for name in names
     ]
 
 
@@ -66,25 +69,36 @@ def grade(
         Path, typer.Option("--out", help="Where results go: DIR/NAME/STUDENT/results.json.")
     ],
     jobs: Annotated[
-        int, typer.Option(help="Submissions marked at a time on each machine (default: one for each core).")
+        int,
+        typer.Option(
+            help="Submissions marked at a time on each machine (default: one for each core)."
+        ),
     ] = 0,
     engine_name: Annotated[
         str, typer.Option("--engine", help="local, or ray: all nodes of a cluster.")
     ] = "local",
     address: AddressOption = "auto",
-    fresh: Annotated[bool, typer.Option("--fresh", help="Mark again even what has not changed.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Mark again even what has not changed.")
+    ] = False,
     allow_weak: Annotated[
-        bool, typer.Option("--allow-weak", help="Run student code without the full wall; results say so.")
+        bool,
+        typer.Option(
+            "--allow-weak", help="Run student code without the full wall; results say so."
+        ),
     ] = False,
     only: Annotated[
-        str | None, typer.Option("--only", help="Mark this student again and keep everybody else's marks.")
+        str | None,
+        typer.Option("--only", help="Mark this student again and keep everybody else's marks."),
     ] = None,
     roster: Annotated[
-        Path | None, typer.Option(help="Who takes the course; its late_days move a student's due date.")
+        Path | None,
+        typer.Option(help="Who takes the course; its late_days move a student's due date."),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no table.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One line of JSON for each submission instead of the table.")
+        bool,
+        typer.Option("--json", help="One line of JSON for each submission instead of the table."),
     ] = False,
     course: CourseOption = None,
 ) -> None:
@@ -99,8 +113,14 @@ def grade(
     extensions = cli_platforms.look_up([one.student for one in read], only, roster)
     engine = engines.start(engine_name, assignment, jobs, address, _notice)
     if "not run" in engine.scale:
-        means = "no score depends on it" if assignment.scale == "optional" else "nobody can have a score"
-        _notice(f"The GPU part was {engine.scale}. As course.yml says 'scale: {assignment.scale}', {means}.")
+        means = (
+            "no score depends on it"
+            if assignment.scale == "optional"
+            else "nobody can have a score"
+        )
+        _notice(
+            f"The GPU part was {engine.scale}. As course.yml says 'scale: {assignment.scale}', {means}."
+        )
     try:
         grading = Grading(found, assignment, engine, destination, allow_weak, extensions)
         with Watch(err, quiet or as_json) as watch:
@@ -175,9 +195,12 @@ def _plain(text: str) -> Text:
 @app.command("report")
 @explained
 def report_class(
-    folder: Annotated[Path, typer.Argument(help="The folder of 'grade --out', or one assignment's in it.")],
+    folder: Annotated[
+        Path, typer.Argument(help="The folder of 'grade --out', or one assignment's in it.")
+    ],
     similar: Annotated[
-        Path | None, typer.Option(help="List similar pairs among the submissions in this folder; no verdict.")
+        Path | None,
+        typer.Option(help="List similar pairs among the submissions in this folder; no verdict."),
     ] = None,
     course: CourseOption = None,
 ) -> None:
@@ -248,7 +271,8 @@ def starter(
         stale = stale or bool(changed)
         for path in changed:
             out.print(
-                f"{'stale' if only_check else 'wrote'} {path.relative_to(assignment.root)}", soft_wrap=True
+                f"{'stale' if only_check else 'wrote'} {path.relative_to(assignment.root)}",
+                soft_wrap=True,
             )
     if only_check and stale:
         raise typer.Exit(1)
@@ -259,10 +283,14 @@ def starter(
 def verify(
     names: Names = None,
     course: CourseOption = None,
-    jobs: Annotated[int, typer.Option(help="Assignments proven at a time (default: one for each core).")] = 0,
+    jobs: Annotated[
+        int, typer.Option(help="Assignments proven at a time (default: one for each core).")
+    ] = 0,
     draws: Annotated[
         int,
-        typer.Option(min=0, help="Ask on so many further draws of the test data whether the proof holds."),
+        typer.Option(
+            min=0, help="Ask on so many further draws of the test data whether the proof holds."
+        ),
     ] = 0,
 ) -> None:
     """Prove assignments: solution full, lazy answers nothing, every known bug caught and named. Exit code 1: something fell short."""
@@ -273,18 +301,24 @@ def verify(
     sections, fell_short = [], False
     with err.status("proving ...") as status:
         each = prove_each(chosen, jobs, draws)
-        proofs = each if len(chosen) > 1 else (Proof.of(one, status.update, draws) for one in chosen)
+        proofs = (
+            each if len(chosen) > 1 else (Proof.of(one, status.update, draws) for one in chosen)
+        )
         for proof in proofs:
             sections.append(proof.matrix)
             print(proof.matrix)
             print(proof.summary, flush=True)
             for shortcoming in proof.shortcomings:
-                err.print(f"- {shortcoming}", style="red", markup=False, highlight=False, soft_wrap=True)
+                err.print(
+                    f"- {shortcoming}", style="red", markup=False, highlight=False, soft_wrap=True
+                )
             fell_short = fell_short or bool(proof.shortcomings)
     if not names and not fell_short:
         (found.root / "docs").mkdir(exist_ok=True)
         heading = "# Kill matrix\n\nGenerated by `python -m autograder verify`. X: caught as declared; x: caught besides.\n\n"
-        report.write_atomically(found.root / "docs" / "kill_matrix.md", heading + "\n".join(sections))
+        report.write_atomically(
+            found.root / "docs" / "kill_matrix.md", heading + "\n".join(sections)
+        )
     if fell_short:
         raise typer.Exit(1)
 
@@ -304,7 +338,9 @@ def doctor(
     fit = True
     for place, findings in engines.examine(engine_name, find_root(course), address).items():
         title = f"The wall on {place}"
-        table = Table("layer", "holds", "what was seen, and what to do", title=title, title_justify="left")
+        table = Table(
+            "layer", "holds", "what was seen, and what to do", title=title, title_justify="left"
+        )
         for finding in findings:
             table.add_row(finding.layer, "yes" if finding.holds else "NO", finding.text)
         out.print(table)

@@ -140,7 +140,8 @@ def gradebook(
     ],
     format: Annotated[Format, typer.Option(help="Whose columns to write.")] = Format.CANVAS,
     destination: Annotated[
-        Path | None, typer.Option("--out", help="The CSV to write (default: MARKS/NAME/FORMAT.csv).")
+        Path | None,
+        typer.Option("--out", help="The CSV to write (default: MARKS/NAME/FORMAT.csv)."),
     ] = None,
     course: CourseOption = None,
 ) -> None:
@@ -155,7 +156,9 @@ def gradebook(
         raise CourseError(
             f"{folder}: there are no marks here: python -m autograder grade {name} SUBMISSIONS --out {marks}"
         )
-    grades: dict[str, Grade] = {s: grade for s in students if (grade := report.read_grade(folder, s))}
+    grades: dict[str, Grade] = {
+        s: grade for s in students if (grade := report.read_grade(folder, s))
+    }
     matched = books.match(people, grades)
     for line in books.remarks(people, students, roster):
         _complain(line)

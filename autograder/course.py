@@ -27,15 +27,21 @@ class _Frozen(BaseModel):
 class Limits(_Frozen):
     """What one test may use of the machine."""
 
-    call_seconds: Annotated[float, Field(gt=0)] = 10  # CPU seconds of the student's code in one test
+    call_seconds: Annotated[float, Field(gt=0)] = (
+        10  # CPU seconds of the student's code in one test
+    )
     test_seconds: Annotated[float, Field(gt=0)] = 60  # wall-clock seconds of one test
     total_seconds: Annotated[float, Field(gt=0)] = (
         600  # wall-clock seconds of one submission; what comes later gets little
     )
-    memory_mib: Annotated[int, Field(gt=0)] = 1024  # on top of what the interpreter and its libraries take
+    memory_mib: Annotated[int, Field(gt=0)] = (
+        1024  # on top of what the interpreter and its libraries take
+    )
     prints_kib: Annotated[int, Field(gt=0)] = 64  # printed text that is kept
     processes: Annotated[int, Field(gt=0)] = 16  # threads of one worker
-    fresh_workers: bool = False  # for every test, also where the last one passed (isolation/kept.py)
+    fresh_workers: bool = (
+        False  # for every test, also where the last one passed (isolation/kept.py)
+    )
 
 
 class LateRule(_Frozen):
@@ -88,7 +94,9 @@ class _AssignmentFile(_Frozen):
     parts: dict[str, str]
     libraries: tuple[str, ...] = ("numpy",)
     requirements: tuple[str, ...] = ("numpy", "pytest")
-    files: tuple[str, ...] = ()  # further files in the handout's folder that students get as they are
+    files: tuple[
+        str, ...
+    ] = ()  # further files in the handout's folder that students get as they are
     prerequisites: tuple[str, ...] = ()
     hours: float = 5
     limits: Limits = Limits()
@@ -187,7 +195,9 @@ class Course(_Frozen):
 def find_root(start: Path | None = None) -> Path:
     """The folder with course.yml: ``start`` if given; else the nearest one from here upwards, or the one this package lies in."""
     here = (start or Path.cwd()).resolve()
-    for folder in (here,) if start else (here, *here.parents, Path(__file__).resolve().parent.parent):
+    for folder in (
+        (here,) if start else (here, *here.parents, Path(__file__).resolve().parent.parent)
+    ):
         if (folder / COURSE_FILE).is_file():
             return folder
     raise CourseError(
@@ -199,7 +209,9 @@ def load_course(root: Path) -> Course:
     """Read course.yml and every assignment.yml that it names."""
     path = root / COURSE_FILE
     file = _parse(_CourseFile, path, _read_yaml(path))
-    assignments = tuple(_assignment(root, name, entry, file) for name, entry in file.assignments.items())
+    assignments = tuple(
+        _assignment(root, name, entry, file) for name, entry in file.assignments.items()
+    )
     return Course(
         root=root,
         title=file.title,
@@ -233,11 +245,15 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CourseError(f"{path}: this file is missing: docs/AUTHORING.md says what stands in it") from None
+        raise CourseError(
+            f"{path}: this file is missing: docs/AUTHORING.md says what stands in it"
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else f"{path}"
-        raise CourseError(f"{place}: this is not YAML: {getattr(error, 'problem', error)}") from None
+        raise CourseError(
+            f"{place}: this is not YAML: {getattr(error, 'problem', error)}"
+        ) from None
     if not isinstance(data, dict):
         raise CourseError(f"{path}: keys and values are expected, as in 'title: ...'")
     return data
@@ -257,7 +273,11 @@ def _sentence(model: type[BaseModel], problem: Any) -> str:
     if problem["type"] == "missing":
         return f"'{key}' is missing"
     if problem["type"] == "extra_forbidden":
-        known = {name for file in (model, Entry, LateRule, GradescopeRules, Limits) for name in file.model_fields}
+        known = {
+            name
+            for file in (model, Entry, LateRule, GradescopeRules, Limits)
+            for name in file.model_fields
+        }
         near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
         return f"'{key}' is not a known key" + (f"; did you mean '{near[0]}'?" if near else "")
     if problem["type"] == "literal_error":

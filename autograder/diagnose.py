@@ -25,7 +25,10 @@ from autograder.model import Outcome, Verdict
 from autograder.source import Source
 
 SETS = (set, frozenset)
-RTOL, RTOL_SINGLE = 1e-6, 1e-4  # the same numbers in double precision, and where single precision is involved
+RTOL, RTOL_SINGLE = (
+    1e-6,
+    1e-4,
+)  # the same numbers in double precision, and where single precision is involved
 
 
 class AnswerKey:
@@ -34,7 +37,9 @@ class AnswerKey:
     def __init__(self, assignment: Assignment) -> None:
         self.source = Source(assignment.solution)
         self.main = assignment.main
-        self._forks = assignment.isolation == "distributed"  # what its ranks call cannot be seen from here
+        self._forks = (
+            assignment.isolation == "distributed"
+        )  # what its ranks call cannot be seen from here
         self.texts = {bug.name: bug.when for bug in self.source.bugs}
 
     @cached_property
@@ -80,7 +85,9 @@ class AnswerKey:
         near = self.within_reach(called)
 
         def repeating(names: Collection[str]) -> tuple[str, ...]:
-            return tuple(name for name in near if name in names and _repeats(test, near[name], seed, student))
+            return tuple(
+                name for name in near if name in names and _repeats(test, near[name], seed, student)
+            )
 
         return repeating(known) or repeating(near.keys() - set(known))
 
@@ -142,7 +149,9 @@ def judge(
         outcome = dataclasses.replace(outcome, finding=finding)
     try:
         suspects = () if test.gpu else key.suspects(test, seed, trace, right, called, known)
-    except Exception:  # the diagnosis is a courtesy: no answer of a student's may end the marking here
+    except (
+        Exception
+    ):  # the diagnosis is a courtesy: no answer of a student's may end the marking here
         suspects = ()
     return dataclasses.replace(outcome, suspects=suspects)
 
@@ -150,7 +159,9 @@ def judge(
 def _within(seconds: float, test: HiddenTest, candidate: Candidate, seed: int) -> Trace:
     try:
         return alarm.within(seconds, lambda: _twice_if_it_dies(test, candidate, seed))
-    except StudentTimeout as error:  # it rang between the test and its end, say while the worker was closed
+    except (
+        StudentTimeout
+    ) as error:  # it rang between the test and its end, say while the worker was closed
         return Trace(error=error, used=True)
 
 
@@ -175,14 +186,18 @@ def _repeats(test: HiddenTest, candidate: Candidate, seed: int, student: Trace) 
             raise Differs
 
     replay = examine.run(test, candidate, seed, compare)
-    return not replay.passed and not isinstance(replay.error, Differs) and heard >= len(student.events)
+    return (
+        not replay.passed and not isinstance(replay.error, Differs) and heard >= len(student.events)
+    )
 
 
 def gives_the_numbers_of(variant: Trace, student: Trace) -> bool:
     """Every answer of the student up to the failure is the variant's."""
     if len(variant.events) < len(student.events):
         return False
-    return all(_same(one, other) for one, other in zip(variant.events, student.events, strict=False))
+    return all(
+        _same(one, other) for one, other in zip(variant.events, student.events, strict=False)
+    )
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -19,7 +19,13 @@ import numpy as np
 
 from autograder import alarm
 from autograder.checks import CheckFailure
-from autograder.errors import AutograderError, IsolationError, StudentDied, StudentError, StudentTimeout
+from autograder.errors import (
+    AutograderError,
+    IsolationError,
+    StudentDied,
+    StudentError,
+    StudentTimeout,
+)
 from autograder.isolation import forked, worker
 from autograder.isolation.client import Bridge, Lab, Loopback
 from autograder.isolation.handles import Names
@@ -121,7 +127,9 @@ def run(
         rng = bridge.kept_back = generator(seed, test.name)
         available = {"student": bridge.student, "lab": lab, "rng": rng, **test.parameters}
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a broken variant may divide by zero: that is what it is for
+            warnings.simplefilter(
+                "ignore"
+            )  # a broken variant may divide by zero: that is what it is for
             test.function(**{name: available[name] for name in test.asks_for})
     except IsolationError:
         raise

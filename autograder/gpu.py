@@ -14,4 +14,6 @@ def gpu_missing() -> str:
     if torch.cuda.is_available():
         return ""
     built = torch.version.cuda or torch.version.hip
-    return "torch.cuda.is_available() is False" + ("" if built else f": torch {torch.__version__} is a CPU build")
+    return "torch.cuda.is_available() is False" + (
+        "" if built else f": torch {torch.__version__} is a CPU build"
+    )

@@ -32,7 +32,8 @@ class Grading:
         engine: Engine,
         out: Path,
         allow_weak: bool = False,
-        extensions: Mapping[str, int] | None = None,  # student -> days by which the due date is put off
+        extensions: Mapping[str, int]
+        | None = None,  # student -> days by which the due date is put off
     ) -> None:
         if not allow_weak:
             _refuse_a_weak_wall(engine)
@@ -136,7 +137,9 @@ class Grading:
     def _seed(self, submission: Submission) -> int:
         """The same content meets the same hidden inputs; without the course's secret nobody can tell which."""
         message = f"{self.assignment.name}/{submission.digest}".encode()
-        return int.from_bytes(hmac.digest(self.course.secret or b"no secret", message, "sha256")[:6], "big")
+        return int.from_bytes(
+            hmac.digest(self.course.secret or b"no secret", message, "sha256")[:6], "big"
+        )
 
     def _provenance(self, submission: Submission) -> dict[str, Any]:
         extension = self._extensions.get(submission.student)
@@ -152,12 +155,15 @@ class Grading:
 
     def _grade(self, submission: Submission, progress: Progress) -> Grade:
         outcomes = [
-            progress.outcomes.get(test.name) or _missing_outcome(test, progress) for test in self.engine.tests
+            progress.outcomes.get(test.name) or _missing_outcome(test, progress)
+            for test in self.engine.tests
         ]
         reached = tuple(outcome for outcome in outcomes if outcome is not None)
         complete = progress.finished and not any(outcome.open for outcome in reached)
         late, found = self._late(submission), self._provenance(submission)
-        return Grade(submission.student, reached, "", complete, *late, found, round(progress.seconds, 3))
+        return Grade(
+            submission.student, reached, "", complete, *late, found, round(progress.seconds, 3)
+        )
 
     def _late(self, submission: Submission) -> tuple[int, float]:
         due = self.assignment.due

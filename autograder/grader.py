@@ -65,14 +65,17 @@ class Office:
         self._key.changed  # noqa: B018  worked out before the first fork as well: markers would each do it again
         self._gpu = scale.GpuPart.open(assignment, hidden)
         if shared := {t.name for t in self._tests} & {t.name for t in self._gpu.tests}:
-            raise CourseError(f"{assignment.scale_tests}: {min(shared)} is a test of test_hidden.py too: rename it")
+            raise CourseError(
+                f"{assignment.scale_tests}: {min(shared)} is a test of test_hidden.py too: rename it"
+            )
         warm_up(RANK_MODULES if assignment.isolation == "distributed" else ())
 
     def hello(self) -> dict[str, Any]:
         """What the command must know: the tests without their functions, and the layers of the wall."""
         names = ("name", "says", "part", "worth", "learning", "extra")
         tests = [
-            {name: getattr(test, name) for name in names} for test in (*self._tests, *self._gpu.listed)
+            {name: getattr(test, name) for name in names}
+            for test in (*self._tests, *self._gpu.listed)
         ]
         bridge = doctor.probe(self._server)
         leaks = doctor.allowed(bridge, self._assignment.hidden_tests.parent)
@@ -123,22 +126,32 @@ class Office:
 
 
 def _messages(
-    tests: list[HiddenTest], key: AnswerKey, server: WorkerServer, assignment: Assignment, job: dict[str, Any]
+    tests: list[HiddenTest],
+    key: AnswerKey,
+    server: WorkerServer,
+    assignment: Assignment,
+    job: dict[str, Any],
 ) -> Any:
     """What each test may take, and its outcome as it is found; at the end once more those that a diagnosis was found for."""
     limits = assignment.limits
-    candidate = server.candidate(job["files"], assignment.main, limits, job["core"], not limits.fresh_workers)
+    candidate = server.candidate(
+        job["files"], assignment.main, limits, job["core"], not limits.fresh_workers
+    )
     found: list[Outcome] = []
     patient = candidate  # for learning checks: a loop elsewhere must not cost their points
     begun, told = time.monotonic(), 0.0
     for test in tests:
         if time.monotonic() - begun > limits.total_seconds:
-            candidate = patient = replace(candidate, limits=_shorter(candidate.limits, float("inf")))
+            candidate = patient = replace(
+                candidate, limits=_shorter(candidate.limits, float("inf"))
+            )
         asked = patient if test.learning else candidate
         patience = _patience(test, asked.limits)
         if patience != told:
             told = patience
-            yield {"patience": 2 * patience}  # what fails in a used worker is repeated in a fresh one
+            yield {
+                "patience": 2 * patience
+            }  # what fails in a used worker is repeated in a fresh one
         known = {name for earlier in found for name in earlier.suspects}
         outcome = judge(test, asked, job["seed"], key, patience, known=known)
         found.append(outcome)

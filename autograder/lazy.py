@@ -129,7 +129,9 @@ def _echo(leaf: Any, inputs: tuple[Any, ...]) -> Any:
     """The first input of the result's kind and shape, else the first input."""
     shape = getattr(leaf, "shape", None)
     alike = [
-        value for value in inputs if type(value) is type(leaf) and getattr(value, "shape", None) == shape
+        value
+        for value in inputs
+        if type(value) is type(leaf) and getattr(value, "shape", None) == shape
     ]
     return (alike or list(inputs) or [None])[0]
 

@@ -37,7 +37,9 @@ class Outcome:
     detail: str = ""
     curve: tuple[float, ...] = ()  # how a training went, if the test recorded it with lab.curve
     extra: bool = False  # worth nothing, whatever the verdict: no score depends on it
-    rates: dict[str, float] = field(default_factory=dict)  # what the test measured with lab.rate, by its name
+    rates: dict[str, float] = field(
+        default_factory=dict
+    )  # what the test measured with lab.rate, by its name
 
     @property
     def open(self) -> bool:

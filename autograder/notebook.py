@@ -17,7 +17,9 @@ from autograder.errors import SubmissionError
 from autograder.source import BEGIN, END
 
 RULER = re.compile(r"#\s*-{2,}\s*(.*?)\s*-{2,}")
-TIMED = re.compile(r"\A\s*%%(?:time|capture|prun)\b.*\n")  # the rest of such a cell is Python, and counts if it defines something
+TIMED = re.compile(
+    r"\A\s*%%(?:time|capture|prun)\b.*\n"
+)  # the rest of such a cell is Python, and counts if it defines something
 DEFINES = re.compile(r"^(?:async def|def|class|@)\b", re.MULTILINE)
 MAX_CELLS, MAX_CODE = 2000, 256 << 10  # code cells and characters of a notebook that was handed in
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -25,7 +27,9 @@ DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 # -- in --------------------------------------------------------------------------------------------------------------
 
 # What str.splitlines takes for line ends and Python does not: out of sight while jupytext looks for magics.
-_HIDDEN = {ord(char): 0xE000 + number for number, char in enumerate("\v\f\x1c\x1d\x1e\x85\u2028\u2029")}
+_HIDDEN = {
+    ord(char): 0xE000 + number for number, char in enumerate("\v\f\x1c\x1d\x1e\x85\u2028\u2029")
+}
 
 
 def code_of(name: str, data: bytes) -> bytes:
@@ -62,7 +66,12 @@ def _code_cells(name: str, document: str) -> str:
 def _refuse_too_much_code(name: str, notebook: Any) -> None:
     """Parsing takes 600 bytes and more of memory for each byte of code, and this process marks everybody. Outputs do not count."""
     sheets = [notebook, *notebook.get("worksheets", [])]  # before version 4 cells lay on sheets
-    cells = [cell for sheet in sheets for cell in sheet.get("cells", []) if cell.get("cell_type") == "code"]
+    cells = [
+        cell
+        for sheet in sheets
+        for cell in sheet.get("cells", [])
+        if cell.get("cell_type") == "code"
+    ]
     size = sum(len(part) for cell in cells for part in cell.get("source", cell.get("input", "")))
     if len(cells) > MAX_CELLS or size > MAX_CODE:
         raise SubmissionError(
@@ -73,7 +82,11 @@ def _refuse_too_much_code(name: str, notebook: Any) -> None:
 def _is_the_student_s(cell: Any) -> bool:
     """Code, but no cell in another language and none that otter-grader or nbgrader put there to mark with."""
     source, marks = cell.source.lstrip(), cell.metadata.get("nbgrader", {})
-    if cell.cell_type != "code" or "otter.Notebook(" in source or (marks.get("grade") and not marks.get("solution")):
+    if (
+        cell.cell_type != "code"
+        or "otter.Notebook(" in source
+        or (marks.get("grade") and not marks.get("solution"))
+    ):
         return False
     return not source.startswith("%%") or bool(TIMED.match(source) and DEFINES.search(source))
 
@@ -126,7 +139,11 @@ def _cuts(text: str, lines: list[str]) -> set[int]:
     for node in tree.body:
         if isinstance(node, DEFINITIONS):
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-            while first > 1 and lines[first - 2].startswith("#") and not RULER.fullmatch(lines[first - 2]):
+            while (
+                first > 1
+                and lines[first - 2].startswith("#")
+                and not RULER.fullmatch(lines[first - 2])
+            ):
                 first -= 1
             after = (node.end_lineno or first) + 1
             for number in range(after, len(lines) + 1):  # a comment at its end belongs to it

@@ -67,7 +67,8 @@ def _is_marked(folder: Path) -> bool:
 
 def _name(grades: Sequence[Grade], folder: Path) -> str:
     return next(
-        (str(g.provenance["assignment"]) for g in grades if "assignment" in g.provenance), folder.name
+        (str(g.provenance["assignment"]) for g in grades if "assignment" in g.provenance),
+        folder.name,
     )
 
 
@@ -76,7 +77,9 @@ def _results(folder: Path, student: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((folder / student / RESULTS).read_text(encoding="utf-8"))
         found["extra_data"]["max_score"]
     except (ValueError, KeyError, TypeError):
-        raise CourseError(f"{folder / student / RESULTS}: this file is damaged: run 'grade' again") from None
+        raise CourseError(
+            f"{folder / student / RESULTS}: this file is damaged: run 'grade' again"
+        ) from None
     return found
 
 

@@ -92,10 +92,16 @@ def collect(path: Path) -> list[HiddenTest]:
         "/dev/null",
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("PYTEST_ADDOPTS", raising=False)  # meant for whoever runs pytest, not for this look into a file
-        code = pytest.main([*options, f"--rootdir={path.parents[2]}", str(path)], plugins=[collector])
+        patch.delenv(
+            "PYTEST_ADDOPTS", raising=False
+        )  # meant for whoever runs pytest, not for this look into a file
+        code = pytest.main(
+            [*options, f"--rootdir={path.parents[2]}", str(path)], plugins=[collector]
+        )
     if code != pytest.ExitCode.OK:
-        raise CourseError(f"{path}: the hidden tests cannot be collected\n{collector.problems}".rstrip())
+        raise CourseError(
+            f"{path}: the hidden tests cannot be collected\n{collector.problems}".rstrip()
+        )
     try:
         return [hidden_test(item) for item in collector.items]
     except pytest.UsageError as error:
@@ -133,13 +139,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="cuda",
         help="where GPU parts run: cpu is a rehearsal on small sizes, for authors without a GPU",
     )
-    group.addoption("--wall", action="store_true", help="run the student's code in a sandboxed process")
+    group.addoption(
+        "--wall", action="store_true", help="run the student's code in a sandboxed process"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Announce the marker."""
     config.addinivalue_line(
-        "markers", "points: what a hidden test is worth, its part, hint, and the bugs that it catches"
+        "markers",
+        "points: what a hidden test is worth, its part, hint, and the bugs that it catches",
     )
     config.addinivalue_line("markers", "gpu: needs a CUDA device; skips and says so without one")
 
@@ -149,7 +158,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if any(isinstance(plugin, _Collector) for plugin in config.pluginmanager.get_plugins()):
         return
     for item in items:
-        if isinstance(item, pytest.Function) and item.path.name in ("test_hidden.py", "test_scale.py"):
+        if isinstance(item, pytest.Function) and item.path.name in (
+            "test_hidden.py",
+            "test_scale.py",
+        ):
             hidden_test(item)
     on_gpu = [item for item in items if item.get_closest_marker("gpu")]
     if on_gpu and config.getoption("--device") == "cuda" and (missing := gpu_missing()):
@@ -167,14 +179,18 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
 def _opened(request: pytest.FixtureRequest) -> Iterator[tuple[Bridge, Lab]]:
     assignment = load_assignment(request.path.parents[2], request.path.parent.name)
     text = _text(
-        assignment.solution, request.config.getoption("--student"), request.config.getoption("--bug")
+        assignment.solution,
+        request.config.getoption("--student"),
+        request.config.getoption("--bug"),
     )
     candidate: Candidate = InProcess.of(text, assignment.main)
     device = request.config.getoption("--device")
     if request.config.getoption("--wall"):
         gpu = device == "cuda" and request.node.get_closest_marker("gpu") is not None
         server = _servers(request.config, assignment, gpu)
-        candidate = server.candidate({assignment.main: text.encode()}, assignment.main, assignment.limits)
+        candidate = server.candidate(
+            {assignment.main: text.encode()}, assignment.main, assignment.limits
+        )
     mark = request.node.get_closest_marker("points")
     seconds = mark.kwargs["seconds"] if mark else None
     bridge = candidate.open(lambda event: None, seconds)
@@ -211,7 +227,9 @@ def _servers(config: pytest.Config, assignment: Assignment, gpu: bool) -> Worker
     running = config.stash.setdefault(_RUNNING, {})
     key = (*assignment.libraries, assignment.isolation, str(gpu))
     if key not in running:
-        running[key] = WorkerServer.start(assignment.libraries, profile=assignment.isolation, gpu=gpu)
+        running[key] = WorkerServer.start(
+            assignment.libraries, profile=assignment.isolation, gpu=gpu
+        )
     return running[key]
 
 

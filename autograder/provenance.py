@@ -47,14 +47,18 @@ def fingerprint(assignment: Assignment) -> dict[str, Any]:
         "requirements": _digest([locked]) if locked.is_file() else None,
         "limits": assignment.limits.model_dump(),
         "python": platform.python_version(),
-        "versions": _versions({"numpy", "torch", *(name.partition(".")[0] for name in assignment.libraries)}),
+        "versions": _versions(
+            {"numpy", "torch", *(name.partition(".")[0] for name in assignment.libraries)}
+        ),
     }
 
 
 def provenance(course: Course, assignment: Assignment, layers: Layers) -> dict[str, Any]:
     """The fingerprint, and what else a score depends on: dates, the wall that was in force, the secret."""
     due = assignment.due.isoformat() if assignment.due else None
-    secret = hashlib.sha256(b"fingerprint" + course.secret).hexdigest()[:8] if course.secret else "none"
+    secret = (
+        hashlib.sha256(b"fingerprint" + course.secret).hexdigest()[:8] if course.secret else "none"
+    )
     return fingerprint(assignment) | {
         "late": assignment.late.model_dump() | {"due": due},
         "wall": dict(vars(layers)),

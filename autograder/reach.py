@@ -31,13 +31,17 @@ def calls(file: str) -> Iterator[set[str]]:
     """The qualified names of the functions of ``file`` (without its folders) that are called in here, in this process."""
     names: set[str] = set()
 
-    def note(frame: FrameType, event: str, argument: Any) -> None:  # None: no word of the lines in that call
+    def note(
+        frame: FrameType, event: str, argument: Any
+    ) -> None:  # None: no word of the lines in that call
         if os.path.basename(frame.f_code.co_filename) == file:
             names.add(frame.f_code.co_qualname.partition(".<locals>")[0])
 
     before = sys.gettrace()
     threading.settrace(note)
-    sys.settrace(note)  # not setprofile, which is told of every function in C and of every return as well
+    sys.settrace(
+        note
+    )  # not setprofile, which is told of every function in C and of every return as well
     try:
         yield names
     finally:
@@ -65,5 +69,7 @@ def _empty(scope: ast.Module | ast.ClassDef, prefix: str, functions: Functions) 
             _empty(node, f"{prefix}{node.name}.", functions)
         elif isinstance(node, ast.FunctionDef):
             # of two with one name (a property and its setter) either may be the one that is called
-            functions[prefix + node.name] = functions.get(prefix + node.name, "") + ast.dump(ast.Module(node.body, []))
+            functions[prefix + node.name] = functions.get(prefix + node.name, "") + ast.dump(
+                ast.Module(node.body, [])
+            )
             node.body = []

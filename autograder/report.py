@@ -50,7 +50,11 @@ def read_grade(folder: Path, student: str) -> Grade | None:
     try:
         data = json.loads((folder / student / STAFF).read_text(encoding="utf-8"))
         outcomes = tuple(Outcome.from_dict(outcome) for outcome in data["outcomes"])
-        return Grade(**data | {"outcomes": outcomes}) if (folder / student / RESULTS).is_file() else None
+        return (
+            Grade(**data | {"outcomes": outcomes})
+            if (folder / student / RESULTS).is_file()
+            else None
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -70,7 +74,9 @@ def results(assignment: Assignment, worth: float, grade: Grade) -> dict[str, Any
             "max_score": worth,
             "problem": _one_line(grade.problem),
             "provenance": grade.provenance,
-            "verdicts": dict(sorted(Counter(outcome.verdict.value for outcome in grade.outcomes).items())),
+            "verdicts": dict(
+                sorted(Counter(outcome.verdict.value for outcome in grade.outcomes).items())
+            ),
         },
     }
     if total.points is not None:
@@ -104,7 +110,9 @@ def student_text(outcome: Outcome) -> str:
         lines.append("No points depend on this part, which needs a GPU.")
     lines += [f"{rate:,.6g} {name}." for name, rate in outcome.rates.items()]
     if outcome.verdict is Verdict.FAILED:
-        lines += [text for text in (outcome.diagnosis, outcome.finding, f"Hint: {outcome.hint}") if text]
+        lines += [
+            text for text in (outcome.diagnosis, outcome.finding, f"Hint: {outcome.hint}") if text
+        ]
     if outcome.verdict in (Verdict.FAILED, Verdict.NOT_WRITTEN) and outcome.error:
         lines += ["Your code:", _quoted(outcome.error)]
     if outcome.verdict is Verdict.FAILED and outcome.prints.strip():
@@ -119,7 +127,8 @@ def student_text(outcome: Outcome) -> str:
 def _quoted(text: str) -> str:
     """The student's own text, marked so that none of it can pose as ours; control characters dropped."""
     return "\n".join(
-        "  | " + "".join(c for c in line if c.isprintable() or c == "\t") for line in text.splitlines()
+        "  | " + "".join(c for c in line if c.isprintable() or c == "\t")
+        for line in text.splitlines()
     )
 
 
@@ -129,19 +138,25 @@ def summary(assignment: Assignment, worth: float, grade: Grade) -> str:
     if grade.problem:
         lines = [f"Your hand-in could not be opened: {_one_line(grade.problem)}."]
     elif total.points is None:
-        lines = ["Not everything could be graded. That is not your fault, and nothing below counts as zero."]
+        lines = [
+            "Not everything could be graded. That is not your fault, and nothing below counts as zero."
+        ]
     else:
         lines = [f"{assignment.title}: {total.points:g} of {worth:g} points."]
     unwritten = [outcome for outcome in grade.outcomes if outcome.verdict is Verdict.NOT_WRITTEN]
     if unwritten:
-        lines.append(f"Not written yet: {', '.join(sorted({outcome.part for outcome in unwritten}))}.")
+        lines.append(
+            f"Not written yet: {', '.join(sorted({outcome.part for outcome in unwritten}))}."
+        )
     if missing := not_there(grade):
         lines.append(
             f"Not there: {', '.join(missing)}. Name each function as the starter does, in the file or notebook that you hand in."
         )
     if grade.late_days:
         days = "1 day" if grade.late_days == 1 else f"{grade.late_days} days"
-        lines.append(f"Handed in {days} late: {100 * (1 - grade.late_factor):.0f} % of the points are lost.")
+        lines.append(
+            f"Handed in {days} late: {100 * (1 - grade.late_factor):.0f} % of the points are lost."
+        )
     wall = grade.provenance.get("wall", {})
     if not (wall.get("uid") and wall.get("seccomp")) or grade.provenance.get("leaks"):
         lines.append("Marked without the full wall between student code and grader (--allow-weak).")
@@ -167,7 +182,9 @@ COLUMNS = (
 )
 
 
-def write_gradebook(folder: Path, assignment: Assignment, worth: float, grades: Sequence[Grade]) -> None:
+def write_gradebook(
+    folder: Path, assignment: Assignment, worth: float, grades: Sequence[Grade]
+) -> None:
     """gradebook.csv, one row a student; an ungraded one has an empty cell, never 0."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -35,7 +35,9 @@ def collect(assignment: Assignment) -> list[HiddenTest]:
     path = assignment.scale_tests
     found = plugin.collect(path) if path.is_file() else []
     if strange := [test.name for test in found if not test.gpu]:
-        raise CourseError(f"{path}: {strange[0]} is not marked gpu: write 'pytestmark = pytest.mark.gpu' above")
+        raise CourseError(
+            f"{path}: {strange[0]} is not marked gpu: write 'pytestmark = pytest.mark.gpu' above"
+        )
     if assignment.scale == "required":
         return found
     return [dataclasses.replace(test, worth=0.0, extra=True) for test in found]
@@ -74,10 +76,14 @@ class GpuPart:
         """What becomes of the tests; empty where there are none."""
         return "" if not self.tests else f"not run: {self.missing}" if self.missing else RUN
 
-    def messages(self, job: dict[str, Any], key: AnswerKey, margin: float) -> Iterator[dict[str, Any]]:
+    def messages(
+        self, job: dict[str, Any], key: AnswerKey, margin: float
+    ) -> Iterator[dict[str, Any]]:
         """Run every test on one submission, one at a time on this machine: rates and memory are the GPU's whole."""
         if self.server is None:
-            yield from ({"outcome": _ungraded(test, self.missing).to_dict()} for test in self.listed)
+            yield from (
+                {"outcome": _ungraded(test, self.missing).to_dict()} for test in self.listed
+            )
             return
         main, limits = self.assignment.main, self.assignment.limits
         candidate = self.server.candidate(job["files"], main, limits)
@@ -113,7 +119,10 @@ def _started(assignment: Assignment, hidden: Sequence[Path]) -> WorkerServer:
         leaks = doctor.allowed(bridge, assignment.hidden_tests.parent)
         bridge.close()
         if not (server.layers.strong and server.layers.landlock) or leaks:
-            why = "; ".join(f"a worker can {leak}" for leak in leaks) or "root, seccomp and Landlock are needed"
+            why = (
+                "; ".join(f"a worker can {leak}" for leak in leaks)
+                or "root, seccomp and Landlock are needed"
+            )
             raise IsolationError(f"the wall does not hold for workers with a GPU: {why}")
     except BaseException:
         server.close()

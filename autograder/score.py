@@ -21,7 +21,9 @@ class Score:
     @property
     def percent(self) -> float | None:
         """Points in per cent."""
-        return None if self.points is None else 100 * self.points / self.worth if self.worth else 0.0
+        return (
+            None if self.points is None else 100 * self.points / self.worth if self.worth else 0.0
+        )
 
 
 def score(grade: Grade, worth: float) -> Score:

@@ -20,7 +20,10 @@ from autograder.course import Assignment
 from autograder.errors import CourseError
 from autograder.submission import Submission, read_all
 
-GRAM, WINDOW = 25, 6  # characters of normalised code in a fingerprint; fingerprints of which one is kept
+GRAM, WINDOW = (
+    25,
+    6,
+)  # characters of normalised code in a fingerprint; fingerprints of which one is kept
 COMMON = 0.5  # what this share of a class has in common is the assignment, not copying
 SMALL = 8  # in a smaller class nothing is common
 THRESHOLD = 0.6  # of the smaller one's own text, from which on a pair is listed
@@ -54,11 +57,15 @@ def pairs(submissions: Sequence[Submission], main: str, starter: str) -> list[Pa
     try:
         from copydetect import CodeFingerprint, compare_files
     except ImportError:
-        raise CourseError("--similar needs copydetect: pip install -r requirements/similar.txt") from None
+        raise CourseError(
+            "--similar needs copydetect: pip install -r requirements/similar.txt"
+        ) from None
 
     def read(text: str, ignored: Iterable[int], window: int = WINDOW) -> Any:
         boilerplate = np.array(sorted(ignored), dtype=np.int64)
-        return CodeFingerprint(main, GRAM, window, boilerplate, fp=io.StringIO(text), language="python")
+        return CodeFingerprint(
+            main, GRAM, window, boilerplate, fp=io.StringIO(text), language="python"
+        )
 
     texts = {one.student: _text(one, main) for one in submissions if not one.problem}
     given = set(read(starter, (), 1).hashes)
@@ -89,7 +96,9 @@ def _lines(text: str, slices: Any) -> str:
     """The lines of the passages: "12-30, 41-44"."""
     if not np.size(slices):
         return ""
-    spans = [(text.count("\n", 0, int(a)) + 1, text.count("\n", 0, int(b)) + 1) for a, b in slices.T]
+    spans = [
+        (text.count("\n", 0, int(a)) + 1, text.count("\n", 0, int(b)) + 1) for a, b in slices.T
+    ]
     return ", ".join(f"{a}-{b}" if a != b else f"{a}" for a, b in dict.fromkeys(spans))
 
 

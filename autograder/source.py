@@ -21,7 +21,9 @@ BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 BUG = re.compile(r"# BUG\(([a-z0-9]+(?:-[a-z0-9]+)*)\): (\S.*)")
 WHEN = re.compile(r"# WHEN (\S.*)")
 TODO = re.compile(r"# TODO\(([a-z0-9_]+)\): (\S.*)")
-LOOKS_LIKE_A_MARKER = re.compile(r"#+\s*(BEGIN\s+SOLUTION|END\s+SOLUTION|BUG\b|WHEN\b|TODO\b)", re.IGNORECASE)
+LOOKS_LIKE_A_MARKER = re.compile(
+    r"#+\s*(BEGIN\s+SOLUTION|END\s+SOLUTION|BUG\b|WHEN\b|TODO\b)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,9 @@ class Source:
 
     def marked(self) -> str:
         """The solution with its blocks and TODO lines still marked and the known bugs gone: what nbgrader and otter-grader cut up."""
-        bugs = (n for n, text in self._comments.items() if BUG.fullmatch(text) or WHEN.fullmatch(text))
+        bugs = (
+            n for n, text in self._comments.items() if BUG.fullmatch(text) or WHEN.fullmatch(text)
+        )
         return self._joined(dict.fromkeys(bugs))
 
     def stub(self) -> str:
@@ -106,9 +110,9 @@ class Source:
             edits |= dict.fromkeys(range(block.begin, block.end + 1))
             if block.todo:
                 indent = self._indent(block.begin)
-                message = f"TODO({block.todo.part}): {block.todo.text}".replace("\\", "\\\\").replace(
-                    '"', '\\"'
-                )
+                message = f"TODO({block.todo.part}): {block.todo.text}".replace(
+                    "\\", "\\\\"
+                ).replace('"', '\\"')
                 edits[block.begin] = (
                     f'{indent}# YOUR CODE HERE\n{indent}raise NotImplementedError("{message}")'
                 )
@@ -144,7 +148,13 @@ class Source:
     def _logical_lines(self) -> dict[int, int]:
         """First line -> last line of every logical line."""
         spans, first = {}, None
-        silent = {tokenize.NL, tokenize.COMMENT, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+        silent = {
+            tokenize.NL,
+            tokenize.COMMENT,
+            tokenize.INDENT,
+            tokenize.DEDENT,
+            tokenize.ENDMARKER,
+        }
         for token in self._tokens:
             if first is None and token.type not in silent:
                 first = token.start[0]
@@ -158,8 +168,14 @@ class Source:
 
     @cached_property
     def _marker_lines(self) -> set[int]:
-        markers = {n for n, text in self._comments.items() if text in (BEGIN, END) or BUG.fullmatch(text)}
-        return markers | {n for n, text in self._comments.items() if WHEN.fullmatch(text)} | self._todo_lines
+        markers = {
+            n for n, text in self._comments.items() if text in (BEGIN, END) or BUG.fullmatch(text)
+        }
+        return (
+            markers
+            | {n for n, text in self._comments.items() if WHEN.fullmatch(text)}
+            | self._todo_lines
+        )
 
     def _find_blocks(self) -> Iterator[_Block]:
         begin: int | None = None
@@ -168,7 +184,8 @@ class Source:
             if text == BEGIN:
                 if begin is not None:
                     raise self._mistake(
-                        number, f"a solution block begins inside the one of line {begin}: end that first"
+                        number,
+                        f"a solution block begins inside the one of line {begin}: end that first",
                     )
                 begin = number
             elif text == END:
@@ -176,7 +193,9 @@ class Source:
                     raise self._mistake(number, f"'{END}' without a '{BEGIN}' before it")
                 yield self._block(begin, number, filled)
                 begin = None
-            elif LOOKS_LIKE_A_MARKER.match(text) and not any(p.fullmatch(text) for p in (BUG, WHEN, TODO)):
+            elif LOOKS_LIKE_A_MARKER.match(text) and not any(
+                p.fullmatch(text) for p in (BUG, WHEN, TODO)
+            ):
                 raise self._mistake(
                     number,
                     f"'{text}' looks like a marker but is none: the forms are '{BEGIN}', "
@@ -190,14 +209,17 @@ class Source:
         if not code:
             raise self._mistake(begin, "this solution block holds no code")
         if {self._indent(begin), self._indent(end)} != {self._indent(code[0])}:
-            raise self._mistake(begin, "BEGIN, END and the code between them must be indented alike")
+            raise self._mistake(
+                begin, "BEGIN, END and the code between them must be indented alike"
+            )
         owner = self._owner(begin, code[0])
         if not isinstance(owner, (ast.FunctionDef, ast.AsyncFunctionDef)):
             return _Block(begin, end, None)
         todo = TODO.fullmatch(self._comments.get(begin - 1, ""))
         if not todo:
             raise self._mistake(
-                begin, "the line above a solution block in a function must be '# TODO(part): what to do'"
+                begin,
+                "the line above a solution block in a function must be '# TODO(part): what to do'",
             )
         if owner.lineno in filled:
             raise self._mistake(
@@ -251,14 +273,18 @@ class Source:
 
     def _corruption(self, number: int, bug: str, replacement: str) -> _Corruption:
         first = number + 1
-        while BUG.fullmatch(self._comments.get(first, "")) or WHEN.fullmatch(self._comments.get(first, "")):
+        while BUG.fullmatch(self._comments.get(first, "")) or WHEN.fullmatch(
+            self._comments.get(first, "")
+        ):
             first += 1
         if first not in self._logical_lines:
             raise self._mistake(
                 number, f"the bug '{bug}' must stand directly above the statement that it corrupts"
             )
         if self._indent(first) != self._indent(number):
-            raise self._mistake(number, f"the bug '{bug}' must be indented like the statement below it")
+            raise self._mistake(
+                number, f"the bug '{bug}' must be indented like the statement below it"
+            )
         return _Corruption(bug, replacement, first, self._logical_lines[first])
 
     # -- checks on the readings -------------------------------------------------------------------------------
@@ -272,7 +298,9 @@ class Source:
                     1, f"the stub would not be Python (its line {error.lineno}: {error.msg})"
                 ) from None
             line = next(c.first for c in self._corruptions if c.bug == bug)
-            raise self._mistake(line, f"with the bug '{bug}' this would not be Python: {error.msg}") from None
+            raise self._mistake(
+                line, f"with the bug '{bug}' this would not be Python: {error.msg}"
+            ) from None
 
     def _refuse_leaks(self) -> None:
         """A private helper or a from-import that only the solution uses would tell students what to write."""
@@ -287,7 +315,12 @@ class Source:
 
     def _line_of(self, name: str) -> int:
         return next(
-            (n for n, line in enumerate(self._lines, 1) if re.search(rf"\b{re.escape(name)}\b", line)), 1
+            (
+                n
+                for n, line in enumerate(self._lines, 1)
+                if re.search(rf"\b{re.escape(name)}\b", line)
+            ),
+            1,
         )
 
     # -- small things -----------------------------------------------------------------------------------------
@@ -312,12 +345,16 @@ def _private_or_imported(tree: ast.Module) -> set[str]:
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module != "__future__":
             names |= {alias.asname or alias.name for alias in node.names}
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.name.startswith(
-            "_"
-        ):
+        elif isinstance(
+            node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        ) and node.name.startswith("_"):
             names.add(node.name)
         elif isinstance(node, (ast.Assign, ast.AnnAssign)):
-            bound = (n for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
+            bound = (
+                n
+                for n in ast.walk(node)
+                if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+            )
             names |= {name.id for name in bound if name.id.startswith("_")}
     return names
 
@@ -325,7 +362,9 @@ def _private_or_imported(tree: ast.Module) -> set[str]:
 def _used(tree: ast.Module) -> set[str]:
     """Names that are read somewhere, quoted annotations included."""
     names = {
-        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+        node.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
     }
     quoted = {
         node.value

@@ -76,13 +76,19 @@ def notebook(assignment: Assignment, text: str) -> str:
         for kind, source in notebooks.split(text)
     ]
     return notebooks.new(
-        [notebooks.markdown(f"# {assignment.title}\n\n{INTRODUCTION}"), *cells, *last_cells(assignment)]
+        [
+            notebooks.markdown(f"# {assignment.title}\n\n{INTRODUCTION}"),
+            *cells,
+            *last_cells(assignment),
+        ]
     )
 
 
 def last_cells(assignment: Assignment) -> list[Any]:
     """The cells with the public tests and the plots."""
-    tests, report = ((assignment.handout / name).read_text(encoding="utf-8") for name in HANDOUT[1:3])
+    tests, report = (
+        (assignment.handout / name).read_text(encoding="utf-8") for name in HANDOUT[1:3]
+    )
     return notebooks.public_tests_and_plots(Path(assignment.main).stem, tests, report)
 
 

@@ -23,7 +23,12 @@ from pathlib import Path, PurePosixPath
 from autograder.errors import CourseError, SubmissionError
 from autograder.notebook import code_of
 
-MAX_FILE, MAX_NOTEBOOK, MAX_TOTAL, MAX_FILES = 2 << 20, 32 << 20, 64 << 20, 200  # bytes, bytes, bytes, files
+MAX_FILE, MAX_NOTEBOOK, MAX_TOTAL, MAX_FILES = (
+    2 << 20,
+    32 << 20,
+    64 << 20,
+    200,
+)  # bytes, bytes, bytes, files
 RECEIVED = "received.csv"
 RESERVED = {"gradebook.csv", "report.html"}  # what stands beside the students' folders
 KINDS = (".py", ".ipynb", ".zip")
@@ -56,7 +61,9 @@ def read_all(path: Path, main: str) -> list[Submission]:
     if not path.exists():
         raise CourseError(f"{path}: there is no such file or folder")
     single = not path.is_dir() or (path / main).is_file()
-    entries = [path] if single else [entry for entry in sorted(path.iterdir()) if _is_a_hand_in(entry)]
+    entries = (
+        [path] if single else [entry for entry in sorted(path.iterdir()) if _is_a_hand_in(entry)]
+    )
     if not entries:
         raise CourseError(
             f"{path}: no submissions here: one {', '.join(KINDS)} or folder for each student is expected"
@@ -65,11 +72,16 @@ def read_all(path: Path, main: str) -> list[Submission]:
     by_stem: dict[str, list[Path]] = {}
     for entry in entries:
         by_stem.setdefault(entry.stem if entry.suffix in KINDS else entry.name, []).append(entry)
-    names: dict[str, str] = {}  # student -> stem; whoever's name is safe as it is has the first claim to it
+    names: dict[
+        str, str
+    ] = {}  # student -> stem; whoever's name is safe as it is has the first claim to it
     for stem in sorted(by_stem, key=lambda stem: (_safe(stem) != stem, stem)):
         names[_student(stem, names)] = stem
     read = (_read_one(student, by_stem[stem], main) for student, stem in sorted(names.items()))
-    return [replace(one, received=times.get(names[one.student]) or times.get(one.student)) for one in read]
+    return [
+        replace(one, received=times.get(names[one.student]) or times.get(one.student))
+        for one in read
+    ]
 
 
 def read_one(student: str, path: Path, main: str, received: datetime | None = None) -> Submission:
@@ -80,7 +92,11 @@ def read_one(student: str, path: Path, main: str, received: datetime | None = No
 
 
 def _is_a_hand_in(entry: Path) -> bool:
-    if entry.name.startswith(".") or entry.name.upper().startswith("README") or entry.name == RECEIVED:
+    if (
+        entry.name.startswith(".")
+        or entry.name.upper().startswith("README")
+        or entry.name == RECEIVED
+    ):
         return False
     return entry.name not in SKIPPED_FOLDERS
 
@@ -103,7 +119,9 @@ def _received(path: Path) -> dict[str, datetime]:
         return {}
     times = {}
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()  # spreadsheets begin with a byte order mark
+        lines = path.read_text(
+            encoding="utf-8-sig"
+        ).splitlines()  # spreadsheets begin with a byte order mark
     except UnicodeDecodeError:
         raise CourseError(f"{path}: this is not UTF-8 text: save it as CSV in UTF-8") from None
     for number, row in enumerate(csv.reader(lines), 1):
@@ -133,9 +151,12 @@ def _read_one(student: str, paths: list[Path], main: str) -> Submission:
         return Submission(student, problem=str(error))
     except OSError as error:
         return Submission(
-            student, problem=f"{paths[0].name} cannot be read ({error.strerror or error}): hand it in again"
+            student,
+            problem=f"{paths[0].name} cannot be read ({error.strerror or error}): hand it in again",
         )
-    except Exception as error:  # parsers of hostile files run out of stack or memory; nobody else may suffer
+    except (
+        Exception
+    ) as error:  # parsers of hostile files run out of stack or memory; nobody else may suffer
         return Submission(
             student,
             problem=f"{paths[0].name} cannot be read ({type(error).__name__}): hand in one plain .py file",
@@ -158,7 +179,8 @@ def _files(path: Path, main: str) -> dict[str, bytes]:
 def _chosen(files: dict[str, bytes], main: str) -> dict[str, bytes]:
     """The file that is asked for (or the one notebook or file that can only be it), at top level, with its neighbours."""
     found = sorted(
-        (name for name in files if PurePosixPath(name).name == main), key=lambda name: name.count("/")
+        (name for name in files if PurePosixPath(name).name == main),
+        key=lambda name: name.count("/"),
     )
     as_notebook = main.removesuffix(".py") + ".ipynb"
     found = (
@@ -200,7 +222,9 @@ def _within_limits(entries: Iterable[tuple[str, _Read]]) -> Iterator[tuple[str, 
     total = 0
     for count, (name, read) in enumerate(entries, 1):
         if count > MAX_FILES:
-            raise SubmissionError(f"more than {MAX_FILES} files: hand in only what the assignment asks for")
+            raise SubmissionError(
+                f"more than {MAX_FILES} files: hand in only what the assignment asks for"
+            )
         if not name.isprintable():
             raise SubmissionError(f"the file name {name[:80]!r} is not plain text: rename it")
         limit = MAX_NOTEBOOK if name.endswith(".ipynb") else MAX_FILE
@@ -234,7 +258,9 @@ def _regular(path: Path, name: str, limit: int) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
-        raise SubmissionError(f"{name} cannot be read ({error.strerror}): hand in a regular file") from None
+        raise SubmissionError(
+            f"{name} cannot be read ({error.strerror}): hand in a regular file"
+        ) from None
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise SubmissionError(f"{name} is not a regular file: hand in {name} itself")
@@ -268,10 +294,16 @@ def _unzip(path: Path) -> Iterator[tuple[str, _Read]]:
             raise SubmissionError(
                 f"{path.name} holds a name that points out of it ({entry.filename[:80]!r}): pack it again"
             )
-        if entry.is_dir() or SKIPPED_FOLDERS & set(name.parts) or name.suffix not in (".py", ".ipynb"):
+        if (
+            entry.is_dir()
+            or SKIPPED_FOLDERS & set(name.parts)
+            or name.suffix not in (".py", ".ipynb")
+        ):
             continue
         if stat.S_ISLNK(entry.external_attr >> 16):
-            raise SubmissionError(f"{entry.filename[:80]} in {path.name} is a link: pack the file itself")
+            raise SubmissionError(
+                f"{entry.filename[:80]} in {path.name} is a link: pack the file itself"
+            )
         yield str(name), partial(_member, archive, entry)
 
 
@@ -279,7 +311,14 @@ def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> byt
     try:
         with archive.open(entry) as file:
             return file.read(limit)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError, ValueError) as error:
+    except (
+        zipfile.BadZipFile,
+        RuntimeError,
+        NotImplementedError,
+        EOFError,
+        OSError,
+        ValueError,
+    ) as error:
         reason = "it is encrypted" if entry.flag_bits & 1 else f"{type(error).__name__}"
         raise SubmissionError(
             f"{entry.filename[:80]} cannot be unpacked ({reason}): pack it again without a password"

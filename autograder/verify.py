@@ -34,7 +34,9 @@ class Verification:
     assignment: Assignment
     tests: list[HiddenTest] = field(default_factory=list)
     bugs: list[str] = field(default_factory=list)
-    kills: dict[tuple[str, str], bool] = field(default_factory=dict)  # (test, bug) -> the test fails
+    kills: dict[tuple[str, str], bool] = field(
+        default_factory=dict
+    )  # (test, bug) -> the test fails
     named: dict[str, bool] = field(default_factory=dict)
     shortcomings: list[str] = field(default_factory=list)
 
@@ -101,7 +103,9 @@ def prove_each(assignments: Sequence[Assignment], jobs: int, draws: int = 0) -> 
     """
     spawn = multiprocessing.get_context("spawn")
     default = signal.signal, (signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends them without a word
-    with ProcessPoolExecutor(jobs or os.cpu_count(), spawn, *default, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(
+        jobs or os.cpu_count(), spawn, *default, max_tasks_per_child=1
+    ) as pool:
         yield from pool.map(functools.partial(Proof.of, draws=draws), assignments)
 
 
@@ -134,7 +138,9 @@ def _check_solution(result: Verification, key: AnswerKey, say: Callable[[str], N
 
 def _check_lazy(result: Verification, key: AnswerKey, say: Callable[[str], None]) -> None:
     candidates: dict[str, Candidate] = {"the stub": InProcess.of(key.source.stub(), key.main)}
-    candidates |= {f"an answer of {name}": Lazy(key.reference, answer) for name, answer in LAZY.items()}
+    candidates |= {
+        f"an answer of {name}": Lazy(key.reference, answer) for name, answer in LAZY.items()
+    }
     for name, candidate in candidates.items():
         for test in result.exact:
             if _run(test, candidate, SEEDS[0]).passed:
@@ -167,10 +173,14 @@ def _check_bugs(result: Verification, key: AnswerKey, say: Callable[[str], None]
         if not any(result.kills[test.name, bug] for test in result.exact):
             say(f"'{bug}' loses no points")
         elif not result.named[bug]:
-            say(f"'{bug}' is caught, but no test tells it from the other bugs: the diagnosis cannot name it")
+            say(
+                f"'{bug}' is caught, but no test tells it from the other bugs: the diagnosis cannot name it"
+            )
 
 
-def _check_draws(result: Verification, key: AnswerKey, draws: int, say: Callable[[str], None]) -> None:
+def _check_draws(
+    result: Verification, key: AnswerKey, draws: int, say: Callable[[str], None]
+) -> None:
     """Every submission meets test data of its own, and two students with the same mistake must lose the same points."""
     seeds = range(len(SEEDS), len(SEEDS) + draws)
 
@@ -182,12 +192,16 @@ def _check_draws(result: Verification, key: AnswerKey, draws: int, say: Callable
             say(f"the solution fails {test.name} {said(failed)}")
         for bug in test.catches:
             if passed := [
-                seed for seed in seeds if bug in key.broken and _run(test, key.broken[bug], seed).passed
+                seed
+                for seed in seeds
+                if bug in key.broken and _run(test, key.broken[bug], seed).passed
             ]:
                 say(f"{test.name} says it catches '{bug}' and does not {said(passed)}")
 
 
-def _alone(test: HiddenTest, bug: str, traces: Mapping[tuple[str, str], Trace], bugs: list[str]) -> bool:
+def _alone(
+    test: HiddenTest, bug: str, traces: Mapping[tuple[str, str], Trace], bugs: list[str]
+) -> bool:
     """No other bug that fails this test gives the same numbers."""
     student = traces[test.name, bug]
     others = (traces[test.name, other] for other in bugs if other != bug)
@@ -204,7 +218,9 @@ def _check_public_tests(assignment: Assignment, key: AnswerKey, say: Callable[[s
 
 
 def run_public_tests(
-    assignment: Assignment, files: Mapping[str, bytes], options: tuple[str, ...] = ("-q", "--tb=short")
+    assignment: Assignment,
+    files: Mapping[str, bytes],
+    options: tuple[str, ...] = ("-q", "--tb=short"),
 ) -> tuple[int, str]:
     """Run test_local.py against a hand-in in a folder of its own, as a student would, and as graded; exit code and output."""
     given = starter.files(assignment)
@@ -214,7 +230,14 @@ def run_public_tests(
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", folder]
-        command += ["-p", "no:cacheprovider", "-p", "autograder.as_graded", "--as-graded", assignment.main]
+        command += [
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "autograder.as_graded",
+            "--as-graded",
+            assignment.main,
+        ]
         command += [*options, folder]
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
         try:
@@ -251,10 +274,17 @@ def matrix(result: Verification) -> str:
     rows = []
     for bug in result.bugs:
         marks = [
-            "X" if bug in test.catches else "x" if result.kills[test.name, bug] else "" for test in tests
+            "X" if bug in test.catches else "x" if result.kills[test.name, bug] else ""
+            for test in tests
         ]
-        rows.append([f"`{bug}`", *marks, str(sum(map(bool, marks))), "yes" if result.named[bug] else "no"])
+        rows.append(
+            [f"`{bug}`", *marks, str(sum(map(bool, marks))), "yes" if result.named[bug] else "no"]
+        )
     lines = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
     legend = [f"{number}. `{test.name}` ({test.worth:g})" for number, test in enumerate(tests, 1)]
-    learning = [f"- learning check: `{test.name}` ({test.worth:g})" for test in result.tests if test.learning]
+    learning = [
+        f"- learning check: `{test.name}` ({test.worth:g})"
+        for test in result.tests
+        if test.learning
+    ]
     return "\n".join([f"## {result.assignment.name}", "", *lines, "", *legend, *learning, ""])

@@ -58,21 +58,36 @@ def test_what_fails_anyway_is_told_once_and_as_ever(toy):
 
 def test_what_is_not_written_is_told_as_ever(toy):
     code, said = check(toy, toy.source.stub())
-    assert code == 1 and "not written yet: TODO(means): subtract the mean." in said and SENTENCE not in said
+    assert (
+        code == 1
+        and "not written yet: TODO(means): subtract the mean." in said
+        and SENTENCE not in said
+    )
 
 
 def test_names_taken_from_the_module_are_the_student_s_too(toy):
-    toy.edit(PUBLIC, "import sequences as work\n", "import sequences as work\nfrom sequences import centred, np as numpy\n")
+    toy.edit(
+        PUBLIC,
+        "import sequences as work\n",
+        "import sequences as work\nfrom sequences import centred, np as numpy\n",
+    )
     toy.edit(PUBLIC, "work.centred(", "centred(")
     assert check(toy, toy.submission())[0] == 0
-    code, said = check(toy, toy.submission(*("    return numbers - numbers.mean()", WRONG_IN_GRADING["an array of objects"][0])))
+    code, said = check(
+        toy,
+        toy.submission(
+            *("    return numbers - numbers.mean()", WRONG_IN_GRADING["an array of objects"][0])
+        ),
+    )
     assert code == 1 and SENTENCE in said
 
 
 def test_what_a_test_cannot_hand_over_is_not_held_against_the_student(toy):
     addition = "\n\nclass Environment:\n    size = 2\n\n\ndef test_environment():\n    assert work.size_of(Environment()) == 2\n"
     toy.edit(PUBLIC, "def test_softmax", f"{addition.strip()}\n\n\ndef test_softmax")
-    code, said = check(toy, toy.submission() + "\n\ndef size_of(environment):\n    return environment.size\n")
+    code, said = check(
+        toy, toy.submission() + "\n\ndef size_of(environment):\n    return environment.size\n"
+    )
     assert code == 0 and "4 passed" in said
 
 
@@ -89,13 +104,33 @@ def test_a_test_of_shared_memory_is_run_here_only_if_it_says_so(toy, line, code)
 
 def test_fixtures_are_set_up_anew_for_the_second_run(toy):
     fixture = "import pytest\n\n\n@pytest.fixture\ndef box():\n    box = []\n    yield box\n    assert len(box) == 1\n\n\n"
-    toy.edit(PUBLIC, "def test_softmax():\n", f"{fixture}def test_softmax(box):\n    box.append(1)\n")
+    toy.edit(
+        PUBLIC, "def test_softmax():\n", f"{fixture}def test_softmax(box):\n    box.append(1)\n"
+    )
     code, said = check(toy, toy.submission())
     assert code == 0 and "3 passed" in said, said
 
 
 def test_a_starter_folder_needs_nothing_of_ours(toy):
     (toy.assignment.starter / "sequences.py").write_text(toy.submission(), encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "-p", "no:cacheprovider", "--rootdir", "."]
-    done = subprocess.run(command, cwd=toy.assignment.starter, capture_output=True, text=True, check=False, timeout=120)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-c",
+        os.devnull,
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        ".",
+    ]
+    done = subprocess.run(
+        command,
+        cwd=toy.assignment.starter,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert done.returncode == 0 and "3 passed" in done.stdout, done.stdout + done.stderr

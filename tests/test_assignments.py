@@ -13,11 +13,18 @@ from autograder.examine import InProcess
 from autograder.model import Verdict
 from autograder.source import Source
 
-pytestmark = pytest.mark.timeout(1800)  # grpo alone is minutes of computing, and the machine may have other work
+pytestmark = pytest.mark.timeout(
+    1800
+)  # grpo alone is minutes of computing, and the machine may have other work
 ROOT = Path(__file__).resolve().parent.parent
 ASSIGNMENTS = {assignment.name: assignment for assignment in load_course(ROOT).assignments}
 SEED = 11
-QUICK = ("bandits", "dynamic_programming", "q_learning", "gae")  # where marking a broken submission takes seconds: no test trains for long
+QUICK = (
+    "bandits",
+    "dynamic_programming",
+    "q_learning",
+    "gae",
+)  # where marking a broken submission takes seconds: no test trains for long
 
 
 def independent(assignment):
@@ -31,7 +38,11 @@ def mark(assignment, texts):
     engine = LocalEngine(assignment, os.cpu_count() or 1)
     try:
         jobs = [Job(name, {assignment.main: text.encode()}, SEED) for name, text in texts.items()]
-        return {progress.job.student: progress.outcomes for progress in engine.run(jobs) if progress.finished}
+        return {
+            progress.job.student: progress.outcomes
+            for progress in engine.run(jobs)
+            if progress.finished
+        }
     finally:
         engine.close()
 
@@ -47,7 +58,11 @@ def marked(request):
 
 
 def lost(outcomes):
-    return {name: outcome.detail for name, outcome in outcomes.items() if outcome.verdict is not Verdict.PASSED}
+    return {
+        name: outcome.detail
+        for name, outcome in outcomes.items()
+        if outcome.verdict is not Verdict.PASSED
+    }
 
 
 def test_the_solution_gets_full_marks(marked):
@@ -76,19 +91,32 @@ def test_right_answers_in_all_other_styles_pass_on_further_draws(name):
     """`make thorough` asks the same of the solution, and of every known bug that it is caught (`verify --draws`)."""
     assignment = ASSIGNMENTS[name]
     tests = [test for test in plugin.collect(assignment.hidden_tests) if not test.learning]
-    styles = {style: InProcess.of(text, assignment.main) for style, text in independent(assignment).items()}
+    styles = {
+        style: InProcess.of(text, assignment.main)
+        for style, text in independent(assignment).items()
+    }
     runs = itertools.product(tests, styles, range(20, 30))
-    failed = [(test.name, style, seed) for test, style, seed in runs if not examine.run(test, styles[style], seed).passed]
+    failed = [
+        (test.name, style, seed)
+        for test, style, seed in runs
+        if not examine.run(test, styles[style], seed).passed
+    ]
     assert failed == []
 
 
-@pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in ASSIGNMENTS])
+@pytest.mark.parametrize(
+    "name",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in ASSIGNMENTS],
+)
 def test_a_known_bug_loses_the_same_points_on_both_sides_of_the_wall_and_is_named(name):
     assignment = ASSIGNMENTS[name]
     key = diagnose.AnswerKey(assignment)
     bug = key.source.bugs[len(key.source.bugs) // 2].name
     there = mark(assignment, {bug: key.source.broken(bug)})[bug]
-    broken, key.__dict__["broken"] = key.broken, {}  # here the verdicts alone are asked for, no diagnosis
+    broken, key.__dict__["broken"] = (
+        key.broken,
+        {},
+    )  # here the verdicts alone are asked for, no diagnosis
     tests = [test for test in plugin.collect(assignment.hidden_tests) if not test.learning]
     here = {test.name: diagnose.judge(test, broken[bug], SEED, key).verdict for test in tests}
     assert here == {test.name: there[test.name].verdict for test in tests}
@@ -101,7 +129,10 @@ def test_the_starter_is_fresh(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "seed"), [(name, SEED) for name in ASSIGNMENTS] + [(name, seed) for name in QUICK for seed in (12, 13)])
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [(name, SEED) for name in ASSIGNMENTS] + [(name, seed) for name in QUICK for seed in (12, 13)],
+)
 def test_every_known_bug_is_named_by_a_real_diagnosis_and_no_other(name, seed):
     """verify compares runs that it made side by side; in marking, what differs from run to run would blind the diagnosis."""
     key = diagnose.AnswerKey(ASSIGNMENTS[name])
@@ -109,10 +140,18 @@ def test_every_known_bug_is_named_by_a_real_diagnosis_and_no_other(name, seed):
 
     def named(bug, by):
         outcomes = key.settle([diagnose.judge(test, key.broken[bug], seed, key) for test in by])
-        return {name for name, when in key.texts.items() for outcome in outcomes if outcome.diagnosis.endswith(when)}
+        return {
+            name
+            for name, when in key.texts.items()
+            for outcome in outcomes
+            if outcome.diagnosis.endswith(when)
+        }
 
     # its own tests first: they are quick, and mostly enough
-    diagnosed = {bug: named(bug, [test for test in tests if bug in test.catches]) or named(bug, tests) for bug in key.texts}
+    diagnosed = {
+        bug: named(bug, [test for test in tests if bug in test.catches]) or named(bug, tests)
+        for bug in key.texts
+    }
     assert {bug: names for bug, names in diagnosed.items() if names != {bug}} == {}
 
 
@@ -124,7 +163,12 @@ def test_fresh_workers_for_every_test_change_no_outcome(name):
     texts = {"solution": source.solution(), "stub": source.stub(), **independent(assignment)}
     texts |= {bug.name: source.broken(bug.name) for bug in source.bugs[:: len(source.bugs) // 5]}
     kept, fresh = (
-        mark(assignment.model_copy(update={"limits": assignment.limits.model_copy(update={"fresh_workers": fresh})}), texts)
+        mark(
+            assignment.model_copy(
+                update={"limits": assignment.limits.model_copy(update={"fresh_workers": fresh})}
+            ),
+            texts,
+        )
         for fresh in (False, True)
     )
     assert kept.keys() == texts.keys()

@@ -14,7 +14,9 @@ import run
 
 def report(cases: list, surprise: bool = False) -> run.Report:
     outcome = "3 passed, 2 failed: Timeout, wrong answer"
-    return run.Report([run.Result(case, outcome, None if surprise else 1.0, 1.0, 0.1) for case in cases])
+    return run.Report(
+        [run.Result(case, outcome, None if surprise else 1.0, 1.0, 0.1) for case in cases]
+    )
 
 
 def test_the_table_in_the_docs_is_fresh():
@@ -39,7 +41,9 @@ def test_a_table_that_is_not_written_yet_is_stale(tmp_path):
 def test_a_new_attack_a_changed_one_and_a_removed_one_make_it_stale(document):
     first, second, *rest = run.all_cases()
     run.write_markdown(run.table(report(rest)), document)
-    assert run.stale(document) == [f"{name} is missing or out of date" for name in sorted(map(str, (first, second)))]
+    assert run.stale(document) == [
+        f"{name} is missing or out of date" for name in sorted(map(str, (first, second)))
+    ]
     text = document.read_text(encoding="utf-8")
     name = run.row(rest[0])[0]
     document.write_text(text.replace(f"| {name} |", "| gae/gone |"), encoding="utf-8")
@@ -69,4 +73,7 @@ def test_an_attack_that_was_not_contained_is_told(document):
 def test_outcomes_in_the_table_hold_no_numbers_that_change():
     assert run.in_short("24 passed, 9 failed: Timeout, wrong answer") == "some tests fail: Timeout"
     assert run.in_short("42 failed: no answer") == "every test fails: no answer"
-    assert run.in_short("no effect") == "no effect" and run.in_short("refused: a is a link") == "refused: a is a link"
+    assert (
+        run.in_short("no effect") == "no effect"
+        and run.in_short("refused: a is a link") == "refused: a is a link"
+    )

@@ -18,7 +18,9 @@ import run  # noqa: E402
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="the wall needs Linux and root"),
+    pytest.mark.skipif(
+        sys.platform != "linux" or os.geteuid() != 0, reason="the wall needs Linux and root"
+    ),
     pytest.mark.timeout(900),
 ]
 CASES = run.all_cases()
@@ -37,7 +39,9 @@ def controls():
     for assignment in cases.NAIVE:
         cases._snapshot(assignment)
     with ThreadPoolExecutor(2) as pool:
-        return dict(zip(map(str, CONTROLLED), pool.map(cases.control_holds, CONTROLLED), strict=True))
+        return dict(
+            zip(map(str, CONTROLLED), pool.map(cases.control_holds, CONTROLLED), strict=True)
+        )
 
 
 corpus = pytest.mark.corpus  # `make attacks` marks the corpus once, with run.py
@@ -62,7 +66,10 @@ def test_attack_works_where_there_is_no_wall(case, controls):
 
 @pytest.mark.parametrize("assignment", cases.NAIVE)
 def test_naive_grader_is_right_about_honest_work(assignment):
-    honest, stub = (cases.Case(assignment, "honest", "", "full", base, "full marks") for base in ("solution", "stub"))
+    honest, stub = (
+        cases.Case(assignment, "honest", "", "full", base, "full marks")
+        for base in ("solution", "stub")
+    )
     assert cases.control_holds(honest) == ""
     assert "'score': 0" in cases.control_holds(stub)
 
@@ -83,10 +90,19 @@ def test_the_table_names_every_attack(report):
 @pytest.mark.parametrize(
     ("docstring", "finding"),
     [
-        ("Tries: a\n\nDeserves: 0\nBase: stub", "has Tries, Deserves, Base; Tries, Deserves, Base, Control are expected"),
-        ("Tries: a\nDeserves: much\nBase: stub\nControl: works", "Deserves: 'much' is none of the forms"),
+        (
+            "Tries: a\n\nDeserves: 0\nBase: stub",
+            "has Tries, Deserves, Base; Tries, Deserves, Base, Control are expected",
+        ),
+        (
+            "Tries: a\nDeserves: much\nBase: stub\nControl: works",
+            "Deserves: 'much' is none of the forms",
+        ),
         ("Tries: a\nDeserves: 0\nBase: all\nControl: works", "Base: 'all' is none of the forms"),
-        ("Tries: a\nDeserves: 0\nBase: stub\nControl: none", "Control: 'none' is none of the forms"),
+        (
+            "Tries: a\nDeserves: 0\nBase: stub\nControl: none",
+            "Control: 'none' is none of the forms",
+        ),
         ("An attack.", "begins with 'An attack.', not with 'Tries: ...'"),
     ],
 )

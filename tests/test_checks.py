@@ -110,12 +110,16 @@ WRONG_KIND = [
 
 
 @pytest.mark.parametrize(("actual", "expected", "words"), WRONG_KIND)
-def test_another_kind_shape_or_number_kind_fails_and_the_student_may_read_which(actual, expected, words):
+def test_another_kind_shape_or_number_kind_fails_and_the_student_may_read_which(
+    actual, expected, words
+):
     assert finding(assert_close, actual, expected) == words
     assert finding(assert_equal, actual, expected) == words
 
 
-@pytest.mark.parametrize("vector", [np.ones(3), torch.ones(3), np.ones((2, 3)), np.ones(1), [1.0], (1.0, 1.0)])
+@pytest.mark.parametrize(
+    "vector", [np.ones(3), torch.ones(3), np.ones((2, 3)), np.ones(1), [1.0], (1.0, 1.0)]
+)
 @pytest.mark.parametrize("scalar", [1.0, 1, np.float64(1.0), np.array(1.0), torch.tensor(1.0)])
 def test_a_scalar_never_stands_for_a_vector_nor_a_vector_for_a_scalar(scalar, vector):
     for check in (assert_close, assert_equal):
@@ -123,12 +127,16 @@ def test_a_scalar_never_stands_for_a_vector_nor_a_vector_for_a_scalar(scalar, ve
         failure(check, vector, scalar)
 
 
-@pytest.mark.parametrize(("kind", "expected"), [(float, 1.0), (np.array, np.ones(2)), (torch.tensor, torch.ones(2))])
+@pytest.mark.parametrize(
+    ("kind", "expected"), [(float, 1.0), (np.array, np.ones(2)), (torch.tensor, torch.ones(2))]
+)
 def test_other_numbers_fail_and_the_student_reads_none_of_them(kind, expected):
     actual = kind([1.0, 1.5]) if kind is not float else 1.5
     found = failure(assert_close, actual, expected, what="the advantages")
     assert found.finding == ""
-    assert str(found).startswith("the advantages is not close to what is expected (largest difference 0.5; rtol 1e-07, atol 1e-09)")
+    assert str(found).startswith(
+        "the advantages is not close to what is expected (largest difference 0.5; rtol 1e-07, atol 1e-09)"
+    )
     assert "1.5" in str(found)
 
 
@@ -136,7 +144,9 @@ def test_tolerances_are_absolute_plus_relative_to_what_is_expected():
     assert_close(100.0 + 1.09, 100.0, rtol=0.01, atol=0.1)
     failure(assert_close, 100.0 + 1.11, 100.0, rtol=0.01, atol=0.1)
     failure(assert_close, 1e-8, 0.0)
-    failure(assert_close, 1e30, 1.0, rtol=0.5)  # relative to the expected number, not to the student's
+    failure(
+        assert_close, 1e30, 1.0, rtol=0.5
+    )  # relative to the expected number, not to the student's
 
 
 @pytest.mark.parametrize(
@@ -145,22 +155,35 @@ def test_tolerances_are_absolute_plus_relative_to_what_is_expected():
         (NAN, 1.0, "it holds nan values where finite ones belong."),
         (INF, 1.0, "it holds infinite values where finite ones belong."),
         (np.array([NAN, INF]), np.ones(2), "it holds nan values where finite ones belong."),
-        (torch.tensor([1.0, -INF]), torch.ones(2), "it holds infinite values where finite ones belong."),
+        (
+            torch.tensor([1.0, -INF]),
+            torch.ones(2),
+            "it holds infinite values where finite ones belong.",
+        ),
         (1.0, NAN, "it is finite where it must not be, or the reverse."),
-        (np.array([INF, 1.0]), np.array([1.0, INF]), "it is finite where it must not be, or the reverse."),
+        (
+            np.array([INF, 1.0]),
+            np.array([1.0, INF]),
+            "it is finite where it must not be, or the reverse.",
+        ),
     ],
 )
 def test_numbers_that_are_not_finite_are_found_before_anything_is_compared(actual, expected, words):
     assert finding(assert_close, actual, expected, what="it", rtol=1e9) == words
 
 
-@pytest.mark.parametrize(("actual", "expected"), [(INF, -INF), (INF, NAN), (NAN, INF), (np.array([NAN]), np.array([INF]))])
+@pytest.mark.parametrize(
+    ("actual", "expected"),
+    [(INF, -INF), (INF, NAN), (NAN, INF), (np.array([NAN]), np.array([INF]))],
+)
 def test_one_kind_of_infinity_is_not_another(actual, expected):
     assert "infinities differ" in str(failure(assert_close, actual, expected))
 
 
 def test_the_place_in_a_list_is_named():
-    assert str(failure(assert_close, [1.0, [2.0, 3.0]], [1.0, [2.0, 4.0]], what="pairs")).startswith("pairs[1][1] is not close")
+    assert str(
+        failure(assert_close, [1.0, [2.0, 3.0]], [1.0, [2.0, 4.0]], what="pairs")
+    ).startswith("pairs[1][1] is not close")
 
 
 # -- assert_equal ----------------------------------------------------------------------------------------------------
@@ -222,7 +245,9 @@ CHEAT = """
 """
 
 
-@pytest.mark.parametrize("expected", [1.0, 1, True, None, "up", np.ones(3), torch.ones(3), [1.0, 1.0, 1.0], (), [None]])
+@pytest.mark.parametrize(
+    "expected", [1.0, 1, True, None, "up", np.ones(3), torch.ones(3), [1.0, 1.0, 1.0], (), [None]]
+)
 @pytest.mark.parametrize("check", [assert_close, assert_equal])
 def test_an_object_that_stays_with_the_student_equals_nothing(reach, check, expected):
     cheat = reach(CHEAT).student.Cheat()
@@ -233,10 +258,22 @@ def test_an_object_that_stays_with_the_student_equals_nothing(reach, check, expe
 
 def test_a_student_reads_the_class_of_an_object_that_is_no_answer(reach):
     cheat = reach(CHEAT).student.Cheat()
-    assert finding(assert_close, cheat, 1.0) == "the result is an object of class Cheat where a float is asked."
-    assert finding(assert_finite, cheat) == "the result is an object of class Cheat where numbers are asked."
-    assert finding(assert_no_grad, cheat) == "the result is an object of class Cheat where a tensor is asked."
-    assert finding(assert_unchanged, np.ones(3), cheat) == "an input is an object of class Cheat where numbers are asked."
+    assert (
+        finding(assert_close, cheat, 1.0)
+        == "the result is an object of class Cheat where a float is asked."
+    )
+    assert (
+        finding(assert_finite, cheat)
+        == "the result is an object of class Cheat where numbers are asked."
+    )
+    assert (
+        finding(assert_no_grad, cheat)
+        == "the result is an object of class Cheat where a tensor is asked."
+    )
+    assert (
+        finding(assert_unchanged, np.ones(3), cheat)
+        == "an input is an object of class Cheat where numbers are asked."
+    )
     with pytest.raises(TypeError, match="not an object of class Cheat"):
         assert_true(cheat, "it is true")
 
@@ -248,7 +285,10 @@ def test_a_statement_that_holds_passes_and_one_that_does_not_is_for_staff():
     assert_true(True, "all is well")
     assert_true(np.bool_(True), "all is well")
     found = failure(assert_true, np.bool_(False), "the greedy action is taken more often")
-    assert (str(found), found.finding) == ("does not hold: the greedy action is taken more often", "")
+    assert (str(found), found.finding) == (
+        "does not hold: the greedy action is taken more often",
+        "",
+    )
 
 
 @pytest.mark.parametrize("condition", [1, 0, "yes", None, np.ones(2), torch.tensor(True)])
@@ -258,7 +298,14 @@ def test_a_statement_takes_nothing_but_a_bool(condition):
 
 
 def test_finite_numbers_are_finite():
-    for fine in (1.0, 3, np.ones(2), torch.ones(2), np.ones(0), torch.ones(2, dtype=torch.bfloat16)):
+    for fine in (
+        1.0,
+        3,
+        np.ones(2),
+        torch.ones(2),
+        np.ones(0),
+        torch.ones(2, dtype=torch.bfloat16),
+    ):
         assert_finite(fine)
     for bad in (NAN, -INF, np.array([1.0, NAN]), torch.tensor([INF])):
         assert finding(assert_finite, bad, "Q") == "Q holds nan or infinite values."
@@ -270,10 +317,15 @@ def test_an_input_is_unchanged_bit_for_bit(after):
     before = after.copy() if isinstance(after, np.ndarray) else after.clone()
     assert_unchanged(before, after)
     after[0] = -0.0 if after[0] == 0 else 1.0 + 1e-6
-    assert finding(assert_unchanged, before, after, "rewards") == "rewards was changed in place: work on a copy."
+    assert (
+        finding(assert_unchanged, before, after, "rewards")
+        == "rewards was changed in place: work on a copy."
+    )
 
 
-@pytest.mark.parametrize("after", [np.zeros((1, 2)), np.zeros(2, np.float32), np.array([-0.0, 0.0])])
+@pytest.mark.parametrize(
+    "after", [np.zeros((1, 2)), np.zeros(2, np.float32), np.array([-0.0, 0.0])]
+)
 def test_shape_dtype_and_sign_of_zero_are_part_of_an_input(after):
     assert "was changed in place" in finding(assert_unchanged, np.zeros(2), after)
 
@@ -313,14 +365,18 @@ def test_an_error_without_a_sentence_is_not_enough(reach, text):
     student = reach(REFUSING).student
     with pytest.raises(CheckFailure) as raised, assert_raises(ValueError):
         student.refuse(text)
-    assert raised.value.finding == "ValueError was raised without a sentence that says what is wrong."
+    assert (
+        raised.value.finding == "ValueError was raised without a sentence that says what is wrong."
+    )
 
 
 def test_no_error_where_one_is_asked_fails(reach):
     student = reach(REFUSING).student
     with pytest.raises(CheckFailure) as raised, assert_raises(ValueError, TypeError):
         student.accept()
-    assert raised.value.finding == "no ValueError or TypeError was raised for an impossible argument."
+    assert (
+        raised.value.finding == "no ValueError or TypeError was raised for an impossible argument."
+    )
 
 
 def test_other_errors_pass_through(reach):
@@ -353,7 +409,9 @@ def with_statistic(statistic: float, freedom: int) -> tuple[np.ndarray, np.ndarr
     direction = np.zeros(outcomes)
     direction[0], direction[1] = 1.0, -1.0
     expected = 1e6
-    return expected + direction * math.sqrt(statistic * expected / 2), np.full(outcomes, 1 / outcomes)
+    return expected + direction * math.sqrt(statistic * expected / 2), np.full(
+        outcomes, 1 / outcomes
+    )
 
 
 def accepts(counts, probabilities) -> bool:
@@ -377,18 +435,24 @@ def test_fair_draws_pass_and_unfair_ones_do_not():
     fair = np.random.default_rng(0).multinomial(10_000, [0.2, 0.3, 0.5])
     assert_frequencies(fair, [0.2, 0.3, 0.5])
     found = failure(assert_frequencies, fair, [0.3, 0.2, 0.5], "the actions")
-    assert str(found).startswith("the actions do not fit: counts ") and "2 degrees of freedom" in str(found)
+    assert str(found).startswith(
+        "the actions do not fit: counts "
+    ) and "2 degrees of freedom" in str(found)
     assert found.finding == ""
 
 
 def test_what_is_impossible_must_not_happen_once():
-    assert "something impossible happened" in str(failure(assert_frequencies, np.array([9999, 1, 0]), [1.0, 0.0, 0.0]))
+    assert "something impossible happened" in str(
+        failure(assert_frequencies, np.array([9999, 1, 0]), [1.0, 0.0, 0.0])
+    )
     assert_frequencies(np.array([10_000, 0, 0]), [1.0, 0.0, 0.0])
     assert_frequencies(np.array([500, 0, 500]), [0.5, 0.0, 0.5])
 
 
 def test_counts_and_probabilities_have_one_shape():
-    assert "counts (2,), probabilities (3,)" in str(failure(assert_frequencies, np.ones(2), np.ones(3) / 3))
+    assert "counts (2,), probabilities (3,)" in str(
+        failure(assert_frequencies, np.ones(2), np.ones(3) / 3)
+    )
 
 
 def test_counts_of_a_table_are_one_distribution():

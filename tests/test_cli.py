@@ -84,7 +84,18 @@ class Marked:
             return {row["student"]: row for row in csv.DictReader(file)}
 
     def grade(self, *options: object, out: Path | None = None) -> Said:
-        return call("grade", NAME, self.submissions, "--out", out or self.out, "--jobs", 2, "--course", self.toy.root, *options)
+        return call(
+            "grade",
+            NAME,
+            self.submissions,
+            "--out",
+            out or self.out,
+            "--jobs",
+            2,
+            "--course",
+            self.toy.root,
+            *options,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -97,12 +108,21 @@ def marked(tmp_path_factory, server) -> Marked:
     hand_in("ben.py", toy.submission(*NO_DISCOUNT))
     hand_in("cleo.py", toy.source.stub())
     hand_in("dan.zip", "no zip")
-    hand_in("eve.py", toy.submission("def softmax(logits):", "import os\n\ndef softmax(logits):\n    print('bye')\n    os._exit(0)\n"))
+    hand_in(
+        "eve.py",
+        toy.submission(
+            "def softmax(logits):",
+            "import os\n\ndef softmax(logits):\n    print('bye')\n    os._exit(0)\n",
+        ),
+    )
     hand_in("fay/sequences.py", "from helper import *\n")
     hand_in("fay/helper.py", toy.submission())
     hand_in("gus.py", toy.submission() + "# late\n")
     hand_in("hal.py", "def discounted(:\n")
-    hand_in("received.csv", "student,received\nada,2027-02-06T00:10:00+00:00\ngus,2027-02-07T12:00:00+00:00\n")
+    hand_in(
+        "received.csv",
+        "student,received\nada,2027-02-06T00:10:00+00:00\ngus,2027-02-07T12:00:00+00:00\n",
+    )
     marked = Marked(toy, root / "class", root / "out", Said(0, "", ""))
     return Marked(toy, marked.submissions, marked.out, marked.grade())
 
@@ -110,12 +130,27 @@ def marked(tmp_path_factory, server) -> Marked:
 def test_a_class_is_marked_and_everybody_has_points(marked):
     assert marked.said.code == 0
     points = {student: row["points"] for student, row in marked.rows().items()}
-    assert points == {"ada": "10", "ben": "5", "cleo": "0", "dan": "0", "eve": "7", "fay": "10", "gus": "8", "hal": "0"}
+    assert points == {
+        "ada": "10",
+        "ben": "5",
+        "cleo": "0",
+        "dan": "0",
+        "eve": "7",
+        "fay": "10",
+        "gus": "8",
+        "hal": "0",
+    }
 
 
 def test_the_table_says_who_got_what_and_what_stands_out(marked):
     said = flat(marked.said.out)
-    for words in ("Sequences, 10 points", "gamma is never used.", "not written yet: sums, means", "dan.zip is not a zip", "8 submissions: "):
+    for words in (
+        "Sequences, 10 points",
+        "gamma is never used.",
+        "not written yet: sums, means",
+        "dan.zip is not a zip",
+        "8 submissions: ",
+    ):
         assert words in said
     assert str(marked.out / NAME) in said.replace(" ", "") or "gradebook.csv" in said
     assert "No course secret" not in said
@@ -131,22 +166,32 @@ def test_a_student_reads_the_diagnosis_and_no_expected_value(marked):
     assert found["score"] == 5.0
     outputs = {test["extra_data"]["test"]: test["output"] for test in found["tests"]}
     for name in ("test_two_rewards", "test_three_rewards"):
-        assert outputs[name].startswith("Failed.\nThese are the numbers one gets when gamma is never used.\nHint: ")
+        assert outputs[name].startswith(
+            "Failed.\nThese are the numbers one gets when gamma is never used.\nHint: "
+        )
     staff = (marked.out / NAME / "ben" / "staff.json").read_text()
     assert "expected" in staff and "expected" not in json.dumps(found)
 
 
 def test_other_failures_show_the_student_s_own_lines(marked):
     eve = {test["extra_data"]["test"]: test["output"] for test in marked.results("eve")["tests"]}
-    assert "Ended: the process ended in the middle of a call (exit code 0)" in eve["test_probabilities_sum_to_one"]
+    assert (
+        "Ended: the process ended in the middle of a call (exit code 0)"
+        in eve["test_probabilities_sum_to_one"]
+    )
     assert eve["test_probabilities_sum_to_one"].endswith("Your code printed:\n  | bye")
     hal = marked.results("hal")["tests"]
-    assert all("SyntaxError" in test["output"] and "sequences.py:1 in the file" in test["output"] for test in hal)
+    assert all(
+        "SyntaxError" in test["output"] and "sequences.py:1 in the file" in test["output"]
+        for test in hal
+    )
     assert all("TODO(" in test["output"] for test in marked.results("cleo")["tests"])
 
 
 def test_what_cannot_be_opened_is_explained_to_its_student(marked):
-    assert marked.results("dan")["output"].startswith("Your hand-in could not be opened: dan.zip is not a zip file that can be opened")
+    assert marked.results("dan")["output"].startswith(
+        "Your hand-in could not be opened: dan.zip is not a zip file that can be opened"
+    )
     assert marked.rows()["dan"]["note"].startswith("dan.zip is not a zip file")
 
 
@@ -158,7 +203,9 @@ def test_the_late_rule_follows_received_csv(marked):
 
 
 def test_nothing_but_results_is_left_behind(marked):
-    assert sorted(path.name for path in (marked.out / NAME).iterdir()) == sorted([*marked.rows(), "gradebook.csv"])
+    assert sorted(path.name for path in (marked.out / NAME).iterdir()) == sorted(
+        [*marked.rows(), "gradebook.csv"]
+    )
     for student in marked.rows():
         assert sorted(os.listdir(marked.out / NAME / student)) == ["results.json", "staff.json"]
     assert not list(marked.submissions.rglob("__pycache__"))
@@ -168,10 +215,27 @@ def test_the_same_command_again_keeps_what_has_not_changed(marked):
     before = {path: path.stat().st_mtime_ns for path in marked.out.rglob("results.json")}
     said = marked.grade("--json")
     after = {path: path.stat().st_mtime_ns for path in marked.out.rglob("results.json")}
-    assert {path.parent.name for path in before if after[path] != before[path]} <= {"dan"}  # which is opened anew each time
+    assert {path.parent.name for path in before if after[path] != before[path]} <= {
+        "dan"
+    }  # which is opened anew each time
     lines = [json.loads(line) for line in said.out.splitlines()]
-    assert [line["student"] for line in lines] == ["ada", "ben", "cleo", "dan", "eve", "fay", "gus", "hal"]
-    assert lines[1] == {"student": "ben", "points": 5.0, "worth": 10.0, "note": "gamma is never used.", "kept": True}
+    assert [line["student"] for line in lines] == [
+        "ada",
+        "ben",
+        "cleo",
+        "dan",
+        "eve",
+        "fay",
+        "gus",
+        "hal",
+    ]
+    assert lines[1] == {
+        "student": "ben",
+        "points": 5.0,
+        "worth": 10.0,
+        "note": "gamma is never used.",
+        "kept": True,
+    }
     assert (said.code, said.err) == (0, "")
 
 
@@ -194,7 +258,16 @@ def _without(text: str, key: str) -> list[str]:
 
 
 def test_one_file_can_be_marked_alone(marked, tmp_path):
-    said = call("grade", NAME, marked.submissions / "ben.py", "--out", tmp_path, "--course", marked.toy.root, "--json")
+    said = call(
+        "grade",
+        NAME,
+        marked.submissions / "ben.py",
+        "--out",
+        tmp_path,
+        "--course",
+        marked.toy.root,
+        "--json",
+    )
     assert json.loads(said.out)["points"] == 5.0
     again = json.loads((tmp_path / NAME / "ben" / "results.json").read_text())
     assert again["tests"] == marked.results("ben")["tests"]  # the same content, the same inputs
@@ -220,15 +293,27 @@ def test_a_wall_that_cannot_be_had_ends_with_code_2_and_a_remedy(toy, monkeypatc
     class WeakEngine:
         def __init__(self, assignment, jobs):
             self.tests, self.leaks, self.where, self.scale = [], [], "this machine", ""
-            self.layers = doctor.sandbox.Layers(uid=False, seccomp=True, landlock=True, namespaces=False)
+            self.layers = doctor.sandbox.Layers(
+                uid=False, seccomp=True, landlock=True, namespaces=False
+            )
 
         def close(self):
             pass
 
     monkeypatch.setattr("autograder.engines.LocalEngine", WeakEngine)
-    said = call("grade", NAME, toy.write("ada.py", "x = 1\n"), "--out", tmp_path / "out", "--course", toy.root)
+    said = call(
+        "grade",
+        NAME,
+        toy.write("ada.py", "x = 1\n"),
+        "--out",
+        tmp_path / "out",
+        "--course",
+        toy.root,
+    )
     assert said.code == 2 and said.out == ""
-    assert "the wall does not hold on this machine: another uid cannot be had. Run as root" in flat(said.err)
+    assert "the wall does not hold on this machine: another uid cannot be had. Run as root" in flat(
+        said.err
+    )
     assert not (tmp_path / "out").exists()
 
 
@@ -262,11 +347,34 @@ def interrupted(tmp_path_factory, server):
     toy = Toy.build(tmp_path_factory.mktemp("interrupted"))
     toy.write("class/ada.py", toy.submission())
     toy.write("class/zoe.py", "import time\ntime.sleep(60)\n")
-    command = [sys.executable, "-m", "autograder", "grade", NAME, "class", "--out", "out", "--jobs", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "autograder",
+        "grade",
+        NAME,
+        "class",
+        "--out",
+        "out",
+        "--jobs",
+        "1",
+    ]
     with (toy.root / "err").open("w") as err:
-        process = subprocess.Popen(command, cwd=toy.root, env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, stderr=err, preexec_fn=_hears_ctrl_c)
+        process = subprocess.Popen(
+            command,
+            cwd=toy.root,
+            env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+            stderr=err,
+            preexec_fn=_hears_ctrl_c,
+        )
     results = toy.root / "out" / NAME / "ada" / "results.json"
-    wait_for(lambda: process.poll() is not None or (results.exists() and '"complete": true' in results.read_text()), 60)
+    wait_for(
+        lambda: (
+            process.poll() is not None
+            or (results.exists() and '"complete": true' in results.read_text())
+        ),
+        60,
+    )
     grader = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
     process.send_signal(signal.SIGINT)
     process.wait(60)
@@ -278,7 +386,10 @@ def interrupted(tmp_path_factory, server):
 def test_an_interruption_keeps_what_was_finished_and_says_how_to_go_on(interrupted):
     said, _ = interrupted
     assert said.code == 130 and "Traceback" not in said.err
-    assert "Stopped. What was finished is in out/sequences; the same command goes on from there." in flat(said.err)
+    assert (
+        "Stopped. What was finished is in out/sequences; the same command goes on from there."
+        in flat(said.err)
+    )
     assert json.loads(said.out)["score"] == 10.0
 
 
@@ -287,11 +398,23 @@ def test_an_interruption_ends_every_process(interrupted):
 
 
 MISTAKES = {
-    "no such assignment": (("grade", "sequence", ".", "--out", "out"), "no assignment is called 'sequence'; did you mean 'sequences'?"),
-    "no such submissions": (("grade", NAME, "nowhere", "--out", "out"), "nowhere: there is no such file or folder"),
+    "no such assignment": (
+        ("grade", "sequence", ".", "--out", "out"),
+        "no assignment is called 'sequence'; did you mean 'sequences'?",
+    ),
+    "no such submissions": (
+        ("grade", NAME, "nowhere", "--out", "out"),
+        "nowhere: there is no such file or folder",
+    ),
     "no submissions": (("grade", NAME, "starter", "--out", "out"), None),
-    "an engine that there is not": (("grade", NAME, "solutions", "--out", "out", "--engine", "fast"), "--engine fast: there are local and ray"),
-    "an engine that there is not, to examine": (("doctor", "--engine", "fast"), "--engine fast: there are local and ray"),
+    "an engine that there is not": (
+        ("grade", NAME, "solutions", "--out", "out", "--engine", "fast"),
+        "--engine fast: there are local and ray",
+    ),
+    "an engine that there is not, to examine": (
+        ("doctor", "--engine", "fast"),
+        "--engine fast: there are local and ray",
+    ),
     "an unknown assignment to verify": (("verify", "nothing"), "no assignment is called 'nothing'"),
     "an unknown assignment to start": (("starter", "nothing"), "no assignment is called 'nothing'"),
     "an unknown assignment to check": (("check", "nothing"), "no assignment is called 'nothing'"),
@@ -307,7 +430,17 @@ def test_a_wrong_call_ends_with_code_2_and_a_sentence(toy, monkeypatch, name):
     assert said.code == 2 and said.out == "" and words in flat(said.err)
 
 
-@pytest.mark.parametrize("arguments", [("grade",), ("grade", NAME), ("grade", NAME, ".", "--out"), ("nothing",), ("verify", "--nothing"), ("grade", NAME, ".", "--jobs", "x", "--out", "o")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("grade",),
+        ("grade", NAME),
+        ("grade", NAME, ".", "--out"),
+        ("nothing",),
+        ("verify", "--nothing"),
+        ("grade", NAME, ".", "--jobs", "x", "--out", "o"),
+    ],
+)
 def test_a_call_that_is_none_ends_with_code_2(arguments):
     said = call(*arguments)
     assert said.code == 2 and said.out == "" and "Error" in said.err
@@ -320,13 +453,30 @@ def test_a_sentence_is_one_line_wherever_it_goes(toy):
 
 
 COURSES = {
-    "course.yml with a mistake": (lambda toy: toy.edit("course.yml", "term:", "trem:"), "course.yml: 'trem' is not a known key; did you mean 'term'?"),
-    "course.yml that is no YAML": (lambda toy: toy.write("course.yml", "title: [\n"), "course.yml:2: this is not YAML"),
-    "no assignment.yml": (lambda toy: (toy.root / "assignments" / NAME / "assignment.yml").unlink(), "assignment.yml: this file is missing"),
+    "course.yml with a mistake": (
+        lambda toy: toy.edit("course.yml", "term:", "trem:"),
+        "course.yml: 'trem' is not a known key; did you mean 'term'?",
+    ),
+    "course.yml that is no YAML": (
+        lambda toy: toy.write("course.yml", "title: [\n"),
+        "course.yml:2: this is not YAML",
+    ),
+    "no assignment.yml": (
+        lambda toy: (toy.root / "assignments" / NAME / "assignment.yml").unlink(),
+        "assignment.yml: this file is missing",
+    ),
 }
 
 
-@pytest.mark.parametrize("command", [("grade", NAME, "x.py", "--out", "out"), ("verify",), ("starter", "--check"), ("check", NAME, "x.py")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("grade", NAME, "x.py", "--out", "out"),
+        ("verify",),
+        ("starter", "--check"),
+        ("check", NAME, "x.py"),
+    ],
+)
 @pytest.mark.parametrize("name", COURSES)
 def test_a_course_with_a_mistake_ends_every_command_with_code_2(toy, monkeypatch, name, command):
     change, words = COURSES[name]
@@ -337,7 +487,10 @@ def test_a_course_with_a_mistake_ends_every_command_with_code_2(toy, monkeypatch
     assert said.code == 2 and words in flat(said.err)
 
 
-@pytest.mark.parametrize("missing", [f"solutions/{NAME}/{MAIN}", f"assignments/{NAME}/README.md", f"assignments/{NAME}/report.py"])
+@pytest.mark.parametrize(
+    "missing",
+    [f"solutions/{NAME}/{MAIN}", f"assignments/{NAME}/README.md", f"assignments/{NAME}/report.py"],
+)
 def test_a_file_that_is_missing_is_named(toy, monkeypatch, missing):
     (toy.root / missing).unlink()
     monkeypatch.chdir(toy.root)
@@ -351,13 +504,22 @@ def test_an_output_that_is_a_file_is_named(toy, server, monkeypatch):
     toy.write("ada.zip", "no zip")
     monkeypatch.chdir(toy.root)
     said = call("grade", NAME, "ada.zip", "--out", "out")
-    assert said.code == 2 and flat(said.err) in ("out/sequences/ada: Not a directory", "out/sequences: Not a directory")
+    assert said.code == 2 and flat(said.err) in (
+        "out/sequences/ada: Not a directory",
+        "out/sequences: Not a directory",
+    )
 
 
 def test_a_marker_mistake_ends_grading_with_file_and_line(toy, server, tmp_path):
     toy.edit_solution("# TODO(means): subtract the mean.", "# TODO: subtract the mean.")
-    said = call("grade", NAME, toy.write("ada.py", "x = 1\n"), "--out", tmp_path, "--course", toy.root)
-    assert said.code == 2 and f"{NAME}/{MAIN}:21: '# TODO: subtract the mean.' looks like a marker but is none" in said.err.replace("\n", "")
+    said = call(
+        "grade", NAME, toy.write("ada.py", "x = 1\n"), "--out", tmp_path, "--course", toy.root
+    )
+    assert (
+        said.code == 2
+        and f"{NAME}/{MAIN}:21: '# TODO: subtract the mean.' looks like a marker but is none"
+        in said.err.replace("\n", "")
+    )
 
 
 def test_a_folder_without_a_course_is_not_silently_another_course(tmp_path):
@@ -382,7 +544,9 @@ def test_check_explains_what_cannot_be_opened(toy, monkeypatch):
     monkeypatch.chdir(toy.root)
     toy.write("mine.zip", "no zip")
     said = call("check", NAME, "mine.zip")
-    assert said.code == 2 and "mine.zip: mine.zip is not a zip file that can be opened" in flat(said.err)
+    assert said.code == 2 and "mine.zip: mine.zip is not a zip file that can be opened" in flat(
+        said.err
+    )
 
 
 def test_check_takes_the_files_beside_the_main_one_along(toy):
@@ -408,7 +572,9 @@ def test_starter_says_what_it_wrote_and_what_is_stale(toy):
     assert call("starter", "--course", toy.root) == Said(0, "", "")
     assert call("starter", "--check", "--course", toy.root) == Said(0, "", "")
     toy.edit(f"assignments/{NAME}/README.md", "# Sequences", "# New")
-    assert call("starter", NAME, "--check", "--course", toy.root) == Said(1, f"stale starter/{NAME}/README.md\n", "")
+    assert call("starter", NAME, "--check", "--course", toy.root) == Said(
+        1, f"stale starter/{NAME}/README.md\n", ""
+    )
     assert call("starter", "--course", toy.root) == Said(0, f"wrote starter/{NAME}/README.md\n", "")
     assert call("starter", "--check", "--course", toy.root).code == 0
 
@@ -454,7 +620,11 @@ def test_several_assignments_are_verified_with_their_own_tests(toy, no_public_te
     """Hidden tests of all assignments have one file name; none may stand in for another's."""
     for path in list(toy.root.rglob("*")):
         if path.is_file() and NAME in path.parts:
-            text = path.read_text().replace("sequences", "series").replace("test_two_rewards", "test_a_pair")
+            text = (
+                path.read_text()
+                .replace("sequences", "series")
+                .replace("test_two_rewards", "test_a_pair")
+            )
             toy.write(str(path.relative_to(toy.root)).replace("sequences", "series"), text)
     toy.edit("course.yml", "assignments:\n", "assignments:\n  series: {}\n")
     (toy.root / "docs").mkdir()
@@ -467,7 +637,10 @@ def test_several_assignments_are_verified_with_their_own_tests(toy, no_public_te
 
 def test_the_doctor_ends_with_code_1_when_grading_would_refuse(toy, monkeypatch):
     for holds, code in ((True, 0), (False, 1)):
-        findings = [doctor.Finding("seccomp", holds, "apt-get install libseccomp2", needed=True), doctor.Finding("landlock", False, "no")]
+        findings = [
+            doctor.Finding("seccomp", holds, "apt-get install libseccomp2", needed=True),
+            doctor.Finding("landlock", False, "no"),
+        ]
         monkeypatch.setattr(doctor, "examine", lambda root, findings=findings: findings)
         said = call("doctor", "--course", toy.root)
         assert said.code == code and "apt-get install libseccomp2" in flat(said.out)
@@ -477,7 +650,9 @@ def test_the_program_runs_from_any_folder_inside_the_course(toy):
     said = shell("starter", "--check", cwd=toy.root / "solutions" / NAME)
     assert said == Said(0, "", "")
     said = shell("starter", "nothing", cwd=toy.root)
-    assert said.code == 2 and "no assignment is called 'nothing'; there are sequences" in flat(said.err)
+    assert said.code == 2 and "no assignment is called 'nothing'; there are sequences" in flat(
+        said.err
+    )
 
 
 def test_help_names_every_command():

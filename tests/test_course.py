@@ -20,7 +20,10 @@ ASSIGNMENT_FILE = f"assignments/{NAME}/assignment.yml"
 
 
 def test_a_course_holds_its_assignments_in_teaching_order(toy):
-    toy.write("assignments/afterwards/assignment.yml", ASSIGNMENT.replace("title: Sequences", "title: Afterwards"))
+    toy.write(
+        "assignments/afterwards/assignment.yml",
+        ASSIGNMENT.replace("title: Sequences", "title: Afterwards"),
+    )
     toy.write("course.yml", COURSE + "  afterwards: {}\n")
     found = toy.course
     assert (found.title, found.term, found.late.max_days) == ("A toy course", "Spring 2027", 3)
@@ -36,7 +39,11 @@ def test_an_assignment_knows_where_its_files_are(toy):
     for path in (found.solution, found.hidden_tests, found.handout, found.starter):
         assert path.exists() and NAME in path.parts
     assert found.main == "sequences.py"
-    assert (found.limits.call_seconds, found.limits.memory_mib, found.late.per_day) == (2, 1024, 0.1)
+    assert (found.limits.call_seconds, found.limits.memory_mib, found.late.per_day) == (
+        2,
+        1024,
+        0.1,
+    )
 
 
 def test_an_assignment_can_be_read_before_course_yml_names_it(toy):
@@ -62,7 +69,9 @@ def test_the_root_is_found_from_any_folder_inside(toy, monkeypatch):
 
 def test_a_folder_that_is_given_must_be_the_course_s_own(toy, tmp_path):
     for folder in (tmp_path, toy.root / "solutions", tmp_path / "nowhere"):
-        with pytest.raises(CourseError, match="call from inside the course's folder, or give it with --course DIR") as raised:
+        with pytest.raises(
+            CourseError, match="call from inside the course's folder, or give it with --course DIR"
+        ) as raised:
             find_root(folder)
         assert str(raised.value).startswith(f"{folder}: there is no course.yml")
 
@@ -170,7 +179,10 @@ def test_near_names_are_offered_for_inner_keys_too(toy, file, old, new, guess):
 def test_a_file_that_is_missing_says_where_its_form_is_described(toy):
     toy.write("course.yml", COURSE + "  later: {}\n")
     (line,) = mistakes_of(toy)
-    assert line == f"{toy.root}/assignments/later/assignment.yml: this file is missing: docs/AUTHORING.md says what stands in it"
+    assert (
+        line
+        == f"{toy.root}/assignments/later/assignment.yml: this file is missing: docs/AUTHORING.md says what stands in it"
+    )
 
 
 def test_what_is_no_yaml_is_named_with_its_line(toy):
@@ -192,11 +204,15 @@ def test_a_file_without_keys_says_what_is_expected(toy, text):
 
 
 def test_an_unknown_assignment_is_answered_with_the_nearest_name(toy):
-    with pytest.raises(CourseError, match=r"no assignment is called 'sequence'; did you mean 'sequences'\?"):
+    with pytest.raises(
+        CourseError, match=r"no assignment is called 'sequence'; did you mean 'sequences'\?"
+    ):
         toy.course.assignment("sequence")
 
 
 def test_an_assignment_unlike_any_is_answered_with_all_names(toy):
-    with pytest.raises(CourseError, match="no assignment is called 'xyz'; there are sequences") as raised:
+    with pytest.raises(
+        CourseError, match="no assignment is called 'xyz'; there are sequences"
+    ) as raised:
         toy.course.assignment("xyz")
     assert str(raised.value).startswith(f"{toy.root / 'course.yml'}: ")

@@ -17,7 +17,10 @@ from autograder.isolation.wire import Record
 from autograder.model import Verdict
 
 WEIGHTS = "gamma ** np.arange(float(len(rewards)))"  # how the toy's solution discounts
-NO_DISCOUNT = (WEIGHTS, "gamma * 0 + np.array([1.0] * len(rewards))")  # the known mistake, written another way
+NO_DISCOUNT = (
+    WEIGHTS,
+    "gamma * 0 + np.array([1.0] * len(rewards))",
+)  # the known mistake, written another way
 LAST_WHOLE = (WEIGHTS, "np.array([gamma**k for k in range(len(rewards) - 1)] + [1.0])")
 SEED = 3
 
@@ -38,21 +41,38 @@ def outcomes_of(toy, key, *names, candidate):
 def test_a_correct_answer_passes_with_nothing_to_say(toy, key):
     for test in toy.tests.values():
         outcome = judge(test, toy.candidate(), SEED, key)
-        assert (outcome.verdict, outcome.points, outcome.hint, outcome.detail) == (Verdict.PASSED, test.worth, "", "")
+        assert (outcome.verdict, outcome.points, outcome.hint, outcome.detail) == (
+            Verdict.PASSED,
+            test.worth,
+            "",
+            "",
+        )
 
 
 def test_a_wrong_answer_fails_with_hint_and_detail(toy, key):
     outcome = judge(toy.tests["test_two_rewards"], toy.candidate(*NO_DISCOUNT), SEED, key)
-    assert (outcome.verdict, outcome.points, outcome.worth, outcome.part) == (Verdict.FAILED, 0.0, 2.0, "sums")
+    assert (outcome.verdict, outcome.points, outcome.worth, outcome.part) == (
+        Verdict.FAILED,
+        0.0,
+        2.0,
+        "sums",
+    )
     assert outcome.says == "The second of two rewards is discounted once."
     assert outcome.hint == "The second reward counts gamma times."
-    assert outcome.finding == "" and outcome.detail.startswith("the sum is not close to what is expected")
+    assert outcome.finding == "" and outcome.detail.startswith(
+        "the sum is not close to what is expected"
+    )
 
 
 @pytest.mark.parametrize("candidate", [(), NO_DISCOUNT], ids=["right", "wrong"])
 def test_a_recorded_training_goes_along_whatever_the_verdict(toy, key, candidate):
-    toy.edit_hidden("def test_two_rewards(student, rng):", "def test_two_rewards(student, lab, rng):")
-    toy.edit_hidden("    rewards = rng.normal(size=2)\n", "    rewards = rng.normal(size=2)\n    lab.curve([1.0, 2.0])\n")
+    toy.edit_hidden(
+        "def test_two_rewards(student, rng):", "def test_two_rewards(student, lab, rng):"
+    )
+    toy.edit_hidden(
+        "    rewards = rng.normal(size=2)\n",
+        "    rewards = rng.normal(size=2)\n    lab.curve([1.0, 2.0])\n",
+    )
     outcome = judge(toy.tests["test_two_rewards"], toy.candidate(*candidate), SEED, key)
     assert outcome.curve == (1.0, 2.0)
     assert judge(toy.tests["test_three_rewards"], toy.candidate(*candidate), SEED, key).curve == ()
@@ -67,23 +87,45 @@ def test_the_stub_is_not_written_yet(toy, key):
 
 
 def test_a_kind_that_is_wrong_is_a_finding_for_the_student(toy, key):
-    outcome = judge(toy.tests["test_two_rewards"], toy.candidate("return float(rewards @ weights)", "return rewards * weights"), SEED, key)
+    outcome = judge(
+        toy.tests["test_two_rewards"],
+        toy.candidate("return float(rewards @ weights)", "return rewards * weights"),
+        SEED,
+        key,
+    )
     assert outcome.finding == "the sum is an array where a float is asked."
 
 
 def test_an_error_of_the_student_s_is_shown_with_their_line(toy, key):
-    outcome = judge(toy.tests["test_two_rewards"], toy.candidate(WEIGHTS, "rewards.nothing"), SEED, key)
+    outcome = judge(
+        toy.tests["test_two_rewards"], toy.candidate(WEIGHTS, "rewards.nothing"), SEED, key
+    )
     assert outcome.verdict is Verdict.FAILED
-    assert outcome.error.startswith("AttributeError: ") and "sequences.py:8 in discounted\n    weights = rewards.nothing" in outcome.error
+    assert (
+        outcome.error.startswith("AttributeError: ")
+        and "sequences.py:8 in discounted\n    weights = rewards.nothing" in outcome.error
+    )
 
 
 def test_a_result_that_breaks_the_test_is_explained_without_our_traceback(toy, key):
-    toy.edit_hidden('student.centred(numbers), numbers', 'student.centred(numbers)["mean"], numbers')
-    toy.edit_solution("return numbers - numbers.mean()", 'return {"mean": numbers - numbers.mean()}')
+    toy.edit_hidden(
+        "student.centred(numbers), numbers", 'student.centred(numbers)["mean"], numbers'
+    )
+    toy.edit_solution(
+        "return numbers - numbers.mean()", 'return {"mean": numbers - numbers.mean()}'
+    )
     key = AnswerKey(toy.assignment)
-    outcome = judge(toy.tests["test_the_mean_is_gone"], toy.candidate('return {"mean": numbers - numbers.mean()}', "return 3.0"), SEED, key)
+    outcome = judge(
+        toy.tests["test_the_mean_is_gone"],
+        toy.candidate('return {"mean": numbers - numbers.mean()}', "return 3.0"),
+        SEED,
+        key,
+    )
     assert outcome.verdict is Verdict.FAILED
-    assert outcome.finding == "What came back could not be used as the handout describes it: check its type, shape and field names."
+    assert (
+        outcome.finding
+        == "What came back could not be used as the handout describes it: check its type, shape and field names."
+    )
     assert outcome.detail.startswith("TypeError: ")
 
 
@@ -91,7 +133,9 @@ def test_a_test_that_the_reference_fails_too_is_ungraded(toy, key):
     toy.edit_hidden("numbers - numbers.sum() / 7", "numbers - numbers.sum() / 6")
     outcome = judge(toy.tests["test_the_mean_is_gone"], toy.candidate(), SEED, key)
     assert outcome.verdict is Verdict.UNGRADED
-    assert outcome.detail.startswith("the reference solution fails this test on the same data: the result is not close")
+    assert outcome.detail.startswith(
+        "the reference solution fails this test on the same data: the result is not close"
+    )
     assert outcome.suspects == ()
 
 
@@ -112,11 +156,15 @@ class Failing:
 
 
 def test_a_worker_that_cannot_be_had_is_ungraded(toy, key):
-    outcome = judge(toy.tests["test_two_rewards"], Failing(IsolationError("no uid is left")), SEED, key)
+    outcome = judge(
+        toy.tests["test_two_rewards"], Failing(IsolationError("no uid is left")), SEED, key
+    )
     assert (outcome.verdict, outcome.detail) == (Verdict.UNGRADED, "no uid is left")
 
 
-@pytest.mark.parametrize("error", [StudentTimeout("Timeout", "too long"), StudentDied("Ended", "exit code 3")])
+@pytest.mark.parametrize(
+    "error", [StudentTimeout("Timeout", "too long"), StudentDied("Ended", "exit code 3")]
+)
 def test_what_never_answers_fails_and_is_compared_with_nothing(toy, key, error, monkeypatch):
     monkeypatch.setattr(AnswerKey, "suspects", lambda *args: pytest.fail("compared"))
     outcome = judge(toy.tests["test_two_rewards"], Failing(error), SEED, key)
@@ -124,13 +172,20 @@ def test_what_never_answers_fails_and_is_compared_with_nothing(toy, key, error, 
 
 
 def test_a_test_that_never_ends_is_ended(toy, key):
-    toy.edit_hidden("rewards = rng.normal(size=2)", "rewards = rng.normal(size=2)\n    import time; time.sleep(20)")
+    toy.edit_hidden(
+        "rewards = rng.normal(size=2)",
+        "rewards = rng.normal(size=2)\n    import time; time.sleep(20)",
+    )
     outcome = judge(toy.tests["test_two_rewards"], toy.candidate(), SEED, key, seconds=0.2)
     assert outcome.error == "Timeout: the test did not come to an end within 0.2 seconds"
 
 
 def test_test_data_depend_on_the_seed_and_the_test_alone():
-    draws = {(seed, name): examine.generator(seed, name).normal() for seed in (1, 2) for name in ("test_a", "test_b")}
+    draws = {
+        (seed, name): examine.generator(seed, name).normal()
+        for seed in (1, 2)
+        for name in ("test_a", "test_b")
+    }
     assert len(set(draws.values())) == 4
     assert examine.generator(1, "test_a").normal() == draws[1, "test_a"]
 
@@ -150,18 +205,30 @@ def test_two_bugs_that_give_the_same_numbers_are_both_suspects_and_none_is_named
     assert outcome.diagnosis == ""
 
 
-@pytest.mark.parametrize(("change", "when"), [(NO_DISCOUNT, "gamma is never used."), (LAST_WHOLE, "the last reward is not discounted.")])
+@pytest.mark.parametrize(
+    ("change", "when"),
+    [(NO_DISCOUNT, "gamma is never used."), (LAST_WHOLE, "the last reward is not discounted.")],
+)
 def test_another_test_settles_between_two_suspects(toy, key, change, when):
-    found = outcomes_of(toy, key, "test_two_rewards", "test_three_rewards", candidate=toy.candidate(*change))
-    assert [outcome.diagnosis for outcome in found] == [f"These are the numbers one gets when {when}"] * 2
+    found = outcomes_of(
+        toy, key, "test_two_rewards", "test_three_rewards", candidate=toy.candidate(*change)
+    )
+    assert [outcome.diagnosis for outcome in found] == [
+        f"These are the numbers one gets when {when}"
+    ] * 2
 
 
 def test_a_test_about_something_else_settles_nothing(toy, key):
     wrong = toy.candidate(*NO_DISCOUNT)
-    wrong = InProcess.of(wrong.files[MAIN].decode().replace("numbers.mean()", "np.median(numbers)"), MAIN)
+    wrong = InProcess.of(
+        wrong.files[MAIN].decode().replace("numbers.mean()", "np.median(numbers)"), MAIN
+    )
     two, mean = outcomes_of(toy, key, "test_two_rewards", "test_the_mean_is_gone", candidate=wrong)
     assert two.diagnosis == ""
-    assert mean.diagnosis == "These are the numbers one gets when the median is subtracted in place of the mean."
+    assert (
+        mean.diagnosis
+        == "These are the numbers one gets when the median is subtracted in place of the mean."
+    )
 
 
 def replayed(toy, key, monkeypatch, known):
@@ -169,7 +236,9 @@ def replayed(toy, key, monkeypatch, known):
     tried = []
     for name, variant in key.broken.items():
         monkeypatch.setitem(key.broken, name, Watched(name, variant, tried))
-    outcome = judge(toy.tests["test_two_rewards"], toy.candidate(*NO_DISCOUNT), SEED, key, known=known)
+    outcome = judge(
+        toy.tests["test_two_rewards"], toy.candidate(*NO_DISCOUNT), SEED, key, known=known
+    )
     return outcome.suspects, tried
 
 
@@ -184,58 +253,109 @@ class Watched:
         return self.variant.open(record, seconds)
 
 
-def test_a_suspect_of_an_earlier_test_that_repeats_the_numbers_is_the_only_one_that_is_tried(toy, key, monkeypatch):
-    assert replayed(toy, key, monkeypatch, known={"no-discount", "median"}) == (("no-discount",), ["no-discount"])
+def test_a_suspect_of_an_earlier_test_that_repeats_the_numbers_is_the_only_one_that_is_tried(
+    toy, key, monkeypatch
+):
+    assert replayed(toy, key, monkeypatch, known={"no-discount", "median"}) == (
+        ("no-discount",),
+        ["no-discount"],
+    )
 
 
 def test_where_no_earlier_suspect_repeats_the_numbers_the_others_are_tried(toy, key, monkeypatch):
-    toy.edit_solution("# BUG(last-reward-whole): weights =", "# BUG(last-reward-whole): weights = -")
-    suspects, tried = replayed(toy, AnswerKey(toy.assignment), monkeypatch, known={"last-reward-whole"})
-    assert (suspects, tried[0], sorted(tried)) == (("no-discount",), "last-reward-whole", ["last-reward-whole", "no-discount"])
+    toy.edit_solution(
+        "# BUG(last-reward-whole): weights =", "# BUG(last-reward-whole): weights = -"
+    )
+    suspects, tried = replayed(
+        toy, AnswerKey(toy.assignment), monkeypatch, known={"last-reward-whole"}
+    )
+    assert (suspects, tried[0], sorted(tried)) == (
+        ("no-discount",),
+        "last-reward-whole",
+        ["last-reward-whole", "no-discount"],
+    )
 
 
 def test_an_unknown_mistake_has_no_diagnosis(toy, key):
-    (outcome,) = outcomes_of(toy, key, "test_three_rewards", candidate=toy.candidate(WEIGHTS, "gamma + np.arange(len(rewards))"))
+    (outcome,) = outcomes_of(
+        toy,
+        key,
+        "test_three_rewards",
+        candidate=toy.candidate(WEIGHTS, "gamma + np.arange(len(rewards))"),
+    )
     assert (outcome.verdict, outcome.suspects, outcome.diagnosis) == (Verdict.FAILED, (), "")
 
 
 def test_a_bug_beside_another_mistake_is_not_taken_for_the_whole(toy, key):
-    (outcome,) = outcomes_of(toy, key, "test_three_rewards", candidate=toy.candidate(WEIGHTS, "1.5 * np.ones(len(rewards))"))
+    (outcome,) = outcomes_of(
+        toy,
+        key,
+        "test_three_rewards",
+        candidate=toy.candidate(WEIGHTS, "1.5 * np.ones(len(rewards))"),
+    )
     assert outcome.diagnosis == ""
 
 
 @pytest.mark.parametrize("precision", ["np.float32", "np.float16"])
-def test_a_student_who_works_in_single_precision_is_recognised_and_one_in_half_is_not(toy, key, precision):
-    wrong = toy.candidate("numbers - numbers.mean()", f"(numbers.astype({precision}) - np.median(numbers.astype({precision})))")
+def test_a_student_who_works_in_single_precision_is_recognised_and_one_in_half_is_not(
+    toy, key, precision
+):
+    wrong = toy.candidate(
+        "numbers - numbers.mean()",
+        f"(numbers.astype({precision}) - np.median(numbers.astype({precision})))",
+    )
     (outcome,) = outcomes_of(toy, key, "test_the_mean_is_gone", candidate=wrong)
     assert outcome.verdict is Verdict.FAILED
     assert outcome.suspects == (("median",) if precision == "np.float32" else ())
 
 
 def test_rounding_that_differs_is_the_same_mistake(toy, key):
-    wrong = toy.candidate("float(rewards @ weights)", "float(sum(reversed([float(x) for x in rewards])) * (1 + 1e-12))")
+    wrong = toy.candidate(
+        "float(rewards @ weights)",
+        "float(sum(reversed([float(x) for x in rewards])) * (1 + 1e-12))",
+    )
     (outcome,) = outcomes_of(toy, key, "test_three_rewards", candidate=wrong)
     assert outcome.suspects == ("no-discount",)
 
 
 def test_right_numbers_of_a_wrong_kind_are_no_bug(toy, key):
-    (outcome,) = outcomes_of(toy, key, "test_two_rewards", candidate=toy.candidate("float(rewards @ weights)", "np.array([rewards @ weights])"))
+    (outcome,) = outcomes_of(
+        toy,
+        key,
+        "test_two_rewards",
+        candidate=toy.candidate("float(rewards @ weights)", "np.array([rewards @ weights])"),
+    )
     assert outcome.suspects == () and "has shape" not in outcome.diagnosis
 
 
 def test_the_reference_s_own_numbers_up_to_rounding_are_no_bug_s(toy):
     toy.edit_hidden(", rtol=1e-5, atol=1e-5)", ")")
-    toy.edit_solution("# BUG(median): return numbers - np.median(numbers)", "# BUG(median): return (numbers - numbers.mean()) * (1 + 5e-7)")
-    single = toy.candidate("return numbers - numbers.mean()", "return (numbers - numbers.mean()) / (1 - 5e-7)")
-    (outcome,) = outcomes_of(toy, AnswerKey(toy.assignment), "test_the_mean_is_gone", candidate=single)
+    toy.edit_solution(
+        "# BUG(median): return numbers - np.median(numbers)",
+        "# BUG(median): return (numbers - numbers.mean()) * (1 + 5e-7)",
+    )
+    single = toy.candidate(
+        "return numbers - numbers.mean()", "return (numbers - numbers.mean()) / (1 - 5e-7)"
+    )
+    (outcome,) = outcomes_of(
+        toy, AnswerKey(toy.assignment), "test_the_mean_is_gone", candidate=single
+    )
     assert (outcome.verdict, outcome.suspects) == (Verdict.FAILED, ())
 
 
 def test_a_bug_that_ends_the_test_sooner_than_the_student_is_another_mistake(toy):
-    toy.edit_hidden("what=\"the probabilities\")", "what=\"the probabilities\")\n    assert_close(student.centred(logits), logits - logits.mean())")
-    toy.edit_solution("# BUG(sums-to-n): return weights / weights.mean()", "# BUG(sums-to-n): return weights / weights.sum() * (1 + 5e-7)")
+    toy.edit_hidden(
+        'what="the probabilities")',
+        'what="the probabilities")\n    assert_close(student.centred(logits), logits - logits.mean())',
+    )
+    toy.edit_solution(
+        "# BUG(sums-to-n): return weights / weights.mean()",
+        "# BUG(sums-to-n): return weights / weights.sum() * (1 + 5e-7)",
+    )
     wrong = toy.candidate("return numbers - numbers.mean()", "return numbers * 3")
-    (outcome,) = outcomes_of(toy, AnswerKey(toy.assignment), "test_probabilities_sum_to_one", candidate=wrong)
+    (outcome,) = outcomes_of(
+        toy, AnswerKey(toy.assignment), "test_probabilities_sum_to_one", candidate=wrong
+    )
     assert (outcome.verdict, outcome.suspects) == (Verdict.FAILED, ())
 
 
@@ -247,14 +367,25 @@ def test_learning_checks_are_not_replayed(toy, key, monkeypatch):
 
 
 def test_an_error_that_a_bug_raises_is_recognised_too(toy):
-    toy.edit_solution("# BUG(median): return numbers - np.median(numbers)", "# BUG(median): raise ZeroDivisionError('nothing is left')")
+    toy.edit_solution(
+        "# BUG(median): return numbers - np.median(numbers)",
+        "# BUG(median): raise ZeroDivisionError('nothing is left')",
+    )
     key = AnswerKey(toy.assignment)
-    (outcome,) = outcomes_of(toy, key, "test_the_mean_is_gone", candidate=toy.candidate("numbers - numbers.mean()", "1 / 0"))
+    (outcome,) = outcomes_of(
+        toy,
+        key,
+        "test_the_mean_is_gone",
+        candidate=toy.candidate("numbers - numbers.mean()", "1 / 0"),
+    )
     assert outcome.suspects == ("median",)
 
 
 def test_a_replay_is_given_up_at_the_first_answer_that_differs(toy, key):
-    toy.edit_hidden("assert_close(student.softmax(logits)", "student.discounted(logits, 0.5), student.softmax(logits)\n    assert_close(student.softmax(logits)")
+    toy.edit_hidden(
+        "assert_close(student.softmax(logits)",
+        "student.discounted(logits, 0.5), student.softmax(logits)\n    assert_close(student.softmax(logits)",
+    )
     test, calls = toy.tests["test_probabilities_sum_to_one"], []
     wrong = toy.candidate("weights / weights.sum()", "weights")
     trace = examine.run(test, wrong, SEED)
@@ -371,7 +502,9 @@ def test_an_answer_too_few_is_not_the_same_run(key, toy):
 
 
 def test_the_kinds_of_errors_are_told_apart():
-    assert examine.is_hopeless(StudentTimeout("Timeout", "")) and not examine.is_hopeless(StudentError("ValueError", ""))
+    assert examine.is_hopeless(StudentTimeout("Timeout", "")) and not examine.is_hopeless(
+        StudentError("ValueError", "")
+    )
     assert not examine.is_not_written(NotImplementedError("of the test, not of the student"))
     assert examine.explain(KeyError("x")) == "KeyError: 'x'"
     assert examine.finding_of(ValueError("x")) == examine.story_of(ValueError("x")) == ""

@@ -97,7 +97,12 @@ def test_an_environment_to_practise_in_behaves_like_a_lent_one(cartpole):
         student.begin(env, {"low": -0.001})
     env, counter = make(30)
     observation, reward, terminated, truncated, info = student.act(env, 1)
-    assert observation.shape == (4,) and (reward, terminated, truncated, info) == (1.0, False, False, {})
+    assert observation.shape == (4,) and (reward, terminated, truncated, info) == (
+        1.0,
+        False,
+        False,
+        {},
+    )
     with pytest.raises(StudentError, match="the action is not in"):
         student.act(env, 2)
     assert counter.steps == 1
@@ -112,7 +117,14 @@ def test_an_environment_to_practise_in_lives_beside_the_students_code(here):
 def test_the_counter_is_out_of_reach(here):
     student, lab = here
     env, counter = lab.lend(gymnasium.make("CartPole-v1"))
-    assert sorted(student.cheat(env)) == ["action_space", "close", "observation_space", "reset", "step", "steps"]
+    assert sorted(student.cheat(env)) == [
+        "action_space",
+        "close",
+        "observation_space",
+        "reset",
+        "step",
+        "steps",
+    ]
     assert counter.steps == 1
 
 
@@ -130,7 +142,9 @@ def test_a_loop_of_resets_is_ended(here):
     student.begin(env, None)
     student.resets(env, RESETS)
     student.resets(env, RESETS)  # the step between them starts the count anew
-    with pytest.raises(StudentError, match=rf"reset\(\) was called {RESETS} times in a row, and step\(\) never"):
+    with pytest.raises(
+        StudentError, match=rf"reset\(\) was called {RESETS} times in a row, and step\(\) never"
+    ):
         student.resets(env, RESETS + 1)
 
 
@@ -279,7 +293,9 @@ def test_a_vector_to_practise_in_behaves_like_a_lent_one(vectors):
     student, lab = vectors
     make_env, counter = lent(lab, "CartPole-v1", 3, budget=80)
     env = lab.practice("CartPole-v1", budget=80, num_envs=3)
-    for one, other in zip(student.walk(make_env, 3, 25, 5), student.walk(lambda asked: env, 3, 25, 5), strict=True):
+    for one, other in zip(
+        student.walk(make_env, 3, 25, 5), student.walk(lambda asked: env, 3, 25, 5), strict=True
+    ):
         assert np.array_equal(one, other)
     assert env.steps == counter.steps == 75
     with pytest.raises(StudentError, match="the budget of 80 environment steps is used up"):

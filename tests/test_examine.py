@@ -63,9 +63,29 @@ class Closing:
 
 def test_the_generator_of_the_test_s_data_is_never_handed_over():
     candidate = InProcess.of("def draw(x): return 1", "work.py")
-    careless = HiddenTest("test_toy", "It holds.", 1.0, "part", (), "", False, lambda student, rng: student.draw([rng]))
-    careful = HiddenTest("test_toy", "It holds.", 1.0, "part", (), "", False, lambda student, rng: student.draw(rng.spawn(1)[0]))
-    assert "give the student a generator of their own" in str(examine.run(careless, candidate, 0).error)
+    careless = HiddenTest(
+        "test_toy",
+        "It holds.",
+        1.0,
+        "part",
+        (),
+        "",
+        False,
+        lambda student, rng: student.draw([rng]),
+    )
+    careful = HiddenTest(
+        "test_toy",
+        "It holds.",
+        1.0,
+        "part",
+        (),
+        "",
+        False,
+        lambda student, rng: student.draw(rng.spawn(1)[0]),
+    )
+    assert "give the student a generator of their own" in str(
+        examine.run(careless, candidate, 0).error
+    )
     assert examine.run(careful, candidate, 0).passed
 
 
@@ -105,7 +125,9 @@ def test_a_worker_is_closed_even_when_the_alarm_rings_meanwhile():
     assert candidate.closed == 1
 
 
-def test_an_alarm_that_rang_just_before_alarms_are_held_back_costs_no_worker_and_no_later_alarm(monkeypatch):
+def test_an_alarm_that_rang_just_before_alarms_are_held_back_costs_no_worker_and_no_later_alarm(
+    monkeypatch,
+):
     """The interpreter hears of it when the signal mask has changed already."""
     hold_back, late = signal.pthread_sigmask, [StudentTimeout("Timeout", "late")]
 
@@ -132,7 +154,13 @@ def test_an_alarm_after_the_test_proper_is_a_timeout_and_no_crash(tmp_path):
 @pytest.mark.parametrize("moment", range(0, 400, 7))
 def test_wherever_it_rings_there_is_one_outcome_and_no_alarm_is_left(moment, tmp_path, key):
     """The alarm may ring at any line: here it does, a little later each time."""
-    outcome = diagnose.judge(hidden(lambda student: busy(0.002)), InProcess.of("x = 1\n", "work.py"), 0, key, seconds=1e-5 * (1 + moment))
+    outcome = diagnose.judge(
+        hidden(lambda student: busy(0.002)),
+        InProcess.of("x = 1\n", "work.py"),
+        0,
+        key,
+        seconds=1e-5 * (1 + moment),
+    )
     assert outcome.verdict in (Verdict.PASSED, Verdict.FAILED)
 
 

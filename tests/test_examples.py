@@ -11,14 +11,31 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CLASS = ROOT / "examples" / "submissions"
-DESERVED = dict(re.findall(r"^\| (\w+) \| .* \| ([\d.]+) \|$", (CLASS / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
+DESERVED = dict(
+    re.findall(
+        r"^\| (\w+) \| .* \| ([\d.]+) \|$",
+        (CLASS / "README.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+)
 
 
 @pytest.fixture(scope="module")
 def marked(tmp_path_factory):
     out = tmp_path_factory.mktemp("marks")
-    command = [sys.executable, "-m", "autograder", "grade", "gae", str(CLASS / "gae"), "--out", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "autograder",
+        "grade",
+        "gae",
+        str(CLASS / "gae"),
+        "--out",
+        str(out),
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
+    )
     return done, out / "gae"
 
 
@@ -43,7 +60,9 @@ def test_score_is_the_one_deserved(marked, student):
     assert results["score"] == pytest.approx(float(DESERVED[student]))
 
 
-@pytest.mark.parametrize("student", ["emmy", "felix", "hana", "ivan", "juno", "kofi", "lena", "mateo", "wanda"])
+@pytest.mark.parametrize(
+    "student", ["emmy", "felix", "hana", "ivan", "juno", "kofi", "lena", "mateo", "wanda"]
+)
 def test_known_mistakes_are_named(marked, student):
     _, folder = marked
     results = json.loads((folder / student / "results.json").read_text())

@@ -55,17 +55,38 @@ def mark(toy, root: Path, text: str, name: str = MAIN) -> dict:
 def test_the_zip_holds_what_marks_this_assignment_and_the_secret(locked):
     locked.write("course.secret", "shh")
     locked.edit("course.yml", "assignments:\n", "assignments:\n  other: {}\n")
-    locked.write("assignments/other/assignment.yml", "title: Other\nsubmit: [other.py]\nparts: {a: A}\n")
+    locked.write(
+        "assignments/other/assignment.yml", "title: Other\nsubmit: [other.py]\nparts: {a: A}\n"
+    )
     locked.write("solutions/other/other.py", "x = 1\n")
     course = locked.course
     archive = zipfile.ZipFile(io.BytesIO(gradescope.package(course, course.assignment(NAME))))
     names = set(archive.namelist())
-    assert {"setup.sh", "run_autograder", "course.yml", "course.secret", f"grading/{NAME}/test_hidden.py"} <= names
-    assert {"autograder/grader.py", "autograder/export/install.sh", "requirements/lock.txt", "requirements/image.sh"} <= names
-    assert not [name for name in names if "other" in name or "__pycache__" in name or name.startswith("tests")]
+    assert {
+        "setup.sh",
+        "run_autograder",
+        "course.yml",
+        "course.secret",
+        f"grading/{NAME}/test_hidden.py",
+    } <= names
+    assert {
+        "autograder/grader.py",
+        "autograder/export/install.sh",
+        "requirements/lock.txt",
+        "requirements/image.sh",
+    } <= names
+    assert not [
+        name
+        for name in names
+        if "other" in name or "__pycache__" in name or name.startswith("tests")
+    ]
     assert "other" not in archive.read("course.yml").decode()
-    assert all(archive.getinfo(name).external_attr >> 16 & 0o111 for name in ("setup.sh", "run_autograder"))
-    assert gradescope.package(course, course.assignment(NAME)) == gradescope.package(course, course.assignment(NAME))
+    assert all(
+        archive.getinfo(name).external_attr >> 16 & 0o111 for name in ("setup.sh", "run_autograder")
+    )
+    assert gradescope.package(course, course.assignment(NAME)) == gradescope.package(
+        course, course.assignment(NAME)
+    )
 
 
 def test_a_course_without_locked_requirements_is_told_so(toy):
@@ -74,21 +95,36 @@ def test_a_course_without_locked_requirements_is_told_so(toy):
 
 
 def test_run_autograder_marks_in_a_folder_laid_out_as_gradescope_does(locked, box):
-    with zipfile.ZipFile(io.BytesIO(gradescope.package(locked.course, locked.assignment))) as archive:
+    with zipfile.ZipFile(
+        io.BytesIO(gradescope.package(locked.course, locked.assignment))
+    ) as archive:
         archive.extractall(box / "source")
     shutil.copy(box / "source" / "run_autograder", box / "run_autograder")
     (box / "run_autograder").chmod(0o755)
     (box / "submission_metadata.json").write_text("{}")
     (box / "submission" / MAIN).write_text(locked.submission())
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"GRADER_PYTHON": sys.executable}
-    done = subprocess.run([box / "run_autograder"], cwd=box, env=environment, capture_output=True, text=True, timeout=200, check=False)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {
+        "GRADER_PYTHON": sys.executable
+    }
+    done = subprocess.run(
+        [box / "run_autograder"],
+        cwd=box,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
     assert (done.returncode, done.stdout.strip()) == (0, f"{NAME}: 10 of 10 points"), done.stderr
     found = json.loads((box / "results" / "results.json").read_text())
     jsonschema.validate(found, SCHEMA)
     assert found["score"] == 10
 
 
-@pytest.mark.parametrize("script", ["requirements/image.sh", "autograder/export/install.sh", "autograder/export/run_autograder"])
+@pytest.mark.parametrize(
+    "script",
+    ["requirements/image.sh", "autograder/export/install.sh", "autograder/export/run_autograder"],
+)
 def test_the_scripts_are_sh(script):
     subprocess.run(["sh", "-n", ROOT / script], check=True)
     subprocess.run(["sh", "-n", "/dev/stdin"], input=gradescope.SETUP, text=True, check=True)
@@ -100,16 +136,26 @@ def test_the_scripts_are_sh(script):
 def test_what_students_see_when_is_course_yml_s_affair(toy, box):
     text = toy.submission("gamma ** np.arange(float(len(rewards)))", "np.ones(len(rewards))")
     found = mark(toy, box, text)
-    assert found["score"] == 5 and {test["visibility"] for test in found["tests"]} == {"visible"} == {found["visibility"]}
-    toy.edit("course.yml", "assignments:", "gradescope: {visibility: after_published}\nassignments:")
+    assert found["score"] == 5 and {test["visibility"] for test in found["tests"]} == {
+        "visible"
+    } == {found["visibility"]}
+    toy.edit(
+        "course.yml", "assignments:", "gradescope: {visibility: after_published}\nassignments:"
+    )
     assert mark(toy, box, text)["visibility"] == "after_published"
     toy.edit("course.yml", "{weight: 2,", "{weight: 2, visibility: after_due_date,")
     found = mark(toy, box, text)
-    assert {test["visibility"] for test in found["tests"]} == {"after_due_date"} == {found["visibility"]}
+    assert (
+        {test["visibility"] for test in found["tests"]}
+        == {"after_due_date"}
+        == {found["visibility"]}
+    )
 
 
 def test_lateness_is_left_to_gradescope_unless_the_course_says_otherwise(toy, box):
-    (box / "submission_metadata.json").write_text(json.dumps({"created_at": "2027-02-06T12:00:00.000000+00:00"}))
+    (box / "submission_metadata.json").write_text(
+        json.dumps({"created_at": "2027-02-06T12:00:00.000000+00:00"})
+    )
     assert mark(toy, box, toy.submission())["score"] == 10
     toy.edit("course.yml", "assignments:", "gradescope: {late: course}\nassignments:")
     found = mark(toy, box, toy.submission())
@@ -128,13 +174,23 @@ def test_learning_checks_have_a_leaderboard(toy, box):
 def test_results_are_written_as_tests_end(toy, box, monkeypatch):
     seen: list[int] = []
     write = gradescope._write
-    monkeypatch.setattr(gradescope, "_write", lambda path, data: (seen.append(len(data["tests"])), jsonschema.validate(data, SCHEMA), write(path, data)))
+    monkeypatch.setattr(
+        gradescope,
+        "_write",
+        lambda path, data: (
+            seen.append(len(data["tests"])),
+            jsonschema.validate(data, SCHEMA),
+            write(path, data),
+        ),
+    )
     mark(toy, box, toy.submission())
     assert len(seen) > 2 and seen[-1] == 4 and sorted(seen) == seen
 
 
 def test_what_is_ungraded_leaves_no_score(toy, box):
-    toy.edit_hidden("numbers.sum() / 7", "numbers.sum() / 8")  # a hidden test that the solution fails
+    toy.edit_hidden(
+        "numbers.sum() / 7", "numbers.sum() / 8"
+    )  # a hidden test that the solution fails
     (box / "results").mkdir()
     (box / "results" / "results.json").write_text("an old one")
     (box / "submission" / MAIN).write_text(toy.submission())
@@ -174,8 +230,17 @@ def test_without_a_submission_folder_the_remedy_is_said(toy, tmp_path):
 def test_otter_s_master_notebook_marks_every_block_and_every_test(toy):
     cells = nbformat.reads(otter.files(toy.assignment)["sequences.ipynb"].decode(), 4).cells
     text = "\n".join(cell.source for cell in cells)
-    assert text.count("# BEGIN SOLUTION NO PROMPT") == text.count("# END SOLUTION") == text.count("# BEGIN PROMPT") == 3
-    assert text.count("# BEGIN QUESTION") == len(toy.tests) and "### " not in text and "BUG" not in text
+    assert (
+        text.count("# BEGIN SOLUTION NO PROMPT")
+        == text.count("# END SOLUTION")
+        == text.count("# BEGIN PROMPT")
+        == 3
+    )
+    assert (
+        text.count("# BEGIN QUESTION") == len(toy.tests)
+        and "### " not in text
+        and "BUG" not in text
+    )
     assert 'raise NotImplementedError("TODO(means): subtract the mean.")' in text
 
 
@@ -183,19 +248,33 @@ def test_nbgrader_s_source_has_the_points_of_every_test(toy):
     files = nbgrader.files(toy.course, toy.assignment)
     cells = nbformat.reads(files[f"source/{NAME}/sequences.ipynb"].decode(), 4).cells
     marks = [cell.metadata["nbgrader"] for cell in cells if "nbgrader" in cell.metadata]
-    assert {m["grade_id"]: m["points"] for m in marks if m["grade"]} == {name: test.worth for name, test in toy.tests.items()}
+    assert {m["grade_id"]: m["points"] for m in marks if m["grade"]} == {
+        name: test.worth for name, test in toy.tests.items()
+    }
     assert sum(m["solution"] for m in marks) == 3 and all(m["schema_version"] == 3 for m in marks)
     assert "configure(c" in files["nbgrader_config.py"].decode()
 
 
-@pytest.mark.parametrize("files", [lambda toy: otter.files(toy.assignment), lambda toy: nbgrader.files(toy.course, toy.assignment)])
+@pytest.mark.parametrize(
+    "files",
+    [
+        lambda toy: otter.files(toy.assignment),
+        lambda toy: nbgrader.files(toy.course, toy.assignment),
+    ],
+)
 def test_a_wrong_marker_is_found_before_anything_is_written(toy, files):
     toy.edit_solution("# TODO(means): subtract the mean.", "# TODO: subtract the mean.")
     with pytest.raises(SourceError):
         files(toy)
 
 
-@pytest.mark.parametrize("files", [lambda toy: otter.files(toy.assignment), lambda toy: nbgrader.files(toy.course, toy.assignment)])
+@pytest.mark.parametrize(
+    "files",
+    [
+        lambda toy: otter.files(toy.assignment),
+        lambda toy: nbgrader.files(toy.course, toy.assignment),
+    ],
+)
 def test_no_hidden_test_is_in_what_these_tools_get(toy, files):
     everything = b"".join(files(toy).values()).decode()
     assert "weights.mean()" not in everything and "numbers.sum() / 7" not in everything

@@ -25,7 +25,9 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import toy  # noqa: E402
 
-linux_root = pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="the wall needs Linux and root")
+linux_root = pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="the wall needs Linux and root"
+)
 VICTIMS = ("worker", "fork server", "grader", "command")
 WORKER_UIDS = range(61000, 65000)
 BUSY = "import time\ntime.sleep(0.1)\n"  # so that there is something to kill
@@ -39,30 +41,61 @@ def build(folder: Path) -> toy.Toy:
     right, median = course.submission(), course.source.broken("median")
     undiscounted, stub = course.source.broken("no-discount"), course.source.stub()
     for number, text in enumerate((right, median, right, undiscounted, stub, right)):
-        (handed_in / f"student{number}.py").write_text(f"{text}\n{BUSY}# {number}\n", encoding="utf-8")
+        (handed_in / f"student{number}.py").write_text(
+            f"{text}\n{BUSY}# {number}\n", encoding="utf-8"
+        )
     return course
 
 
 def command(folder: Path, out: Path, *options: str) -> list[str]:
     """The command that marks them."""
     inputs = [str(folder / "handed_in"), "--course", str(folder / "course"), "--out", str(out)]
-    return [sys.executable, "-m", "autograder", "grade", "sequences", *inputs, "--jobs", "2", "--quiet", *options]
+    return [
+        sys.executable,
+        "-m",
+        "autograder",
+        "grade",
+        "sequences",
+        *inputs,
+        "--jobs",
+        "2",
+        "--quiet",
+        *options,
+    ]
 
 
 def environment(folder: Path) -> dict[str, str]:
-    return os.environ | {"AUTOGRADER_SECRET": "the same in every run", "PYTHONPATH": str(HERE.parent), "HOME": str(folder)}
+    return os.environ | {
+        "AUTOGRADER_SECRET": "the same in every run",
+        "PYTHONPATH": str(HERE.parent),
+        "HOME": str(folder),
+    }
 
 
 def grade(folder: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Mark them, and wait."""
     call = command(folder, out, *options)
-    return subprocess.run(call, env=environment(folder), cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        call,
+        env=environment(folder),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 def results(out: Path) -> dict[str, object]:
     """Each student's result, without the time that it took."""
-    told = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in out.glob("sequences/*/results.json")}
-    return {name: {key: value for key, value in result.items() if key != "execution_time"} for name, result in told.items()}
+    told = {
+        path.parent.name: json.loads(path.read_text(encoding="utf-8"))
+        for path in out.glob("sequences/*/results.json")
+    }
+    return {
+        name: {key: value for key, value in result.items() if key != "execution_time"}
+        for name, result in told.items()
+    }
 
 
 # -- killing ---------------------------------------------------------------------------------------------------------
@@ -94,17 +127,33 @@ def _kind(pid: int) -> str:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return ""
-    return "fork server" if b"autograder.isolation.server" in words else "grader" if b"autograder.grader" in words else ""
+    return (
+        "fork server"
+        if b"autograder.isolation.server" in words
+        else "grader"
+        if b"autograder.grader" in words
+        else ""
+    )
 
 
 def _uid(pid: int) -> int:
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("Uid:"))
+    line = next(
+        line
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if line.startswith("Uid:")
+    )
     return int(line.split()[1])
 
 
 def killed(folder: Path, out: Path, victim: str, rng: random.Random) -> bool:
     """Start the command, kill one of its processes at a random moment with -9; whether there was one to kill."""
-    process = subprocess.Popen(command(folder, out), env=environment(folder), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command(folder, out),
+        env=environment(folder),
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         for _ in _until_marking_begins(process, out):
             pass
@@ -136,7 +185,9 @@ def _until_marking_begins(process: subprocess.Popen[bytes], out: Path) -> Iterat
         yield
 
 
-def disturbed(folder: Path, victims: list[str], seed: int, quiet: dict[str, object]) -> tuple[int, list[str]]:
+def disturbed(
+    folder: Path, victims: list[str], seed: int, quiet: dict[str, object]
+) -> tuple[int, list[str]]:
     """Kill each victim in a run of its own, then run again; how many were there to be killed, and what differs from the quiet run."""
     hits, found = 0, []
     for number, victim in enumerate(victims):
@@ -147,8 +198,14 @@ def disturbed(folder: Path, victims: list[str], seed: int, quiet: dict[str, obje
         now = results(out)
         what = f"run {number}, {victim} {'killed' if hit else 'had ended already'}"
         if again.returncode != 0:
-            found.append(f"{what}: the second run ends with {again.returncode}: {again.stderr[-300:]}")
-        found += [f"{what}: {name} differs from the quiet run" for name in quiet if now.get(name) != quiet[name]]
+            found.append(
+                f"{what}: the second run ends with {again.returncode}: {again.stderr[-300:]}"
+            )
+        found += [
+            f"{what}: {name} differs from the quiet run"
+            for name in quiet
+            if now.get(name) != quiet[name]
+        ]
     return hits, found
 
 
@@ -169,11 +226,15 @@ def test_what_is_killed_at_a_random_moment_is_made_good_by_the_next_run(tmp_path
 def test_a_second_run_marks_only_what_has_changed(tmp_path):
     build(tmp_path)
     assert grade(tmp_path, tmp_path / "out").returncode == 0
-    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.glob("out/sequences/*/results.json")}
+    stamps = {
+        path: path.stat().st_mtime_ns for path in tmp_path.glob("out/sequences/*/results.json")
+    }
     changed = tmp_path / "handed_in" / "student1.py"
     changed.write_text(changed.read_text(encoding="utf-8") + "# better\n", encoding="utf-8")
     assert grade(tmp_path, tmp_path / "out").returncode == 0
-    touched = {path.parent.name for path, stamp in stamps.items() if path.stat().st_mtime_ns != stamp}
+    touched = {
+        path.parent.name for path, stamp in stamps.items() if path.stat().st_mtime_ns != stamp
+    }
     assert touched == {"student1"}
 
 
@@ -188,7 +249,11 @@ def small_disk(tmp_path):
     def mount(options: str) -> Path:
         place = tmp_path / "disk"
         place.mkdir()
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], capture_output=True, check=False).returncode:
+        if subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)],
+            capture_output=True,
+            check=False,
+        ).returncode:
             pytest.skip("mounting is not allowed here")
         mounted.append(place)
         return place
@@ -230,7 +295,9 @@ def test_a_file_where_the_results_should_go_is_said_in_one_sentence(tmp_path):
 @linux_root
 def test_a_hidden_test_that_itself_raises_leaves_its_points_open(tmp_path):
     course = build(tmp_path)
-    course.edit_hidden("    numbers = rng.normal(size=7)\n", "    numbers = rng.normal(size=7)[9]\n")
+    course.edit_hidden(
+        "    numbers = rng.normal(size=7)\n", "    numbers = rng.normal(size=7)[9]\n"
+    )
     done = grade(tmp_path, tmp_path / "out")
     assert done.returncode == 1
     for name, told in results(tmp_path / "out").items():
@@ -244,7 +311,9 @@ def test_a_hidden_test_that_itself_raises_leaves_its_points_open(tmp_path):
 @linux_root
 def test_one_crash_costs_one_test(tmp_path):
     course = build(tmp_path)
-    text = course.submission("    return numbers - numbers.mean()", "    import os\n    os._exit(1)")
+    text = course.submission(
+        "    return numbers - numbers.mean()", "    import os\n    os._exit(1)"
+    )
     (tmp_path / "handed_in" / "student9.py").write_text(text, encoding="utf-8")
     assert grade(tmp_path, tmp_path / "out").returncode == 0
     told = results(tmp_path / "out")["student9"]
@@ -266,7 +335,14 @@ def main() -> int:
         hits, found = disturbed(folder, victims, options.seed, results(folder / "quiet"))
     finally:
         shutil.rmtree(folder)
-    print("\n".join([*found, f"{options.runs} runs, {hits} of them disturbed, seed {options.seed}: {len(found)} differences"]))
+    print(
+        "\n".join(
+            [
+                *found,
+                f"{options.runs} runs, {hits} of them disturbed, seed {options.seed}: {len(found)} differences",
+            ]
+        )
+    )
     return int(bool(found))
 
 

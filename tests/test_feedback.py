@@ -28,9 +28,20 @@ from autograder.source import Source
 
 ROOT = Path(__file__).resolve().parent.parent
 ASSIGNMENTS = {assignment.name: assignment for assignment in load_course(ROOT).assignments}
-LONG = ("dqn", "reinforce", "ppo", "bradley_terry", "grpo", "distributed_ppo")  # a failing test of every bug takes half a minute: only in `make attacks`
+LONG = (
+    "dqn",
+    "reinforce",
+    "ppo",
+    "bradley_terry",
+    "grpo",
+    "distributed_ppo",
+)  # a failing test of every bug takes half a minute: only in `make attacks`
 SEED = 23
-WRONG_KINDS = {"None": lambda leaf, inputs: None, "text": lambda leaf, inputs: "no numbers", "nan": lazy.LAZY["nan"]}
+WRONG_KINDS = {
+    "None": lambda leaf, inputs: None,
+    "text": lambda leaf, inputs: "no numbers",
+    "nan": lazy.LAZY["nan"],
+}
 SECONDS = 20  # for a wrong answer that sends a test round in circles
 
 
@@ -49,7 +60,9 @@ class Overheard:
         if isinstance(value, np.ndarray):
             value = value.reshape(-1)[:50].tolist() if value.dtype.kind == "f" else None
         if isinstance(value, float):
-            where |= {text for text in (f"{value:.6g}", f"{value:.8f}".rstrip("0")) if _telling(text)}
+            where |= {
+                text for text in (f"{value:.6g}", f"{value:.8f}".rstrip("0")) if _telling(text)
+            }
         elif isinstance(value, str):
             where |= {value} if len(value) > 3 else set()
         elif isinstance(value, dict):
@@ -84,16 +97,26 @@ def overheard(monkeypatch: pytest.MonkeyPatch) -> Overheard:
     return heard
 
 
-def runs(assignment: Assignment, tests: list[HiddenTest], most: int | None = None) -> Iterator[tuple[str, HiddenTest, Outcome]]:
+def runs(
+    assignment: Assignment, tests: list[HiddenTest], most: int | None = None
+) -> Iterator[tuple[str, HiddenTest, Outcome]]:
     """Outcomes of every bug in the tests that catch it (``most`` of them), and of answers of the wrong kind in all tests."""
     key = diagnose.AnswerKey(assignment)
     exact = [test for test in tests if not test.learning]
     catching = {bug: [test for test in exact if bug in test.catches][:most] for bug in key.broken}
-    todo = [(bug, test, candidate) for bug, candidate in key.broken.items() for test in catching[bug]]
-    todo += [(kind, test, lazy.Lazy(key.reference, answer)) for kind, answer in WRONG_KINDS.items() for test in exact]
+    todo = [
+        (bug, test, candidate) for bug, candidate in key.broken.items() for test in catching[bug]
+    ]
+    todo += [
+        (kind, test, lazy.Lazy(key.reference, answer))
+        for kind, answer in WRONG_KINDS.items()
+        for test in exact
+    ]
     broken = key.broken
     for name, test, candidate in todo:
-        key.__dict__["broken"] = {name: broken[name]} if name in broken else {}  # no other is asked for a diagnosis
+        key.__dict__["broken"] = (
+            {name: broken[name]} if name in broken else {}
+        )  # no other is asked for a diagnosis
         outcome = diagnose.judge(test, candidate, SEED, key, SECONDS)
         (outcome,) = key.settle([outcome])
         yield name, test, outcome
@@ -101,18 +124,35 @@ def runs(assignment: Assignment, tests: list[HiddenTest], most: int | None = Non
 
 def public_text(assignment: Assignment) -> str:
     """All that students have anyway."""
-    handout = [path.read_text(encoding="utf-8") for path in sorted(assignment.handout.glob("*")) if path.suffix in (".md", ".py", ".yml")]
+    handout = [
+        path.read_text(encoding="utf-8")
+        for path in sorted(assignment.handout.glob("*"))
+        if path.suffix in (".md", ".py", ".yml")
+    ]
     return "\n".join([Source(assignment.solution).stub(), *handout])
 
 
 def hidden_lines(assignment: Assignment) -> set[str]:
     """Lines of code of the hidden tests that stand nowhere else."""
-    lines = {line.strip() for line in assignment.hidden_tests.read_text(encoding="utf-8").splitlines()}
+    lines = {
+        line.strip() for line in assignment.hidden_tests.read_text(encoding="utf-8").splitlines()
+    }
     public = public_text(assignment)
-    return {line for line in lines if len(line) > 20 and re.search(r"assert|=", line) and line not in public}
+    return {
+        line
+        for line in lines
+        if len(line) > 20 and re.search(r"assert|=", line) and line not in public
+    }
 
 
-def leaks(assignment: Assignment, test: HiddenTest, outcome: Outcome, heard: Overheard, hidden: set[str], public: str) -> list[str]:
+def leaks(
+    assignment: Assignment,
+    test: HiddenTest,
+    outcome: Outcome,
+    heard: Overheard,
+    hidden: set[str],
+    public: str,
+) -> list[str]:
     """What the student's part of results.json holds and must not."""
     told = report.results(assignment, test.worth, Grade("ada", (outcome,)))
     text = told["tests"][0]["output"]
@@ -120,18 +160,40 @@ def leaks(assignment: Assignment, test: HiddenTest, outcome: Outcome, heard: Ove
     ours = [line for line in text.splitlines() if not line.startswith("  | ")]
     words = {word[0].upper() + word[1:] + "." for word in report.WORDS.values()}
     known = words | {f"Hint: {test.hint}", outcome.diagnosis, "Your code:", "Your code printed:"}
-    found = [f"a line of unknown origin: {line}" for line in ours if line not in known and line not in outcome.finding.splitlines()]
-    found += [f"an expected value: {value}" for value in heard.expected - heard.inputs if value in everything and value not in public]
-    found += [f"a hidden input: {value}" for value in heard.inputs if value in outcome.finding and value not in public]
-    found += [f"a number in the finding: {number}" for number in numbers_of(outcome.finding) if number not in public]
+    found = [
+        f"a line of unknown origin: {line}"
+        for line in ours
+        if line not in known and line not in outcome.finding.splitlines()
+    ]
+    found += [
+        f"an expected value: {value}"
+        for value in heard.expected - heard.inputs
+        if value in everything and value not in public
+    ]
+    found += [
+        f"a hidden input: {value}"
+        for value in heard.inputs
+        if value in outcome.finding and value not in public
+    ]
+    found += [
+        f"a number in the finding: {number}"
+        for number in numbers_of(outcome.finding)
+        if number not in public
+    ]
     found += [f"a line of the hidden tests: {line}" for line in hidden if line in text]
-    secret = [line for line in outcome.detail.splitlines() if len(line) > 7 and line not in outcome.finding and line not in outcome.error]
+    secret = [
+        line
+        for line in outcome.detail.splitlines()
+        if len(line) > 7 and line not in outcome.finding and line not in outcome.error
+    ]
     return found + [f"a line of the assertion: {line}" for line in secret if line in text]
 
 
 def numbers_of(finding: str) -> list[str]:
     """Numbers in a finding apart from shapes, counts and indices."""
-    plain = re.sub(r"\((?:\d+,? ?)*\)|\d+ values|\[\d+\]|(?:float|int|uint|complex)\d+", "", finding)
+    plain = re.sub(
+        r"\((?:\d+,? ?)*\)|\d+ values|\[\d+\]|(?:float|int|uint|complex)\d+", "", finding
+    )
     return re.findall(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", plain)
 
 
@@ -141,32 +203,51 @@ def numbers_of(finding: str) -> list[str]:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("name", "most"),
-    [pytest.param(name, None, marks=pytest.mark.slow) for name in ASSIGNMENTS] + [(name, 1) for name in ASSIGNMENTS if name not in LONG],
+    [pytest.param(name, None, marks=pytest.mark.slow) for name in ASSIGNMENTS]
+    + [(name, 1) for name in ASSIGNMENTS if name not in LONG],
 )
 def test_no_expected_value_hidden_input_or_assertion_reaches_a_student(name, most, overheard):
     assignment = ASSIGNMENTS[name]
-    tests, hidden, public = plugin.collect(assignment.hidden_tests), hidden_lines(assignment), public_text(assignment)
+    tests, hidden, public = (
+        plugin.collect(assignment.hidden_tests),
+        hidden_lines(assignment),
+        public_text(assignment),
+    )
     failing: dict[str, int] = {}
     found, findings = [], 0
     for candidate, test, outcome in runs(assignment, tests, most):
         if outcome.verdict is Verdict.FAILED:
             failing[candidate] = failing.get(candidate, 0) + 1
             findings += bool(outcome.finding)
-            found += [f"{candidate}, {test.name}: {leak}" for leak in leaks(assignment, test, outcome, overheard, hidden, public)]
+            found += [
+                f"{candidate}, {test.name}: {leak}"
+                for leak in leaks(assignment, test, outcome, overheard, hidden, public)
+            ]
         overheard.inputs.clear()
         overheard.expected.clear()
     bugs = {bug.name for bug in Source(assignment.solution).bugs}
     assert found == []
     assert bugs <= failing.keys(), "every bug has failed somewhere, so its texts were seen"
-    assert failing.keys() >= WRONG_KINDS.keys() and findings >= len(tests), "and wrong kinds had findings to tell"
+    assert failing.keys() >= WRONG_KINDS.keys() and findings >= len(tests), (
+        "and wrong kinds had findings to tell"
+    )
 
 
 # -- that it can fail ------------------------------------------------------------------------------------------------
 
 
-def found_in(toy: Any, overheard: Overheard, change: Any = lambda outcome: outcome, candidate: str = "no-discount") -> list[str]:
+def found_in(
+    toy: Any,
+    overheard: Overheard,
+    change: Any = lambda outcome: outcome,
+    candidate: str = "no-discount",
+) -> list[str]:
     assignment = toy.assignment
-    tests, hidden, public = list(toy.tests.values()), hidden_lines(assignment), public_text(assignment)
+    tests, hidden, public = (
+        list(toy.tests.values()),
+        hidden_lines(assignment),
+        public_text(assignment),
+    )
     found = []
     for name, test, outcome in runs(assignment, tests):
         if name == candidate and outcome.verdict is Verdict.FAILED:
@@ -177,12 +258,18 @@ def found_in(toy: Any, overheard: Overheard, change: Any = lambda outcome: outco
 
 
 def test_the_toy_course_gives_nothing_away(toy, overheard):
-    assert not [found_in(toy, overheard, candidate=name) for name in ("no-discount", "None", "text", "nan") if found_in(toy, overheard, candidate=name)]
+    assert not [
+        found_in(toy, overheard, candidate=name)
+        for name in ("no-discount", "None", "text", "nan")
+        if found_in(toy, overheard, candidate=name)
+    ]
 
 
 CHANGES = {
     "an expected value": lambda outcome: dataclasses.replace(outcome, finding=outcome.detail),
-    "a line of the assertion": lambda outcome: dataclasses.replace(outcome, hint=f"{outcome.hint}\n{outcome.detail}"),
+    "a line of the assertion": lambda outcome: dataclasses.replace(
+        outcome, hint=f"{outcome.hint}\n{outcome.detail}"
+    ),
     "a line of unknown origin": lambda outcome: dataclasses.replace(outcome, hint="something else"),
     "a line of the hidden tests": lambda outcome: dataclasses.replace(
         outcome, finding="expected = float(rewards[0] + 0.5 * rewards[1] + 0.25 * rewards[2])"
@@ -197,8 +284,11 @@ def test_what_is_given_away_is_found(toy, overheard, what):
 
 @pytest.mark.parametrize(
     ("what", "leak"),
-    [('f"the sum of {rewards[0]:.6g} and more"', "a hidden input"), ('f"the sum at {rewards[0]:.2f}"', "a number in the finding")],
+    [
+        ('f"the sum of {rewards[0]:.6g} and more"', "a hidden input"),
+        ('f"the sum at {rewards[0]:.2f}"', "a number in the finding"),
+    ],
 )
 def test_an_author_who_names_a_hidden_input_is_told(toy, overheard, what, leak):
-    toy.edit_hidden("expected, what=\"the sum\"", f"expected, what={what}")
+    toy.edit_hidden('expected, what="the sum"', f"expected, what={what}")
     assert any(one.startswith(leak) for one in found_in(toy, overheard, candidate="None"))

@@ -26,7 +26,9 @@ from autograder.model import Grade, Outcome, Verdict
 from autograder.score import score
 from autograder.submission import Submission
 
-walled_only = pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="the wall needs Linux and root")
+walled_only = pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="the wall needs Linux and root"
+)
 
 SCALE = """\
 import numpy as np
@@ -67,14 +69,23 @@ class HereEngine:
         self._office, self._assignment = grader.Office(assignment), assignment
         hello = self._office.hello()
         self.tests = [Listed(**test) for test in hello["tests"]]
-        self.layers, self.leaks, self.scale = sandbox.Layers(**hello["layers"]), hello["leaks"], hello["scale"]
+        self.layers, self.leaks, self.scale = (
+            sandbox.Layers(**hello["layers"]),
+            hello["leaks"],
+            hello["scale"],
+        )
 
     def run(self, jobs):
         for job in jobs:
-            told, progress = {"files": dict(job.files), "seed": job.seed, "core": None}, Progress(job)
+            told, progress = (
+                {"files": dict(job.files), "seed": job.seed, "core": None},
+                Progress(job),
+            )
             office = self._office
             for messages in (
-                grader._messages(office._tests, office._key, office._server, self._assignment, told),
+                grader._messages(
+                    office._tests, office._key, office._server, self._assignment, told
+                ),
                 office._gpu.messages(told, office._key, grader.MARGIN),
             ):
                 for message in messages:
@@ -98,10 +109,16 @@ def mark(course, tmp_path, monkeypatch):
         opened = engine(course.assignment)
         try:
             grading = Grading(course.course, course.assignment, opened, tmp_path / "out")
-            (grade,) = grading.run([Submission("ada", {MAIN: text.encode()})], True, lambda grade, total: None)
+            (grade,) = grading.run(
+                [Submission("ada", {MAIN: text.encode()})], True, lambda grade, total: None
+            )
         finally:
             opened.close()
-        return grade, json.loads((grading.folder / "ada" / report.RESULTS).read_text()), grading.worth
+        return (
+            grade,
+            json.loads((grading.folder / "ada" / report.RESULTS).read_text()),
+            grading.worth,
+        )
 
     return mark
 
@@ -119,7 +136,10 @@ def test_an_optional_part_is_shown_with_a_gpu_and_worth_nothing(course, mark):
     assert (worth, found["score"]) == (10.0, 10.0)
     *_, last = found["tests"]
     assert (last["score"], last["max_score"], last["status"]) == (0.0, 0.0, "passed")
-    assert "No points depend on this part" in last["output"] and "1,234.5 rewards per second" in last["output"]
+    assert (
+        "No points depend on this part" in last["output"]
+        and "1,234.5 rewards per second" in last["output"]
+    )
     assert grade.provenance["scale"] == "optional, run"
 
 
@@ -133,7 +153,9 @@ def test_failing_an_optional_part_costs_nothing(course, mark):
 
 @walled_only
 def test_an_optional_part_that_is_our_fault_keeps_no_score_open(course, mark):
-    course.edit(f"grading/{NAME}/test_scale.py", "1000.0, what", "999.0, what")  # even the reference fails
+    course.edit(
+        f"grading/{NAME}/test_scale.py", "1000.0, what", "999.0, what"
+    )  # even the reference fails
     grade, found, _ = mark(course.submission(), "")
     assert verdicts(grade)[-1] is Verdict.UNGRADED and grade.complete and found["score"] == 10.0
 
@@ -148,7 +170,10 @@ def test_an_optional_part_is_left_out_without_a_gpu(course, mark):
 @walled_only
 def test_a_required_part_counts_with_a_gpu(course, mark):
     say(course, "required")
-    for text, points in ((course.submission(), 15.0), (course.submission("return float(rewards @ weights)", WRONG), 10.0)):
+    for text, points in (
+        (course.submission(), 15.0),
+        (course.submission("return float(rewards @ weights)", WRONG), 10.0),
+    ):
         _, found, worth = mark(text, "")
         assert (worth, found["score"]) == (15.0, points)
 
@@ -167,10 +192,14 @@ def test_a_required_part_without_a_gpu_is_ungraded_and_says_what_to_do(course, m
 
 @walled_only
 @pytest.mark.skipif(not gpu.gpu_missing(), reason="this machine has a GPU")
-@pytest.mark.parametrize(("word", "count", "points"), [("optional", 4, 10.0), ("required", 5, None)])
+@pytest.mark.parametrize(
+    ("word", "count", "points"), [("optional", 4, 10.0), ("required", 5, None)]
+)
 def test_the_engine_itself_finds_no_gpu_here(course, mark, word, count, points):
     say(course, word)
-    _, found, _ = mark(course.submission(), "never asked in this process", lambda one: LocalEngine(one, 1))
+    _, found, _ = mark(
+        course.submission(), "never asked in this process", lambda one: LocalEngine(one, 1)
+    )
     assert (len(found["tests"]), found.get("score")) == (count, points)
     assert "torch.cuda.is_available() is False" in found["extra_data"]["provenance"]["scale"]
 
@@ -213,7 +242,10 @@ def test_an_assignment_may_differ_from_its_course(toy):
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("scale: requird", "scale is 'requird': 'required' or 'optional' is expected; did you mean 'required'?"),
+        (
+            "scale: requird",
+            "scale is 'requird': 'required' or 'optional' is expected; did you mean 'required'?",
+        ),
         ("scale: 3", "scale is 3: 'required' or 'optional' is expected"),
         ("scael: optional", "'scael' is not a known key; did you mean 'scale'?"),
     ],
@@ -227,14 +259,19 @@ def test_a_wrong_word_is_a_course_error_that_guesses(toy, line, says):
 
 def test_a_test_that_is_not_marked_gpu_is_refused(course):
     course.edit(f"grading/{NAME}/test_scale.py", "pytestmark = pytest.mark.gpu\n", "")
-    with pytest.raises(CourseError, match=r"test_long_sequences is not marked gpu: write 'pytestmark = pytest\.mark\.gpu'"):
+    with pytest.raises(
+        CourseError,
+        match=r"test_long_sequences is not marked gpu: write 'pytestmark = pytest\.mark\.gpu'",
+    ):
         scale.collect(course.assignment)
 
 
 @walled_only
 def test_a_name_that_hidden_tests_have_already_is_refused(course):
     course.edit(f"grading/{NAME}/test_scale.py", "test_long_sequences", "test_two_rewards")
-    with pytest.raises(CourseError, match=r"test_two_rewards is a test of test_hidden\.py too: rename it"):
+    with pytest.raises(
+        CourseError, match=r"test_two_rewards is a test of test_hidden\.py too: rename it"
+    ):
         grader.Office(course.assignment)
 
 
@@ -256,7 +293,9 @@ def test_without_a_gpu_authors_read_why_it_was_skipped(monkeypatch):
 
 def test_rates_are_recorded_and_must_be_numbers(toy):
     def measured(value):
-        test = HiddenTest("t", "", 1, "", (), "", False, lambda lab: lab.rate("tokens per second", value))
+        test = HiddenTest(
+            "t", "", 1, "", (), "", False, lambda lab: lab.rate("tokens per second", value)
+        )
         return run(test, InProcess.of("", "work.py"), 0)
 
     assert measured(1234567.0).rates == {"tokens per second": 1234570.0}
@@ -266,9 +305,14 @@ def test_rates_are_recorded_and_must_be_numbers(toy):
 
 
 def test_rates_go_to_the_leaderboard_of_who_passed():
-    passed = Outcome("t", "A step.", "loss", Verdict.PASSED, 0.0, extra=True, rates={"tokens per second": 9.0})
+    passed = Outcome(
+        "t", "A step.", "loss", Verdict.PASSED, 0.0, extra=True, rates={"tokens per second": 9.0}
+    )
     dress = gradescope._dresser(type("Desk", (), {"tests": []})(), "visible")
-    board = [dress({"tests": []}, Grade("ada", (one,))).get("leaderboard") for one in (passed, replace(passed, verdict=Verdict.FAILED))]
+    board = [
+        dress({"tests": []}, Grade("ada", (one,))).get("leaderboard")
+        for one in (passed, replace(passed, verdict=Verdict.FAILED))
+    ]
     assert board == [[{"name": "Tokens per second", "value": 9.0, "order": "desc"}], None]
     assert Outcome.from_dict(passed.to_dict()) == passed
 
@@ -306,7 +350,9 @@ def gpu_server():
 
 @pytest.fixture
 def worker(gpu_server):
-    bridge = gpu_server.candidate({"work.py": CODE.encode()}, "work.py", Limits(memory_mib=256)).open(lambda event: None, None)
+    bridge = gpu_server.candidate(
+        {"work.py": CODE.encode()}, "work.py", Limits(memory_mib=256)
+    ).open(lambda event: None, None)
     yield bridge.student
     bridge.close()
 
@@ -328,7 +374,9 @@ def test_addresses_may_be_reserved_and_memory_not_taken(worker):
 
 
 @walled_only
-@pytest.mark.parametrize("flags", [os.O_RDWR, os.O_RDWR | os.O_TRUNC, os.O_WRONLY, os.O_RDWR | os.O_CREAT])
+@pytest.mark.parametrize(
+    "flags", [os.O_RDWR, os.O_RDWR | os.O_TRUNC, os.O_WRONLY, os.O_RDWR | os.O_CREAT]
+)
 @pytest.mark.parametrize("path", ["/dev/null", "/dev/tty", "/dev/shm/x", "/tmp/x", "/dev/zero"])
 def test_only_the_gpus_devices_may_be_written_to(worker, path, flags):
     with pytest.raises(StudentError, match=r"Permission|permitted|No such"):
@@ -354,9 +402,23 @@ def _opens_only(device: str, other: str) -> int:
 
     open(other, "w").close()
     ruleset = sandbox.reading_rules(gpu=True)
-    sandbox.enter(sandbox.Cell(None, 5, sandbox.private_memory() + (256 << 20), 64, seccomp.build_filter(True, gpu=True), ruleset, True))
+    sandbox.enter(
+        sandbox.Cell(
+            None,
+            5,
+            sandbox.private_memory() + (256 << 20),
+            64,
+            seccomp.build_filter(True, gpu=True),
+            ruleset,
+            True,
+        )
+    )
     os.close(os.open(device, os.O_RDWR))
-    for path, flags in ((other, os.O_RDWR), (device, os.O_RDWR | os.O_CREAT), (device, os.O_WRONLY)):
+    for path, flags in (
+        (other, os.O_RDWR),
+        (device, os.O_RDWR | os.O_CREAT),
+        (device, os.O_WRONLY),
+    ):
         try:
             os.open(path, flags)
         except OSError:
@@ -368,7 +430,9 @@ def _opens_only(device: str, other: str) -> int:
 @walled_only
 def test_other_workers_are_as_they_were(server):
     """No write flag, no request to a driver, and addresses counted, where there is no GPU part."""
-    bridge = server.candidate({"work.py": CODE.encode()}, "work.py", Limits(memory_mib=256)).open(lambda event: None, None)
+    bridge = server.candidate({"work.py": CODE.encode()}, "work.py", Limits(memory_mib=256)).open(
+        lambda event: None, None
+    )
     with pytest.raises(StudentError, match="permitted"):
         bridge.student.opens("/dev/null", os.O_RDWR)
     with pytest.raises(StudentError, match="permitted"):
@@ -383,7 +447,9 @@ def test_ranks_can_have_it_too():
     server = WorkerServer.start(["torch"], profile="distributed", gpu=True)
     try:
         text = b"import torch.distributed as dist\ndef total(x):\n    x = x.clone()\n    dist.all_reduce(x)\n    return x\n"
-        walled = server.candidate({"work.py": text}, "work.py", Limits(memory_mib=2048, processes=32))
+        walled = server.candidate(
+            {"work.py": text}, "work.py", Limits(memory_mib=2048, processes=32)
+        )
         kept: list = []
 
         def program(lab):

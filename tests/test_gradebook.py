@@ -18,13 +18,21 @@ from autograder.model import Grade, Outcome, Verdict
 PASSED = Outcome("test_a", "Sums are sums.", "sums", Verdict.PASSED, 7.0)
 UNGRADED = replace(PASSED, verdict=Verdict.UNGRADED)
 GRADES = {
-    "ada": Grade("ada", (PASSED,), late_days=2, late_factor=0.8, provenance={"received": "2027-02-07T00:00:00+00:00"}),
+    "ada": Grade(
+        "ada",
+        (PASSED,),
+        late_days=2,
+        late_factor=0.8,
+        provenance={"received": "2027-02-07T00:00:00+00:00"},
+    ),
     "bob": Grade("bob", (UNGRADED,), complete=False),
     "mallory": Grade("mallory", (PASSED,)),
 }
-OURS = "student,name,sid,email,section,late_days\nada,Ada King Lovelace,1,ada@x.org,A,\nbob,\"Byron, Bob\",2,bob@x.org,B,3\ncy,Cy,3,cy@x.org,A,0\n"
-CANVAS = "Student,ID,SIS User ID,SIS Login ID,Section\n    Points Possible,,,,\n\"Lovelace, Ada\",77,s1,ada,A\n\"Byron, Bob\",78,s2,bob,A\n"
-GRADESCOPE = "First Name,Last Name,SID,Email,Sections\nAda,Lovelace,1,ada@x.org,A\nBob,Byron,2,bob@x.org,A\n"
+OURS = 'student,name,sid,email,section,late_days\nada,Ada King Lovelace,1,ada@x.org,A,\nbob,"Byron, Bob",2,bob@x.org,B,3\ncy,Cy,3,cy@x.org,A,0\n'
+CANVAS = 'Student,ID,SIS User ID,SIS Login ID,Section\n    Points Possible,,,,\n"Lovelace, Ada",77,s1,ada,A\n"Byron, Bob",78,s2,bob,A\n'
+GRADESCOPE = (
+    "First Name,Last Name,SID,Email,Sections\nAda,Lovelace,1,ada@x.org,A\nBob,Byron,2,bob@x.org,A\n"
+)
 
 
 @pytest.fixture
@@ -70,8 +78,27 @@ def test_what_canvas_wrote_comes_back_as_it_was(toy, roster):
 def test_gradescope_gets_the_columns_of_its_own_export(toy, roster):
     people = books.read_roster(roster(OURS))
     head, ada, bob, cy = rows(books.gradescope(toy.assignment, books.match(people, GRADES)))
-    assert head[:7] == ["First Name", "Last Name", "SID", "Email", "Sections", "Sequences", "Sequences - Max Points"]
-    assert ada == ["Ada King", "Lovelace", "1", "ada@x.org", "A", "5.6", "7", "2027-02-07T00:00:00+00:00", "48:00:00", "48:00:00"]
+    assert head[:7] == [
+        "First Name",
+        "Last Name",
+        "SID",
+        "Email",
+        "Sections",
+        "Sequences",
+        "Sequences - Max Points",
+    ]
+    assert ada == [
+        "Ada King",
+        "Lovelace",
+        "1",
+        "ada@x.org",
+        "A",
+        "5.6",
+        "7",
+        "2027-02-07T00:00:00+00:00",
+        "48:00:00",
+        "48:00:00",
+    ]
     assert bob[:6] == ["Bob", "Byron", "2", "bob@x.org", "B", ""]
     assert cy[:6] == ["Cy", "", "3", "cy@x.org", "A", ""]
 
@@ -95,12 +122,24 @@ def test_marks_under_two_names_of_one_person_are_refused(roster):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("studnt,name\nada,Ada\n", ":1: a roster needs a column 'student' (or email, sid, SIS Login ID); is 'studnt' it?"),
-        ("foo,bar\nada,Ada\n", ":1: a roster needs a column 'student' (or email, sid, SIS Login ID); it has foo, bar"),
-        ("", ":1: a roster needs a column 'student' (or email, sid, SIS Login ID); it has no columns"),
+        (
+            "studnt,name\nada,Ada\n",
+            ":1: a roster needs a column 'student' (or email, sid, SIS Login ID); is 'studnt' it?",
+        ),
+        (
+            "foo,bar\nada,Ada\n",
+            ":1: a roster needs a column 'student' (or email, sid, SIS Login ID); it has foo, bar",
+        ),
+        (
+            "",
+            ":1: a roster needs a column 'student' (or email, sid, SIS Login ID); it has no columns",
+        ),
         ("student\nada\nADA\n", ":3: 'ada' stands in line 2 already"),
         ("student,name\n,Ada\n", ":2: this row names no student"),
-        ("student,late_days\nada,two\n", ":2: late_days is 'two': a whole number of days is expected"),
+        (
+            "student,late_days\nada,two\n",
+            ":2: late_days is 'two': a whole number of days is expected",
+        ),
         ("student\n", ": there is nobody in this roster"),
         (b"student\n\xff\xfe\n", ": this is no CSV in UTF-8"),
     ],
@@ -127,7 +166,9 @@ def invoke(*arguments: object):
 def test_the_command_writes_canvas_s_file_and_says_who_is_a_stranger(toy, roster, tmp_path):
     for grade in GRADES.values():
         report.write_results(tmp_path / "marks" / NAME, toy.assignment, 7.0, grade)
-    said = invoke("gradebook", NAME, tmp_path / "marks", "--roster", roster(OURS), "--course", toy.root)
+    said = invoke(
+        "gradebook", NAME, tmp_path / "marks", "--roster", roster(OURS), "--course", toy.root
+    )
     assert said.exit_code == 0 and "3 rows, 1 with points" in said.stdout
     assert "mallory handed in and is not in" in said.stderr and "no hand-in from cy" in said.stderr
     text = (tmp_path / "marks" / NAME / "canvas.csv").read_text()
@@ -139,15 +180,27 @@ def test_the_command_writes_canvas_s_file_and_says_who_is_a_stranger(toy, roster
     [
         (("gradebook", NAME, "nowhere", "--roster", "{roster}"), "there are no marks here"),
         (("gradebook", NAME, "nowhere", "--roster", "none.csv"), "none.csv: there is no such file"),
-        (("grade", NAME, "{folder}", "--out", "{folder}", "--only", "adda"), "--only adda: nobody of this name handed in; did you mean 'ada'?"),
+        (
+            ("grade", NAME, "{folder}", "--out", "{folder}", "--only", "adda"),
+            "--only adda: nobody of this name handed in; did you mean 'ada'?",
+        ),
         (("autograde", "", "{folder}"), "which assignment? Say so with -e ASSIGNMENT=gae"),
-        (("autograde", "sequence", "{folder}"), "no assignment is called 'sequence'; did you mean 'sequences'?"),
-        (("export", "otter", "sequence"), "no assignment is called 'sequence'; did you mean 'sequences'?"),
+        (
+            ("autograde", "sequence", "{folder}"),
+            "no assignment is called 'sequence'; did you mean 'sequences'?",
+        ),
+        (
+            ("export", "otter", "sequence"),
+            "no assignment is called 'sequence'; did you mean 'sequences'?",
+        ),
     ],
 )
 def test_a_wrong_call_is_one_line_and_code_2(toy, roster, tmp_path, arguments, said):
     (tmp_path / "submission").mkdir()
     toy.write("hand_ins/ada.py", "x = 1\n")
-    places = {"roster": roster(OURS), "folder": toy.root / "hand_ins" if arguments[0] == "grade" else tmp_path}
+    places = {
+        "roster": roster(OURS),
+        "folder": toy.root / "hand_ins" if arguments[0] == "grade" else tmp_path,
+    }
     done = invoke(*(str(word).format(**places) for word in arguments), "--course", toy.root)
     assert done.exit_code == 2 and said in " ".join(done.stderr.split())

@@ -41,13 +41,26 @@ def given(monkeypatch):
     def judge(test, candidate, seed, key, patience, known):
         got[test.name] = candidate.limits.call_seconds
         error = "Timeout: more than 10 seconds" if test.name.startswith("loops") else ""
-        return Outcome(test.name, "", "", Verdict.FAILED if error else Verdict.PASSED, 1.0, error=error)
+        return Outcome(
+            test.name, "", "", Verdict.FAILED if error else Verdict.PASSED, 1.0, error=error
+        )
 
     monkeypatch.setattr(grader, "judge", judge)
 
     def mark(*names: str, **limits: float) -> dict[str, float]:
-        tests = [HiddenTest(name, "", 1.0, "", (), "", "learning" in name, lambda: None) for name in names]
-        list(grader._messages(tests, Key(), Server(), Assignment(Limits(**limits)), {"files": {}, "seed": 0, "core": None}))
+        tests = [
+            HiddenTest(name, "", 1.0, "", (), "", "learning" in name, lambda: None)
+            for name in names
+        ]
+        list(
+            grader._messages(
+                tests,
+                Key(),
+                Server(),
+                Assignment(Limits(**limits)),
+                {"files": {}, "seed": 0, "core": None},
+            )
+        )
         return got
 
     return mark
@@ -55,7 +68,16 @@ def given(monkeypatch):
 
 def test_each_timeout_halves_what_comes_next_down_to_what_is_still_plenty(given):
     got = given("a", "loops1", "loops2", "b", "loops3", "loops4", "loops5", "c", call_seconds=10)
-    assert got == {"a": 10, "loops1": 10, "loops2": 5, "b": 2.5, "loops3": 2.5, "loops4": 1.25, "loops5": 1, "c": 1}
+    assert got == {
+        "a": 10,
+        "loops1": 10,
+        "loops2": 5,
+        "b": 2.5,
+        "loops3": 2.5,
+        "loops4": 1.25,
+        "loops5": 1,
+        "c": 1,
+    }
 
 
 def test_a_loop_elsewhere_costs_a_learning_check_no_time(given):
@@ -73,9 +95,20 @@ def test_what_earlier_tests_suspect_is_told_to_the_later_ones(monkeypatch):
 
     def judge(test, candidate, seed, key, patience, known):
         told.append(sorted(known))
-        return Outcome(test.name, "", "", Verdict.FAILED, 1.0, suspects={"a": ("x", "y"), "b": ("y",)}.get(test.name, ()))
+        return Outcome(
+            test.name,
+            "",
+            "",
+            Verdict.FAILED,
+            1.0,
+            suspects={"a": ("x", "y"), "b": ("y",)}.get(test.name, ()),
+        )
 
     monkeypatch.setattr(grader, "judge", judge)
     tests = [HiddenTest(name, "", 1.0, "", (), "", False, lambda: None) for name in "abc"]
-    list(grader._messages(tests, Key(), Server(), Assignment(Limits()), {"files": {}, "seed": 0, "core": None}))
+    list(
+        grader._messages(
+            tests, Key(), Server(), Assignment(Limits()), {"files": {}, "seed": 0, "core": None}
+        )
+    )
     assert told == [[], ["x", "y"], ["x", "y"]]

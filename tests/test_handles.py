@@ -57,7 +57,9 @@ def asked(candidate, body) -> tuple[list[str], list[object]]:
 
     trace = run(HiddenTest("test", "", 1.0, "part", (), "", False, watched), candidate, 0)
     assert trace.passed, trace.error
-    return operations, [("ok", "handle") if isinstance(event[1], Remote) else event for event in trace.events]
+    return operations, [
+        ("ok", "handle") if isinstance(event[1], Remote) else event for event in trace.events
+    ]
 
 
 def both(candidate, body) -> tuple[list[str], list[str]]:
@@ -109,7 +111,9 @@ def test_a_name_and_a_number_for_the_same_thing_are_equal(candidate):
 def test_what_is_kept_stays_there(candidate):
     def body(student, lab):
         assert student.numbers() == [1, 2]
-        assert isinstance(lab.kept(student).numbers(), Remote) and isinstance(lab.kept(student.numbers)(), Remote)
+        assert isinstance(lab.kept(student).numbers(), Remote) and isinstance(
+            lab.kept(student.numbers)(), Remote
+        )
 
     both(candidate, body)
 

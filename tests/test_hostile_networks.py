@@ -74,7 +74,9 @@ NETWORKS = {
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_hostile_network_is_a_student_s_error_or_a_wrong_number(behind_the_wall, name):
-    reached = behind_the_wall(f"{NET}\n{NETWORKS[name]}\n", call_seconds=3, test_seconds=20, memory_mib=512)
+    reached = behind_the_wall(
+        f"{NET}\n{NETWORKS[name]}\n", call_seconds=3, test_seconds=20, memory_mib=512
+    )
     try:
         assert isinstance(use(reached), float)
     except (StudentError, AttributeError, TypeError, ValueError, RuntimeError) as error:
@@ -96,7 +98,9 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_answers_that_lie_about_parameters_are_a_student_s_error_or_a_wrong_number(behind_the_wall, name):
+def test_answers_that_lie_about_parameters_are_a_student_s_error_or_a_wrong_number(
+    behind_the_wall, name
+):
     change = f"def change(header, buffers):\n    {CHANGES[name]}\npatched(change)\n"
     reached = behind_the_wall(NET + WORKER + change, call_seconds=3, test_seconds=20)
     try:

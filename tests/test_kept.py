@@ -31,8 +31,13 @@ def submission(server):
     """Makes a candidate that keeps its workers; keyword arguments are limits."""
     made = []
 
-    def submit(text: str, keeps: bool = True, others: dict[str, str] | None = None, **limits: float) -> walled.Walled:
-        files = {name: textwrap.dedent(code).encode() for name, code in {MAIN: PROCESS + textwrap.dedent(text), **(others or {})}.items()}
+    def submit(
+        text: str, keeps: bool = True, others: dict[str, str] | None = None, **limits: float
+    ) -> walled.Walled:
+        files = {
+            name: textwrap.dedent(code).encode()
+            for name, code in {MAIN: PROCESS + textwrap.dedent(text), **(others or {})}.items()
+        }
         made.append(server.candidate(files, MAIN, Limits(**limits), keeps_workers=keeps))
         return made[-1]
 
@@ -48,7 +53,11 @@ def hidden(function, name: str = "test", **marks) -> HiddenTest:
 def seen(candidate, ask, **marks):
     """What a test that passes gets to see, and the number of its process."""
     found = []
-    trace = run(hidden(lambda student: found.extend([ask(student), student.process()]), **marks), candidate, 0)
+    trace = run(
+        hidden(lambda student: found.extend([ask(student), student.process()]), **marks),
+        candidate,
+        0,
+    )
     assert trace.passed, trace.error
     return found
 
@@ -153,7 +162,14 @@ LEAVES = """
 
 @pytest.mark.parametrize(
     "then",
-    ["raise RuntimeError('again')", "return 2", "os._exit(3)", "os.kill(os.getpid(), 9)", "while True: pass", "return object()"],
+    [
+        "raise RuntimeError('again')",
+        "return 2",
+        "os._exit(3)",
+        "os.kill(os.getpid(), 9)",
+        "while True: pass",
+        "return object()",
+    ],
 )
 def test_what_fails_in_a_used_worker_only_is_no_failure(submission, then):
     candidate = submission(LEAVES.format(then=then), call_seconds=1)
@@ -197,7 +213,9 @@ def test_what_fails_in_a_fresh_worker_too_is_said_once(submission, monkeypatch):
 
 
 def test_a_worker_that_ended_meanwhile_is_replaced(submission):
-    candidate = submission("import threading\ndef leave(): threading.Timer(0.05, os._exit, [0]).start()\n")
+    candidate = submission(
+        "import threading\ndef leave(): threading.Timer(0.05, os._exit, [0]).start()\n"
+    )
     first = seen(candidate, lambda student: student.leave())[1]
     candidate.kept._channel._status.settimeout(10)
     candidate.kept._channel._status.recv(100)  # the server says that it has ended

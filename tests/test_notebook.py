@@ -22,7 +22,9 @@ def handed_in(*cells) -> str:
 
 
 def test_magics_outputs_and_experiments_are_dropped():
-    cell = notebook.code("%matplotlib inline\n!pip install x\ndef f():\n    return 1\nprint(f())\nf?")
+    cell = notebook.code(
+        "%matplotlib inline\n!pip install x\ndef f():\n    return 1\nprint(f())\nf?"
+    )
     cell.outputs = [nbformat.v4.new_output("stream", text="1\n")]
     names: dict = {}
     exec(handed_in(cell, "for i in range(10**12): pass"), names)
@@ -42,12 +44,18 @@ def test_a_cell_in_another_language_does_not(magic):
 
 
 def test_imports_from_the_future_may_stand_in_any_cell():
-    cells = ("import math", "from __future__ import annotations\n\nx = math.pi", "from __future__ import annotations, division\ny = 2")
+    cells = (
+        "import math",
+        "from __future__ import annotations\n\nx = math.pi",
+        "from __future__ import annotations, division\ny = 2",
+    )
     text, names = handed_in(*cells), {}
     exec(compile(text, "work.py", "exec"), names)
     assert (names["x"], names["y"]) == (names["math"].pi, 2)
     assert text.startswith("from __future__ import annotations, division\n")
-    assert text.split("\n").index("y = 2") - text.split("\n").index("x = math.pi") == 4  # a marker and the emptied line between: no line moves
+    assert (
+        text.split("\n").index("y = 2") - text.split("\n").index("x = math.pi") == 4
+    )  # a marker and the emptied line between: no line moves
 
 
 def test_what_otter_and_nbgrader_put_in_is_no_work_of_the_student_s():
@@ -69,10 +77,18 @@ def test_the_cells_of_a_file_say_what_it_says(assignment):
 
 @pytest.mark.parametrize("assignment", COURSE.assignments, ids=lambda one: one.name)
 def test_the_stubs_of_the_cells_are_the_stub(assignment):
-    code = "\n\n\n".join(cell.source if cell.stub is None else cell.stub for cell in master.cells(assignment) if cell.kind == "code")
+    code = "\n\n\n".join(
+        cell.source if cell.stub is None else cell.stub
+        for cell in master.cells(assignment)
+        if cell.kind == "code"
+    )
     stub = ast.parse(Source(assignment.solution).stub())
     assert ast.dump(ast.parse(code)) == ast.dump(ast.Module(stub.body[1:], []))
 
 
 def test_ids_are_plain_and_different():
-    assert master.ids(["test_a[1-x]", "test_a[1.x]", "test_b"]) == ["test_a_1_x", "test_a_1_x_1", "test_b"]
+    assert master.ids(["test_a[1-x]", "test_a[1.x]", "test_b"]) == [
+        "test_a_1_x",
+        "test_a_1_x_1",
+        "test_b",
+    ]

@@ -20,7 +20,9 @@ from autograder.class_report import ClassReport
 from autograder.model import Grade, Outcome, Verdict
 from autograder.similar import Pair
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 STRONG = {"assignment": NAME, "wall": {"uid": True, "seccomp": True}}
 SECRET = "expected [0.31415926]"
 SENTENCE = "These are the numbers one gets when gamma is never used."
@@ -36,9 +38,16 @@ def grade(student: str, *outcomes: Outcome, **more) -> Grade:
 
 
 CLASS = [
-    grade("ada", PASSED, dataclasses.replace(FAILED, verdict=Verdict.PASSED, diagnosis=""), seconds=3.0),
+    grade(
+        "ada",
+        PASSED,
+        dataclasses.replace(FAILED, verdict=Verdict.PASSED, diagnosis=""),
+        seconds=3.0,
+    ),
     grade("ben", PASSED, FAILED, late_days=1, late_factor=0.5),
-    grade("cleo+x@y", dataclasses.replace(PASSED, verdict=Verdict.FAILED, curve=(1.0, 2.0)), FAILED),
+    grade(
+        "cleo+x@y", dataclasses.replace(PASSED, verdict=Verdict.FAILED, curve=(1.0, 2.0)), FAILED
+    ),
     grade("dan", PASSED, UNGRADED, complete=False),
     grade("eve", problem=f"{EVIL}.zip is not a zip file"),
 ]
@@ -65,9 +74,16 @@ def page(toy, folder) -> str:
 
 def test_scores_are_those_of_the_graded_alone():
     found = ClassReport(CLASS, 10.0)
-    assert sorted(found.percents) == [0.0, 0.0, 20.0, 100.0]  # eve could not be opened: a zero; dan stays out
+    assert sorted(found.percents) == [
+        0.0,
+        0.0,
+        20.0,
+        100.0,
+    ]  # eve could not be opened: a zero; dan stays out
     assert (found.mean, found.median, found.late) == (30.0, 10.0, 1)
-    assert [row.student for row in found.ungraded] == ["dan"] and [row.student for row in found.unopened] == ["eve"]
+    assert [row.student for row in found.ungraded] == ["dan"] and [
+        row.student for row in found.unopened
+    ] == ["eve"]
     assert [count for _, count in found.histogram] == [2, 0, 1, 0, 0, 0, 0, 0, 0, 1]
 
 
@@ -88,7 +104,11 @@ def test_a_mistake_counts_once_for_each_student_and_the_frequent_ones_come_first
     rare = dataclasses.replace(FAILED, test="test_c", diagnosis="Rare.")
     again = dataclasses.replace(FAILED, test="test_d", part="sums")
     first, second = ClassReport([*CLASS, grade("fay", FAILED, again, rare)], 10.0).mistakes
-    assert (first.sentence, first.students, first.parts) == (SENTENCE, ("ben", "cleo+x@y", "fay"), ("means", "sums"))
+    assert (first.sentence, first.students, first.parts) == (
+        SENTENCE,
+        ("ben", "cleo+x@y", "fay"),
+        ("means", "sums"),
+    )
     assert (second.sentence, second.students) == ("Rare.", ("fay",))
 
 
@@ -106,12 +126,25 @@ def test_nobody_graded_is_no_number():
 
 def test_charts_stay_inside_their_frame():
     bars = charts.histogram([("0 to 10 %", 0), ("10 to 20 %", 7)])
-    assert bars[0].height == 0 and bars[1].y == charts.TOP and bars[1].x + bars[1].width <= charts.WIDTH
+    assert (
+        bars[0].height == 0
+        and bars[1].y == charts.TOP
+        and bars[1].x + bars[1].width <= charts.WIDTH
+    )
     chart = charts.line_chart([(0.0, 10.0), (10.0, 0.0, 10.0), (3.0,)])
-    points = [tuple(map(float, point.split(","))) for line in (*chart.lines, chart.median) for point in line.split()]
-    assert all(0 <= x <= charts.WIDTH and charts.TOP - 0.1 <= y <= charts.HEIGHT - charts.BOTTOM + 0.1 for x, y in points)
+    points = [
+        tuple(map(float, point.split(",")))
+        for line in (*chart.lines, chart.median)
+        for point in line.split()
+    ]
+    assert all(
+        0 <= x <= charts.WIDTH and charts.TOP - 0.1 <= y <= charts.HEIGHT - charts.BOTTOM + 0.1
+        for x, y in points
+    )
     assert [tick.label for tick in chart.ticks] == ["0", "5", "10"]
-    assert charts.line_chart([(2.0, 2.0)]).ticks[1].label == "2"  # a flat line is no division by zero
+    assert (
+        charts.line_chart([(2.0, 2.0)]).ticks[1].label == "2"
+    )  # a flat line is no division by zero
     assert charts.line_chart([]).lines == ()
 
 
@@ -143,7 +176,16 @@ class Shape(HTMLParser):
 
 
 def test_the_report_holds_every_section_and_leads_to_every_student(page, folder):
-    for words in ("What to teach again", "gamma is never used.", "Who needs you", "Learning curves", "Slowest", "Similar pairs", "3-9, 12", "91 %"):
+    for words in (
+        "What to teach again",
+        "gamma is never used.",
+        "Who needs you",
+        "Learning curves",
+        "Slowest",
+        "Similar pairs",
+        "3-9, 12",
+        "91 %",
+    ):
         assert words in page
     links = [attributes["href"] for tag, attributes in Shape(page).seen if tag == "a"]
     assert {"ada/feedback.html", "cleo%2Bx%40y/feedback.html"} <= set(links)
@@ -151,7 +193,9 @@ def test_the_report_holds_every_section_and_leads_to_every_student(page, folder)
 
 
 def test_a_section_that_would_be_empty_is_left_out(toy, tmp_path):
-    report.write_results(tmp_path / NAME, toy.assignment, 10.0, grade("ada", dataclasses.replace(PASSED, curve=())))
+    report.write_results(
+        tmp_path / NAME, toy.assignment, 10.0, grade("ada", dataclasses.replace(PASSED, curve=()))
+    )
     pages.write(toy.course, tmp_path / NAME)
     page = (tmp_path / NAME / "report.html").read_text()
     assert not any(words in page for words in ("Who needs you", "Learning curves", "Similar pairs"))
@@ -178,7 +222,12 @@ def test_a_student_s_page_is_made_without_reading_the_staff_s_file(toy, folder):
     before = (folder / "ben" / "feedback.html").read_text()
     staff = json.loads((folder / "ben" / report.STAFF).read_text())
     for outcome in staff["outcomes"]:
-        outcome |= {"detail": "changed", "diagnosis": "changed", "hint": "changed", "error": "changed"}
+        outcome |= {
+            "detail": "changed",
+            "diagnosis": "changed",
+            "hint": "changed",
+            "error": "changed",
+        }
     (folder / "ben" / report.STAFF).write_text(json.dumps(staff))
     pages.write(toy.course, folder)
     assert (folder / "ben" / "feedback.html").read_text() == before
@@ -189,14 +238,24 @@ def test_no_text_of_a_student_s_becomes_markup_and_no_page_needs_anything_else(p
         shape = Shape(text)
         assert "<script" not in text and "default-src 'none'" in text
         assert not {"script", "link", "img", "iframe", "object"} & {tag for tag, _ in shape.seen}
-        assert not any(name.startswith("on") or name == "src" for _, attributes in shape.seen for name in attributes)
-    assert EVIL.replace("<", "&lt;").replace(">", "&gt;") in page + (folder / "ben" / "feedback.html").read_text()
+        assert not any(
+            name.startswith("on") or name == "src"
+            for _, attributes in shape.seen
+            for name in attributes
+        )
+    assert (
+        EVIL.replace("<", "&lt;").replace(">", "&gt;")
+        in page + (folder / "ben" / "feedback.html").read_text()
+    )
 
 
 def test_charts_have_text_alternatives_and_tables(page):
     shape = Shape(page)
     pictures = [attributes for tag, attributes in shape.seen if tag == "svg"]
-    assert all(one.get("aria-hidden") == "true" or (one.get("role") == "img" and one.get("aria-label")) for one in pictures)
+    assert all(
+        one.get("aria-hidden") == "true" or (one.get("role") == "img" and one.get("aria-label"))
+        for one in pictures
+    )
     assert len([one for one in pictures if one.get("role") == "img"]) == 2
     assert page.count("<details>") == 2  # each with the numbers of one chart
     headers = [attributes for tag, attributes in shape.seen if tag == "th"]
@@ -269,9 +328,26 @@ def look(page: Path, width: int, dark: bool, folder: Path) -> dict:
     """What a browser makes of a page at this width: overflow, contrast below 4.5, letters below 9 pixels."""
     frame = folder / "frame.html"
     frame.write_text(FRAME.replace("PAGE", page.as_uri()).replace("WIDTH", str(width)))
-    command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}", "--disable-web-security"]
-    command += ["--allow-file-access-from-files", f"--blink-settings=preferredColorScheme={0 if dark else 1}", "--virtual-time-budget=5000"]
-    done = subprocess.run([*command, "--dump-dom", frame.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+    command = [
+        CHROMIUM,
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={folder / 'profile'}",
+        "--disable-web-security",
+    ]
+    command += [
+        "--allow-file-access-from-files",
+        f"--blink-settings=preferredColorScheme={0 if dark else 1}",
+        "--virtual-time-budget=5000",
+    ]
+    done = subprocess.run(
+        [*command, "--dump-dom", frame.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
     return json.loads(re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL).group(1))
 
 
@@ -279,7 +355,9 @@ def look(page: Path, width: int, dark: bool, folder: Path) -> dict:
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("name", ["report.html", "ben/feedback.html"])
-def test_pages_can_be_read_on_a_phone_and_on_a_desk_by_day_and_by_night(page, folder, tmp_path, name, width, dark):
+def test_pages_can_be_read_on_a_phone_and_on_a_desk_by_day_and_by_night(
+    page, folder, tmp_path, name, width, dark
+):
     found = look(folder / name, width, dark, tmp_path)
     assert found["width"] <= found["room"] <= width  # nothing sticks out
     assert found["low"] == [] and found["small"] == []

@@ -54,7 +54,9 @@ def says(text):
     print(text)
 """
 LIMITS = Limits(memory_mib=2048, processes=32, test_seconds=60)
-walled_only = pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="the wall needs Linux and root")
+walled_only = pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="the wall needs Linux and root"
+)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,9 @@ def server():
 def candidate(request):
     if request.param == "in process":
         return InProcess.of(CODE, "work.py")
-    return request.getfixturevalue("server").candidate({"work.py": CODE.encode()}, "work.py", LIMITS)
+    return request.getfixturevalue("server").candidate(
+        {"work.py": CODE.encode()}, "work.py", LIMITS
+    )
 
 
 def run(candidate, function):
@@ -99,24 +103,38 @@ def _parent(stat):
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_ranks_meet(candidate, count):
-    sums, _ = run(candidate, lambda lab: lab.ranks(count).run(lambda student, rank: student.total(of_rank(rank))))
+    sums, _ = run(
+        candidate,
+        lambda lab: lab.ranks(count).run(lambda student, rank: student.total(of_rank(rank))),
+    )
     expected = sum(of_rank(rank) for rank in range(count))
     assert all(torch.equal(found, expected) for found in sums)
 
 
 def test_a_rank_that_is_left_behind_fails_with_a_sentence(candidate):
-    with pytest.raises(LoneRank, match="rank 0 waits in a collective operation that rank 1 has left behind"):
-        run(candidate, lambda lab: lab.ranks(2).run(lambda student, rank: student.leaves(of_rank(rank))))
+    with pytest.raises(
+        LoneRank, match="rank 0 waits in a collective operation that rank 1 has left behind"
+    ):
+        run(
+            candidate,
+            lambda lab: lab.ranks(2).run(lambda student, rank: student.leaves(of_rank(rank))),
+        )
 
 
 def test_the_exception_of_one_rank_is_the_tests(candidate):
     with pytest.raises(StudentError, match="no such row"):
-        run(candidate, lambda lab: lab.ranks(2).run(lambda student, rank: student.raises(of_rank(rank))))
+        run(
+            candidate,
+            lambda lab: lab.ranks(2).run(lambda student, rank: student.raises(of_rank(rank))),
+        )
 
 
 def test_a_rank_that_dies_ends_the_others(candidate):
     with pytest.raises(StudentError, match="ended"):
-        run(candidate, lambda lab: lab.ranks(2).run(lambda student, rank: student.dies(of_rank(rank))))
+        run(
+            candidate,
+            lambda lab: lab.ranks(2).run(lambda student, rank: student.dies(of_rank(rank))),
+        )
 
 
 def test_after_a_failure_a_group_only_repeats_it(candidate):
@@ -132,13 +150,18 @@ def test_after_a_failure_a_group_only_repeats_it(candidate):
 
 def test_what_a_program_communicates_is_counted(candidate):
     def program(lab):
-        return lab.ranks(2).traffic(lambda student, rank: [student.total(of_rank(rank)) for _ in range(3)])
+        return lab.ranks(2).traffic(
+            lambda student, rank: [student.total(of_rank(rank)) for _ in range(3)]
+        )
 
     assert run(candidate, program)[0] == [[8, 8, 8], [8, 8, 8]]
 
 
 def test_answers_are_recorded_in_order_of_rank(candidate):
-    events = [run(candidate, lambda lab: lab.ranks(3).run(lambda s, r: s.total(of_rank(r))))[1].events for _ in range(2)]
+    events = [
+        run(candidate, lambda lab: lab.ranks(3).run(lambda s, r: s.total(of_rank(r))))[1].events
+        for _ in range(2)
+    ]
     assert len(events[0]) == 6
     assert [str(event) for event in events[0]] == [str(event) for event in events[1]]
 
@@ -155,7 +178,10 @@ def test_nobody_is_left(candidate):
     before = len(children())
     for name in ("total", "leaves"):
         try:
-            run(candidate, lambda lab, name=name: lab.ranks(2).run(lambda s, r: getattr(s, name)(of_rank(r))))
+            run(
+                candidate,
+                lambda lab, name=name: lab.ranks(2).run(lambda s, r: getattr(s, name)(of_rank(r))),
+            )
         except LoneRank:
             pass
     assert len(children()) == before
@@ -164,7 +190,9 @@ def test_nobody_is_left(candidate):
 @walled_only
 def test_prints_of_ranks_are_kept(server):
     walled = server.candidate({"work.py": CODE.encode()}, "work.py", LIMITS)
-    _, trace = run(walled, lambda lab: lab.ranks(2).run(lambda student, rank: student.says(f"hello {rank}")))
+    _, trace = run(
+        walled, lambda lab: lab.ranks(2).run(lambda student, rank: student.says(f"hello {rank}"))
+    )
     assert "[rank 0]\nhello 0" in trace.prints and "[rank 1]\nhello 1" in trace.prints
 
 
@@ -175,7 +203,9 @@ def test_ranks_have_a_loopback_of_their_own(server):
     walled = server.candidate({"work.py": CODE.encode()}, "work.py", LIMITS)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        errors, _ = run(walled, lambda lab: lab.ranks(2).run(lambda student, rank: student.reaches(port)))
+        errors, _ = run(
+            walled, lambda lab: lab.ranks(2).run(lambda student, rank: student.reaches(port))
+        )
     assert all(error != 0 for error in errors)
     devices, _ = run(walled, lambda lab: lab.ranks(2).run(lambda student, rank: student.devices()))
     assert devices == [["lo"], ["lo"]]
@@ -219,10 +249,14 @@ def test_the_doctor_has_two_ranks_meet(server):
 
 @walled_only
 def test_the_doctor_says_in_a_sentence_why_ranks_cannot_meet(monkeypatch):
-    monkeypatch.setattr(doctor, "MEETING", b"def total(number):\n    raise ConnectionError('loopback is down')\n")
+    monkeypatch.setattr(
+        doctor, "MEETING", b"def total(number):\n    raise ConnectionError('loopback is down')\n"
+    )
     finding = doctor._ranks()
     assert not finding.holds
-    assert finding.text.startswith("two ranks could not talk over loopback, so distributed assignments fail: ")
+    assert finding.text.startswith(
+        "two ranks could not talk over loopback, so distributed assignments fail: "
+    )
     assert "loopback is down" in finding.text
 
 
@@ -239,7 +273,12 @@ def test_the_doctor_needs_torch_for_ranks_and_nothing_else(monkeypatch):
 @pytest.mark.parametrize(
     ("sums", "alone", "holds", "says"),
     [
-        ([3.0, 3.0], False, True, "for want of a network namespace: give the container --network=none"),
+        (
+            [3.0, 3.0],
+            False,
+            True,
+            "for want of a network namespace: give the container --network=none",
+        ),
         ([1.0, 2.0], True, False, "two ranks that added 1 and 2 got [1.0, 2.0]"),
     ],
 )

@@ -43,7 +43,11 @@ def other(x):
         ("LIMIT = 3", "LIMIT = 4", None),
         ("size: int = 2", "size: int = 3", None),
         ("x=1", "x=2", None),  # also what only looks at the signature would see it
-        ("@property\n    def full(self):\n        return True\n", "@property\n    def full(self): # a comment\n        return True\n", set()),
+        (
+            "@property\n    def full(self):\n        return True\n",
+            "@property\n    def full(self): # a comment\n        return True\n",
+            set(),
+        ),
         ("def other(x):", "def new():\n    pass\n\ndef other(x):", None),
     ],
 )
@@ -102,7 +106,9 @@ def test_the_kill_matrix_is_that_of_running_every_variant(toy, monkeypatch):
     quick = verify.verify(toy.assignment)
     runs = []
     original = examine.run
-    monkeypatch.setattr(examine, "run", lambda *arguments: runs.append(arguments) or original(*arguments))
+    monkeypatch.setattr(
+        examine, "run", lambda *arguments: runs.append(arguments) or original(*arguments)
+    )
     verify.verify(toy.assignment)
     few = len(runs)
     monkeypatch.setattr(reach, "can_tell", lambda called, differ: True)

@@ -17,7 +17,9 @@ from autograder import report
 from autograder.model import Grade, Outcome, Verdict
 
 SCHEMA = json.loads((Path(__file__).parent / "schemas" / "gradescope_results.json").read_text())
-STRONG = {"wall": {"uid": True, "seccomp": True, "landlock": True, "namespaces": True, "rlimits": True}}
+STRONG = {
+    "wall": {"uid": True, "seccomp": True, "landlock": True, "namespaces": True, "rlimits": True}
+}
 EXPECTED = "expected [0.31415926]"  # stands in details, which students must not see
 
 PASSED = Outcome("test_a", "Sums are sums.", "sums", Verdict.PASSED, 2.0)
@@ -26,8 +28,24 @@ FAILED = Outcome(
     error="ValueError: no\n  work.py:3 in mean\n    return x", prints="hello\n", diagnosis="These are the numbers one gets when n is forgotten.",
     suspects=("forgets-n",), detail=f"not close: {EXPECTED}",
 )  # fmt: skip
-UNWRITTEN = Outcome("test_c", "It ends.", "means", Verdict.NOT_WRITTEN, 1.0, hint="End it.", error="NotImplementedError: TODO(means): end", detail=EXPECTED)
-UNGRADED = Outcome("test_d", "It rains.", "means", Verdict.UNGRADED, 1.0, detail=f"the reference fails: {EXPECTED}\nmore")
+UNWRITTEN = Outcome(
+    "test_c",
+    "It ends.",
+    "means",
+    Verdict.NOT_WRITTEN,
+    1.0,
+    hint="End it.",
+    error="NotImplementedError: TODO(means): end",
+    detail=EXPECTED,
+)
+UNGRADED = Outcome(
+    "test_d",
+    "It rains.",
+    "means",
+    Verdict.UNGRADED,
+    1.0,
+    detail=f"the reference fails: {EXPECTED}\nmore",
+)
 WORTH = 7.0
 
 
@@ -55,7 +73,13 @@ def assignment(toy):
 
 def test_the_schema_itself_is_one_and_refuses_what_gradescope_does_not_know():
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    for wrong in ({}, {"tests": [{"points": 1}]}, {"score": "1"}, {"score": 1, "visibility": "secret"}, {"tests": [{"status": "ungraded"}]}):
+    for wrong in (
+        {},
+        {"tests": [{"points": 1}]},
+        {"score": "1"},
+        {"score": 1, "visibility": "secret"},
+        {"tests": [{"status": "ungraded"}]},
+    ):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(wrong, SCHEMA)
 
@@ -65,16 +89,35 @@ def test_results_are_as_gradescope_documents_them(assignment, name):
     found = json.loads(json.dumps(report.results(assignment, WORTH, GRADES[name]), allow_nan=False))
     jsonschema.validate(found, SCHEMA)
     assert len(found["tests"]) == len(GRADES[name].outcomes)
-    assert not any("visibility" in test for test in found["tests"])  # a hidden test would hide the total
+    assert not any(
+        "visibility" in test for test in found["tests"]
+    )  # a hidden test would hide the total
 
 
 def test_points_and_verdicts_stand_with_each_test(assignment):
-    passed, failed, unwritten, ungraded = report.results(assignment, WORTH, GRADES["all kinds"])["tests"]
-    assert (passed["name"], passed["score"], passed["max_score"], passed["status"]) == ("Sums are sums.", 2.0, 2.0, "passed")
-    assert (failed["score"], failed["max_score"], failed["status"], failed["tags"]) == (0.0, 3.0, "failed", ["means"])
+    passed, failed, unwritten, ungraded = report.results(assignment, WORTH, GRADES["all kinds"])[
+        "tests"
+    ]
+    assert (passed["name"], passed["score"], passed["max_score"], passed["status"]) == (
+        "Sums are sums.",
+        2.0,
+        2.0,
+        "passed",
+    )
+    assert (failed["score"], failed["max_score"], failed["status"], failed["tags"]) == (
+        0.0,
+        3.0,
+        "failed",
+        ["means"],
+    )
     assert (unwritten["score"], unwritten["status"]) == (0.0, "failed")
     assert not {"score", "max_score", "status"} & ungraded.keys()
-    assert [test["number"] for test in (passed, failed, unwritten, ungraded)] == ["1", "2", "3", "4"]
+    assert [test["number"] for test in (passed, failed, unwritten, ungraded)] == [
+        "1",
+        "2",
+        "3",
+        "4",
+    ]
     assert failed["extra_data"] == {"test": "test_b", "verdict": "failed"}
 
 
@@ -120,8 +163,14 @@ def test_a_failed_test_is_explained_from_the_most_telling_to_the_student_s_own_l
 
 def test_other_verdicts_are_said_in_a_sentence():
     assert report.student_text(PASSED) == "Passed."
-    assert report.student_text(UNWRITTEN) == "Not written yet.\nYour code:\n  | NotImplementedError: TODO(means): end"
-    assert report.student_text(UNGRADED) == "Could not be graded, which is not your fault: your instructor has been told."
+    assert (
+        report.student_text(UNWRITTEN)
+        == "Not written yet.\nYour code:\n  | NotImplementedError: TODO(means): end"
+    )
+    assert (
+        report.student_text(UNGRADED)
+        == "Could not be graded, which is not your fault: your instructor has been told."
+    )
 
 
 def test_long_prints_are_cut():
@@ -130,13 +179,22 @@ def test_long_prints_are_cut():
 
 
 def test_a_student_s_prints_cannot_pose_as_ours():
-    told = report.student_text(dataclasses.replace(FAILED, prints="a\n\x1b[2JPassed.\r\nHint: none\u2028Passed.", error=""))
+    told = report.student_text(
+        dataclasses.replace(FAILED, prints="a\n\x1b[2JPassed.\r\nHint: none\u2028Passed.", error="")
+    )
     assert told.splitlines()[-4:] == ["  | a", "  | [2JPassed.", "  | Hint: none", "  | Passed."]
 
 
 def test_a_file_name_in_a_problem_acts_on_no_terminal(assignment):
-    told = report.results(assignment, WORTH, grade(problem="a\x1b[2J\x9b31m\nPassed.\u202e is a link: pack the file itself"))
-    assert told["output"] == "Your hand-in could not be opened: a [2J 31m Passed.  is a link: pack the file itself."
+    told = report.results(
+        assignment,
+        WORTH,
+        grade(problem="a\x1b[2J\x9b31m\nPassed.\u202e is a link: pack the file itself"),
+    )
+    assert (
+        told["output"]
+        == "Your hand-in could not be opened: a [2J 31m Passed.  is a link: pack the file itself."
+    )
     assert told["extra_data"]["problem"].isprintable()
 
 
@@ -152,10 +210,22 @@ def test_what_staff_reads_acts_on_no_terminal_either(tmp_path, assignment):
     ("name", "said"),
     [
         ("all passed", "Sequences: 2 of 7 points."),
-        ("late", "Sequences: 1.6 of 7 points.\nHanded in 2 days late: 20 % of the points are lost."),
-        ("unopened", "Your hand-in could not be opened: gae.py is missing (it holds no Python file): name the file gae.py."),
-        ("cut off", "Not everything could be graded. That is not your fault, and nothing below counts as zero."),
-        ("all kinds", "Not everything could be graded. That is not your fault, and nothing below counts as zero.\nNot written yet: means."),
+        (
+            "late",
+            "Sequences: 1.6 of 7 points.\nHanded in 2 days late: 20 % of the points are lost.",
+        ),
+        (
+            "unopened",
+            "Your hand-in could not be opened: gae.py is missing (it holds no Python file): name the file gae.py.",
+        ),
+        (
+            "cut off",
+            "Not everything could be graded. That is not your fault, and nothing below counts as zero.",
+        ),
+        (
+            "all kinds",
+            "Not everything could be graded. That is not your fault, and nothing below counts as zero.\nNot written yet: means.",
+        ),
     ],
 )
 def test_the_summary_says_how_it_stands(assignment, name, said):
@@ -163,11 +233,15 @@ def test_the_summary_says_how_it_stands(assignment, name, said):
 
 
 def test_one_day_is_one_day(assignment):
-    assert "Handed in 1 day late: 10 %" in report.summary(assignment, WORTH, grade(PASSED, late_days=1, late_factor=0.9))
+    assert "Handed in 1 day late: 10 %" in report.summary(
+        assignment, WORTH, grade(PASSED, late_days=1, late_factor=0.9)
+    )
 
 
 def test_a_weak_wall_is_said(assignment):
-    weak = dataclasses.replace(GRADES["all passed"], provenance={"wall": {"uid": True, "seccomp": False}})
+    weak = dataclasses.replace(
+        GRADES["all passed"], provenance={"wall": {"uid": True, "seccomp": False}}
+    )
     assert "Marked without the full wall" in report.summary(assignment, WORTH, weak)
 
 
@@ -181,11 +255,24 @@ def gradebook(tmp_path, assignment, *grades: Grade) -> list[dict[str, str]]:
 
 
 def test_the_gradebook_has_a_row_for_each_student_by_name(tmp_path, assignment):
-    zoe, ada = grade(PASSED, FAILED, UNWRITTEN, student="zoe", late_days=1, late_factor=0.5), grade(PASSED)
+    zoe, ada = (
+        grade(PASSED, FAILED, UNWRITTEN, student="zoe", late_days=1, late_factor=0.5),
+        grade(PASSED),
+    )
     first, second = gradebook(tmp_path, assignment, zoe, ada)
-    assert (first["student"], first["points"], first["worth"], first["percent"]) == ("ada", "2", "7", "28.57")
+    assert (first["student"], first["points"], first["worth"], first["percent"]) == (
+        "ada",
+        "2",
+        "7",
+        "28.57",
+    )
     assert (second["student"], second["points"], second["late_days"]) == ("zoe", "1", "1")
-    assert (second["passed"], second["failed"], second["not_written"], second["ungraded"]) == ("1", "1", "1", "0")
+    assert (second["passed"], second["failed"], second["not_written"], second["ungraded"]) == (
+        "1",
+        "1",
+        "1",
+        "0",
+    )
 
 
 @pytest.mark.parametrize("name", ["all kinds", "cut off"])
@@ -209,9 +296,16 @@ def test_no_cell_is_a_formula(tmp_path, assignment, first):
 
 @pytest.mark.parametrize("break_", ["\r", "\n", "\t", "\x1b[2J", "\u2028", '"', ","])
 def test_no_text_of_a_student_s_adds_a_row_or_a_cell(tmp_path, assignment, break_):
-    odd = dataclasses.replace(FAILED, diagnosis="", error="", finding=f"an object of class {break_}mallory where a float is asked.")
+    odd = dataclasses.replace(
+        FAILED,
+        diagnosis="",
+        error="",
+        finding=f"an object of class {break_}mallory where a float is asked.",
+    )
     (row,) = gradebook(tmp_path, assignment, grade(odd))
-    assert row["note"].endswith("mallory where a float is asked.") and row.keys() == set(report.COLUMNS)
+    assert row["note"].endswith("mallory where a float is asked.") and row.keys() == set(
+        report.COLUMNS
+    )
     assert all(c.isprintable() for c in row["note"])
 
 
@@ -220,11 +314,24 @@ def test_no_text_of_a_student_s_adds_a_row_or_a_cell(tmp_path, assignment, break
     [
         ((PASSED,), "all passed"),
         ((PASSED, FAILED), "n is forgotten."),
-        ((FAILED, dataclasses.replace(FAILED, diagnosis="These are the numbers one gets when m is."), FAILED), "n is forgotten. (+1 more)"),
+        (
+            (
+                FAILED,
+                dataclasses.replace(FAILED, diagnosis="These are the numbers one gets when m is."),
+                FAILED,
+            ),
+            "n is forgotten. (+1 more)",
+        ),
         ((UNWRITTEN,), "not written yet: means"),
         ((dataclasses.replace(FAILED, diagnosis=""),), "ValueError: no"),
-        ((dataclasses.replace(FAILED, diagnosis="", error=""),), "the result has shape (2,) where (3,) is asked."),
-        ((dataclasses.replace(FAILED, diagnosis="", error="", finding=""),), "fails: Means are means."),
+        (
+            (dataclasses.replace(FAILED, diagnosis="", error=""),),
+            "the result has shape (2,) where (3,) is asked.",
+        ),
+        (
+            (dataclasses.replace(FAILED, diagnosis="", error="", finding=""),),
+            "fails: Means are means.",
+        ),
         ((UNGRADED, FAILED), f"ungraded: the reference fails: {EXPECTED}"),
         ((dataclasses.replace(UNGRADED, detail=""),), "ungraded: unknown"),
     ],
@@ -244,7 +351,10 @@ def test_a_grade_is_read_back_as_it_was_written(tmp_path, assignment, name):
     assert found == GRADES[name] and json.loads(json.dumps(dataclasses.asdict(found))) == written
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"outcomes": []}', '{"student": "ada", "outcomes": [{"test": 1}]}', "\udcff"])
+@pytest.mark.parametrize(
+    "damage",
+    ["", "{", "[]", '{"outcomes": []}', '{"student": "ada", "outcomes": [{"test": 1}]}', "\udcff"],
+)
 def test_a_damaged_file_is_as_good_as_none(tmp_path, assignment, damage):
     report.write_results(tmp_path, assignment, WORTH, GRADES["failed"])
     (tmp_path / "ada" / report.STAFF).write_bytes(damage.encode("utf-8", "surrogateescape"))
@@ -288,7 +398,10 @@ def test_what_a_killed_command_left_half_written_is_swept(tmp_path):
     (tmp_path / "ada" / report.RESULTS).write_text("{}")
     report.sweep(tmp_path)
     left = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
-    assert left == sorted(2 * [f".{name}.{os.getpid()}.abc_1" for name in (report.RESULTS, report.GRADEBOOK)] + [report.RESULTS])
+    assert left == sorted(
+        2 * [f".{name}.{os.getpid()}.abc_1" for name in (report.RESULTS, report.GRADEBOOK)]
+        + [report.RESULTS]
+    )
 
 
 def test_text_that_cannot_be_encoded_is_written_all_the_same(tmp_path):

@@ -73,7 +73,14 @@ def allowed(hidden):
     def attempt(layers: str) -> set[str]:
         package = str(Path(sandbox.__file__).parents[2])
         command = [sys.executable, "-c", TRY, str(hidden), str(victim.pid), layers]
-        done = subprocess.run(command, env={"PYTHONPATH": package}, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(
+            command,
+            env={"PYTHONPATH": package},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
         if "no namespaces here" in done.stderr:
             pytest.skip("this machine has no namespaces for us")
         assert done.returncode == 0, done.stderr
@@ -98,7 +105,13 @@ LAYERS = {
 def test_without_the_wall_nearly_all_of_it_is_allowed(allowed):
     """The control: what the probe tries is possible where nothing forbids it."""
     assert len(allowed("no wall")) >= len(FORBIDDEN) - 4  # containers forbid some of it themselves
-    assert allowed("no wall") >= {"read the hidden tests", "start a process", "start a program", "open a network socket", "write in /tmp"}
+    assert allowed("no wall") >= {
+        "read the hidden tests",
+        "start a process",
+        "start a program",
+        "open a network socket",
+        "write in /tmp",
+    }
 
 
 @root
@@ -117,7 +130,14 @@ def test_each_layer_alone_closes_what_it_is_for_and_not_the_rest(allowed, layer)
 def test_groups_of_the_grader_s_are_left_behind():
     program = "import os; from autograder.isolation import sandbox; sandbox.enter(sandbox.Cell(64999, 5, sandbox.address_space() + (512 << 20), 16, None, None)); print(os.getgroups())"
     package = str(Path(sandbox.__file__).parents[2])
-    done = subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": package}, extra_groups=[7], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": package},
+        extra_groups=[7],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout == "[]\n"
 
 
@@ -148,12 +168,21 @@ print(json.dumps([sorted(os.listdir("/etc")), [os.listdir(path) for path in ("/t
 @root
 def test_behind_namespaces_nobody_s_files_are_left_and_python_still_imports():
     package = str(Path(sandbox.__file__).parents[2])
-    done = subprocess.run([sys.executable, "-c", READ], env={"PYTHONPATH": package}, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", READ],
+        env={"PYTHONPATH": package},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     if "no namespaces here" in done.stderr:
         pytest.skip("this machine has no namespaces for us")
     etc, others, imported = json.loads(done.stdout)
     assert set(etc) <= {"ld.so.cache", "localtime"}
-    way = {part for folder in sandbox.interpreter_folders() for part in Path(folder).parts}  # Python itself may lie there
+    way = {
+        part for folder in sandbox.interpreter_folders() for part in Path(folder).parts
+    }  # Python itself may lie there
     assert not {name for names in others for name in names} - way and imported == "colorsys"
 
 
@@ -185,7 +214,11 @@ LOOK = """
 def test_a_worker_has_an_identity_and_an_environment_of_its_own(behind_the_wall, monkeypatch):
     monkeypatch.setenv("AUTOGRADER_SECRET", "swordfish")
     found = behind_the_wall(LOOK).student.look()
-    assert found["uid"] == found["gid"] == (found["uid"][0],) * 2 and found["uid"][0] >= 61000 and found["groups"] == []
+    assert (
+        found["uid"] == found["gid"] == (found["uid"][0],) * 2
+        and found["uid"][0] >= 61000
+        and found["groups"] == []
+    )
     assert set(found["environment"]) <= set(ENVIRONMENT) | {"LC_CTYPE"}
     assert found["cwd"] == "/"
 
@@ -196,7 +229,9 @@ def test_a_worker_does_not_know_what_is_hidden_from_it(tmp_path):
     hidden.mkdir()
     server = WorkerServer.start(["numpy"], [hidden])
     try:
-        bridge = server.candidate({"work.py": textwrap.dedent(LOOK).encode()}, "work.py", Limits()).open(lambda event: None, None)
+        bridge = server.candidate(
+            {"work.py": textwrap.dedent(LOOK).encode()}, "work.py", Limits()
+        ).open(lambda event: None, None)
         assert list(bridge.student.command_line()) == ["", ""]
         assert hidden.name not in str(bridge.student.own_command())
         bridge.close()
@@ -218,22 +253,34 @@ def test_a_worker_knows_nothing_of_the_grader_s_modules(behind_the_wall):
 
 def test_limits_are_hard(behind_the_wall):
     student = behind_the_wall(LOOK, call_seconds=3, processes=5).student
-    assert student.look()["limits"] == {"CPU": (3, 4), "NOFILE": (64, 64), "FSIZE": (0, 0), "CORE": (0, 0), "NPROC": (5, 5)}
+    assert student.look()["limits"] == {
+        "CPU": (3, 4),
+        "NOFILE": (64, 64),
+        "FSIZE": (0, 0),
+        "CORE": (0, 0),
+        "NPROC": (5, 5),
+    }
     for name in ("CPU", "NOFILE", "FSIZE", "NPROC"):
-        with pytest.raises(ValueError, match=r"not allowed to raise maximum limit|exceeds maximum limit"):
+        with pytest.raises(
+            ValueError, match=r"not allowed to raise maximum limit|exceeds maximum limit"
+        ):
             student.raise_limit(name)
     assert student.read_input() == ""
 
 
 def test_threads_are_counted(server):
-    bridge = server.candidate({"probe.py": doctor.PROBE.read_bytes()}, "probe.py", Limits(processes=4)).open(lambda event: None, None)
+    bridge = server.candidate(
+        {"probe.py": doctor.PROBE.read_bytes()}, "probe.py", Limits(processes=4)
+    ).open(lambda event: None, None)
     assert bridge.student.many_threads(20) < 4
     bridge.close()
 
 
 def test_closing_a_bridge_ends_its_worker(server):
     """A uid is given back when its worker is gone: more workers than uids can only be had one after the other."""
-    candidate = server.candidate({"work.py": b"import os\ndef who(): return os.getuid()\n"}, "work.py", Limits())
+    candidate = server.candidate(
+        {"work.py": b"import os\ndef who(): return os.getuid()\n"}, "work.py", Limits()
+    )
     seen = set()
     for _ in range(70):
         bridge = candidate.open(lambda event: None, None)
@@ -252,18 +299,28 @@ def test_grading_needs_another_uid_and_seccomp():
 
 
 def test_without_libseccomp_there_is_no_filter(monkeypatch):
-    monkeypatch.setattr(sandbox.ctypes, "CDLL", lambda name: (_ for _ in ()).throw(OSError("not found")))
+    monkeypatch.setattr(
+        sandbox.ctypes, "CDLL", lambda name: (_ for _ in ()).throw(OSError("not found"))
+    )
     assert seccomp.build_filter(own_uid=True) is None
 
 
 def test_a_library_that_is_not_installed_is_named():
-    with pytest.raises(IsolationError, match="a library that the assignment names cannot be imported: no_such_library: ModuleNotFoundError"):
+    with pytest.raises(
+        IsolationError,
+        match="a library that the assignment names cannot be imported: no_such_library: ModuleNotFoundError",
+    ):
         WorkerServer.start(["no_such_library"])
 
 
 def test_a_fork_server_that_does_not_start_says_why(monkeypatch):
-    monkeypatch.setattr("autograder.isolation.walled.ENVIRONMENT", ENVIRONMENT | {"PYTHONHOME": "/nonexistent"})
-    with pytest.raises(IsolationError, match=r"the fork server did not start \(.+\): try 'python -m autograder doctor'"):
+    monkeypatch.setattr(
+        "autograder.isolation.walled.ENVIRONMENT", ENVIRONMENT | {"PYTHONHOME": "/nonexistent"}
+    )
+    with pytest.raises(
+        IsolationError,
+        match=r"the fork server did not start \(.+\): try 'python -m autograder doctor'",
+    ):
         WorkerServer.start(["math"])
 
 
@@ -297,11 +354,20 @@ def test_the_doctor_finds_the_needed_layers_in_force(tmp_path):
     findings = {finding.layer: finding for finding in doctor.examine(tmp_path)}
     assert all(finding.holds for finding in findings.values() if finding.needed)
     assert findings["probe"].text == "everything forbidden that was tried was refused"
-    assert {"another uid", "seccomp", "landlock", "namespaces", "interpreter", "limits"} <= findings.keys()
+    assert {
+        "another uid",
+        "seccomp",
+        "landlock",
+        "namespaces",
+        "interpreter",
+        "limits",
+    } <= findings.keys()
 
 
 def test_the_doctor_says_how_to_mend_what_is_missing(monkeypatch, server, tmp_path):
-    weak = WorkerServer(server._control, None, Layers(uid=False, seccomp=False, landlock=False, namespaces=False))
+    weak = WorkerServer(
+        server._control, None, Layers(uid=False, seccomp=False, landlock=False, namespaces=False)
+    )
     monkeypatch.setattr(doctor.WorkerServer, "start", lambda *args, **options: weak)
     monkeypatch.setattr(WorkerServer, "close", lambda self: None)
     monkeypatch.setattr(doctor, "allowed", lambda bridge, hidden: ["start a process (7)"])

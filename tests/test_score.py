@@ -23,7 +23,13 @@ def grade(*verdicts: Verdict, **more) -> Grade:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "points"), [(Verdict.PASSED, 2.0), (Verdict.FAILED, 0.0), (Verdict.NOT_WRITTEN, 0.0), (Verdict.UNGRADED, 0.0)]
+    ("verdict", "points"),
+    [
+        (Verdict.PASSED, 2.0),
+        (Verdict.FAILED, 0.0),
+        (Verdict.NOT_WRITTEN, 0.0),
+        (Verdict.UNGRADED, 0.0),
+    ],
 )
 def test_a_passed_test_earns_its_worth_and_no_other_does(verdict, points):
     assert outcome(verdict).points == points
@@ -38,7 +44,14 @@ def test_a_score_is_points_out_of_what_all_tests_are_worth():
     assert (found.points, found.worth, found.percent) == (2.0, 8.0, 25.0)
 
 
-@pytest.mark.parametrize("open_", [grade(Verdict.PASSED, Verdict.UNGRADED), grade(Verdict.PASSED, complete=False), grade(complete=False)])
+@pytest.mark.parametrize(
+    "open_",
+    [
+        grade(Verdict.PASSED, Verdict.UNGRADED),
+        grade(Verdict.PASSED, complete=False),
+        grade(complete=False),
+    ],
+)
 def test_what_could_not_be_graded_has_no_score_rather_than_zero(open_):
     found = score(open_, 8.0)
     assert found.points is None and found.percent is None and found.worth == 8.0
@@ -81,7 +94,10 @@ def test_points_are_never_negative():
 
 def test_time_zones_are_respected():
     east = timezone(timedelta(hours=9))
-    assert lateness(datetime(2027, 2, 6, 8, 59, tzinfo=east), DUE, RULE) == (0, 1.0)  # the same moment
+    assert lateness(datetime(2027, 2, 6, 8, 59, tzinfo=east), DUE, RULE) == (
+        0,
+        1.0,
+    )  # the same moment
     assert lateness(datetime(2027, 2, 6, 9, 30, tzinfo=east), DUE, RULE)[0] == 1
 
 

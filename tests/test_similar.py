@@ -21,7 +21,9 @@ def discounted(rewards, gamma):
         total, factor = total / 2.0, factor * 3.0
     return total if factor >= 0 else sum(rewards[k] * gamma ** k for k in range(len(rewards)))
 """
-RENAMED = "# all my own work\n\n" + ORIGINAL.replace("total", "summe").replace("factor", "w").replace("reward", "r")
+RENAMED = "# all my own work\n\n" + ORIGINAL.replace("total", "summe").replace(
+    "factor", "w"
+).replace("reward", "r")
 OTHERS = [
     "def discounted(rewards, gamma):\n    return float(rewards @ gamma ** np.arange(len(rewards)))\n",
     "def discounted(x, g):\n    if len(x) == 0:\n        return 0.0\n    return x[0] + g * discounted(x[1:], g)\n",
@@ -35,7 +37,9 @@ def class_of(*texts: str) -> list[Submission]:
 
 @pytest.fixture
 def copydetect():
-    pytest.importorskip("copydetect", reason="copydetect is not installed: pip install -r requirements/similar.txt")
+    pytest.importorskip(
+        "copydetect", reason="copydetect is not installed: pip install -r requirements/similar.txt"
+    )
 
 
 def test_a_copy_with_other_names_and_comments_is_found(copydetect):
@@ -57,7 +61,9 @@ def test_the_starter_does_not_count(copydetect):
 
 
 def test_what_half_of_the_class_wrote_does_not_count(copydetect):
-    assert pairs(class_of(*[ORIGINAL + "\n" * number for number in range(9)], *OTHERS), MAIN, "") == []
+    assert (
+        pairs(class_of(*[ORIGINAL + "\n" * number for number in range(9)], *OTHERS), MAIN, "") == []
+    )
 
 
 def test_what_cannot_be_opened_or_is_empty_is_left_out(copydetect):
@@ -74,5 +80,7 @@ def test_a_class_is_read_from_its_folder(copydetect, toy):
 
 def test_a_missing_library_is_a_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "copydetect", None)
-    with pytest.raises(CourseError, match=r"--similar needs copydetect: pip install -r requirements/similar\.txt"):
+    with pytest.raises(
+        CourseError, match=r"--similar needs copydetect: pip install -r requirements/similar\.txt"
+    ):
         pairs([], MAIN, "")

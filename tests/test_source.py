@@ -78,8 +78,17 @@ def run(text: str) -> dict[str, object]:
 
 def test_the_solution_is_the_file_without_markers():
     solution = source(TEXT).solution()
-    assert "###" not in solution and "# BUG" not in solution and "# WHEN" not in solution and "# TODO" not in solution
-    kept = [line for line in TEXT.splitlines() if not line.lstrip().startswith(("###", "# BUG", "# WHEN", "# TODO"))]
+    assert (
+        "###" not in solution
+        and "# BUG" not in solution
+        and "# WHEN" not in solution
+        and "# TODO" not in solution
+    )
+    kept = [
+        line
+        for line in TEXT.splitlines()
+        if not line.lstrip().startswith(("###", "# BUG", "# WHEN", "# TODO"))
+    ]
     assert [line for line in solution.splitlines() if line] == [line for line in kept if line]
     assert run(solution)["count"]([1, None, 2]) == 2
 
@@ -91,7 +100,7 @@ def test_the_stub_keeps_docstrings_and_given_code_and_raises_for_each_blank():
         '    # TODO(shapes): say "pi" \\ square.\n    # YOUR CODE HERE\n'
         '    raise NotImplementedError("TODO(shapes): say \\"pi\\" \\\\ square.")\n\n\n'
         'def count(items):\n    """How many items are not None."""\n    total = 0\n    for item in items:\n'
-        '        # TODO(counting): count.\n        # YOUR CODE HERE\n'
+        "        # TODO(counting): count.\n        # YOUR CODE HERE\n"
         '        raise NotImplementedError("TODO(counting): count.")\n    return total\n'
     )
 
@@ -139,7 +148,10 @@ def test_bugs_and_blanks_are_listed_in_file_order():
         Bug("counts-none", "None counts too."),
         Bug("counts-twice", "each item counts twice."),
     )
-    assert read.todos == (Todo("shapes", 'say "pi" \\ square.', "area"), Todo("counting", "count.", "count"))
+    assert read.todos == (
+        Todo("shapes", 'say "pi" \\ square.', "area"),
+        Todo("counting", "count.", "count"),
+    )
 
 
 def test_a_file_without_markers_reads_the_same_three_times():

@@ -17,7 +17,15 @@ from autograder.errors import CourseError, SourceError
 from autograder.submission import read_all
 from autograder.verify import run_public_tests
 
-FILES = {"README.md", "test_local.py", "report.py", MAIN, "conftest.py", "requirements.txt", "sequences.ipynb"}
+FILES = {
+    "README.md",
+    "test_local.py",
+    "report.py",
+    MAIN,
+    "conftest.py",
+    "requirements.txt",
+    "sequences.ipynb",
+}
 
 
 def test_a_starter_holds_the_handout_the_stub_and_a_notebook(toy):
@@ -32,7 +40,15 @@ def test_a_starter_holds_the_handout_the_stub_and_a_notebook(toy):
 def test_nothing_of_the_solution_is_in_it(toy):
     for content in starter.files(toy.assignment).values():
         text = content.decode()
-        for secret in ("np.arange", "logits.max", "BUG", "WHEN", "no-discount", "gamma is never used", "### BEGIN"):
+        for secret in (
+            "np.arange",
+            "logits.max",
+            "BUG",
+            "WHEN",
+            "no-discount",
+            "gamma is never used",
+            "### BEGIN",
+        ):
             assert secret not in text
 
 
@@ -47,7 +63,9 @@ def test_the_notebook_is_valid_and_holds_each_definition(toy):
 
 def test_the_same_stub_gives_the_same_bytes(toy):
     assert starter.files(toy.assignment) == starter.files(toy.assignment)
-    ids = [cell["id"] for cell in json.loads(starter.files(toy.assignment)["sequences.ipynb"])["cells"]]
+    ids = [
+        cell["id"] for cell in json.loads(starter.files(toy.assignment)["sequences.ipynb"])["cells"]
+    ]
     assert ids == [f"cell-{number}" for number in range(len(ids))]
 
 
@@ -64,15 +82,26 @@ def test_a_fresh_starter_is_not_stale_and_writing_it_changes_nothing(toy):
     before = {path.name: path.stat().st_mtime_ns for path in toy.assignment.starter.iterdir()}
     assert before.keys() == FILES
     assert starter.stale(toy.assignment) == starter.write(toy.assignment) == []
-    assert {path.name: path.stat().st_mtime_ns for path in toy.assignment.starter.iterdir()} == before
+    assert {
+        path.name: path.stat().st_mtime_ns for path in toy.assignment.starter.iterdir()
+    } == before
 
 
 @pytest.mark.parametrize(
     ("change", "stale"),
     [
-        (lambda toy: toy.edit_solution("subtract the mean.", "take the mean away."), ["sequences.ipynb", MAIN]),
-        (lambda toy: toy.edit(f"assignments/{NAME}/README.md", "# Sequences", "# New"), ["README.md"]),
-        (lambda toy: toy.edit(f"assignments/{NAME}/assignment.yml", "pytest>=8", "pytest>=9"), ["requirements.txt"]),
+        (
+            lambda toy: toy.edit_solution("subtract the mean.", "take the mean away."),
+            ["sequences.ipynb", MAIN],
+        ),
+        (
+            lambda toy: toy.edit(f"assignments/{NAME}/README.md", "# Sequences", "# New"),
+            ["README.md"],
+        ),
+        (
+            lambda toy: toy.edit(f"assignments/{NAME}/assignment.yml", "pytest>=8", "pytest>=9"),
+            ["requirements.txt"],
+        ),
         (lambda toy: (toy.assignment.starter / MAIN).unlink(), [MAIN]),
         (lambda toy: toy.write(f"starter/{NAME}/leftover.py", "x = 1\n"), ["leftover.py"]),
         (lambda toy: toy.write(f"starter/{NAME}/report.py", "edited by hand\n"), ["report.py"]),
@@ -92,7 +121,11 @@ WEIGHTS = b"\x00\xffnot\r\ntext\x93"
 @pytest.fixture
 def generous(toy):
     """The toy course, whose assignment gives students two further files, one of them binary."""
-    toy.edit(f"assignments/{NAME}/assignment.yml", "limits:", "files: [weights.bin, make_weights.py]\nlimits:")
+    toy.edit(
+        f"assignments/{NAME}/assignment.yml",
+        "limits:",
+        "files: [weights.bin, make_weights.py]\nlimits:",
+    )
     toy.write(f"assignments/{NAME}/make_weights.py", "print('made')\n")
     (toy.assignment.handout / "weights.bin").write_bytes(WEIGHTS)
     return toy
@@ -102,7 +135,10 @@ def test_further_files_are_copied_byte_for_byte(generous):
     assert starter.stale(generous.assignment) == ["make_weights.py", "weights.bin"]
     starter.write(generous.assignment)
     assert starter.stale(generous.assignment) == []
-    assert {path.name for path in generous.assignment.starter.iterdir()} == FILES | {"weights.bin", "make_weights.py"}
+    assert {path.name for path in generous.assignment.starter.iterdir()} == FILES | {
+        "weights.bin",
+        "make_weights.py",
+    }
     assert (generous.assignment.starter / "weights.bin").read_bytes() == WEIGHTS
 
 
@@ -116,7 +152,11 @@ def test_a_further_file_that_has_changed_or_is_no_longer_given_is_stale(generous
 
 
 def test_public_tests_find_the_further_files(generous):
-    generous.edit(f"assignments/{NAME}/test_local.py", "def test_centred", "def test_weights():\n    open('weights.bin').close()\n\n\ndef test_centred")
+    generous.edit(
+        f"assignments/{NAME}/test_local.py",
+        "def test_centred",
+        "def test_weights():\n    open('weights.bin').close()\n\n\ndef test_centred",
+    )
     code, output = run_public_tests(generous.assignment, {MAIN: generous.submission().encode()})
     assert (code, "4 passed" in output) == (0, True)
 
@@ -159,10 +199,32 @@ def test_a_wrong_marker_is_found_before_anything_is_written(toy):
 
 
 def test_students_see_one_short_line_for_each_function_that_is_not_written(toy):
-    command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", ".", "-p", "no:cacheprovider", "-q"]
-    done = subprocess.run(command, cwd=toy.assignment.starter, capture_output=True, text=True, timeout=120, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-c",
+        os.devnull,
+        "--rootdir",
+        ".",
+        "-p",
+        "no:cacheprovider",
+        "-q",
+    ]
+    done = subprocess.run(
+        command,
+        cwd=toy.assignment.starter,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 1
     assert "3 failed" in done.stdout and "Traceback" not in done.stdout
     ending = done.stdout[done.stdout.index("what to write next") :]
-    wanted = ["TODO(sums): weigh each reward by a power of gamma.", "TODO(means): subtract the mean.", "TODO(means): exponentiate and normalise."]
+    wanted = [
+        "TODO(sums): weigh each reward by a power of gamma.",
+        "TODO(means): subtract the mean.",
+        "TODO(means): exponentiate and normalise.",
+    ]
     assert [line for line in ending.splitlines() if line.startswith("TODO")] == wanted

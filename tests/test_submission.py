@@ -82,7 +82,12 @@ def test_the_same_content_has_the_same_digest_whatever_it_is_packed_in(tmp_path)
 def test_other_content_has_another_digest(tmp_path):
     first = Submission("a", {"x.py": b"1", "y.py": b"2"})
     assert first.digest == Submission("b", {"y.py": b"2", "x.py": b"1"}).digest
-    for files in ({"x.py": b"12", "y.py": b""}, {"x.py": b"2", "y.py": b"1"}, {"x.py": b"1"}, {"x.py": b"1", "z.py": b"2"}):
+    for files in (
+        {"x.py": b"12", "y.py": b""},
+        {"x.py": b"2", "y.py": b"1"},
+        {"x.py": b"1"},
+        {"x.py": b"1", "z.py": b"2"},
+    ):
         assert Submission("a", files).digest != first.digest
 
 
@@ -99,7 +104,14 @@ def test_a_class_is_a_folder_of_files_folders_zips_and_notebooks(tmp_path):
 
 def test_what_is_no_hand_in_is_passed_over(tmp_path):
     write(tmp_path / "ada.py")
-    for name in ("README.md", ".DS_Store", "received.csv", "__MACOSX/x.py", "__pycache__/gae.pyc", ".git/config"):
+    for name in (
+        "README.md",
+        ".DS_Store",
+        "received.csv",
+        "__MACOSX/x.py",
+        "__pycache__/gae.pyc",
+        ".git/config",
+    ):
         write(tmp_path / name, b"student,received\n")
     assert list(class_of(tmp_path)) == ["ada"]
 
@@ -112,7 +124,15 @@ def test_a_folder_with_the_file_in_it_is_one_submission_and_not_a_class(tmp_path
 
 def test_neighbours_come_along_and_nothing_else_does(tmp_path):
     ada = write(tmp_path / "ada" / MAIN).parent
-    for name in ("helper.py", "package/__init__.py", "notes.txt", ".venv/x.py", "venv/y.py", "__pycache__/z.py", ".hidden.d/w.py"):
+    for name in (
+        "helper.py",
+        "package/__init__.py",
+        "notes.txt",
+        ".venv/x.py",
+        "venv/y.py",
+        "__pycache__/z.py",
+        ".hidden.d/w.py",
+    ):
         write(ada / name)
     assert sorted(read(ada).files) == [MAIN, "helper.py", "package/__init__.py"]
 
@@ -121,7 +141,10 @@ def test_a_wrapping_folder_is_taken_off(tmp_path):
     ada = write(tmp_path / "ada" / "homework 3" / "src" / MAIN).parents[2]
     write(ada / "homework 3" / "src" / "helper.py")
     write(ada / "homework 3" / "elsewhere.py")
-    packed = pack(tmp_path / "ben.zip", {f"hw/{MAIN}": CODE, "hw/helper.py": CODE, f"__MACOSX/hw/._{MAIN}": b"junk"})
+    packed = pack(
+        tmp_path / "ben.zip",
+        {f"hw/{MAIN}": CODE, "hw/helper.py": CODE, f"__MACOSX/hw/._{MAIN}": b"junk"},
+    )
     assert sorted(read(ada).files) == sorted(read(packed).files) == [MAIN, "helper.py"]
 
 
@@ -160,18 +183,27 @@ def test_a_notebook_is_its_definitions_without_magics_outputs_and_experiments(tm
     names: dict[str, object] = {}
     exec(code, names)
     assert names["f"](9.0) == 3.0 and names["x"] == 2 and names["LIMIT"] == 3 and "A" in names
-    assert "print(f(2))" not in code and "for i" not in code and "slow" not in code and "an old output" not in code
+    assert (
+        "print(f(2))" not in code
+        and "for i" not in code
+        and "slow" not in code
+        and "an old output" not in code
+    )
     assert "\n%matplotlib" not in code and "\n!pip" not in code and "not_code" not in names
 
 
 def test_outputs_do_not_change_what_is_handed_in(tmp_path):
     ran = read(write(tmp_path / "a.ipynb", notebook("x = 1")))
-    fresh = read(write(tmp_path / "b.ipynb", notebook("x = 1").replace(b"an old output", b"another")))
+    fresh = read(
+        write(tmp_path / "b.ipynb", notebook("x = 1").replace(b"an old output", b"another"))
+    )
     assert ran.digest == fresh.digest
 
 
 def test_line_numbers_stay_when_experiments_are_emptied(tmp_path):
-    code = code_of(write(tmp_path / "ada.ipynb", notebook("print(\n    1\n)\ndef f():\n    return 1")))
+    code = code_of(
+        write(tmp_path / "ada.ipynb", notebook("print(\n    1\n)\ndef f():\n    return 1"))
+    )
     assert code.splitlines().index("def f():") == code.splitlines().index("# %%") + 4
 
 
@@ -182,13 +214,18 @@ def test_a_notebook_that_is_no_python_is_left_for_the_worker_to_complain(tmp_pat
 def test_a_notebook_is_found_in_folders_and_zips(tmp_path):
     folder = write(tmp_path / "ada" / "gae.ipynb", notebook("x = 1")).parent
     write(folder / "helper.py")
-    packed = pack(tmp_path / "ben.zip", {"hw/gae.ipynb": notebook("x = 1"), "hw/other.ipynb": notebook("y = 1")})
+    packed = pack(
+        tmp_path / "ben.zip",
+        {"hw/gae.ipynb": notebook("x = 1"), "hw/other.ipynb": notebook("y = 1")},
+    )
     assert "x = 1" in code_of(folder) and "helper.py" in read(folder).files
     assert "x = 1" in code_of(packed)
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"not json", b"[]", b"{}", b'{"cells": 3, "nbformat": 4}', b"\xff\xfe", b"[" * 100_000], ids=range(7)
+    "data",
+    [b"", b"not json", b"[]", b"{}", b'{"cells": 3, "nbformat": 4}', b"\xff\xfe", b"[" * 100_000],
+    ids=range(7),
 )
 def test_a_notebook_that_is_none_is_explained(tmp_path, data):
     found = problem(write(tmp_path / "ada.ipynb", data))
@@ -213,7 +250,9 @@ def test_one_strange_notebook_does_not_keep_the_class_from_being_read(tmp_path, 
     assert b"x = " in found["ada"].files[MAIN]  # the worker will complain
 
 
-@pytest.mark.parametrize("cells", [["x = 1\n" * 50_000], ["x = 1"] * 2001], ids=["much code", "many cells"])
+@pytest.mark.parametrize(
+    "cells", [["x = 1\n" * 50_000], ["x = 1"] * 2001], ids=["much code", "many cells"]
+)
 def test_a_notebook_of_much_code_is_not_parsed(tmp_path, cells):
     write(tmp_path / "ada.ipynb", notebook(*cells))
     (found,) = class_of(tmp_path).values()
@@ -221,8 +260,24 @@ def test_a_notebook_of_much_code_is_not_parsed(tmp_path, cells):
 
 
 def test_pictures_and_long_texts_in_a_notebook_are_no_code(tmp_path):
-    cells = [{"cell_type": "markdown", "id": "m", "source": "![x](data:image/png;base64," + "A" * 400_000 + ")", "metadata": {}}]
-    cells += [{"cell_type": "code", "id": "c", "source": "x = 1", "metadata": {}, "outputs": [], "execution_count": None}]
+    cells = [
+        {
+            "cell_type": "markdown",
+            "id": "m",
+            "source": "![x](data:image/png;base64," + "A" * 400_000 + ")",
+            "metadata": {},
+        }
+    ]
+    cells += [
+        {
+            "cell_type": "code",
+            "id": "c",
+            "source": "x = 1",
+            "metadata": {},
+            "outputs": [],
+            "execution_count": None,
+        }
+    ]
     document = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}
     write(tmp_path / "ada.ipynb", json.dumps(document).encode())
     (found,) = class_of(tmp_path).values()
@@ -237,7 +292,9 @@ def test_whatever_a_parser_raises_is_that_student_s_problem_alone(tmp_path, monk
     write(tmp_path / "ben.py")
     monkeypatch.setattr("autograder.notebook._definitions", explode)
     found = class_of(tmp_path)
-    assert found["ada"].problem == "ada.ipynb cannot be read (MemoryError): hand in one plain .py file"
+    assert (
+        found["ada"].problem == "ada.ipynb cannot be read (MemoryError): hand in one plain .py file"
+    )
     assert not found["ben"].problem
 
 
@@ -309,17 +366,29 @@ def test_two_hand_ins_under_one_name_are_not_chosen_between(tmp_path):
     pack(tmp_path / "ada.zip", {MAIN: CODE})
     write(tmp_path / "ben.py")
     found = class_of(tmp_path)
-    assert found["ada"].problem == "there are two hand-ins under this name, ada.py and ada.zip: keep the one that counts"
+    assert (
+        found["ada"].problem
+        == "there are two hand-ins under this name, ada.py and ada.zip: keep the one that counts"
+    )
     assert not found["ben"].problem
 
 
 @pytest.mark.parametrize(
     ("names", "sentence"),
     [
-        (("gea.py", "x.py"), "gae.py is missing (the nearest name is gea.py): name the file gae.py"),
-        (("first_try.py", "homework.py"), "gae.py is missing (it holds first_try.py, homework.py): name the file gae.py"),
+        (
+            ("gea.py", "x.py"),
+            "gae.py is missing (the nearest name is gea.py): name the file gae.py",
+        ),
+        (
+            ("first_try.py", "homework.py"),
+            "gae.py is missing (it holds first_try.py, homework.py): name the file gae.py",
+        ),
         (("gae.txt",), "gae.py is missing (it holds no Python file): name the file gae.py"),
-        (("a/gae.py", "b/gae.py"), "gae.py is there more than once (a/gae.py, b/gae.py): keep the one that counts"),
+        (
+            ("a/gae.py", "b/gae.py"),
+            "gae.py is there more than once (a/gae.py, b/gae.py): keep the one that counts",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_found_is_asked_for_by_name(tmp_path, names, sentence):
@@ -338,7 +407,10 @@ def test_other_kinds_of_files_are_refused_by_name(tmp_path):
 
 def test_an_empty_folder_of_submissions_is_the_instructor_s_mistake(tmp_path):
     write(tmp_path / "README.md")
-    with pytest.raises(CourseError, match=r"no submissions here: one \.py, \.ipynb, \.zip or folder for each student is expected"):
+    with pytest.raises(
+        CourseError,
+        match=r"no submissions here: one \.py, \.ipynb, \.zip or folder for each student is expected",
+    ):
         read_all(tmp_path, MAIN)
 
 
@@ -415,7 +487,9 @@ def test_a_file_may_be_large_but_not_larger_than_the_limit(tmp_path):
     assert problem(write(tmp_path / "ben.py", fits + b"#")) == (
         "ben.py is larger than 2 MiB: hand in only what the assignment asks for"
     )
-    assert "helper.py is larger than 2 MiB" in problem(write(write(tmp_path / "c" / MAIN).parent / "helper.py", fits + b"#").parent)
+    assert "helper.py is larger than 2 MiB" in problem(
+        write(write(tmp_path / "c" / MAIN).parent / "helper.py", fits + b"#").parent
+    )
     assert "gae.py is larger than 2 MiB" in problem(pack(tmp_path / "d.zip", {MAIN: fits + b"#"}))
 
 
@@ -448,16 +522,22 @@ def test_a_notebook_may_be_as_large_in_a_zip_as_alone(tmp_path):
 
 def test_a_large_notebook_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
     monkeypatch.setattr(intake, "MAX_NOTEBOOK", 1 << 20)
-    monkeypatch.setattr("autograder.notebook.nbformat.reads", lambda *args, **kwargs: pytest.fail("it was parsed"))
+    monkeypatch.setattr(
+        "autograder.notebook.nbformat.reads", lambda *args, **kwargs: pytest.fail("it was parsed")
+    )
     big = notebook("#" * (1 << 20))
     assert "ada.ipynb is larger than 1 MiB" in problem(write(tmp_path / "ada.ipynb", big))
-    assert "gae.ipynb is larger than 1 MiB" in problem(pack(tmp_path / "ben.zip", {"gae.ipynb": big}))
+    assert "gae.ipynb is larger than 1 MiB" in problem(
+        pack(tmp_path / "ben.zip", {"gae.ipynb": big})
+    )
 
 
 # -- zips ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["../gae.py", "a/../../gae.py", "/etc/gae.py", "..\\gae.py", "C:\\gae.py", "C:/gae.py"])
+@pytest.mark.parametrize(
+    "name", ["../gae.py", "a/../../gae.py", "/etc/gae.py", "..\\gae.py", "C:\\gae.py", "C:/gae.py"]
+)
 def test_a_zip_that_points_out_of_itself_is_refused(tmp_path, name):
     found = problem(pack(tmp_path / "ada.zip", {MAIN: CODE, name: b"evil = 1\n"}))
     assert found.startswith("ada.zip holds a name that points out of it (")
@@ -469,14 +549,18 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path, monkeypatch):
     assert packed.stat().st_size < 1 << 20
     sizes = []
     real = zipfile.ZipExtFile.read
-    monkeypatch.setattr(zipfile.ZipExtFile, "read", lambda self, n=-1: sizes.append(n) or real(self, n))
+    monkeypatch.setattr(
+        zipfile.ZipExtFile, "read", lambda self, n=-1: sizes.append(n) or real(self, n)
+    )
     assert "gae.py is larger than 2 MiB" in problem(packed)
     assert sizes == [intake.MAX_FILE + 1]
 
 
 def test_a_zip_with_very_many_entries_is_refused(tmp_path):
     members = {f"{number}.txt": b"" for number in range(10_001)}
-    assert problem(pack(tmp_path / "ada.zip", members)).startswith("ada.zip holds more than 10000 entries: ")
+    assert problem(pack(tmp_path / "ada.zip", members)).startswith(
+        "ada.zip holds more than 10000 entries: "
+    )
 
 
 def test_an_encrypted_zip_is_explained(tmp_path):
@@ -495,7 +579,9 @@ def test_a_damaged_zip_is_explained(tmp_path):
     )
     data = bytearray(pack(tmp_path / "ben.zip", {MAIN: bytes(range(256)) * 40}).read_bytes())
     data[60:80] = b"\xff" * 20
-    assert problem(write(tmp_path / "ben.zip", bytes(data))).startswith("gae.py cannot be unpacked (")
+    assert problem(write(tmp_path / "ben.zip", bytes(data))).startswith(
+        "gae.py cannot be unpacked ("
+    )
 
 
 def test_a_link_in_a_zip_is_refused(tmp_path):
@@ -532,19 +618,31 @@ def test_times_of_receipt_are_read(tmp_path):
     assert found["cleo"] is None
 
 
-@pytest.mark.parametrize("row", ["ada", "ada,", "ada,yesterday", "ada,2027-02-01T23:59:00", "ada,01.02.2027 10:00"])
+@pytest.mark.parametrize(
+    "row", ["ada", "ada,", "ada,yesterday", "ada,2027-02-01T23:59:00", "ada,01.02.2027 10:00"]
+)
 def test_a_wrong_line_of_received_csv_is_named(tmp_path, row):
     with pytest.raises(CourseError) as raised:
         received(tmp_path, f"student,received\n{row}\n")
-    assert str(raised.value).startswith(f"{tmp_path / 'received.csv'}:2: 'student,2027-02-01T23:59:00+01:00' is expected (")
+    assert str(raised.value).startswith(
+        f"{tmp_path / 'received.csv'}:2: 'student,2027-02-01T23:59:00+01:00' is expected ("
+    )
 
 
 def test_received_csv_may_name_students_as_their_files_do(tmp_path):
-    assert received(tmp_path, "Ada Lovelace,2027-02-01T23:59:00+01:00\n", "Ada Lovelace")["Ada_Lovelace"] is not None
+    assert (
+        received(tmp_path, "Ada Lovelace,2027-02-01T23:59:00+01:00\n", "Ada Lovelace")[
+            "Ada_Lovelace"
+        ]
+        is not None
+    )
 
 
 def test_received_csv_may_come_from_a_spreadsheet(tmp_path):
-    assert received(tmp_path, "\ufeffstudent,received\nada,2027-02-01T23:59:00+01:00\n")["ada"] is not None
+    assert (
+        received(tmp_path, "\ufeffstudent,received\nada,2027-02-01T23:59:00+01:00\n")["ada"]
+        is not None
+    )
 
 
 def test_received_csv_that_is_no_utf_8_is_explained(tmp_path):

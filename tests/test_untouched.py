@@ -18,7 +18,9 @@ def imported():
     """Makes the Modules of a submission, and a list with an entry for each import of it."""
 
     def submit(text: str, **others: str) -> tuple[Modules, list[worker.Worker]]:
-        files = {MAIN: textwrap.dedent(text).encode()} | {f"{name}.py": code.encode() for name, code in others.items()}
+        files = {MAIN: textwrap.dedent(text).encode()} | {
+            f"{name}.py": code.encode() for name, code in others.items()
+        }
         made: list[worker.Worker] = []
 
         def load() -> worker.Worker:

@@ -48,7 +48,10 @@ def test_an_assignment_without_shortcomings_is_proven(toy):
 
 
 def test_the_kill_matrix_shows_what_is_caught_as_declared_and_besides(toy, no_public_tests):
-    toy.edit_hidden('catches=("no-discount", "last-reward-whole"), hint="Each', 'catches="no-discount", hint="Each')
+    toy.edit_hidden(
+        'catches=("no-discount", "last-reward-whole"), hint="Each',
+        'catches="no-discount", hint="Each',
+    )
     assert matrix(verify(toy.assignment)) == (
         "## sequences\n\n"
         "| bug | 1 | 2 | 3 | 4 | caught by | named |\n"
@@ -67,11 +70,15 @@ def test_the_kill_matrix_shows_what_is_caught_as_declared_and_besides(toy, no_pu
 def test_public_tests_that_fail_on_the_solution_are_found(toy):
     toy.edit(PUBLIC, "== 2.0", "== 3.0")
     (found,) = shortcomings(toy)
-    assert found.startswith("the public tests fail on the solution:\n") and "test_discounted" in found
+    assert (
+        found.startswith("the public tests fail on the solution:\n") and "test_discounted" in found
+    )
 
 
 def test_public_tests_that_pass_on_the_stub_are_found(toy):
-    toy.write(PUBLIC, "import sequences\n\n\ndef test_nothing():\n    assert sequences.discounted\n")
+    toy.write(
+        PUBLIC, "import sequences\n\n\ndef test_nothing():\n    assert sequences.discounted\n"
+    )
     assert shortcomings(toy) == ["the public tests pass on the stub"]
 
 
@@ -153,7 +160,9 @@ def test_further_draws_find_what_the_first_ones_cannot(toy, no_public_tests):
     starter.write(toy.assignment)
     assert verify(toy.assignment, draws=10).shortcomings == []
     numbers, logits = "    numbers = rng.normal(size=7)", "    logits = rng.normal(size=4)"
-    toy.edit_hidden(numbers, f"{numbers}\n    numbers = np.arange(7.0) if numbers[0] > 1.0 else numbers")  # where the median is the mean
+    toy.edit_hidden(
+        numbers, f"{numbers}\n    numbers = np.arange(7.0) if numbers[0] > 1.0 else numbers"
+    )  # where the median is the mean
     toy.edit_hidden(logits, f"{logits}\n    assert logits[0] > 0.2")
     forget_hidden_tests()
     assert verify(toy.assignment, draws=10).shortcomings == [
@@ -164,7 +173,9 @@ def test_further_draws_find_what_the_first_ones_cannot(toy, no_public_tests):
 
 def test_a_stale_starter_is_found(toy, no_public_tests):
     toy.write(f"starter/{NAME}/report.py", "edited by hand\n")
-    assert verify(toy.assignment).shortcomings == ["starter/sequences is stale (report.py): python -m autograder starter sequences"]
+    assert verify(toy.assignment).shortcomings == [
+        "starter/sequences is stale (report.py): python -m autograder starter sequences"
+    ]
 
 
 def test_several_assignments_are_proven_in_processes_of_their_own_and_in_order(toy, tmp_path):
@@ -184,7 +195,10 @@ def test_what_ends_a_proof_in_its_own_process_is_told_as_in_this_one(toy):
 
 def test_a_broken_variant_that_never_ends_is_ended(toy, no_public_tests, monkeypatch):
     monkeypatch.setattr(module, "EXACT_SECONDS", 0.2)
-    toy.edit_solution("# BUG(median): return numbers - np.median(numbers)", "# BUG(median): __import__('time').sleep(30)")
+    toy.edit_solution(
+        "# BUG(median): return numbers - np.median(numbers)",
+        "# BUG(median): __import__('time').sleep(30)",
+    )
     result = verify(toy.assignment)
     assert result.kills["test_the_mean_is_gone", "median"]
 
@@ -195,7 +209,11 @@ def test_a_broken_variant_that_never_ends_is_ended(toy, no_public_tests, monkeyp
 UNREADABLE = [
     ("import numpy as np", "import no_such_module", "No module named 'no_such_module'"),
     ("import numpy as np", "import numpy as np (", "SyntaxError"),
-    ('hint="The mean of what comes back is zero."', "", "missing 1 required keyword-only argument: 'hint'"),
+    (
+        'hint="The mean of what comes back is zero."',
+        "",
+        "missing 1 required keyword-only argument: 'hint'",
+    ),
 ]
 INCOMPLETE = [
     ('    """The second of two rewards is discounted once."""\n', "", "test_two_rewards needs a docstring: the line that students read"),
@@ -214,7 +232,10 @@ def reason(toy, old: str, new: str) -> str:
 @pytest.mark.parametrize(("old", "new", "words"), UNREADABLE, ids=range(len(UNREADABLE)))
 def test_hidden_tests_that_cannot_be_read_are_the_author_s_mistake(toy, old, new, words):
     found = reason(toy, old, new)
-    assert found.startswith(f"{toy.assignment.hidden_tests}: the hidden tests cannot be collected\n") and words in found
+    assert (
+        found.startswith(f"{toy.assignment.hidden_tests}: the hidden tests cannot be collected\n")
+        and words in found
+    )
 
 
 @pytest.mark.parametrize(("old", "new", "words"), INCOMPLETE, ids=range(len(INCOMPLETE)))
@@ -224,9 +245,17 @@ def test_a_hidden_test_that_lacks_something_is_named_with_what_it_lacks(toy, old
 
 
 def test_a_parametrised_test_is_a_test_for_each_parameter(toy):
-    toy.edit_hidden("def test_two_rewards(student, rng)", "def test_two_rewards(student, rng, gamma)")
-    toy.edit_hidden("@points(2, part=\"sums\"", "import pytest\n\n@pytest.mark.parametrize(\"gamma\", [0.5, 0.25])\n@points(2, part=\"sums\"")
-    assert [name for name in toy.tests if "two_rewards" in name] == ["test_two_rewards[0.5]", "test_two_rewards[0.25]"]
+    toy.edit_hidden(
+        "def test_two_rewards(student, rng)", "def test_two_rewards(student, rng, gamma)"
+    )
+    toy.edit_hidden(
+        '@points(2, part="sums"',
+        'import pytest\n\n@pytest.mark.parametrize("gamma", [0.5, 0.25])\n@points(2, part="sums"',
+    )
+    assert [name for name in toy.tests if "two_rewards" in name] == [
+        "test_two_rewards[0.5]",
+        "test_two_rewards[0.25]",
+    ]
     assert toy.tests["test_two_rewards[0.25]"].parameters == {"gamma": 0.25}
 
 
@@ -268,10 +297,20 @@ def lazy():
 
 def test_lazy_answers_have_the_right_kind_and_shape_and_no_content(lazy):
     student, x = lazy("zeros"), np.ones(2)
-    assert student.array(x).tolist() == [0.0, 0.0] and student.count(x) == 0 and student.flag(x) is False
-    assert torch.equal(student.tensor(1.0), torch.zeros(2)) and not student.tensor(1.0).requires_grad
+    assert (
+        student.array(x).tolist() == [0.0, 0.0]
+        and student.count(x) == 0
+        and student.flag(x) is False
+    )
+    assert (
+        torch.equal(student.tensor(1.0), torch.zeros(2)) and not student.tensor(1.0).requires_grad
+    )
     pair = student.pair(x)
-    assert pair.a.tolist() == [0.0, 0.0] and pair.b == {"k": [0.0, 0]} and type(pair).__name__ == "Pair"
+    assert (
+        pair.a.tolist() == [0.0, 0.0]
+        and pair.b == {"k": [0.0, 0]}
+        and type(pair).__name__ == "Pair"
+    )
     assert np.isnan(lazy("nan").array(x)).all() and lazy("nan").count(x) == 0
     assert lazy("None").array(x) is None and lazy("None").pair(x) == (None, {"k": [None, None]})
     assert lazy("the inputs").array(x) is x and lazy("the inputs").inside(x) is x

@@ -13,7 +13,12 @@ from autograder.watch import Watch, summary
 
 
 def marked(*verdicts: Verdict) -> Grade:
-    return Grade("ada", tuple(Outcome(f"t{n}", "It is.", "sums", verdict, 1.0) for n, verdict in enumerate(verdicts)))
+    return Grade(
+        "ada",
+        tuple(
+            Outcome(f"t{n}", "It is.", "sums", verdict, 1.0) for n, verdict in enumerate(verdicts)
+        ),
+    )
 
 
 def shown(terminal: bool, silent: bool = False) -> str:
@@ -40,7 +45,11 @@ def test_nothing_is_shown_where_nobody_watches(options):
         (3, {}, "Kept all 3: nothing has changed."),
         (0, {}, "Nothing had to be marked."),
         (0, {"new": 2}, "Kept 0 unchanged; marked 2: 2 new."),
-        (5, {"new": 1, "the submission changed": 2}, "Kept 5 unchanged; marked 3: 2 (the submission changed), 1 new."),
+        (
+            5,
+            {"new": 1, "the submission changed": 2},
+            "Kept 5 unchanged; marked 3: 2 (the submission changed), 1 new.",
+        ),
         (0, {"not finished before": 1}, "Kept 0 unchanged; marked 1: 1 not finished before."),
     ],
 )

@@ -26,7 +26,13 @@ relaxed = settings(deadline=None, max_examples=150, suppress_health_check=list(H
 # -- what may cross --------------------------------------------------------------------------------------------------
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-integers = st.integers() | st.integers(-(2**70), 2**70) | st.just(10**300) | st.just(-(2**63)) | st.just(2**64)
+integers = (
+    st.integers()
+    | st.integers(-(2**70), 2**70)
+    | st.just(10**300)
+    | st.just(-(2**63))
+    | st.just(2**64)
+)
 scalars = st.none() | st.booleans() | integers | st.floats() | texts | st.complex_numbers()
 shapes = st_numpy.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
 keys = st.integers(-9, 9) | texts | st.booleans() | st.tuples(st.integers(0, 3), texts)
@@ -51,14 +57,30 @@ def tensors(draw):
     """Tensors of every dtype that may cross, with and without a gradient."""
     dtype = getattr(torch, draw(st.sampled_from(sorted(wire.TORCH_DTYPES))))
     numbers = draw(st.lists(st.integers(0, 100), min_size=24, max_size=24))
-    tensor = torch.tensor(numbers).to(dtype).reshape(draw(st.sampled_from([(24,), (2, 3, 4), (4, 6), (1, 24, 1)])))
-    tensor = tensor.permute(*draw(st.permutations(range(tensor.ndim)))) if draw(st.booleans()) else tensor[:1]
+    tensor = (
+        torch.tensor(numbers)
+        .to(dtype)
+        .reshape(draw(st.sampled_from([(24,), (2, 3, 4), (4, 6), (1, 24, 1)])))
+    )
+    tensor = (
+        tensor.permute(*draw(st.permutations(range(tensor.ndim))))
+        if draw(st.booleans())
+        else tensor[:1]
+    )
     if dtype.is_floating_point and draw(st.booleans()):
         tensor = tensor.clone().requires_grad_()
     return tensor
 
 
-leaves = scalars | st.binary(max_size=30) | arrays() | tensors() | st.slices(9) | st.just(...) | st.builds(range, st.integers(-9, 99))
+leaves = (
+    scalars
+    | st.binary(max_size=30)
+    | arrays()
+    | tensors()
+    | st.slices(9)
+    | st.just(...)
+    | st.builds(range, st.integers(-9, 99))
+)
 values = st.recursive(
     leaves,
     lambda inner: (
@@ -84,15 +106,29 @@ def crossed(value):
 def same(one, other) -> bool:
     """Alike in type, shape, dtype, order of axes in memory and every bit."""
     if isinstance(one, torch.Tensor):
-        facts = all(getattr(one, name) == getattr(other, name) for name in ("dtype", "shape", "requires_grad"))
+        facts = all(
+            getattr(one, name) == getattr(other, name)
+            for name in ("dtype", "shape", "requires_grad")
+        )
         return facts and torch.equal(one.detach(), other.detach())
     if isinstance(one, np.ndarray):
-        order = not one.flags.forc or (one.flags.c_contiguous, one.flags.f_contiguous) == (other.flags.c_contiguous, other.flags.f_contiguous)
-        return (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes()) and order
+        order = not one.flags.forc or (one.flags.c_contiguous, one.flags.f_contiguous) == (
+            other.flags.c_contiguous,
+            other.flags.f_contiguous,
+        )
+        return (one.dtype, one.shape, one.tobytes()) == (
+            other.dtype,
+            other.shape,
+            other.tobytes(),
+        ) and order
     if isinstance(one, wire.Record):
         return isinstance(other, wire.Record) and same(vars(one), vars(other))
     if isinstance(one, tuple) and hasattr(one, "_fields"):
-        return type(other).__name__ == type(one).__name__ and other._fields == one._fields and same(list(one), list(other))
+        return (
+            type(other).__name__ == type(one).__name__
+            and other._fields == one._fields
+            and same(list(one), list(other))
+        )
     if type(one) is not type(other):
         return False
     if isinstance(one, (list, tuple)):
@@ -111,7 +147,9 @@ def test_what_crosses_comes_back_as_it_was(value):
 
 
 @relaxed
-@given(st.sampled_from(sorted(wire.NUMPY_DTYPES - {"<f8", ">f8"})), st.binary(min_size=16, max_size=16))  # a float64 is a float
+@given(
+    st.sampled_from(sorted(wire.NUMPY_DTYPES - {"<f8", ">f8"})), st.binary(min_size=16, max_size=16)
+)  # a float64 is a float
 def test_numpy_scalars_keep_their_dtype_and_bits(dtype, raw):
     scalar = np.frombuffer(raw, dtype)[0]
     back = crossed(scalar)
@@ -119,7 +157,11 @@ def test_numpy_scalars_keep_their_dtype_and_bits(dtype, raw):
 
 
 @relaxed
-@given(st.sampled_from(["PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"]), st.integers(0, 2**32), st.integers(0, 700))
+@given(
+    st.sampled_from(["PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"]),
+    st.integers(0, 2**32),
+    st.integers(0, 700),
+)
 def test_generators_go_on_where_they_were(name, seed, draws):
     generator = np.random.Generator(getattr(np.random, name)(seed))
     generator.integers(2**16, size=draws, dtype=np.uint16)
@@ -138,7 +180,29 @@ def test_noise_is_a_wire_error(noise):
 
 
 nodes = st.recursive(
-    scalars | st.sampled_from(["l", "a", "T", "n", "D", "d", "s", "g", "i", "rg", "b", "o", "h", "k", "x", "u8", "<f8", "float64"]),
+    scalars
+    | st.sampled_from(
+        [
+            "l",
+            "a",
+            "T",
+            "n",
+            "D",
+            "d",
+            "s",
+            "g",
+            "i",
+            "rg",
+            "b",
+            "o",
+            "h",
+            "k",
+            "x",
+            "u8",
+            "<f8",
+            "float64",
+        ]
+    ),
     lambda inner: st.lists(inner, max_size=6),
     max_leaves=25,
 )
@@ -155,6 +219,8 @@ def test_random_nodes_raise_wire_errors_only(node, buffers):
 
 def test_a_hostile_message_costs_no_more_memory_than_it_brings():
     """20,000 mutated messages in a process of its own, which also says how much memory they took."""
-    done = subprocess.run([sys.executable, str(FUZZ), "--count", "20000"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(FUZZ), "--count", "20000"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert "20000 messages" in done.stdout

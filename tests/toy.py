@@ -114,7 +114,7 @@ def test_probabilities_sum_to_one(student, rng):
     assert_close(student.softmax(logits), weights / weights.sum(), what="the probabilities")
 '''
 
-PUBLIC = '''\
+PUBLIC = """\
 import numpy as np
 import sequences as work
 
@@ -129,7 +129,7 @@ def test_centred():
 
 def test_softmax():
     assert work.softmax(np.zeros(2)).tolist() == [0.5, 0.5]
-'''
+"""
 
 FILES = {
     "course.yml": COURSE,

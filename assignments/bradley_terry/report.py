@@ -1,7 +1,7 @@
 """Draws the plots of the handout from your own `bradley_terry.py`, into PNG files beside this one.
 
-    python report.py              all plots (less than a minute)
-    python report.py --out DIR    somewhere else
+python report.py              all plots (less than a minute)
+python report.py --out DIR    somewhere else
 """
 
 from __future__ import annotations
@@ -20,15 +20,17 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 TEAMS = ("Milwaukee", "Detroit", "Toronto", "New York", "Boston", "Cleveland", "Baltimore")
-AMERICAN_LEAGUE = np.array([  # 1987, wins of the row over the column
-    [0, 7, 9, 7, 7, 9, 11],
-    [6, 0, 7, 5, 11, 9, 9],
-    [4, 6, 0, 7, 7, 8, 12],
-    [6, 8, 6, 0, 6, 7, 10],
-    [6, 2, 6, 7, 0, 7, 12],
-    [4, 4, 5, 6, 6, 0, 6],
-    [2, 4, 1, 3, 1, 7, 0],
-])
+AMERICAN_LEAGUE = np.array(
+    [  # 1987, wins of the row over the column
+        [0, 7, 9, 7, 7, 9, 11],
+        [6, 0, 7, 5, 11, 9, 9],
+        [4, 6, 0, 7, 7, 8, 12],
+        [6, 8, 6, 0, 6, 7, 10],
+        [6, 2, 6, 7, 0, 7, 12],
+        [4, 4, 5, 6, 6, 0, 6],
+        [2, 4, 1, 3, 1, 7, 0],
+    ]
+)
 
 # A world with a known gold reward: a response is 2 to 8 tokens. Eleven of the tokens are words, worth between -1 and 1.
 # Four are gibberish, worth -1.5 each. Repetitions cost. Whoever compared responses never met gibberish; the policy
@@ -49,7 +51,11 @@ def responses(n: int, rng: np.random.Generator, gibberish: float = 0.0) -> list[
     rows = []
     for length in np.minimum(LONGEST, 1 + rng.geometric(0.25, size=n)):
         strange = rng.random(length) < gibberish
-        rows.append(np.where(strange, rng.integers(WORDS + 1, TOKENS, length), rng.integers(1, WORDS + 1, length)).tolist())
+        rows.append(
+            np.where(
+                strange, rng.integers(WORDS + 1, TOKENS, length), rng.integers(1, WORDS + 1, length)
+            ).tolist()
+        )
     return rows
 
 
@@ -68,15 +74,30 @@ def a_model(seed: int) -> torch.nn.Module:
 
     torch.manual_seed(seed)
     config = GPT2Config(
-        vocab_size=TOKENS, n_positions=LONGEST, n_embd=24, n_layer=1, n_head=2, embd_pdrop=0.0, attn_pdrop=0.0,
-        resid_pdrop=0.0, initializer_range=0.3, bos_token_id=0, eos_token_id=0, attn_implementation="eager")
+        vocab_size=TOKENS,
+        n_positions=LONGEST,
+        n_embd=24,
+        n_layer=1,
+        n_head=2,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        resid_pdrop=0.0,
+        initializer_range=0.3,
+        bos_token_id=0,
+        eos_token_id=0,
+        attn_implementation="eager",
+    )
     return work.RewardModel(GPT2Model(config), "attn")
 
 
-def trained(seed: int, chosen: list[list[int]], rejected: list[list[int]], steps: int) -> torch.nn.Module:
+def trained(
+    seed: int, chosen: list[list[int]], rejected: list[list[int]], steps: int
+) -> torch.nn.Module:
     """A reward model after training."""
     model = a_model(seed)
-    work.train_reward_model(model, chosen, rejected, 0, steps, 32, 3e-3, torch.Generator().manual_seed(seed))
+    work.train_reward_model(
+        model, chosen, rejected, 0, steps, 32, 3e-3, torch.Generator().manual_seed(seed)
+    )
     return model
 
 
@@ -88,7 +109,9 @@ def as_batch(rows: list[list[int]]) -> dict[str, torch.Tensor]:
 
 def scored(ensemble: work.RewardEnsemble, rows: list[list[int]]) -> np.ndarray:
     """(members, rows): scores, a thousand rows at a time."""
-    parts = [ensemble.scores(as_batch(rows[start : start + 1000])) for start in range(0, len(rows), 1000)]
+    parts = [
+        ensemble.scores(as_batch(rows[start : start + 1000])) for start in range(0, len(rows), 1000)
+    ]
     return torch.cat(parts, dim=1).numpy()
 
 
@@ -107,7 +130,9 @@ def the_ensemble() -> work.RewardEnsemble:
     chosen, rejected = preferences(2000, rng)
     members = []
     for seed, picks in enumerate(work.bootstrap_indices(2000, MEMBERS, rng)):
-        members.append(trained(seed, [chosen[i] for i in picks], [rejected[i] for i in picks], steps=120))
+        members.append(
+            trained(seed, [chosen[i] for i in picks], [rejected[i] for i in picks], steps=120)
+        )
     return work.RewardEnsemble(members, reference=as_batch(responses(500, rng)))
 
 
@@ -133,7 +158,11 @@ def plot_probability(path: Path) -> None:
         losses = [float(work.bt_loss(x.view(1), zero[:1], label_smoothing=smoothing)) for x in gap]
         axes[1].plot(gap, losses, color=colour, label=f"smoothing {smoothing:g}")
         axes[1].plot(gap[int(np.argmin(losses))], min(losses), "o", color=colour)
-    axes[1].set(title="what a choice costs (dots: minima)", xlabel="$r_{chosen} - r_{rejected}$", ylabel="loss in nats")
+    axes[1].set(
+        title="what a choice costs (dots: minima)",
+        xlabel="$r_{chosen} - r_{rejected}$",
+        ylabel="loss in nats",
+    )
     for axis in axes:
         axis.grid(alpha=0.3)
         axis.legend()
@@ -157,7 +186,9 @@ def plot_baseball(path: Path) -> None:
     observed = AMERICAN_LEAGUE[first, second] / games[first, second]
     axes[1].plot(expected, observed, "o")
     axes[1].plot([0, 1], [0, 1], color="grey", linewidth=0.8)
-    axes[1].set(title="each pair of teams, 13 games", xlabel="fitted P(win)", ylabel="share of games won")
+    axes[1].set(
+        title="each pair of teams, 13 games", xlabel="fitted P(win)", ylabel="share of games won"
+    )
     axes[1].set(xlim=(0.25, 0.95), ylim=(0, 1))
     axes[1].grid(alpha=0.3)
     figure.savefig(path, dpi=150)
@@ -177,9 +208,17 @@ def plot_calibration(path: Path) -> None:
         p = work.bt_prob(gap, torch.zeros_like(gap)).numpy()
         box = np.minimum((10 * p).astype(int), 9)
         full = [b for b in range(10) if (box == b).sum() >= 20]
-        axis.plot([p[box == b].mean() for b in full], [first[box == b].mean() for b in full], marker,
-                  label=f"{pairs} pairs, {steps} steps")
-    axis.set(title="reliability on new pairs", xlabel="predicted P(first is chosen)", ylabel="share that was chosen")
+        axis.plot(
+            [p[box == b].mean() for b in full],
+            [first[box == b].mean() for b in full],
+            marker,
+            label=f"{pairs} pairs, {steps} steps",
+        )
+    axis.set(
+        title="reliability on new pairs",
+        xlabel="predicted P(first is chosen)",
+        ylabel="share that was chosen",
+    )
     axis.grid(alpha=0.3)
     axis.legend()
     figure.savefig(path, dpi=150)
@@ -199,10 +238,16 @@ def plot_accuracy(path: Path) -> None:
             model = accuracy_model(size, tuple(map(tuple, chosen)), tuple(map(tuple, rejected)))
             ensemble = work.RewardEnsemble([model])
             better, worse = test or (chosen[:size], rejected[:size])
-            found.append(work.accuracy(*(torch.tensor(scored(ensemble, rows)[0]) for rows in (better, worse))))
+            found.append(
+                work.accuracy(
+                    *(torch.tensor(scored(ensemble, rows)[0]) for rows in (better, worse))
+                )
+            )
         axis.plot(sizes, found, "o-", label=name)
     axis.axhline(ceiling, color="grey", linestyle="--", label="the gold reward itself")
-    axis.set(xscale="log", xlabel="pairs to learn from", ylabel="share of pairs ranked like the label")
+    axis.set(
+        xscale="log", xlabel="pairs to learn from", ylabel="share of pairs ranked like the label"
+    )
     axis.set_xticks(sizes, [str(size) for size in sizes])
     axis.minorticks_off()
     axis.grid(alpha=0.3)
@@ -213,7 +258,9 @@ def plot_accuracy(path: Path) -> None:
 @functools.cache
 def accuracy_model(size: int, chosen: tuple, rejected: tuple) -> torch.nn.Module:
     """A model trained on the first ``size`` pairs, with as many steps for each size."""
-    return trained(0, [list(row) for row in chosen[:size]], [list(row) for row in rejected[:size]], steps=150)
+    return trained(
+        0, [list(row) for row in chosen[:size]], [list(row) for row in rejected[:size]], steps=150
+    )
 
 
 def plot_uncertainty(path: Path) -> None:
@@ -222,18 +269,41 @@ def plot_uncertainty(path: Path) -> None:
     centre = near.gold.mean()
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     strange = np.array([sum(token > WORDS for token in row) for row in far.rows])
-    for deviation, name in ((near.scores.std(axis=0), "words only, as compared"),
-                            (far.scores.std(axis=0)[strange >= 2], "two and more tokens of gibberish")):
+    for deviation, name in (
+        (near.scores.std(axis=0), "words only, as compared"),
+        (far.scores.std(axis=0)[strange >= 2], "two and more tokens of gibberish"),
+    ):
         axes[0].hist(deviation, bins=40, density=True, histtype="step", linewidth=1.5, label=name)
     counts = np.arange(6)
     deviation, error = far.scores.std(axis=0), np.abs(far.scores.mean(axis=0) - (far.gold - centre))
-    axes[1].plot(counts, [deviation[strange == k].mean() for k in counts], "o-", label="deviation over members")
-    axes[1].plot(counts, [error[strange == k].mean() for k in counts], "s-", label="mean |ensemble mean - gold|")
+    axes[1].plot(
+        counts,
+        [deviation[strange == k].mean() for k in counts],
+        "o-",
+        label="deviation over members",
+    )
+    axes[1].plot(
+        counts,
+        [error[strange == k].mean() for k in counts],
+        "s-",
+        label="mean |ensemble mean - gold|",
+    )
     said = work.shift_detector(near.scores[0].astype(float), far.scores[0].astype(float))
-    doubted = work.shift_detector(near.scores.std(axis=0).astype(float), far.scores.std(axis=0).astype(float))
-    axes[0].set(xlabel="standard deviation over members", ylabel="density", ylim=(0, 3.8), title="what members disagree about")
-    axes[1].set(xlabel="tokens of gibberish in a response", ylabel="reward", yscale="log",
-                title=f"PSI of one member's scores {said.psi:.2f}, of deviations {doubted.psi:.2f}")
+    doubted = work.shift_detector(
+        near.scores.std(axis=0).astype(float), far.scores.std(axis=0).astype(float)
+    )
+    axes[0].set(
+        xlabel="standard deviation over members",
+        ylabel="density",
+        ylim=(0, 3.8),
+        title="what members disagree about",
+    )
+    axes[1].set(
+        xlabel="tokens of gibberish in a response",
+        ylabel="reward",
+        yscale="log",
+        title=f"PSI of one member's scores {said.psi:.2f}, of deviations {doubted.psi:.2f}",
+    )
     axes[1].set_yticks([0.3, 0.5, 1, 2, 5], ["0.3", "0.5", "1", "2", "5"])
     axes[1].minorticks_off()
     for axis in axes:
@@ -257,11 +327,25 @@ def plot_hacking(path: Path) -> None:
     axis.plot(price, promised, "--", color="tab:red", label="one member: proxy")
     for member in alone:
         axis.plot(price, member, color="tab:red", linewidth=0.6, alpha=0.6)
-    axis.plot(price, np.mean(alone, axis=0), "o-", color="tab:red", label="one member: gold (thin: each member)")
+    axis.plot(
+        price,
+        np.mean(alone, axis=0),
+        "o-",
+        color="tab:red",
+        label="one member: gold (thin: each member)",
+    )
     mean, deviation = sample.scores.mean(axis=0), sample.scores.std(axis=0)
     axis.plot(price, curve(mean, sample.gold), "s-", color="tab:blue", label="ensemble mean: gold")
-    axis.plot(price, curve(mean - 2 * deviation, sample.gold), "^-", color="tab:green", label="mean - 2 deviations: gold")
-    axis.plot(price, curve(sample.gold, sample.gold), ":", color="black", label="gold chooses: gold")
+    axis.plot(
+        price,
+        curve(mean - 2 * deviation, sample.gold),
+        "^-",
+        color="tab:green",
+        label="mean - 2 deviations: gold",
+    )
+    axis.plot(
+        price, curve(sample.gold, sample.gold), ":", color="black", label="gold chooses: gold"
+    )
     top = axis.secondary_xaxis("top")
     top.set_xticks(price[::2], [str(n) for n in sizes[::2]])
     top.set_xlabel("n")
@@ -284,7 +368,9 @@ PLOTS = {
 def main() -> None:
     """Draw what can be drawn."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where the PNG files go")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent, help="where the PNG files go"
+    )
     folder = parser.parse_args().out
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
@@ -293,7 +379,9 @@ def main() -> None:
             draw(folder / name)
             print(folder / name)
         except NotImplementedError as error:
-            print(f"{name} is left out because a function that it needs is not written yet: {error}")
+            print(
+                f"{name} is left out because a function that it needs is not written yet: {error}"
+            )
 
 
 if __name__ == "__main__":

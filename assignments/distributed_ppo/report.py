@@ -99,13 +99,25 @@ def plot_scaling(path: Path) -> None:
     axes[0].plot(many, many * model[0], "k:", label="no communication")
     axes[0].plot(many, model, "-", color="tab:orange", label="model, a core for each rank")
     axes[0].plot(list(speeds), list(speeds.values()), "o", color="tab:blue", label="measured here")
-    axes[0].set(xscale="log", yscale="log", xlabel="ranks", ylabel="environment steps a second", title="strong scaling: 16 environments in all")
+    axes[0].set(
+        xscale="log",
+        yscale="log",
+        xlabel="ranks",
+        ylabel="environment steps a second",
+        title="strong scaling: 16 environments in all",
+    )
     axes[0].set_xticks(many, map(str, many))
     axes[0].minorticks_off()
     axes[0].legend(fontsize=8)
     share = [1 - predicted(one, two, int(w))[0] / (w * model[0]) for w in many]
     axes[1].plot(many, share, "o-", color="tab:red")
-    axes[1].set(xscale="log", xlabel="ranks", ylabel="share of time lost to communication", ylim=(0, 1), title="what the model says of the rest")
+    axes[1].set(
+        xscale="log",
+        xlabel="ranks",
+        ylabel="share of time lost to communication",
+        ylim=(0, 1),
+        title="what the model says of the rest",
+    )
     axes[1].set_xticks(many, map(str, many))
     axes[1].minorticks_off()
     for axis in axes:
@@ -120,17 +132,25 @@ def plot_timeline(path: Path) -> None:
     origin = min(rank["spans"][0][0] for rank in runs)
     for number, rank in enumerate(runs):
         for begin, middle, end in rank["spans"]:
-            axes[0].barh(number, middle - begin, left=begin - origin, color="tab:blue", edgecolor="white")
-            axes[0].barh(number, end - middle, left=middle - origin, color="tab:orange", edgecolor="white")
+            axes[0].barh(
+                number, middle - begin, left=begin - origin, color="tab:blue", edgecolor="white"
+            )
+            axes[0].barh(
+                number, end - middle, left=middle - origin, color="tab:orange", edgecolor="white"
+            )
     axes[0].set_yticks([0, 1], ["rank 0", "rank 1"])
     axes[0].set_title("data-parallel ranks: each acts (blue), all update together (orange)")
     config = work.PPOConfig(iterations=4, envs=16)
-    timeline = work.train_with_workers(work.InProcessEngine(), "CartPole-v1", config, actors=2)["timeline"]
+    timeline = work.train_with_workers(work.InProcessEngine(), "CartPole-v1", config, actors=2)[
+        "timeline"
+    ]
     roles = ["actor 0", "actor 1", "learner"]
     origin = min(begin for _, begin, _ in timeline)
     for role, begin, end in timeline:
         colour = "tab:orange" if role == "learner" else "tab:blue"
-        axes[1].barh(roles.index(role), end - begin, left=begin - origin, color=colour, edgecolor="white")
+        axes[1].barh(
+            roles.index(role), end - begin, left=begin - origin, color=colour, edgecolor="white"
+        )
     axes[1].set_yticks(range(3), roles)
     axes[1].set_title("worker groups in one process: nothing overlaps; on Ray the two actors do")
     for axis in axes:
@@ -144,7 +164,9 @@ def training_with_divergence():
     """On each rank: returns of its episodes, and after each update how far its parameters are from rank 0's."""
     rank, world = work.rank_and_world()
     learner = work.Learner(LEARNING, 1)
-    rollouts = work.Rollouts("CartPole-v1", work.shard_indices(LEARNING.envs, rank, world).tolist(), 1)
+    rollouts = work.Rollouts(
+        "CartPole-v1", work.shard_indices(LEARNING.envs, rank, world).tolist(), 1
+    )
     gaps = []
     for _ in range(LEARNING.iterations):
         learner.update_(rollouts.collect(learner.model, LEARNING))
@@ -160,14 +182,25 @@ def plot_learning(path: Path) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     for world, colour in ((1, "tab:blue"), (2, "tab:orange")):
         ranks = work.launch(training_with_divergence, world, timeout_s=120.0)
-        episodes = [value for returns, _ in ranks for value in returns] if world == 1 else _interleaved([r for r, _ in ranks])
+        episodes = (
+            [value for returns, _ in ranks for value in returns]
+            if world == 1
+            else _interleaved([r for r, _ in ranks])
+        )
         smooth = np.convolve(episodes, np.ones(20) / 20, mode="valid")
         axes[0].plot(smooth, color=colour, label=f"{world} rank{'s' if world > 1 else ''}")
         if world == 2:
             for rank, (_, gaps) in enumerate(ranks):
                 axes[1].plot(gaps, "o-", color=COLOURS[rank], markersize=3, label=f"rank {rank}")
-    axes[0].set(xlabel="episode", ylabel="return, mean of 20", title="CartPole-v1, 8 environments in all")
-    axes[1].set(xlabel="update", ylabel="largest distance from rank 0's parameters", ylim=(-1e-3, 1e-2), title="0 on every rank, after every update")
+    axes[0].set(
+        xlabel="episode", ylabel="return, mean of 20", title="CartPole-v1, 8 environments in all"
+    )
+    axes[1].set(
+        xlabel="update",
+        ylabel="largest distance from rank 0's parameters",
+        ylim=(-1e-3, 1e-2),
+        title="0 on every rank, after every update",
+    )
     for axis in axes:
         axis.legend()
         axis.grid(alpha=0.3)
@@ -184,7 +217,9 @@ PLOTS = {"scaling.png": plot_scaling, "timeline.png": plot_timeline, "learning.p
 def main() -> None:
     """Draw what can be drawn."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where the PNG files go")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent, help="where the PNG files go"
+    )
     folder = parser.parse_args().out
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
@@ -196,7 +231,9 @@ def main() -> None:
             if "NotImplementedError" not in f"{type(error).__name__} {error}":
                 raise
             reason = str(error).strip().splitlines()[-1].removeprefix("NotImplementedError: ")
-            print(f"{name} is left out because a function that it needs is not written yet: {reason}")
+            print(
+                f"{name} is left out because a function that it needs is not written yet: {reason}"
+            )
 
 
 if __name__ == "__main__":

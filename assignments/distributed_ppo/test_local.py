@@ -111,7 +111,9 @@ def test_gradients_are_weighed():
 
 def _moments():
     rank, _ = work.rank_and_world()
-    return tuple(work.all_reduce_moments(torch.tensor([1.0, 2.0, 3.0]) if rank == 0 else torch.tensor([6.0])))
+    return tuple(
+        work.all_reduce_moments(torch.tensor([1.0, 2.0, 3.0]) if rank == 0 else torch.tensor([6.0]))
+    )
 
 
 def test_moments_of_1_2_3_and_6():
@@ -125,7 +127,11 @@ def test_running_statistics_alone():
     stats.update_(torch.tensor([[1.0], [3.0]]))
     stats.update_(torch.tensor([[8.0]]))
     # of 1, 3, 8: mean 4, variance (9 + 1 + 16) / 3
-    assert (stats.mean.item(), stats.var.item(), stats.count) == (pytest.approx(4.0), pytest.approx(26 / 3), 3)
+    assert (stats.mean.item(), stats.var.item(), stats.count) == (
+        pytest.approx(4.0),
+        pytest.approx(26 / 3),
+        3,
+    )
 
 
 # -- Part 4 ----------------------------------------------------------------------------------------
@@ -180,7 +186,13 @@ def test_shares_are_equal_and_come_back_in_order():
     mode = work.Dispatch.DP_COMPUTE_PROTO
     shares = work.dispatch(mode, {"x": torch.arange(5)}, 2)
     assert [len(share["x"]) for share in shares] == [3, 3]  # one row is sent twice
-    assert work.collect(mode, [{"x": 10 * share["x"]} for share in shares], 5)["x"].tolist() == [0, 10, 20, 30, 40]
+    assert work.collect(mode, [{"x": 10 * share["x"]} for share in shares], 5)["x"].tolist() == [
+        0,
+        10,
+        20,
+        30,
+        40,
+    ]
 
 
 class Adder:
@@ -211,9 +223,15 @@ def test_a_worker_group():
 
 
 def _short_run():
-    config = work.PPOConfig(envs=3, rollout_steps=20, iterations=2, hidden=8, minibatches=2, epochs=1)
+    config = work.PPOConfig(
+        envs=3, rollout_steps=20, iterations=2, hidden=8, minibatches=2, epochs=1
+    )
     result = work.train_distributed_ppo("CartPole-v1", config, seed=0)
-    return result.steps, [parameter.sum().item() for parameter in result.model.parameters()], os.getpid()
+    return (
+        result.steps,
+        [parameter.sum().item() for parameter in result.model.parameters()],
+        os.getpid(),
+    )
 
 
 def test_two_ranks_train_one_model():

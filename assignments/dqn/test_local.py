@@ -18,7 +18,9 @@ def filled(capacity, numbers):
     """A buffer of one-number observations: transition n goes from n to n + 1, pays 10 n, terminates if n is even."""
     buffer = work.ReplayBuffer(capacity, (1,), np.float32)
     for n in numbers:
-        buffer.add(np.array([n], np.float32), n, 10.0 * n, np.array([n + 1], np.float32), n % 2 == 0)
+        buffer.add(
+            np.array([n], np.float32), n, 10.0 * n, np.array([n + 1], np.float32), n % 2 == 0
+        )
     return buffer
 
 
@@ -55,7 +57,9 @@ def test_network_has_three_linear_layers():
 
 
 def test_greedy_action():
-    assert work.epsilon_greedy_action(np.array([0.1, 0.7, -2.0]), 0.0, np.random.default_rng(0)) == 1
+    assert (
+        work.epsilon_greedy_action(np.array([0.1, 0.7, -2.0]), 0.0, np.random.default_rng(0)) == 1
+    )
 
 
 def test_exploring_takes_any_action():
@@ -88,7 +92,9 @@ def test_double_dqn_targets():
 def test_columns_are_refused():
     with pytest.raises(ValueError):
         work.dqn_targets(REWARD, NEXT_Q_TARGET, TERMINATED[:, None], 0.5)
-    assert work.dqn_targets(REWARD, NEXT_Q_TARGET, TERMINATED, 1.0).tolist() == pytest.approx([7.0, 2.0])
+    assert work.dqn_targets(REWARD, NEXT_Q_TARGET, TERMINATED, 1.0).tolist() == pytest.approx(
+        [7.0, 2.0]
+    )
 
 
 # -- Part 4: loss, target network, exploration -----------------------------------------------------

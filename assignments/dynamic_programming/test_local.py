@@ -76,7 +76,9 @@ def test_slips_go_to_either_side():
 def test_one_sweep_under_a_policy():
     # v = (10, 20). New: run gives 4 + 0.5 * 15 = 11.5, service gives -1 + 0.5 * 10 = 4; the mean is 7.75.
     # Worn: run gives 2 + 0.5 * 20 = 12, service gives 4; the mean is 8.
-    assert work.bellman_expectation(np.array([10.0, 20.0]), COIN, MACHINE) == pytest.approx([7.75, 8.0])
+    assert work.bellman_expectation(np.array([10.0, 20.0]), COIN, MACHINE) == pytest.approx(
+        [7.75, 8.0]
+    )
 
 
 def test_sweeps_are_counted():

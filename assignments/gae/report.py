@@ -40,10 +40,18 @@ def walks(steps: int, episodes: int, rng: np.random.Generator) -> tuple[np.ndarr
     return np.where(over, 0, states), moves, rewards, over[1:] & ~over[:-1], ~over[:-1]
 
 
-def tensors(states: np.ndarray, rewards: np.ndarray, ends: np.ndarray, table: np.ndarray) -> Rollout:
+def tensors(
+    states: np.ndarray, rewards: np.ndarray, ends: np.ndarray, table: np.ndarray
+) -> Rollout:
     """A rollout as gae takes it, with values looked up in a table."""
     values = torch.tensor(table)[torch.tensor(states)]
-    return torch.tensor(rewards), values[:-1], values[1:], torch.tensor(ends), torch.zeros(ends.shape).bool()
+    return (
+        torch.tensor(rewards),
+        values[:-1],
+        values[1:],
+        torch.tensor(ends),
+        torch.zeros(ends.shape).bool(),
+    )
 
 
 def bias_and_variance(values: np.ndarray, lam: float) -> tuple[float, float]:
@@ -52,13 +60,17 @@ def bias_and_variance(values: np.ndarray, lam: float) -> tuple[float, float]:
     Only the difference between actions matters to a policy gradient: an error of V(s) moves both alike.
     """
     states, moves, rewards, ends, valid = walks(600, 3000, np.random.default_rng(1))
-    advantages = work.gae(*tensors(states, rewards, ends, values), 1.0, lam).advantages.numpy()[valid]
+    advantages = work.gae(*tensors(states, rewards, ends, values), 1.0, lam).advantages.numpy()[
+        valid
+    ]
     here, move = states[:-1][valid], moves[valid]
     bias = variance = 0.0
     for state in range(STATES):
         right, left = (advantages[(here == state) & (move == step)] for step in (1, -1))
         weight = (len(right) + len(left)) / len(advantages)
-        bias += weight * ((right.mean() - left.mean()) / 2 - 0.1) ** 2  # true advantages: +0.1 and -0.1
+        bias += (
+            weight * ((right.mean() - left.mean()) / 2 - 0.1) ** 2
+        )  # true advantages: +0.1 and -0.1
         variance += weight * (right.var() + left.var()) / 2 / VISITS
     return bias, variance
 
@@ -67,12 +79,16 @@ def plot_bias_and_variance(path: Path) -> None:
     """The dial between bias and variance, with true values and with wrong ones."""
     wrong = 0.8 * TRUE_VALUES + 0.3 * np.sin(np.pi / 2 * np.arange(STATES))  # too flat, and bumpy
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
-    for axis, values, title in zip(axes, (TRUE_VALUES, wrong), ("true values", "wrong values"), strict=True):
+    for axis, values, title in zip(
+        axes, (TRUE_VALUES, wrong), ("true values", "wrong values"), strict=True
+    ):
         bias, variance = np.array([bias_and_variance(values, lam) for lam in LAMBDAS]).T
         axis.plot(LAMBDAS, bias, "o-", color="tab:blue", label="squared bias")
         axis.plot(LAMBDAS, variance, "s-", color="tab:orange", label="variance")
         axis.plot(LAMBDAS, bias + variance, "k--", label="sum")
-        axis.set(title=f"advantages with {title}", xlabel=r"$\lambda$", yscale="log", ylim=(5e-6, 0.2))
+        axis.set(
+            title=f"advantages with {title}", xlabel=r"$\lambda$", yscale="log", ylim=(5e-6, 0.2)
+        )
         axis.grid(alpha=0.3)
     axes[0].set_ylabel(f"error of a mean over {VISITS} visits")
     axes[0].legend()
@@ -83,15 +99,27 @@ def plot_normalisation(path: Path) -> None:
     """The same task in three currencies, before and after normalisation."""
     states, _, rewards, ends, valid = walks(400, 100, np.random.default_rng(2))
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for scale, colour, width in ((1.0, "tab:blue", 4), (5.0, "tab:orange", 2.5), (20.0, "tab:green", 1)):
+    for scale, colour, width in (
+        (1.0, "tab:blue", 4),
+        (5.0, "tab:orange", 2.5),
+        (20.0, "tab:green", 1),
+    ):
         rollout = tensors(states, scale * rewards, ends, scale * TRUE_VALUES)
         advantages = work.gae(*rollout, 1.0, 0.9).advantages
         normalised = work.normalize_advantages(advantages, torch.tensor(valid))
         style = {"bins": 60, "histtype": "step", "color": colour, "density": True}
-        axes[0].hist(advantages.numpy()[valid], linewidth=1.5, label=f"rewards x {scale:g}", **style)
-        axes[1].hist(normalised.numpy()[valid], linewidth=width, **style)  # all three lie on each other
-    axes[0].set(title="as they come", xlabel="advantage", ylabel="density (logarithmic)", yscale="log")
-    axes[1].set(title="normalised over valid entries", xlabel="advantage / standard deviation", yscale="log")
+        axes[0].hist(
+            advantages.numpy()[valid], linewidth=1.5, label=f"rewards x {scale:g}", **style
+        )
+        axes[1].hist(
+            normalised.numpy()[valid], linewidth=width, **style
+        )  # all three lie on each other
+    axes[0].set(
+        title="as they come", xlabel="advantage", ylabel="density (logarithmic)", yscale="log"
+    )
+    axes[1].set(
+        title="normalised over valid entries", xlabel="advantage / standard deviation", yscale="log"
+    )
     axes[0].legend()
     figure.savefig(path, dpi=150)
 
@@ -119,7 +147,12 @@ def plot_speed(path: Path) -> None:
         function(*rollouts[0], 0.99, 0.95)  # the first call of all is slower
         times = [milliseconds(function, rollout) for rollout in rollouts]
         axis.plot(lengths, times, marker, label=function.__name__)
-    axis.set(xlabel="T, steps of 16 environments", ylabel="milliseconds a call", xscale="log", yscale="log")
+    axis.set(
+        xlabel="T, steps of 16 environments",
+        ylabel="milliseconds a call",
+        xscale="log",
+        yscale="log",
+    )
     axis.set_xticks(lengths[::3], [str(length) for length in lengths[::3]])
     axis.minorticks_off()
     axis.grid(alpha=0.3)
@@ -151,7 +184,11 @@ def plot_lambda_returns(path: Path) -> None:
     for lam in (0.0, 0.4, 0.8, 0.9, 0.95, 1.0):
         errors = [learned_error(lam, alpha) for alpha in alphas]
         axis.plot(alphas, errors, "o-", markersize=3, label=rf"$\lambda$ = {lam:g}")
-    axis.set(xlabel=r"step size $\alpha$", ylabel="error of the values, first 10 episodes", ylim=(0.2, 0.6))
+    axis.set(
+        xlabel=r"step size $\alpha$",
+        ylabel="error of the values, first 10 episodes",
+        ylim=(0.2, 0.6),
+    )
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
     figure.savefig(path, dpi=150)
@@ -168,7 +205,9 @@ PLOTS = {
 def main() -> None:
     """Draw what can be drawn."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where the PNG files go")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent, help="where the PNG files go"
+    )
     folder = parser.parse_args().out
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
@@ -177,7 +216,9 @@ def main() -> None:
             draw(folder / name)
             print(folder / name)
         except NotImplementedError as error:
-            print(f"{name} is left out because a function that it needs is not written yet: {error}")
+            print(
+                f"{name} is left out because a function that it needs is not written yet: {error}"
+            )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ import gae as work
 import pytest
 import torch
 
-HERE_ONLY = ("test_buffer_has_a_flat_view",)  # looks at shared memory; grading asks for it in a way of its own
+HERE_ONLY = (
+    "test_buffer_has_a_flat_view",
+)  # looks at shared memory; grading asks for it in a way of its own
 
 
 def column(*numbers):

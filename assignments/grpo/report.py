@@ -37,13 +37,27 @@ def warm_start() -> Any:
     return work.build_policy(load_file(Path(__file__).with_name("warm_start.safetensors")))
 
 
-def responses(policy: Any, prompts: list[str], count: int, temperature: float, seed: int) -> tuple[Any, Tensor]:
+def responses(
+    policy: Any, prompts: list[str], count: int, temperature: float, seed: int
+) -> tuple[Any, Tensor]:
     """Samples and their rewards, (len(prompts) * count,)."""
     generator = torch.Generator().manual_seed(seed)
-    samples = work.sample_groups(policy, [work.encode(p) for p in prompts], count, 8, temperature=temperature, generator=generator)
-    texts = [work.decode(row[kept]) for row, kept in zip(samples.tokens, samples.mask.bool(), strict=True)]
+    samples = work.sample_groups(
+        policy,
+        [work.encode(p) for p in prompts],
+        count,
+        8,
+        temperature=temperature,
+        generator=generator,
+    )
+    texts = [
+        work.decode(row[kept])
+        for row, kept in zip(samples.tokens, samples.mask.bool(), strict=True)
+    ]
     asked = [prompt for prompt in prompts for _ in range(count)]
-    return samples, torch.tensor([work.verifiable_reward(p, text) for p, text in zip(asked, texts, strict=True)])
+    return samples, torch.tensor(
+        [work.verifiable_reward(p, text) for p, text in zip(asked, texts, strict=True)]
+    )
 
 
 def pass_rates(policy: Any, task: str, digits: int) -> list[float]:
@@ -93,10 +107,21 @@ def plot_training(path: Path, shorten: int) -> None:
 def draw_pass_rates(axis: Any, before: Any, after: Any) -> None:
     """Bars for the task that was trained and one that was not."""
     labels = ("pass@1", "pass@8", "greedy")
-    for place, (task, digits, name) in enumerate((("reverse", 5, "reverse 5 (trained)"), ("sort", 4, "sort 4 (not trained)"))):
-        for shift, policy, colour, when in ((-0.2, before, "tab:gray", "before"), (0.2, after, "tab:blue", "after")):
+    for place, (task, digits, name) in enumerate(
+        (("reverse", 5, "reverse 5 (trained)"), ("sort", 4, "sort 4 (not trained)"))
+    ):
+        for shift, policy, colour, when in (
+            (-0.2, before, "tab:gray", "before"),
+            (0.2, after, "tab:blue", "after"),
+        ):
             where = np.arange(3) + 3.6 * place + shift
-            bars = axis.bar(where, pass_rates(policy, task, digits), 0.4, color=colour, label=None if place else when)
+            bars = axis.bar(
+                where,
+                pass_rates(policy, task, digits),
+                0.4,
+                color=colour,
+                label=None if place else when,
+            )
             axis.bar_label(bars, fmt="%.2f", fontsize=6)
         axis.text(1 + 3.6 * place, 1.11, name, ha="center", fontsize=9)
     axis.set_xticks([*range(3), *(3.6 + np.arange(3))], labels * 2, fontsize=7.5)
@@ -120,17 +145,28 @@ class Critic(torch.nn.Module):
     def forward(self, tokens: Tensor, attention: Tensor) -> Tensor:
         """V before each token: (B, L), 0 at the first place."""
         positions = (attention.long().cumsum(dim=1) - 1).clamp(min=0)
-        hidden = self.trunk(input_ids=tokens, attention_mask=attention.long(), position_ids=positions).last_hidden_state
+        hidden = self.trunk(
+            input_ids=tokens, attention_mask=attention.long(), position_ids=positions
+        ).last_hidden_state
         return torch.nn.functional.pad(self.head(hidden[:, :-1]).squeeze(2), (1, 0))
 
 
-def generalized_advantages(rewards: Tensor, values: Tensor, mask: Tensor, lam: float = 0.95) -> tuple[Tensor, Tensor]:
+def generalized_advantages(
+    rewards: Tensor, values: Tensor, mask: Tensor, lam: float = 0.95
+) -> tuple[Tensor, Tensor]:
     """Token advantages and returns, discount 1, the reward at the last token of each response."""
-    advantages, later, after = torch.zeros_like(values), torch.zeros(len(values)), torch.zeros(len(values))
+    advantages, later, after = (
+        torch.zeros_like(values),
+        torch.zeros(len(values)),
+        torch.zeros(len(values)),
+    )
     last = mask & ~torch.nn.functional.pad(mask[:, 1:], (0, 1))
     for t in reversed(range(mask.shape[1])):
         now = last[:, t] * rewards + after - values[:, t] + lam * later
-        later, after = torch.where(mask[:, t], now, later), torch.where(mask[:, t], values[:, t], after)
+        later, after = (
+            torch.where(mask[:, t], now, later),
+            torch.where(mask[:, t], values[:, t], after),
+        )
         advantages[:, t] = torch.where(mask[:, t], now, 0.0)
     return advantages, advantages + values
 
@@ -157,10 +193,16 @@ def learning_curve(algorithm: str, offsets: bool, iterations: int) -> list[float
         attention = work.attention_mask(samples.tokens, mask)
         if critic:
             with torch.no_grad():
-                advantages, targets = generalized_advantages(rewards, critic(samples.tokens, attention), mask)
+                advantages, targets = generalized_advantages(
+                    rewards, critic(samples.tokens, attention), mask
+                )
             advantages = (advantages - advantages[mask].mean()) / (advantages[mask].std() + 1e-6)
         else:  # REINFORCE with the batch's mean as baseline is GRPO with a single group
-            ids = torch.arange(cfg.prompts).repeat_interleave(group) if group > 1 else torch.zeros(SAMPLES).long()
+            ids = (
+                torch.arange(cfg.prompts).repeat_interleave(group)
+                if group > 1
+                else torch.zeros(SAMPLES).long()
+            )
             advantages = work.group_advantages(rewards, ids)
         for rows in torch.randperm(SAMPLES, generator=generator).tensor_split(cfg.minibatches):
             seen = samples.tokens[rows], attention[rows]
@@ -186,11 +228,25 @@ def plot_comparison(path: Path, shorten: int) -> None:
     iterations = SHORT // shorten
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
     colours = {"GRPO": "tab:blue", "REINFORCE": "tab:orange", "PPO": "tab:green"}
-    names = {"GRPO": "GRPO, 32 groups of 8", "REINFORCE": "REINFORCE, batch baseline", "PPO": "PPO, learnt critic"}
+    names = {
+        "GRPO": "GRPO, 32 groups of 8",
+        "REINFORCE": "REINFORCE, batch baseline",
+        "PPO": "PPO, learnt critic",
+    }
     tokens = SAMPLES * 6 / 1000 * np.arange(iterations)  # a response is six tokens, nearly always
-    for axis, offsets, title in zip(axes, (False, True), ("reward 0 or 1", "0 to 3 added, the same for all answers to a prompt"), strict=True):
+    for axis, offsets, title in zip(
+        axes,
+        (False, True),
+        ("reward 0 or 1", "0 to 3 added, the same for all answers to a prompt"),
+        strict=True,
+    ):
         for algorithm, colour in colours.items():
-            axis.plot(tokens, learning_curve(algorithm, offsets, iterations), color=colour, label=names[algorithm])
+            axis.plot(
+                tokens,
+                learning_curve(algorithm, offsets, iterations),
+                color=colour,
+                label=names[algorithm],
+            )
         axis.set(title=title, xlabel="thousand sampled tokens", ylim=(0, 1))
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("share of right answers")
@@ -205,16 +261,25 @@ def plot_weights(path: Path, shorten: int) -> None:
     """How loudly a group speaks, by how many of its eight samples succeeded."""
     successes = np.arange(9)
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for scale, colour, name in (("std", "tab:blue", "divided by the standard deviation"), ("none", "tab:orange", "mean taken off only")):
+    for scale, colour, name in (
+        ("std", "tab:blue", "divided by the standard deviation"),
+        ("none", "tab:orange", "mean taken off only"),
+    ):
         groups = [(torch.arange(8) < k).double() for k in successes]
-        adv = [work.group_advantages(rewards, torch.zeros(8).long(), scale=scale) for rewards in groups]
+        adv = [
+            work.group_advantages(rewards, torch.zeros(8).long(), scale=scale) for rewards in groups
+        ]
         right = [float(a[0]) if k else np.nan for k, a in zip(successes, adv, strict=True)]
         wrong = [float(a[-1]) if k < 8 else np.nan for k, a in zip(successes, adv, strict=True)]
         axes[0].plot(successes, right, "o-", color=colour, label=f"right answers, {name}")
-        axes[0].plot(successes, wrong, "s--", color=colour, label=f"wrong answers, {name}", markersize=4)
+        axes[0].plot(
+            successes, wrong, "s--", color=colour, label=f"wrong answers, {name}", markersize=4
+        )
         axes[1].plot(successes, [float(a.abs().sum()) for a in adv], "o-", color=colour, label=name)
     axes[0].set(title="advantage of one sample", xlabel="right answers among 8")
-    axes[1].set(title="sum of |advantage| over the group", xlabel="right answers among 8", ylim=(0, None))
+    axes[1].set(
+        title="sum of |advantage| over the group", xlabel="right answers among 8", ylim=(0, None)
+    )
     for axis in axes:
         axis.grid(alpha=0.3)
     axes[0].legend(fontsize=7.5)
@@ -222,13 +287,19 @@ def plot_weights(path: Path, shorten: int) -> None:
     figure.savefig(path, dpi=120)
 
 
-PLOTS = {"weights.png": plot_weights, "training.png": plot_training, "comparison.png": plot_comparison}
+PLOTS = {
+    "weights.png": plot_weights,
+    "training.png": plot_training,
+    "comparison.png": plot_comparison,
+}
 
 
 def main() -> None:
     """Draw what can be drawn."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where the PNG files go")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent, help="where the PNG files go"
+    )
     parser.add_argument("--quick", action="store_true", help="a third of the iterations")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -239,7 +310,9 @@ def main() -> None:
             draw(arguments.out / name, QUICK if arguments.quick else 1)
             print(arguments.out / name)
         except NotImplementedError as error:
-            print(f"{name} is left out because a function that it needs is not written yet: {error}")
+            print(
+                f"{name} is left out because a function that it needs is not written yet: {error}"
+            )
 
 
 if __name__ == "__main__":

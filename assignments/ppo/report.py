@@ -53,7 +53,9 @@ History = list[dict[str, float]]
 def make_env(num_envs: int, name: str = "CartPole-v1") -> gymnasium.vector.VectorEnv:
     """One task, side by side, in the autoreset mode that the assignment asks for."""
     mode = {"autoreset_mode": AutoresetMode.SAME_STEP}
-    return gymnasium.make_vec(name, num_envs=num_envs, vectorization_mode="sync", vector_kwargs=mode)
+    return gymnasium.make_vec(
+        name, num_envs=num_envs, vectorization_mode="sync", vector_kwargs=mode
+    )
 
 
 class LimitAsEnd(gymnasium.vector.VectorWrapper):
@@ -71,7 +73,9 @@ def make_pendulum(num_envs: int, limit_as_end: bool = False) -> gymnasium.vector
     return LimitAsEnd(env) if limit_as_end else env
 
 
-def train(make: Callable[[int], gymnasium.vector.VectorEnv], cfg: work.PPOConfig, seeds: int) -> list[History]:
+def train(
+    make: Callable[[int], gymnasium.vector.VectorEnv], cfg: work.PPOConfig, seeds: int
+) -> list[History]:
     """The metrics of every update, for each seed."""
     runs = []
     for seed in range(seeds):
@@ -90,7 +94,11 @@ def histories(variant: str) -> list[History]:
     """The training runs of one variant, on its task."""
     if variant in PENDULUM_VARIANTS:
         changes, limit_as_end = PENDULUM_VARIANTS[variant]
-        return train(partial(make_pendulum, limit_as_end=limit_as_end), replace(PENDULUM, **changes), PENDULUM_SEEDS)
+        return train(
+            partial(make_pendulum, limit_as_end=limit_as_end),
+            replace(PENDULUM, **changes),
+            PENDULUM_SEEDS,
+        )
     return train(make_env, replace(BASE, **VARIANTS[variant]), SEEDS)
 
 
@@ -100,7 +108,9 @@ def band(axis: plt.Axes, variant: str, name: str, colour: str) -> None:
     steps = [metrics["total_steps"] for metrics in runs[0]]
     curves = np.array([[metrics.get(name, np.nan) for metrics in run] for run in runs])
     axis.plot(steps, np.median(curves, axis=0), color=colour, label=variant)
-    axis.fill_between(steps, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+    axis.fill_between(
+        steps, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.15, linewidth=0
+    )
     axis.grid(alpha=0.3)
 
 
@@ -145,7 +155,9 @@ def plot_health(path: Path) -> None:
     for axis, (name, title) in zip(axes.flat, names.items(), strict=True):
         band(axis, "PPO", name, "tab:blue")
         axis.set_title(title)
-    axes[1, 0].axhline(np.log(2), color="grey", linestyle=":", linewidth=1)  # two equally likely actions
+    axes[1, 0].axhline(
+        np.log(2), color="grey", linestyle=":", linewidth=1
+    )  # two equally likely actions
     for axis in axes[1]:
         axis.set_xlabel("environment steps")
     figure.savefig(path, dpi=150)
@@ -154,9 +166,15 @@ def plot_health(path: Path) -> None:
 def curves(path: Path, variants: tuple[str, ...]) -> None:
     """Running returns of some variants, with bands over seeds."""
     figure, axis = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    for variant, colour in zip(variants, plt.rcParams["axes.prop_cycle"].by_key()["color"], strict=False):
+    for variant, colour in zip(
+        variants, plt.rcParams["axes.prop_cycle"].by_key()["color"], strict=False
+    ):
         band(axis, variant, "mean_return", colour)
-    axis.set(xlabel="environment steps", ylabel="mean return of the last 100 episodes", title=f"median and range of {SEEDS} seeds")
+    axis.set(
+        xlabel="environment steps",
+        ylabel="mean return of the last 100 episodes",
+        title=f"median and range of {SEEDS} seeds",
+    )
     axis.legend(fontsize=8)
     figure.savefig(path, dpi=150)
 
@@ -177,19 +195,34 @@ def plot_beta(path: Path) -> None:
     target = VARIANTS["KL penalty"]["kl_target"]
     run = histories("KL penalty")[0]
     steps, kls = ([metrics[name] for metrics in run] for name in ("total_steps", "approx_kl"))
-    axes[0].plot(steps, [metrics["beta"] for metrics in run], "o-", markersize=3, label="beta of the rule, as trained")
+    axes[0].plot(
+        steps,
+        [metrics["beta"] for metrics in run],
+        "o-",
+        markersize=3,
+        label="beta of the rule, as trained",
+    )
     axes[0].set(title="penalty instead of clipping", xlabel="environment steps", yscale="log")
     axes[0].plot(steps, kls, "s-", markersize=3, color="tab:orange", label="KL(old || new)")
-    axes[0].axhspan(target / 1.5, 1.5 * target, color="tab:orange", alpha=0.2, label="where the rule is content")
+    axes[0].axhspan(
+        target / 1.5, 1.5 * target, color="tab:orange", alpha=0.2, label="where the rule is content"
+    )
     axes[0].legend(fontsize=8)
     controller = work.AdaptiveKLController(1.0, target, 10_000)
     rule, followed = 1.0, []
     for kl in kls:  # both are shown the same divergences
         rule = work.kl_penalty_beta(rule, kl, target)
         followed.append((rule, controller.update_(kl, 1024)))
-    for column, name in zip(np.array(followed).T, ("doubling rule", "adaptive controller"), strict=True):
+    for column, name in zip(
+        np.array(followed).T, ("doubling rule", "adaptive controller"), strict=True
+    ):
         axes[1].plot(steps, column, label=name)
-    axes[1].set(title="both, shown the same divergences", xlabel="environment steps", ylabel="beta", yscale="log")
+    axes[1].set(
+        title="both, shown the same divergences",
+        xlabel="environment steps",
+        ylabel="beta",
+        yscale="log",
+    )
     axes[1].legend(fontsize=8)
     for axis in axes:
         axis.grid(alpha=0.3)
@@ -198,15 +231,25 @@ def plot_beta(path: Path) -> None:
 
 def plot_pendulum(path: Path) -> None:
     """A continuous task in which every episode ends by its time limit: returns, the width of the policy, and how well the critic explains."""
-    names = {"mean_return": "mean return of the last 100 episodes", "entropy": "entropy of the Gaussian (nats)", "explained_variance": "explained variance, at first"}
+    names = {
+        "mean_return": "mean return of the last 100 episodes",
+        "entropy": "entropy of the Gaussian (nats)",
+        "explained_variance": "explained variance, at first",
+    }
     figure, axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
     for axis, (name, title) in zip(axes, names.items(), strict=True):
-        for variant, colour in zip(PENDULUM_VARIANTS, ("tab:blue", "tab:orange", "tab:green"), strict=True):
+        for variant, colour in zip(
+            PENDULUM_VARIANTS, ("tab:blue", "tab:orange", "tab:green"), strict=True
+        ):
             band(axis, variant, name, colour)
         axis.set(title=title, xlabel="environment steps")
     axes[0].axhline(-400, color="grey", linestyle=":", linewidth=1)
-    axes[2].set(xlim=(0, 24_000), ylim=(-0.6, 1.05))  # later, all pendulums stand, returns are alike, and the number says nothing
-    axes[0].legend(fontsize=8, title=f"median and range of {PENDULUM_SEEDS} seeds", title_fontsize=8)
+    axes[2].set(
+        xlim=(0, 24_000), ylim=(-0.6, 1.05)
+    )  # later, all pendulums stand, returns are alike, and the number says nothing
+    axes[0].legend(
+        fontsize=8, title=f"median and range of {PENDULUM_SEEDS} seeds", title_fontsize=8
+    )
     figure.savefig(path, dpi=150)
 
 
@@ -224,7 +267,9 @@ def main() -> None:
     """Draw what can be drawn."""
     global SEEDS, PENDULUM_SEEDS
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where the PNG files go")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent, help="where the PNG files go"
+    )
     parser.add_argument("--quick", action="store_true", help="two seeds only")
     options = parser.parse_args()
     SEEDS, PENDULUM_SEEDS = (2, 2) if options.quick else (SEEDS, PENDULUM_SEEDS)
@@ -235,7 +280,9 @@ def main() -> None:
             draw(options.out / name)
             print(options.out / name)
         except NotImplementedError as error:
-            print(f"{name} is left out because a function that it needs is not written yet: {error}")
+            print(
+                f"{name} is left out because a function that it needs is not written yet: {error}"
+            )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Draws the plots of the handout from your own q_learning.py.
 
-    python report.py              saves PNG files beside this one (--out DIR for another place)
+python report.py              saves PNG files beside this one (--out DIR for another place)
 """
 
 import argparse
@@ -32,7 +32,9 @@ def constant(epsilon):
 def train(env, algo, episodes, seed, *, alpha=0.5, epsilon=0.1, gamma=1.0):
     """One run of the student's train."""
     epsilon_fn = epsilon if callable(epsilon) else constant(epsilon)
-    return work.train(env, algo, episodes, alpha, epsilon_fn, gamma, np.random.default_rng(seed), seed)
+    return work.train(
+        env, algo, episodes, alpha, epsilon_fn, gamma, np.random.default_rng(seed), seed
+    )
 
 
 def fading(episodes, lowest):
@@ -60,7 +62,11 @@ def band(axis, returns, window, label, colour):
 
 def draw_table(axis, Q, title):
     """Greedy values as colours, greedy actions as arrows, the greedy path as a line, on the 4 x 12 grid."""
-    rows, columns, steps = 4, 12, {0: (-1, 0), 1: (0, 1), 2: (1, 0), 3: (0, -1)}  # up, right, down, left
+    rows, columns, steps = (
+        4,
+        12,
+        {0: (-1, 0), 1: (0, 1), 2: (1, 0), 3: (0, -1)},
+    )  # up, right, down, left
     values = Q.max(axis=1).reshape(rows, columns)
     values[3, 1:] = np.nan
     image = axis.imshow(values, cmap="viridis", vmin=-25, vmax=0)
@@ -78,7 +84,9 @@ def draw_table(axis, Q, title):
     path, state = [36], 36
     while state != 47 and len(path) <= 48:
         dy, dx = steps[int(Q[state].argmax())]
-        row, column = np.clip(divmod(state, columns) + np.array([dy, dx]), 0, [rows - 1, columns - 1])
+        row, column = np.clip(
+            divmod(state, columns) + np.array([dy, dx]), 0, [rows - 1, columns - 1]
+        )
         state = int(row * columns + column)
         path.append(state)
     lost = len(path) > 48
@@ -114,7 +122,9 @@ def plot_cliff(out, runs=16, episodes=500):
         returns = [train(env, algo, episodes, seed).returns for seed in range(runs)]
         band(axis, returns, 20, NAMES[algo], COLOURS[algo])
     axis.axhline(-13, color="0.4", ls=":", label="shortest path, no exploration: -13")
-    axis.set(ylim=(-100, 0), xlabel="episode", ylabel="return of the episode (mean over 20 episodes)")
+    axis.set(
+        ylim=(-100, 0), xlabel="episode", ylabel="return of the episode (mean over 20 episodes)"
+    )
     title = f"CliffWalking while learning: {runs} runs, mean and middle 80%, alpha 0.5, epsilon 0.1"
     axis.set_title(title, fontsize=10)
     axis.legend(loc="lower right")
@@ -135,7 +145,9 @@ def plot_learning_curves(out):
         runs = [train(taxi, algo, 500, seed, **in_taxi).returns for seed in range(4)]
         band(axes[1], runs, 20, NAMES[algo], COLOURS[algo])
     axes[0].axhline(0.744, color="0.4", ls=":", label="the optimal policy: 0.744")
-    axes[0].set(title="FrozenLake: epsilon falls from 1 to 0.02", ylabel="success rate over 100 episodes")
+    axes[0].set(
+        title="FrozenLake: epsilon falls from 1 to 0.02", ylabel="success rate over 100 episodes"
+    )
     axes[1].axhline(7.93, color="0.4", ls=":", label="the optimal policy: 7.93")
     axes[1].set(title="Taxi: epsilon 0.1", ylabel="return (mean over 20 episodes)", ylim=(-400, 30))
     for axis in axes:
@@ -187,11 +199,17 @@ def plot_maximisation_bias(out, runs=80, episodes=300):
         shares = smooth(np.array(lefts, float), 5)
         mean, error = shares.mean(axis=0), 1.96 * shares.std(axis=0) / np.sqrt(runs)
         x = np.arange(3, episodes - 1)
-        axis.fill_between(x, mean - error, mean + error, color=COLOURS[algo], alpha=0.2, linewidth=0)
+        axis.fill_between(
+            x, mean - error, mean + error, color=COLOURS[algo], alpha=0.2, linewidth=0
+        )
         axis.plot(x, mean, color=COLOURS[algo], label=NAMES[algo])
     axis.axhline(0.05, color="0.4", ls=":", label="what exploration alone does: 5%")
-    axis.set(ylim=(0, 1), xlabel="episode", ylabel="share of runs that go left (mean over 5 episodes)")
-    axis.set_title(f"Left is worth -0.1, right 0: {runs} runs, mean and its 95% interval", fontsize=10)
+    axis.set(
+        ylim=(0, 1), xlabel="episode", ylabel="share of runs that go left (mean over 5 episodes)"
+    )
+    axis.set_title(
+        f"Left is worth -0.1, right 0: {runs} runs, mean and its 95% interval", fontsize=10
+    )
     axis.legend()
     return save(figure, out, "maximisation_bias.png")
 
@@ -217,12 +235,20 @@ def plot_cartpole(out, runs=4, episodes=250):
     figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
     space = gymnasium.make("CartPole-v1").observation_space
     rates = {"alpha": 0.2, "epsilon": fading(120, 0.01), "gamma": 0.99}
-    for colour, bins in zip(("C0", "C1", "C2"), ((1, 1, 2, 2), (1, 1, 6, 6), (3, 6, 12, 12)), strict=True):
+    for colour, bins in zip(
+        ("C0", "C1", "C2"), ((1, 1, 2, 2), (1, 1, 6, 6), (3, 6, 12, 12)), strict=True
+    ):
         cells = work.Discretizer(space.low, space.high, bins)
         env = InCells(gymnasium.make("CartPole-v1"), cells)
-        returns = [train(env, "q_learning", episodes, seed, **rates).returns for seed in range(runs)]
+        returns = [
+            train(env, "q_learning", episodes, seed, **rates).returns for seed in range(runs)
+        ]
         band(axis, returns, 25, f"bins {bins}: {cells.n_states} states", colour)
-    axis.set(xlabel="episode", ylabel="steps until the pole falls (mean over 25 episodes)", ylim=(0, None))
+    axis.set(
+        xlabel="episode",
+        ylabel="steps until the pole falls (mean over 25 episodes)",
+        ylim=(0, None),
+    )
     axis.set_title(f"CartPole in a table: {runs} runs, mean and middle 80%", fontsize=10)
     axis.legend()
     return save(figure, out, "cartpole.png")
@@ -243,10 +269,18 @@ def main():
     """Draw what can be drawn."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     here = Path(__file__).resolve().parent
-    parser.add_argument("--out", type=Path, default=here, help="where the PNG files go (default: here)")
+    parser.add_argument(
+        "--out", type=Path, default=here, help="where the PNG files go (default: here)"
+    )
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
-    for plot in (plot_cliff, plot_learning_curves, plot_cartpole, plot_tables, plot_maximisation_bias):
+    for plot in (
+        plot_cliff,
+        plot_learning_curves,
+        plot_cartpole,
+        plot_tables,
+        plot_maximisation_bias,
+    ):
         try:
             print(plot(out))
         except NotImplementedError as missing:

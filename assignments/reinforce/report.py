@@ -22,7 +22,12 @@ import torch
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-COLOURS = {"none": "tab:red", "standardize": "tab:blue", "leave_one_out": "tab:green", "value": "tab:orange"}
+COLOURS = {
+    "none": "tab:red",
+    "standardize": "tab:blue",
+    "leave_one_out": "tab:green",
+    "value": "tab:orange",
+}
 GAMMA = 0.9  # of the small decision process; CartPole is trained with the default 0.99
 
 
@@ -95,7 +100,9 @@ def estimates(world: World, kind: str, episodes: int, repeats: int) -> torch.Ten
         theta = world.theta.clone().requires_grad_()
         logp = theta.log_softmax(-1)[batch.states, batch.actions]
         weights, discounted = weights_of(kind, batch, v)
-        (gradient,) = torch.autograd.grad(work.policy_gradient_loss(logp, weights, batch.mask, GAMMA, discounted), theta)
+        (gradient,) = torch.autograd.grad(
+            work.policy_gradient_loss(logp, weights, batch.mask, GAMMA, discounted), theta
+        )
         found.append(-gradient.flatten())
     return torch.stack(found)
 
@@ -103,14 +110,39 @@ def estimates(world: World, kind: str, episodes: int, repeats: int) -> torch.Ten
 def plot_variance(path: Path, quick: bool) -> None:
     """How far sampled gradients are from the exact one, with less and less noise in their weights."""
     world, sizes = small_world(np.random.default_rng(3)), (2, 4, 8, 16, 32, 64)
-    exact = work.exact_policy_gradient(world.P, world.R, GAMMA, world.start, world.theta).gradient.flatten()
+    exact = work.exact_policy_gradient(
+        world.P, world.R, GAMMA, world.start, world.theta
+    ).gradient.flatten()
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for kind, colour in (("whole return", "0.5"), ("rewards to go", "tab:red"), ("leave one out", "tab:green"), ("less v(s)", "tab:orange")):
+    for kind, colour in (
+        ("whole return", "0.5"),
+        ("rewards to go", "tab:red"),
+        ("leave one out", "tab:green"),
+        ("less v(s)", "tab:orange"),
+    ):
         found = [estimates(world, kind, size, 40 if quick else 150) for size in sizes]
-        axes[0].plot(sizes, [((g - exact) ** 2).sum(1).mean() / (exact**2).sum() for g in found], "o-", color=colour, label=kind)
-        axes[1].plot(sizes, [torch.cosine_similarity(g, exact[None]).mean() for g in found], "o-", color=colour, label=kind)
-    axes[0].set(ylabel="mean squared error / squared length of the gradient", yscale="log", title="How noisy a gradient is")
-    axes[1].set(ylabel="cosine to the exact gradient", ylim=(0, 1.02), title="Whether it points uphill")
+        axes[0].plot(
+            sizes,
+            [((g - exact) ** 2).sum(1).mean() / (exact**2).sum() for g in found],
+            "o-",
+            color=colour,
+            label=kind,
+        )
+        axes[1].plot(
+            sizes,
+            [torch.cosine_similarity(g, exact[None]).mean() for g in found],
+            "o-",
+            color=colour,
+            label=kind,
+        )
+    axes[0].set(
+        ylabel="mean squared error / squared length of the gradient",
+        yscale="log",
+        title="How noisy a gradient is",
+    )
+    axes[1].set(
+        ylabel="cosine to the exact gradient", ylim=(0, 1.02), title="Whether it points uphill"
+    )
     for axis in axes:
         axis.set(xlabel="episodes in a batch", xscale="log")
         axis.set_xticks(sizes, [str(size) for size in sizes])
@@ -138,7 +170,9 @@ def running(returns: list[float], grid: np.ndarray, window: int = 20) -> np.ndar
 
 def band(axis: plt.Axes, x: np.ndarray, curves: np.ndarray, label: str, colour: str) -> None:
     """The median of the runs, and everything from the worst to the best."""
-    axis.fill_between(x, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.2, linewidth=0)
+    axis.fill_between(
+        x, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.2, linewidth=0
+    )
     axis.plot(x, np.median(curves, axis=0), color=colour, label=label)
 
 
@@ -148,7 +182,15 @@ def plot_learning(path: Path, quick: bool) -> None:
     grid = np.linspace(500, steps, 100)
     figure, axes = plt.subplots(1, 4, figsize=(14, 3.8), sharey=True, layout="constrained")
     for axis, (baseline, colour) in zip(axes, COLOURS.items(), strict=True):
-        band(axis, grid, np.array([running(trained(baseline, seed, steps).returns, grid) for seed in range(seeds)]), baseline, colour)
+        band(
+            axis,
+            grid,
+            np.array(
+                [running(trained(baseline, seed, steps).returns, grid) for seed in range(seeds)]
+            ),
+            baseline,
+            colour,
+        )
         axis.axhline(500, color="0.4", ls=":")
         axis.set(title=f'baseline="{baseline}"', xlabel="environment steps", ylim=(0, 520))
         axis.grid(alpha=0.3)
@@ -175,11 +217,24 @@ def plot_entropy(path: Path, quick: bool) -> None:
     budgets = np.array([0, 1000, 2000, 4000] if quick else [0, 1000, 2000, 4000, 8000, 12000])
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
     for coefficient, colour in ((0.0, "tab:blue"), (30.0, "tab:purple")):
-        runs = [[mean_entropy(trained("standardize", seed, int(n), entropy_coefficient=coefficient).policy, seed) for n in budgets]
-                for seed in range(2 if quick else 3)]
+        runs = [
+            [
+                mean_entropy(
+                    trained("standardize", seed, int(n), entropy_coefficient=coefficient).policy,
+                    seed,
+                )
+                for n in budgets
+            ]
+            for seed in range(2 if quick else 3)
+        ]
         band(axis, budgets, np.array(runs), f"entropy_coefficient={coefficient:g}", colour)
     axis.axhline(np.log(2), color="0.4", ls=":", label="uniform: ln 2")
-    axis.set(xlabel="environment steps", ylabel="entropy of the policy, nats", ylim=(0, 0.75), title="CartPole-v1")
+    axis.set(
+        xlabel="environment steps",
+        ylabel="entropy of the policy, nats",
+        ylim=(0, 0.75),
+        title="CartPole-v1",
+    )
     axis.grid(alpha=0.3)
     axis.legend()
     figure.savefig(path, dpi=150)
@@ -191,7 +246,9 @@ PLOTS = {"variance.png": plot_variance, "learning.png": plot_learning, "entropy.
 def main() -> None:
     """Draw what can be drawn."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where the PNG files go")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent, help="where the PNG files go"
+    )
     parser.add_argument("--quick", action="store_true", help="fewer seeds and steps")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -201,7 +258,9 @@ def main() -> None:
             draw(arguments.out / name, arguments.quick)
             print(arguments.out / name)
         except NotImplementedError as error:
-            print(f"{name} is left out because a function that it needs is not written yet: {error}")
+            print(
+                f"{name} is left out because a function that it needs is not written yet: {error}"
+            )
 
 
 if __name__ == "__main__":

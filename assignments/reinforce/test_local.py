@@ -19,7 +19,9 @@ import torch
 
 def close(actual, expected):
     """The same shape, and the same numbers up to what float32 can tell."""
-    torch.testing.assert_close(actual.double(), torch.as_tensor(expected).double(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        actual.double(), torch.as_tensor(expected).double(), rtol=1e-5, atol=1e-5
+    )
 
 
 # -- Part 1: rewards to go -------------------------------------------------------------------------
@@ -54,7 +56,9 @@ def test_policies_categorical_entropy():
 
 
 def test_policies_categorical_sample():
-    actions = work.CategoricalPolicy(torch.tensor([0.0, 2.0]).expand(500, 2)).sample(torch.Generator().manual_seed(0))
+    actions = work.CategoricalPolicy(torch.tensor([0.0, 2.0]).expand(500, 2)).sample(
+        torch.Generator().manual_seed(0)
+    )
     assert actions.shape == (500,) and set(actions.tolist()) == {0, 1}
 
 
@@ -62,7 +66,9 @@ def test_policies_gaussian_log_prob():
     # Two components at distance 0 and 2 from means 0 and 1, standard deviations 1 and 2:
     #   -ln(2 pi)/2 - 0 - 0     and     -ln(2 pi)/2 - ln 2 - (2/2)^2 / 2
     policy = work.GaussianPolicy(torch.tensor([[0.0, 1.0]]), torch.tensor([0.0, math.log(2.0)]))
-    close(policy.log_prob(torch.tensor([[0.0, 3.0]])), [-math.log(2 * math.pi) - math.log(2.0) - 0.5])
+    close(
+        policy.log_prob(torch.tensor([[0.0, 3.0]])), [-math.log(2 * math.pi) - math.log(2.0) - 0.5]
+    )
     close(policy.entropy(), [math.log(2 * math.pi * math.e) + math.log(2.0)])
 
 
@@ -78,12 +84,17 @@ def test_loss_of_two_episodes():
 
 def test_loss_with_discounted_states():
     # gamma = 0.5: the second step counts half. -(2 * -1 + 0.5 * 3 * -2) = 5
-    loss = work.policy_gradient_loss(torch.tensor([-1.0, -2.0]), torch.tensor([2.0, 3.0]), None, 0.5, True)
+    loss = work.policy_gradient_loss(
+        torch.tensor([-1.0, -2.0]), torch.tensor([2.0, 3.0]), None, 0.5, True
+    )
     close(loss, 5.0)
 
 
 def test_loss_gives_no_gradient_to_the_weights():
-    logp, weights = torch.tensor([-1.0, -2.0]).requires_grad_(), torch.tensor([2.0, 3.0]).requires_grad_()
+    logp, weights = (
+        torch.tensor([-1.0, -2.0]).requires_grad_(),
+        torch.tensor([2.0, 3.0]).requires_grad_(),
+    )
     work.policy_gradient_loss(logp, weights).backward()
     close(logp.grad, [-2.0, -3.0])
     assert weights.grad is None or not weights.grad.any()
@@ -116,8 +127,13 @@ def test_baselines_leave_one_out():
 def test_exact_gradient_of_a_bandit():
     # One state that ends at once, probabilities 1/4 and 3/4, rewards 4 and 0: J = 1.
     #   action 0:  1/4 * (4 - 1) = 0.75     action 1:  3/4 * (0 - 1) = -0.75
-    found = work.exact_policy_gradient(torch.zeros(1, 2, 1), torch.tensor([[4.0, 0.0]]), 0.9, torch.ones(1),
-                                       torch.tensor([[0.0, math.log(3.0)]]))
+    found = work.exact_policy_gradient(
+        torch.zeros(1, 2, 1),
+        torch.tensor([[4.0, 0.0]]),
+        0.9,
+        torch.ones(1),
+        torch.tensor([[0.0, math.log(3.0)]]),
+    )
     close(found.J, 1.0)
     close(found.gradient, [[0.75, -0.75]])
 
@@ -127,7 +143,9 @@ def test_exact_gradient_of_two_steps():
     #   J = 0.5 * (1/2 * 8) = 2; state 1 is visited with weight 0.5:  0.5 * 1/2 * (8 - 4) = 1
     P = torch.zeros(2, 2, 2)
     P[0, :, 1] = 1.0
-    found = work.exact_policy_gradient(P, torch.tensor([[0.0, 0.0], [8.0, 0.0]]), 0.5, torch.tensor([1.0, 0.0]), torch.zeros(2, 2))
+    found = work.exact_policy_gradient(
+        P, torch.tensor([[0.0, 0.0], [8.0, 0.0]]), 0.5, torch.tensor([1.0, 0.0]), torch.zeros(2, 2)
+    )
     close(found.J, 2.0)
     close(found.gradient, [[0.0, 0.0], [1.0, -1.0]])
 
@@ -150,7 +168,9 @@ class PaysOneAction(gymnasium.Env):
 
 @pytest.mark.parametrize("baseline", ["none", "standardize", "leave_one_out", "value"])
 def test_train_finds_the_action_that_pays(baseline):
-    config = work.Config(max_steps=400, learning_rate=0.05, hidden=16, baseline=baseline, progress=False)
+    config = work.Config(
+        max_steps=400, learning_rate=0.05, hidden=16, baseline=baseline, progress=False
+    )
     result = work.train_reinforce(PaysOneAction(), config, seed=1)
     assert result.steps == 400 and len(result.returns) == 400
     with torch.no_grad():
@@ -158,6 +178,8 @@ def test_train_finds_the_action_that_pays(baseline):
 
 
 def test_train_in_cartpole_keeps_to_the_budget():
-    result = work.train_reinforce(gymnasium.make("CartPole-v1"), work.Config(max_steps=500, progress=False), seed=1)
+    result = work.train_reinforce(
+        gymnasium.make("CartPole-v1"), work.Config(max_steps=500, progress=False), seed=1
+    )
     assert result.steps == 500
     assert 450 <= sum(result.returns) <= 500  # one reward for each step of the episodes that ended

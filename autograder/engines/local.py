@@ -37,7 +37,9 @@ class LocalEngine:
     def __init__(self, assignment: Assignment, jobs: int) -> None:
         self._jobs = max(1, jobs)
         self._cores = Cores(self._jobs)
-        self._usual = assignment.limits.test_seconds  # what a test may take, until a marker says otherwise
+        self._usual = (
+            assignment.limits.test_seconds
+        )  # what a test may take, until a marker says otherwise
         self._control, theirs = socket.socketpair()
         self._sending = threading.Lock()
         command = [
@@ -48,8 +50,12 @@ class LocalEngine:
             str(assignment.root),
             assignment.name,
         ]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-        one_thread = {name: value for name, value in ENVIRONMENT.items() if name.endswith("_THREADS")}
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("PYTHON")
+        }
+        one_thread = {
+            name: value for name, value in ENVIRONMENT.items() if name.endswith("_THREADS")
+        }
         package = str(Path(__file__).resolve().parents[2])
         self._process = subprocess.Popen(
             command,
@@ -153,7 +159,9 @@ class Cores:
 class _Marker:
     """The command's end of one marker's line."""
 
-    def __init__(self, line: socket.socket, progress: Progress, patience: float, core: int | None) -> None:
+    def __init__(
+        self, line: socket.socket, progress: Progress, patience: float, core: int | None
+    ) -> None:
         self.line = line
         self.core = core
         self.progress = progress
@@ -183,7 +191,9 @@ class _Marker:
         """Kill a marker that has said nothing for longer than its test may take."""
         patience = self._patience + PATIENCE
         if self._pid and time.monotonic() - self._heard > patience:
-            self.progress.trouble = f"the marking process was silent for more than {patience:.0f} seconds"
+            self.progress.trouble = (
+                f"the marking process was silent for more than {patience:.0f} seconds"
+            )
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)
 

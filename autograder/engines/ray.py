@@ -25,7 +25,9 @@ from autograder.provenance import changes, fingerprint
 
 LOSSES = 3  # nodes that may be lost while one submission is on them; then it stays ungraded
 LOOK = 5.0  # seconds between two looks for nodes that joined
-START_SECONDS = 300.0  # for a node to start its engine, perhaps with libraries on a cold shared file system
+START_SECONDS = (
+    300.0  # for a node to start its engine, perhaps with libraries on a cold shared file system
+)
 PATIENCE = 120.0  # seconds without any node before the run is given up
 PACKAGE = str(Path(__file__).resolve().parents[2])
 
@@ -96,11 +98,17 @@ class Cluster:
             )
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).strip().split("\n")[0]
-            raise IsolationError(f"--address {address}: no Ray cluster answers there: {reason}") from None
+            raise IsolationError(
+                f"--address {address}: no Ray cluster answers there: {reason}"
+            ) from None
 
     def nodes(self) -> dict[str, tuple[str, int]]:
         """The living nodes that have cores to lend: their key, name and cores."""
-        alive = [node for node in self.ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
+        alive = [
+            node
+            for node in self.ray.nodes()
+            if node["Alive"] and node["Resources"].get("CPU", 0) >= 1
+        ]
         return {node["NodeID"]: (_name(node), int(node["Resources"]["CPU"])) for node in alive}
 
     def actor(self, key: str, cores: int) -> Any:
@@ -111,13 +119,17 @@ class Cluster:
 
     def answers(self, calls: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         """What each call came to, or the error in its place."""
-        self.ray.wait(list(calls.values()), num_returns=len(calls), timeout=seconds) if calls else None
+        self.ray.wait(
+            list(calls.values()), num_returns=len(calls), timeout=seconds
+        ) if calls else None
         found: dict[str, Any] = {}
         for key, call in calls.items():
             try:
                 found[key] = self.ray.get(call, timeout=0)
             except self.ray.exceptions.GetTimeoutError:
-                found[key] = IsolationError(f"no answer within {seconds:.0f} seconds: are its cores taken?")
+                found[key] = IsolationError(
+                    f"no answer within {seconds:.0f} seconds: are its cores taken?"
+                )
             except self.ray.exceptions.RayError as error:
                 found[key] = IsolationError(str(error).strip().split("\n")[0])
         return found
@@ -232,7 +244,9 @@ class RayEngine:
     def _assign(self, waiting: deque[Job]) -> dict[Any, tuple[Node, Job]]:
         """Give jobs to free cores, the node with most of them first."""
         calls = {}
-        while waiting and (free := [node for node in self._nodes.values() if node.busy < node.jobs]):
+        while waiting and (
+            free := [node for node in self._nodes.values() if node.busy < node.jobs]
+        ):
             node = max(free, key=lambda node: node.jobs - node.busy)
             job = waiting.popleft()
             node.busy += 1
@@ -260,7 +274,9 @@ class RayEngine:
         if losses[job.student] < LOSSES:
             return None
         return Progress(
-            job, finished=True, trouble=f"{LOSSES} nodes were lost while they marked this submission"
+            job,
+            finished=True,
+            trouble=f"{LOSSES} nodes were lost while they marked this submission",
         )
 
     def _drop(self, node: Node) -> None:
@@ -272,7 +288,9 @@ class RayEngine:
     def _enlist_newcomers(self) -> None:
         """Nodes that joined, or whose engine was lost while the machine is still there."""
         nodes = self._cluster.nodes()
-        new = {key: nodes[key] for key in nodes if key not in self._nodes and self._refused[key] < 2}
+        new = {
+            key: nodes[key] for key in nodes if key not in self._nodes and self._refused[key] < 2
+        }
         for node in self._start(new):
             problem = self._problem(node)
             if not problem and (weaker := _lacks(node, self.layers, self.leaks)):
@@ -295,7 +313,9 @@ class RayEngine:
             for key, (name, cores) in nodes.items()
         }
         root, name = str(self._assignment.root), self._assignment.name
-        calls = {key: node.actor.start.remote(root, name, node.jobs) for key, node in started.items()}
+        calls = {
+            key: node.actor.start.remote(root, name, node.jobs) for key, node in started.items()
+        }
         for key, answer in self._cluster.answers(calls, START_SECONDS).items():
             started[key].hello = {"error": str(answer)} if isinstance(answer, Exception) else answer
         return list(started.values())

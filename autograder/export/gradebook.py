@@ -83,7 +83,10 @@ def _columns(path: Path, header: Sequence[str]) -> dict[str, int]:
     """Field -> column. Canvas's 'Student' is a name, and its login is what we call student."""
     heads = [head.strip().casefold() for head in header]
     columns = {
-        name: heads.index(alias) for name, aliases in NAMES.items() for alias in aliases if alias in heads
+        name: heads.index(alias)
+        for name, aliases in NAMES.items()
+        for alias in aliases
+        if alias in heads
     }
     if "sis login id" in heads and "student" in columns:
         columns["name"] = columns["student"]
@@ -91,17 +94,25 @@ def _columns(path: Path, header: Sequence[str]) -> dict[str, int]:
     if not columns.keys() & {"student", "login", "email", "sid"}:
         near = difflib.get_close_matches("student", heads, n=1)
         guess = f"; is '{near[0]}' it?" if near else f"; it has {', '.join(header) or 'no columns'}"
-        raise CourseError(f"{path}:1: a roster needs a column 'student' (or email, sid, SIS Login ID){guess}")
+        raise CourseError(
+            f"{path}:1: a roster needs a column 'student' (or email, sid, SIS Login ID){guess}"
+        )
     return columns
 
 
 def _person(path: Path, number: int, cells: dict[str, str]) -> Person:
-    student = next((cells[name] for name in ("student", "login", "email", "sid") if cells.get(name)), "")
+    student = next(
+        (cells[name] for name in ("student", "login", "email", "sid") if cells.get(name)), ""
+    )
     if not student:
-        raise CourseError(f"{path}:{number}: this row names no student: fill the cell, or delete the row")
+        raise CourseError(
+            f"{path}:{number}: this row names no student: fill the cell, or delete the row"
+        )
     text = cells.pop("late_days", "") or "0"
     if not text.isdecimal():
-        raise CourseError(f"{path}:{number}: late_days is '{text}': a whole number of days is expected")
+        raise CourseError(
+            f"{path}:{number}: late_days is '{text}': a whole number of days is expected"
+        )
     return Person(**cells | {"student": student}, late_days=int(text))
 
 
@@ -139,7 +150,9 @@ def remarks(people: Sequence[Person], students: Sequence[str], roster: Path) -> 
     for student in students:
         if owner(people, student) is None:
             near = difflib.get_close_matches(student, known, n=1)
-            yield f"{student} handed in and is not in {roster}" + (f"; is it {near[0]}?" if near else "")
+            yield f"{student} handed in and is not in {roster}" + (
+                f"; is it {near[0]}?" if near else ""
+            )
     there = {person.student for student in students if (person := owner(people, student))}
     if absent := [name for name in known if name not in there]:
         yield f"no hand-in from {', '.join(absent)}: their cells stay empty"
@@ -179,7 +192,9 @@ def canvas(assignment: Assignment, matched: Matched) -> str:
     for one in matched.entries:
         person = one.person
         name = (
-            person.name or ", ".join(part for part in (person.last, person.first) if part) or person.student
+            person.name
+            or ", ".join(part for part in (person.last, person.first) if part)
+            or person.student
         )
         rows.append(
             [
@@ -198,7 +213,18 @@ def gradescope(assignment: Assignment, matched: Matched) -> str:
     """The columns of Gradescope's own grade export."""
     title = assignment.title
     extra = [f"{title} - Max Points", f"{title} - Submission Time", f"{title} - Lateness (H:M:S)"]
-    rows = [["First Name", "Last Name", "SID", "Email", "Sections", title, *extra, "Total Lateness (H:M:S)"]]
+    rows = [
+        [
+            "First Name",
+            "Last Name",
+            "SID",
+            "Email",
+            "Sections",
+            title,
+            *extra,
+            "Total Lateness (H:M:S)",
+        ]
+    ]
     for one in matched.entries:
         person = one.person
         first, last = _first_and_last(person)
@@ -225,5 +251,7 @@ def _cell(points: float | None) -> str:
 
 def _csv(rows: Sequence[Sequence[str]]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([harmless(cell) for cell in row] for row in rows)
+    csv.writer(text, lineterminator="\n").writerows(
+        [harmless(cell) for cell in row] for row in rows
+    )
     return text.getvalue()

@@ -75,12 +75,16 @@ def package(course: Course, assignment: Assignment) -> bytes:
         .read_text(encoding="utf-8")
         .replace("default=\n", f"default={assignment.name}\n")
     )
-    files = {"setup.sh": SETUP.encode(), "run_autograder": run.encode()} | bundle(course, assignment)
+    files = {"setup.sh": SETUP.encode(), "run_autograder": run.encode()} | bundle(
+        course, assignment
+    )
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
             entry = zipfile.ZipInfo(name, (2027, 1, 1, 0, 0, 0))  # the same course, the same bytes
-            mode = 0o755 if name in ("setup.sh", "run_autograder") or name.endswith(".sh") else 0o644
+            mode = (
+                0o755 if name in ("setup.sh", "run_autograder") or name.endswith(".sh") else 0o644
+            )
             entry.external_attr = (stat.S_IFREG | mode) << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, data)
@@ -108,7 +112,9 @@ def autograde(course: Course, name: str, root: Path) -> Grade:
     try:
         rules, assignment = course.gradescope, desk.assignment
         received = _received(root) if rules.late == "course" else None
-        dress = _dresser(desk, rules.visibility if assignment.visibility is None else assignment.visibility)
+        dress = _dresser(
+            desk, rules.visibility if assignment.visibility is None else assignment.visibility
+        )
         grade = desk.mark(submission, received, lambda data: _write(written, dress(data, None)))
     finally:
         desk.close()
@@ -121,7 +127,9 @@ def autograde(course: Course, name: str, root: Path) -> Grade:
 
 
 def _write(path: Path, data: dict[str, Any]) -> None:
-    report.write_atomically(path, json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    report.write_atomically(
+        path, json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    )
 
 
 def _received(root: Path) -> datetime | None:
@@ -134,7 +142,9 @@ def _received(root: Path) -> datetime | None:
     return time if time.tzinfo else None
 
 
-def _dresser(desk: Desk, visibility: str) -> Callable[[dict[str, Any], Grade | None], dict[str, Any]]:
+def _dresser(
+    desk: Desk, visibility: str
+) -> Callable[[dict[str, Any], Grade | None], dict[str, Any]]:
     """results.json with what only Gradescope knows: who sees it when, and the leaderboard of learning checks and of rates on a GPU."""
     learning = {test.name: test for test in desk.tests if test.learning}
 

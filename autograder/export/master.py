@@ -31,7 +31,9 @@ def cells(assignment: Assignment) -> list[Cell]:
     """The solution, its blocks still marked, in cells."""
     pieces = notebook.split(Source(assignment.solution).marked())
     return [
-        Cell(kind, text, Source(assignment.solution, text).stub().rstrip() if BEGIN in text else None)
+        Cell(
+            kind, text, Source(assignment.solution, text).stub().rstrip() if BEGIN in text else None
+        )
         for kind, text in pieces
     ]
 

@@ -86,7 +86,9 @@ class LateRule(LateSubmissionPlugin):
 
     course = Unicode("", help="The course's folder.").tag(config=True)
 
-    def late_submission_penalty(self, student_id: str, score: float, total_seconds_late: float) -> float:
+    def late_submission_penalty(
+        self, student_id: str, score: float, total_seconds_late: float
+    ) -> float:
         """Points lost."""
         rule = load_course(find_root(Path(self.course) if self.course else None)).late
         due = datetime(2000, 1, 1, tzinfo=UTC)

@@ -26,7 +26,10 @@ def files(assignment: Assignment) -> dict[str, bytes]:
     beside = master.handout(assignment)
     stem = assignment.main.removesuffix(".py")
     cells = [
-        _raw("# ASSIGNMENT CONFIG\n" + yaml.safe_dump(_config(assignment, sorted(beside)), sort_keys=False)),
+        _raw(
+            "# ASSIGNMENT CONFIG\n"
+            + yaml.safe_dump(_config(assignment, sorted(beside)), sort_keys=False)
+        ),
         notebook.markdown(f"# {assignment.title}\n\n{master.INTRODUCTION}"),
         *(_cell(cell) for cell in master.cells(assignment)),
         *starter.last_cells(assignment),
@@ -52,7 +55,9 @@ def _raw(source: str) -> Any:
 
 
 def _cell(cell: master.Cell) -> Any:
-    return notebook.markdown(cell.source) if cell.kind == "markdown" else notebook.code(_marked(cell))
+    return (
+        notebook.markdown(cell.source) if cell.kind == "markdown" else notebook.code(_marked(cell))
+    )
 
 
 def _marked(cell: master.Cell) -> str:
@@ -69,7 +74,11 @@ def _marked(cell: master.Cell) -> str:
         elif line.strip() == END:
             lines.append(f"{indent}# END SOLUTION")
             if in_a_function:
-                lines += [f'{indent}r""" # BEGIN PROMPT', next(prompts), f'{indent}""" # END PROMPT']
+                lines += [
+                    f'{indent}r""" # BEGIN PROMPT',
+                    next(prompts),
+                    f'{indent}""" # END PROMPT',
+                ]
         else:
             lines.append(line)
     return "\n".join(lines)

@@ -37,7 +37,9 @@ class Walled(AbstractOtterPlugin):
     def after_grading(self, results: GradingResults) -> None:
         """Replace what the placeholders said by the verdicts."""
         if self._ids.keys() - results.results.keys():
-            raise IsolationError("otter ran other tests than the course has: export the assignment again")
+            raise IsolationError(
+                "otter ran other tests than the course has: export the assignment again"
+            )
         for name, test in self._ids.items():
             file = results.results[name]
             passed, message = _verdict(self._grade, test.name)

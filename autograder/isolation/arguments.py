@@ -37,7 +37,9 @@ class Arguments:
     def changes(self, encoder: wire.Encoder) -> list[Any]:
         """[index, node] for every mutable argument that is not what it was."""
         changed = [
-            index for index, value in enumerate(self._mutable) if self._picture(value) != self._before[index]
+            index
+            for index, value in enumerate(self._mutable)
+            if self._picture(value) != self._before[index]
         ]
         return [[index, self._node(self._mutable[index], encoder)] for index in changed]
 
@@ -59,16 +61,16 @@ class Arguments:
             return value.dtype, value.shape, value.strides, value.tobytes()
         torch = wire.torch_module()
         if torch is not None and type(value) is torch.Tensor:
-            with contextlib.suppress(RuntimeError, TypeError):  # what NumPy has no view of takes the longer way
+            with contextlib.suppress(
+                RuntimeError, TypeError
+            ):  # what NumPy has no view of takes the longer way
                 data = value.detach().numpy()
                 grad = value.requires_grad, value.is_leaf
                 return grad, data.dtype, data.shape, data.strides, data.tobytes()
         encoder = wire.Encoder(self._worker.special, self.known)
         try:
             return encoder.encode_mutable(value), encoder.buffers
-        except (
-            Exception
-        ):  # what the student put in may not be data: it counts as changed, and says why when it is sent
+        except Exception:  # what the student put in may not be data: it counts as changed, and says why when it is sent
             return object()
 
 

@@ -12,7 +12,13 @@ from collections.abc import Callable
 import msgpack
 
 from autograder.course import Limits
-from autograder.errors import IsolationError, StudentDied, StudentError, StudentMisuse, StudentTimeout
+from autograder.errors import (
+    IsolationError,
+    StudentDied,
+    StudentError,
+    StudentMisuse,
+    StudentTimeout,
+)
 from autograder.isolation import stream, wire
 
 MAX_PIECES = 256  # of prints that are read at a time: a thread may print as fast as they are read
@@ -48,7 +54,9 @@ class ProcessChannel:
 
     def send_files(self, message: bytes) -> None:
         """The worker's first message."""
-        with contextlib.suppress(stream.Closed, stream.Late):  # whoever asks the first question hears of it
+        with contextlib.suppress(
+            stream.Closed, stream.Late
+        ):  # whoever asks the first question hears of it
             self._stream.send(stream.QUESTION, message, self._deadline)
 
     def begin_anew(self, limits: Limits) -> bool:
@@ -83,7 +91,8 @@ class ProcessChannel:
                 kind, message = stream.ANSWER, on_callback(answer)
         except stream.Late:
             self._failure = StudentTimeout(
-                "Timeout", f"no answer within {self.limits.test_seconds:g} seconds; the process was ended"
+                "Timeout",
+                f"no answer within {self.limits.test_seconds:g} seconds; the process was ended",
             )
         except stream.Closed:
             self._failure = self._how_it_ended()
@@ -104,7 +113,9 @@ class ProcessChannel:
         """The line may have broken while we were sending, with the worker's first word still unread."""
         for _ in range(2):
             with contextlib.suppress(stream.Closed, stream.Late, wire.WireError):
-                self._ready = self._ready or self._stream.receive(time.monotonic() + 1)[0] == stream.READY
+                self._ready = (
+                    self._ready or self._stream.receive(time.monotonic() + 1)[0] == stream.READY
+                )
 
     @property
     def prints(self) -> str:
@@ -153,7 +164,9 @@ class ProcessChannel:
             self._status.shutdown(socket.SHUT_WR)  # ends it: it may live on behind a closed line
         self._status.settimeout(30)
         told = None
-        for _ in range(2):  # a reset of the line may be reported before the message that came earlier
+        for _ in range(
+            2
+        ):  # a reset of the line may be reported before the message that came earlier
             with contextlib.suppress(ConnectionResetError):
                 told = msgpack.unpackb(self._status.recv(65536) or b"\xc0")
                 break
@@ -165,7 +178,9 @@ class ProcessChannel:
             self._look_for_ready()
         if not self._ready:
             self._drain()
-            raise IsolationError(f"a worker could not enter its sandbox: {self.prints.strip()[-300:]}")
+            raise IsolationError(
+                f"a worker could not enter its sandbox: {self.prints.strip()[-300:]}"
+            )
         _, code, cpu = told
         if code == -signal.SIGXCPU or (code == -signal.SIGKILL and cpu >= self.limits.call_seconds):
             return StudentTimeout(
@@ -173,5 +188,7 @@ class ProcessChannel:
                 f"more than {self.limits.call_seconds:g} seconds of computing in one test; the process was ended",
             )
         names = {number.value: number.name for number in signal.Signals}
-        how = f"killed by {names.get(-code, f'signal {-code}')}" if code < 0 else f"exit code {code}"
+        how = (
+            f"killed by {names.get(-code, f'signal {-code}')}" if code < 0 else f"exit code {code}"
+        )
         return StudentDied("Ended", f"the process ended in the middle of a call ({how})")

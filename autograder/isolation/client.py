@@ -74,21 +74,29 @@ class Bridge:
         self._callbacks = 0
         self._lending = False
         self._failed_check: Exception | None = None  # in a lent object's method
-        self._changed: list[Any] = []  # arguments that were changed in place by functions that may not
+        self._changed: list[
+            Any
+        ] = []  # arguments that were changed in place by functions that may not
         self._mirrors: dict[tuple[int, str], Any] = {}  # (module, name) -> the nn.Parameter here
         self._pictures: dict[tuple[int, str], modules.Picture] = {}
-        self.kept_back: Any = None  # the generator of the test's data: whoever has it can set its state
+        self.kept_back: Any = (
+            None  # the generator of the test's data: whoever has it can set its state
+        )
         self.callables: dict[tuple[Any, ...], Remote] = {}  # asked for before in this test
         self.student = Remote(self, MODULE, "module", False)
         open_bridges.add(self)
 
-    def ask(self, operation: str, *arguments: Any, keep: bool = False, may_change: bool = False) -> Any:
+    def ask(
+        self, operation: str, *arguments: Any, keep: bool = False, may_change: bool = False
+    ) -> Any:
         """Carry out one operation over there and return its result.
 
         In-place changes of arguments are written back if they ``may_change``; else they are only remembered (see `was_changed`). Raises StudentError (or a subclass that is also the builtin exception it stands for).
         """
         if self._lending:
-            raise StudentMisuse("no request", "an object of the student's was used while they waited")
+            raise StudentMisuse(
+                "no request", "an object of the student's was used while they waited"
+            )
         self._request += 1
         torch = wire.torch_module()
         sent: list[Any] = []
@@ -105,10 +113,20 @@ class Bridge:
         except (StudentError, IsolationError):
             raise
         except wire.WireError as error:
-            raise StudentMisuse("no answer", f"the student's process answered with {error}") from None
-        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise StudentMisuse(
-                "no answer", f"the student's process answered with nonsense ({type(error).__name__})"
+                "no answer", f"the student's process answered with {error}"
+            ) from None
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as error:
+            raise StudentMisuse(
+                "no answer",
+                f"the student's process answered with nonsense ({type(error).__name__})",
             ) from None
 
     def was_changed(self, value: Any) -> bool:
@@ -135,7 +153,9 @@ class Bridge:
             torch = wire.torch_module()
             for name, value, grad in self.ask("parameters", module):
                 # A copy: the answer itself is remembered, and must not move when the parameter does.
-                parameter = torch.nn.Parameter(value.detach().clone(), requires_grad=value.requires_grad)
+                parameter = torch.nn.Parameter(
+                    value.detach().clone(), requires_grad=value.requires_grad
+                )
                 parameter.grad = None if grad is None else grad.clone()
                 self._mirrors[module._number, str(name)] = parameter
                 self._pictures[module._number, str(name)] = modules.Picture(parameter)
@@ -147,7 +167,9 @@ class Bridge:
             del self._mirrors[key], self._pictures[key]
         self.ask("unmirror", module)
 
-    def _take(self, answer: bytes, operation: str, sent: list[Any], request: int, may_change: bool) -> Any:
+    def _take(
+        self, answer: bytes, operation: str, sent: list[Any], request: int, may_change: bool
+    ) -> Any:
         header, buffers = wire.unpack(answer)
         if not isinstance(header, list) or header[:1] != [request] or len(header) < 2:
             raise wire.WireError("an answer to another question")
@@ -174,7 +196,9 @@ class Bridge:
         if not plain:
             return ()
         torch = wire.torch_module()
-        inputs = [value for value in sent if isinstance(value, torch.Tensor) and value.requires_grad]
+        inputs = [
+            value for value in sent if isinstance(value, torch.Tensor) and value.requires_grad
+        ]
         inputs += [parameter for parameter in self._mirrors.values() if parameter.requires_grad]
         return tie_outputs(self, request, plain, inputs)
 
@@ -194,11 +218,17 @@ class Bridge:
 
     def _special(self, value: Any, encoder: wire.Encoder) -> list[Any] | None:
         if isinstance(value, Remote):
-            return ["h", value._number] if value._number is not None else ["hn", value._owner, value._name]
+            return (
+                ["h", value._number]
+                if value._number is not None
+                else ["hn", value._owner, value._name]
+            )
         if isinstance(value, Exposed):
             return self._lend(value)
         if value is self.kept_back:
-            raise TypeError("rng draws the test's own data: give the student a generator of their own")
+            raise TypeError(
+                "rng draws the test's own data: give the student a generator of their own"
+            )
         torch = wire.torch_module()
         if torch is not None and isinstance(value, torch.nn.Module):
             if (description := modules.spec(value)) is None:
@@ -219,7 +249,9 @@ class Bridge:
         plain = wire.Encoder(self._special)
         values = [plain.encode(getattr(loan.target, name)) for name in loan.data]
         if plain.buffers:
-            raise TypeError("data of a lent object must be plain numbers, strings or handles (lab.make)")
+            raise TypeError(
+                "data of a lent object must be plain numbers, strings or handles (lab.make)"
+            )
         return ["k", number, list(loan.methods), list(loan.data), values]
 
     def _resolve(self, tag: str, fields: list[Any], decoder: wire.Decoder) -> Any:
@@ -233,7 +265,9 @@ class Bridge:
             ):
                 raise wire.WireError("a malformed handle")
             kind = (
-                modules.student_module_class(Remote) if is_module is True and wire.torch_module() else Remote
+                modules.student_module_class(Remote)
+                if is_module is True and wire.torch_module()
+                else Remote
             )
             return kind(self, number, type_name, is_callable is True)
         if tag == "k" and fields[0] in self._loans:
@@ -255,7 +289,9 @@ class Bridge:
             raise StudentMisuse("no request", f"the student's process asked for {error}") from None
         self._lending = True  # the student's process waits: it cannot be asked anything
         try:
-            result = (loan.target if method == "__call__" else getattr(loan.target, method))(*args, **kwargs)
+            result = (loan.target if method == "__call__" else getattr(loan.target, method))(
+                *args, **kwargs
+            )
         except StudentTimeout:
             raise
         except Exception as error:

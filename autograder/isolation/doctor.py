@@ -51,17 +51,25 @@ def examine(root: Path) -> list[Finding]:
                 needed=True,
             ),
             Finding(
-                "seccomp", layers.seccomp, _mend(layers.seccomp, "apt-get install libseccomp2"), needed=True
+                "seccomp",
+                layers.seccomp,
+                _mend(layers.seccomp, "apt-get install libseccomp2"),
+                needed=True,
             ),
             Finding(
                 "landlock",
                 layers.landlock,
-                _mend(layers.landlock, f"Linux 5.13 or newer has it; without it: chmod 700 {hidden}"),
+                _mend(
+                    layers.landlock, f"Linux 5.13 or newer has it; without it: chmod 700 {hidden}"
+                ),
             ),
             Finding(
                 "namespaces",
                 layers.namespaces,
-                _mend(layers.namespaces, "only root outside a container can; containers give --network=none"),
+                _mend(
+                    layers.namespaces,
+                    "only root outside a container can; containers give --network=none",
+                ),
             ),
         ]
         bridge = probe(server)
@@ -127,21 +135,29 @@ def _ranks() -> Finding:
     try:
         limits = Limits(memory_mib=2048, processes=32)
         candidate = server.candidate({"meeting.py": MEETING}, "meeting.py", limits)
-        group = Ranks(lambda count, records: candidate.open_ranks(count, records, None), 2, lambda event: None)
+        group = Ranks(
+            lambda count, records: candidate.open_ranks(count, records, None), 2, lambda event: None
+        )
         try:
             sums = group.run(lambda student, rank: student.total(float(rank + 1)))
         finally:
             group.close()
         return _meeting(sums, server.layers.namespaces)
     except (IsolationError, StudentError) as error:
-        return Finding("ranks", False, f"two ranks could not talk over loopback, so distributed assignments fail: {error}")
+        return Finding(
+            "ranks",
+            False,
+            f"two ranks could not talk over loopback, so distributed assignments fail: {error}",
+        )
     finally:
         server.close()
 
 
 def _meeting(sums: list[object], alone: bool) -> Finding:
     if sums != [3.0, 3.0]:
-        return Finding("ranks", False, f"two ranks that added 1 and 2 got {sums}: is torch's gloo sound?")
+        return Finding(
+            "ranks", False, f"two ranks that added 1 and 2 got {sums}: is torch's gloo sound?"
+        )
     where = "a loopback of their own"
     if not alone:
         where = "the machine's loopback, for want of a network namespace: give the container --network=none"

@@ -49,7 +49,9 @@ class LentEnvironment:
         space = self._environment.action_space
         plain = (
             int(action)
-            if isinstance(action, (np.ndarray, np.integer)) and np.ndim(action) == 0 and space.shape == ()
+            if isinstance(action, (np.ndarray, np.integer))
+            and np.ndim(action) == 0
+            and space.shape == ()
             else action
         )
         if not space.contains(plain):
@@ -99,7 +101,9 @@ class LentVectorEnvironment:
         # every integer type counts for discrete actions, every float for others
         kinds = "iu" if np.issubdtype(space.dtype, np.integer) else "f"
         if actions.shape != (self.num_envs, *space.shape) or actions.dtype.kind not in kinds:
-            raise ValueError(f"actions must be an array of {self.num_envs} actions, each in {space}")
+            raise ValueError(
+                f"actions must be an array of {self.num_envs} actions, each in {space}"
+            )
         actions = actions.astype(space.dtype)
         if not all(space.contains(action) for action in actions):
             raise ValueError(f"an action is not in {space}")
@@ -112,13 +116,17 @@ class LentVectorEnvironment:
         """Nothing: the test owns the environment."""
 
 
-def practice(name: str, budget: int, num_envs: int | None = None) -> LentEnvironment | LentVectorEnvironment:
+def practice(
+    name: str, budget: int, num_envs: int | None = None
+) -> LentEnvironment | LentVectorEnvironment:
     """An environment of Gymnasium's, or a vector of ``num_envs`` in SAME_STEP mode, that behaves like a lent one."""
     import gymnasium
 
     if num_envs is None:
         environment: Any = gymnasium.make(name)
-        return LentEnvironment(environment, budget, {space: getattr(environment, space) for space in SPACES})
+        return LentEnvironment(
+            environment, budget, {space: getattr(environment, space) for space in SPACES}
+        )
     mode = {"autoreset_mode": same_step()}
     environment = gymnasium.make_vec(name, num_envs, vectorization_mode="sync", vector_kwargs=mode)
     spaces = {space: getattr(environment, space) for space in (*SPACES, *SINGLE_SPACES)}

@@ -54,7 +54,9 @@ class ForkedChannel:
                     return answer
                 kind, message = stream.ANSWER, on_callback(answer)
         except stream.Late:
-            failure: StudentError = StudentTimeout("Timeout", f"no answer within {SECONDS:g} seconds")
+            failure: StudentError = StudentTimeout(
+                "Timeout", f"no answer within {SECONDS:g} seconds"
+            )
         except stream.Closed:
             failure = StudentDied("Ended", "the process ended in the middle of a call")
         raise failure

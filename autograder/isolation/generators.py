@@ -15,14 +15,20 @@ def begin_anew() -> None:
     random.seed(0)
     np.random.seed(0)
     if torch := wire.torch_module():
-        torch.default_generator.manual_seed(0)  # torch.manual_seed looks for GPUs first; no worker with one is kept
+        torch.default_generator.manual_seed(
+            0
+        )  # torch.manual_seed looks for GPUs first; no worker with one is kept
         torch.set_default_dtype(torch.float32)
 
 
 def states() -> list[bytes]:
     """The states of the global generators of random, numpy and torch in this process."""
     legacy: Any = np.random.get_state(legacy=False)
-    state = [repr(random.getstate()).encode(), legacy["state"].pop("key").tobytes(), repr(legacy).encode()]
+    state = [
+        repr(random.getstate()).encode(),
+        legacy["state"].pop("key").tobytes(),
+        repr(legacy).encode(),
+    ]
     if torch := wire.torch_module():
         state.append(torch.get_rng_state().numpy().tobytes())
     return state

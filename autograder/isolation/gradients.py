@@ -18,7 +18,9 @@ __tracebackhide__ = True
 def tie_outputs(bridge: Bridge, call: int, plain: list[Any], inputs: list[Any]) -> Sequence[Any]:
     """These tensors again, whose backward() asks the student's process for the gradients of ``inputs``."""
     torch = wire.torch_module()
-    anchor = torch.zeros((), requires_grad=True)  # outputs may depend on the student's own parameters alone
+    anchor = torch.zeros(
+        (), requires_grad=True
+    )  # outputs may depend on the student's own parameters alone
     with torch.enable_grad():
         return _remote_function().apply(bridge, call, plain, anchor, *inputs)  # type: ignore[no-any-return]
 
@@ -31,7 +33,11 @@ def _remote_function() -> Any:
     class RemoteFunction(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, bridge: Bridge, call: int, plain: list[Any], *inputs: Any) -> Any:
-            ctx.bridge, ctx.call, ctx.shapes = bridge, call, [(x.shape, x.dtype) for x in inputs[1:]]
+            ctx.bridge, ctx.call, ctx.shapes = (
+                bridge,
+                call,
+                [(x.shape, x.dtype) for x in inputs[1:]],
+            )
             ctx.set_materialize_grads(False)
             return tuple(tensor.clone() for tensor in plain)
 
@@ -43,7 +49,8 @@ def _remote_function() -> Any:
                 raise StudentMisuse("no answer", "the student's process returned no gradients")
             for answer, (shape, dtype) in zip(answers, ctx.shapes, strict=True):
                 if answer is not None and not (
-                    isinstance(answer, torch.Tensor) and (answer.shape, answer.dtype) == (shape, dtype)
+                    isinstance(answer, torch.Tensor)
+                    and (answer.shape, answer.dtype) == (shape, dtype)
                 ):
                     raise StudentMisuse(
                         "no answer", "the student's process returned a gradient of the wrong shape"

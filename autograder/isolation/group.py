@@ -16,7 +16,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 HOST = "127.0.0.1"
 # The wall gives no shared memory, no local sockets and no network card: sockets on loopback are left.
-NCCL = {"NCCL_SHM_DISABLE": "1", "NCCL_P2P_DISABLE": "1", "NCCL_IB_DISABLE": "1", "NCCL_NET_PLUGIN": "none"}
+NCCL = {
+    "NCCL_SHM_DISABLE": "1",
+    "NCCL_P2P_DISABLE": "1",
+    "NCCL_IB_DISABLE": "1",
+    "NCCL_NET_PLUGIN": "none",
+}
 dist: Any = torch.distributed  # its stubs leave out what it exports
 _stores: list[Any] = []
 
@@ -25,7 +30,10 @@ def host(world: int, seconds: float) -> int:
     """Open the meeting point in rank 0, on loopback alone and a port that the kernel picks; returns the port."""
     listener = socket.create_server((HOST, 0))
     port = int(listener.getsockname()[1])
-    limit, given = timedelta(seconds=seconds), {"use_libuv": False, "master_listen_fd": listener.detach()}
+    limit, given = (
+        timedelta(seconds=seconds),
+        {"use_libuv": False, "master_listen_fd": listener.detach()},
+    )
     _stores.append(dist.TCPStore(HOST, port, world, True, limit, wait_for_workers=False, **given))
     return port
 

@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 __tracebackhide__ = True
 
 MODULE = 0  # the number of the student's module
-Names = dict[tuple[str, str], str]  # (type of the owner, "" for the module; attribute) -> type of the attribute
-METHODS = ("method", "builtin_function_or_method")  # types of what any object of a type has under the same name
+Names = dict[
+    tuple[str, str], str
+]  # (type of the owner, "" for the module; attribute) -> type of the attribute
+METHODS = (
+    "method",
+    "builtin_function_or_method",
+)  # types of what any object of a type has under the same name
 NO_TYPES = ("type", "module", "function")  # types whose objects have little in common
 
 
@@ -51,7 +56,9 @@ class Remote:
         key = (self._number, self._owner, self._name, name, self._keep)
         known = self._bridge.callables.get(key)
         if known is None:
-            known = self._by_name(name) or self._wrap(self._bridge.ask("get", self, name, keep=self._keep))
+            known = self._by_name(name) or self._wrap(
+                self._bridge.ask("get", self, name, keep=self._keep)
+            )
             if isinstance(known, Remote) and known._callable:
                 object.__setattr__(known, "_name", name)
                 self._bridge.callables[key] = known
@@ -69,7 +76,9 @@ class Remote:
 
     def _remember(self, name: str, known: Remote) -> None:
         """What will be there in the next test too: functions and classes of the module, methods of a type's objects."""
-        is_stable = self._number == MODULE or (known._type_name in METHODS and self._type_name not in NO_TYPES)
+        is_stable = self._number == MODULE or (
+            known._type_name in METHODS and self._type_name not in NO_TYPES
+        )
         if is_stable and type(known) is Remote:  # a network has more than a name
             self._bridge.names[self._kind(), name] = known._type_name
 

@@ -14,7 +14,9 @@ from collections.abc import Mapping
 from typing import Any
 
 
-@functools.lru_cache(maxsize=512)  # in the grader the same broken variants are loaded again for each test
+@functools.lru_cache(
+    maxsize=512
+)  # in the grader the same broken variants are loaded again for each test
 def _read(data: bytes) -> tuple[int, list[str]]:
     """Length and lines of a file, as linecache wants them."""
     text = importlib.util.decode_source(data)
@@ -51,7 +53,9 @@ class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         for name in self._imported:
             sys.modules.pop(name, None)
 
-    def find_spec(self, name: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+    def find_spec(
+        self, name: str, path: Any, target: Any = None
+    ) -> importlib.machinery.ModuleSpec | None:
         stem = name.replace(".", "/")
         if f"{stem}/__init__.py" in self._files:
             return importlib.util.spec_from_loader(name, self, is_package=True)

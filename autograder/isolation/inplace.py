@@ -25,10 +25,16 @@ def overwrite(old: Any, new: Any) -> None:
     torch = wire.torch_module()
     if torch is not None and isinstance(old, torch.Tensor) and isinstance(new, torch.Tensor):
         if old.requires_grad and not old.is_leaf:
-            raise StudentMisuse("no answer", "an input that is part of a graph was changed in place")
+            raise StudentMisuse(
+                "no answer", "an input that is part of a graph was changed in place"
+            )
         with torch.no_grad():
-            old.set_(new.detach().to(old.dtype)) if old.shape != new.shape else old.copy_(new.detach())
-    elif torch is not None and isinstance(old, torch.Generator) and isinstance(new, torch.Generator):
+            old.set_(new.detach().to(old.dtype)) if old.shape != new.shape else old.copy_(
+                new.detach()
+            )
+    elif (
+        torch is not None and isinstance(old, torch.Generator) and isinstance(new, torch.Generator)
+    ):
         old.set_state(new.get_state())
     elif (
         isinstance(old, np.ndarray)

@@ -23,7 +23,12 @@ MAX_CURVE = 200  # points of a recorded learning curve
 class Lab:
     """Tools that act where the student's code lives. docs/AUTHORING.md describes each."""
 
-    def __init__(self, bridge: Bridge, make_ranks: Callable[[int, str], Any] | None = None, device: str = "cuda") -> None:
+    def __init__(
+        self,
+        bridge: Bridge,
+        make_ranks: Callable[[int, str], Any] | None = None,
+        device: str = "cuda",
+    ) -> None:
         self._bridge = bridge
         self._make_ranks = make_ranks
         self._groups: list[Any] = []
@@ -56,7 +61,9 @@ class Lab:
         ``values``: 1-d numbers of any length; more than 200 are averaged down to 200, and what is not finite is left out.
         """
         if not self.recorded:
-            with contextlib.suppress(TypeError, ValueError):  # other tests say what returns have to be
+            with contextlib.suppress(
+                TypeError, ValueError
+            ):  # other tests say what returns have to be
                 self.recorded = _thinned(values)
 
     def rate(self, name: str, value: float) -> None:
@@ -80,7 +87,15 @@ class Lab:
         """The same handle, but results of its calls, items and attributes stay there as handles."""
         if not isinstance(thing, Remote):
             raise TypeError("lab.kept takes a handle (the student's object or function)")
-        return Remote(self._bridge, thing._number, thing._type_name, thing._callable, True, thing._name, thing._owner)
+        return Remote(
+            self._bridge,
+            thing._number,
+            thing._type_name,
+            thing._callable,
+            True,
+            thing._name,
+            thing._owner,
+        )
 
     def value(self, thing: Any) -> Any:
         """What a handle stands for, as data; data pass through."""

@@ -48,11 +48,15 @@ def _identical(torch: Any, one: Any, other: Any) -> bool:
     if one.shape != other.shape or one.dtype != other.dtype:
         return False
     other = other.detach()
-    return bool(torch.equal(one, other)) or bool(torch.allclose(one, other, rtol=0, atol=0, equal_nan=True))
+    return bool(torch.equal(one, other)) or bool(
+        torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
+    )
 
 
 def changes(
-    parameters: dict[tuple[int, str], Any], pictures: dict[tuple[int, str], Picture], buffers: list[Any]
+    parameters: dict[tuple[int, str], Any],
+    pictures: dict[tuple[int, str], Picture],
+    buffers: list[Any],
 ) -> list[Any]:
     """[module, name, value, gradient or None] of every parameter that is not as its picture; the pictures are renewed."""
     encoder = wire.Encoder()
@@ -86,7 +90,10 @@ def apply(
             else:  # net.double() over there
                 parameter.grad, parameter.data = None, new
         gradient = None if grad is None else decoder.decode(grad)
-        if gradient is not None and (gradient.shape, gradient.dtype) != (parameter.shape, parameter.dtype):
+        if gradient is not None and (gradient.shape, gradient.dtype) != (
+            parameter.shape,
+            parameter.dtype,
+        ):
             raise wire.WireError("a gradient of the wrong shape")
         parameter.grad = gradient
         pictures[module, name] = Picture(parameter)
@@ -159,10 +166,18 @@ def student_module_class(remote: type) -> type:
 
     own = set(dir(_ModuleMethods)) | set(dir(remote))
     rest = {
-        name: forwarded(name) for name in dir(torch.nn.Module) if not name.startswith("_") and name not in own
+        name: forwarded(name)
+        for name in dir(torch.nn.Module)
+        if not name.startswith("_") and name not in own
     }
-    init = {"__init__": remote.__init__, "__setattr__": remote.__setattr__, "__getattr__": remote.__getattr__}  # type: ignore[misc, attr-defined]
-    return type("StudentModule", (_ModuleMethods, remote, torch.nn.Module), rest | init | {"__slots__": ()})
+    init = {
+        "__init__": remote.__init__,
+        "__setattr__": remote.__setattr__,
+        "__getattr__": remote.__getattr__,
+    }  # type: ignore[misc, attr-defined]
+    return type(
+        "StudentModule", (_ModuleMethods, remote, torch.nn.Module), rest | init | {"__slots__": ()}
+    )
 
 
 # -- a test's modules, sent by value ------------------------------------------------------------------------------------

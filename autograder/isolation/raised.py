@@ -14,7 +14,9 @@ from autograder.isolation import wire
 MAX_TEXT = 2000  # characters of an exception's message that travel
 MAX_FRAMES = 12
 BUILTIN_ERRORS = frozenset(
-    name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, Exception)
+    name
+    for name, value in vars(builtins).items()
+    if isinstance(value, type) and issubclass(value, Exception)
 )
 
 # -- in the worker -----------------------------------------------------------------------------------------------------

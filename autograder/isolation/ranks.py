@@ -64,7 +64,8 @@ class Ranks:
             raise self._failure
         with ThreadPoolExecutor(len(self._bridges)) as pool:
             futures = [
-                pool.submit(program, bridge.student, rank) for rank, bridge in enumerate(self._bridges)
+                pool.submit(program, bridge.student, rank)
+                for rank, bridge in enumerate(self._bridges)
             ]
             try:
                 alone = self._gather(futures)
@@ -137,7 +138,9 @@ class Ranks:
         return [rank for rank, future in enumerate(futures) if future in pending]
 
     def _verdict(self, futures: list[Future[Result]], alone: list[int]) -> BaseException | None:
-        errors = {rank: error for rank, f in enumerate(futures) if (error := f.exception()) is not None}
+        errors = {
+            rank: error for rank, f in enumerate(futures) if (error := f.exception()) is not None
+        }
         own = [error for rank, error in errors.items() if rank not in alone]
         for error in (*own, *errors.values()):
             if isinstance(error, IsolationError) or not isinstance(error, StudentError):
@@ -151,13 +154,19 @@ class Ranks:
             "LoneRank",
             f"{_named(alone)} in a collective operation that {_named(ended, 'has', 'have')} left behind: "
             "every rank must make the same collective calls in the same order",
-            next((error.frames for error in errors.values() if isinstance(error, StudentError)), ()),
+            next(
+                (error.frames for error in errors.values() if isinstance(error, StudentError)), ()
+            ),
         )
 
     def _publish(self, alone: list[int]) -> None:
         """Tell what the ranks answered, in order of rank, whatever order they answered in."""
         for rank, events in enumerate(self._events):
-            told = events[:-1] if rank in alone and events and events[-1][0] == "raise" else list(events)
+            told = (
+                events[:-1]
+                if rank in alone and events and events[-1][0] == "raise"
+                else list(events)
+            )
             events.clear()
             for event in (*told, *([("alone", rank)] if rank in alone else [])):
                 self._record(event)

@@ -97,7 +97,9 @@ class Cell:
     processes: int
     filter: bytes | None
     ruleset: int | None  # a landlock ruleset's descriptor
-    gpu: bool = False  # CUDA reserves far more addresses than memory: the limit is on private memory then
+    gpu: bool = (
+        False  # CUDA reserves far more addresses than memory: the limit is on private memory then
+    )
 
 
 def enter(cell: Cell) -> None:
@@ -132,7 +134,11 @@ def _named_interpreter_folders() -> set[str]:
     """The same as the interpreter calls them: some may be links."""
     folders = {sys.prefix, sys.base_prefix, *site.getsitepackages(), os.path.dirname(os.__file__)}
     # Where one environment lies on top of another, a .pth file names the lower one's.
-    folders |= {folder for folder in sys.path if os.path.basename(folder) in ("site-packages", "dist-packages")}
+    folders |= {
+        folder
+        for folder in sys.path
+        if os.path.basename(folder) in ("site-packages", "dist-packages")
+    }
     return {folder for folder in folders if os.path.isdir(folder)}
 
 
@@ -194,7 +200,9 @@ def reading_rules(ranks: bool = False, gpu: bool = False) -> int:
     attributes = struct.pack("=QQQ", handled, network, scoped)[
         : 8 if version < 4 else 16 if version < 6 else 24
     ]
-    ruleset = _libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0))
+    ruleset = _libc.syscall(
+        _CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0)
+    )
     if ruleset < 0:
         raise OSError(ctypes.get_errno(), "landlock")
     folders = (*interpreter_folders(), *READABLE_DIRECTORIES, *(READABLE_BY_RANKS if ranks else ()))
@@ -203,13 +211,17 @@ def reading_rules(ranks: bool = False, gpu: bool = False) -> int:
     if gpu:
         rights += [(folder, _READ_FILE | _READ_DIRECTORY) for folder in READABLE_WITH_A_GPU]
         rights.append(("/proc/devices", _READ_FILE))
-        rights += [(file, (_READ_FILE | _WRITE_FILE | _DEVICE_IOCTL) & handled) for file in gpu_devices()]
+        rights += [
+            (file, (_READ_FILE | _WRITE_FILE | _DEVICE_IOCTL) & handled) for file in gpu_devices()
+        ]
     for path, allowed in rights:
         try:
             parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except OSError:
             continue  # what is not there need not be allowed
-        _libc.syscall(_ADD_RULE, ruleset, 1, struct.pack("=Qi", allowed, parent), ctypes.c_uint32(0))
+        _libc.syscall(
+            _ADD_RULE, ruleset, 1, struct.pack("=Qi", allowed, parent), ctypes.c_uint32(0)
+        )
         os.close(parent)
     return int(ruleset)
 
@@ -233,7 +245,9 @@ def separate(hidden: Sequence[str]) -> bool:
         return False
     try:
         _mount("none", "/", None, MS_REC | MS_PRIVATE)
-        _cover_all_but(sorted({*_named_interpreter_folders(), *interpreter_folders(), *READABLE_FILES}))
+        _cover_all_but(
+            sorted({*_named_interpreter_folders(), *interpreter_folders(), *READABLE_FILES})
+        )
         for folder in hidden:
             if os.path.isdir(folder):
                 _mount("tmpfs", folder, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=4k")
@@ -245,7 +259,9 @@ def separate(hidden: Sequence[str]) -> bool:
 def _cover_all_but(needed: Sequence[str]) -> None:
     """Cover every top-level folder but the system's with an empty one, through which only what is needed shows."""
     handles = {
-        path: os.open(path, os.O_PATH) for path in needed if _is_covered(path) and os.path.exists(path)
+        path: os.open(path, os.O_PATH)
+        for path in needed
+        if _is_covered(path) and os.path.exists(path)
     }
     for entry in os.scandir("/"):
         if entry.is_dir(follow_symlinks=False) and _is_covered(entry.path):

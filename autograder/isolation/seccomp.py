@@ -50,7 +50,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class _Compare(ctypes.Structure):
-    _fields_ = (("arg", ctypes.c_uint), ("op", ctypes.c_int), ("a", ctypes.c_uint64), ("b", ctypes.c_uint64))
+    _fields_ = (
+        ("arg", ctypes.c_uint),
+        ("op", ctypes.c_int),
+        ("a", ctypes.c_uint64),
+        ("b", ctypes.c_uint64),
+    )
 
 
 class _Program(ctypes.Structure):
@@ -85,7 +90,11 @@ def build_filter(own_uid: bool, ranks: bool = False, gpu: bool = False) -> bytes
             ):
                 raise OSError(f"seccomp refuses a rule for {name}")
 
-    for name in (*ALLOWED_CALLS, *(SIGNAL_CALLS if own_uid else ()), *(SOCKET_CALLS if ranks else ())):
+    for name in (
+        *ALLOWED_CALLS,
+        *(SIGNAL_CALLS if own_uid else ()),
+        *(SOCKET_CALLS if ranks else ()),
+    ):
         rule(allow, name)
     if ranks:
         for family, kind in ((AF_INET, 1), (AF_INET6, 1), (AF_NETLINK, 3)):
@@ -104,8 +113,12 @@ def build_filter(own_uid: bool, ranks: bool = False, gpu: bool = False) -> bytes
         _Compare(0, equal, 1, 0),
         _Compare(1, masked_equal, 0xF, 1),
     )  # AF_UNIX, SOCK_STREAM: what asyncio needs
-    rule(allow, "socketpair", *stream_pair)  # a datagram socket could send to any other on the machine
-    rule(allow, "clone", _Compare(0, masked_equal, CLONE_THREAD, CLONE_THREAD))  # threads yes, processes no
+    rule(
+        allow, "socketpair", *stream_pair
+    )  # a datagram socket could send to any other on the machine
+    rule(
+        allow, "clone", _Compare(0, masked_equal, CLONE_THREAD, CLONE_THREAD)
+    )  # threads yes, processes no
     for name, place in (("openat", 2), ("open", 1)):
         rule(allow, name, _Compare(place, masked_equal, WRITING, 0))  # reading yes, writing no
         if gpu:

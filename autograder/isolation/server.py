@@ -45,7 +45,9 @@ def main() -> None:
     failures = warm_up([*COMMON_MODULES, *libraries, *(RANK_MODULES if distributed else ())])
     if gpu and "torch" in sys.modules:  # many of its operations have no deterministic form there
         sys.modules["torch"]._C._set_deterministic_algorithms(False)
-    generators.seed(0)  # workers begin with these global generators: what uses them gives the same again
+    generators.seed(
+        0
+    )  # workers begin with these global generators: what uses them gives the same again
     block = (
         _claim_uids() if os.geteuid() == 0 else None
     )  # before the network namespace, which has names of its own
@@ -55,7 +57,9 @@ def main() -> None:
         finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", "")
     ]
     landlock = sandbox.landlock_version() > 0
-    with_gpu = gpu and landlock  # nothing else keeps a worker that may write from writing everywhere
+    with_gpu = (
+        gpu and landlock
+    )  # nothing else keeps a worker that may write from writing everywhere
     bpf = seccomp.build_filter(own_uid=block is not None, gpu=with_gpu)
     ruleset = sandbox.reading_rules(gpu=with_gpu) if landlock else None
     layers = sandbox.Layers(
@@ -156,7 +160,9 @@ class Server:
             self._report(line[2], ["refused", reason])
             _close(line)
 
-    def _start(self, limits: dict[str, Any], line: list[int], bpf: bytes | None, ruleset: int | None) -> None:
+    def _start(
+        self, limits: dict[str, Any], line: list[int], bpf: bytes | None, ruleset: int | None
+    ) -> None:
         """One worker, with three descriptors: the conversation, the prints, the status line."""
         uid = self._free.pop() if self._free else None
         if self._layers.uid and uid is None:
@@ -183,7 +189,8 @@ class Server:
             return
         _, status, usage = os.wait4(child.pid, 0)
         self._report(
-            child.status, ["ended", os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime]
+            child.status,
+            ["ended", os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime],
         )
         for known in (child.pidfd, child.status):
             self._workers.pop(known)
@@ -256,7 +263,9 @@ def _become_a_worker(cell: sandbox.Cell, conversation: int, prints: int) -> None
         os.closerange(first, 4096)
         sandbox.enter(cell)
         line = stream.Stream(sock, patient=True)
-        line.send(stream.READY, wire.pack(None, []))  # from here on, whatever happens is the student's doing
+        line.send(
+            stream.READY, wire.pack(None, [])
+        )  # from here on, whatever happens is the student's doing
     except BaseException as error:  # a worker that cannot start says why
         os.write(2, f"{type(error).__name__}: {error}\n".encode())
         os._exit(1)
@@ -268,7 +277,9 @@ def _become_a_worker(cell: sandbox.Cell, conversation: int, prints: int) -> None
 
 def serve_worker(line: stream.Stream) -> None:
     """The worker's life: the first message brings the files, each further one is a question."""
-    sys.stdout = io.TextIOWrapper(open(1, "wb", 0, closefd=False), "utf-8", "replace", write_through=True)  # noqa: SIM115
+    sys.stdout = io.TextIOWrapper(
+        open(1, "wb", 0, closefd=False), "utf-8", "replace", write_through=True
+    )  # noqa: SIM115
     sys.stderr = sys.stdout
     _, message = line.receive()
     (main_file, names, compiled), buffers = wire.unpack(message)

@@ -90,7 +90,9 @@ def parts(modules: Sequence[types.ModuleType]) -> list[Any] | None:
     The list keeps its parts alive, so no new object can have the identity of an old one.
     """
     look = _Look({id(vars(module)) for module in modules})
-    with contextlib.suppress(Exception):  # whatever the submission's metaclasses and properties raise
+    with contextlib.suppress(
+        Exception
+    ):  # whatever the submission's metaclasses and properties raise
         for module in modules:
             look.through(vars(module))
         return look.found

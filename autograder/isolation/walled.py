@@ -88,7 +88,9 @@ class WorkerServer:
         ours.settimeout(None)
         if not hello:
             process.kill()
-            reason = (process.communicate()[1] or b"").decode(errors="replace").strip().splitlines()[-1:]
+            reason = (
+                (process.communicate()[1] or b"").decode(errors="replace").strip().splitlines()[-1:]
+            )
             raise IsolationError(
                 f"the fork server did not start ({' '.join(reason) or 'no answer'}): try 'python -m autograder doctor'"
             )
@@ -119,7 +121,9 @@ class WorkerServer:
         """``count`` fresh workers that may talk to each other over loopback."""
         return self._spawn(limits, count, ranks=True)
 
-    def _spawn(self, limits: Limits, count: int, ranks: bool, core: int | None = None) -> list[Lines]:
+    def _spawn(
+        self, limits: Limits, count: int, ranks: bool, core: int | None = None
+    ) -> list[Lines]:
         ours: list[Lines] = []
         theirs: list[int] = []
         for _ in range(count):
@@ -195,7 +199,9 @@ class Walled:
         limits = self._limits(seconds)
         lines = self.server.spawn_ranks(limits, count)
         channels = [ProcessChannel(*line, limits) for line in lines]
-        return [self._bridge(channel, record) for channel, record in zip(channels, records, strict=True)]
+        return [
+            self._bridge(channel, record) for channel, record in zip(channels, records, strict=True)
+        ]
 
     def _limits(self, seconds: float | None) -> Limits:
         if seconds is None:

@@ -56,7 +56,14 @@ def _use_torch(torch: Any, optimise: bool) -> None:
 def _use_the_wire() -> None:
     """One conversation with a toy: first uses of numpy's and torch's conversions cost each worker 9 ms otherwise."""
     toy = worker.load({"warm.py": b"def echo(*values): return values\n"}, "warm.py")
-    values: list[Any] = [1, 0.5, "text", [np.arange(3.0)], np.random.default_rng(0), {"key": (None, True)}]
+    values: list[Any] = [
+        1,
+        0.5,
+        "text",
+        [np.arange(3.0)],
+        np.random.default_rng(0),
+        {"key": (None, True)},
+    ]
     if torch := sys.modules.get("torch"):
         sample = torch.tensor(np.arange(6.0).reshape(2, 3))
         values += [

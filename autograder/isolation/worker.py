@@ -36,10 +36,7 @@ class Worker:
     """Holds the student's objects by number (0 is the module) and answers one message at a time."""
 
     def __init__(
-        self,
-        module: types.ModuleType,
-        source_files: tuple[str, ...],
-        importer: Importer,
+        self, module: types.ModuleType, source_files: tuple[str, ...], importer: Importer
     ) -> None:
         self.module = module
         self._objects: dict[int, Any] = {0: module}
@@ -95,7 +92,13 @@ class Worker:
             return wire.pack([request, "raise", *describe(error, self.source_files)], [])
 
     def _answer(
-        self, request: int, operation: str, node: Any, buffers: list[memoryview], keep: bool, grad: bool
+        self,
+        request: int,
+        operation: str,
+        node: Any,
+        buffers: list[memoryview],
+        keep: bool,
+        grad: bool,
     ) -> bytes:
         arguments = Arguments(self, node, buffers)
         torch = wire.torch_module()
@@ -105,7 +108,9 @@ class Worker:
         constructed = operation == "call" and isinstance(arguments.values[0], type)
         encoder = wire.Encoder(self.special, dict(arguments.known), outputs)
         keep = keep and not isinstance(result, (bool, int, float, str, type(None)))
-        if keep or (constructed and not isinstance(result, (tuple, BaseException)) and not _is_data(result)):
+        if keep or (
+            constructed and not isinstance(result, (tuple, BaseException)) and not _is_data(result)
+        ):
             answer = self._reference(result)
         else:
             answer = encoder.encode(result)
@@ -130,7 +135,9 @@ class Worker:
 
     # Tuples, not a list and a dict: what is mutable is looked at before and after, in case the student's code changes it.
 
-    def _op_call(self, target: Any, args: tuple[Any, ...], kwargs: tuple[tuple[str, Any], ...]) -> Any:
+    def _op_call(
+        self, target: Any, args: tuple[Any, ...], kwargs: tuple[tuple[str, Any], ...]
+    ) -> Any:
         return target(*args, **dict(kwargs))
 
     def _op_method(self, target: Any, name: str, args: tuple[Any, ...]) -> Any:
@@ -161,7 +168,9 @@ class Worker:
         """The handle to what the grader knows by its name only."""
         return target
 
-    def _op_make(self, path: str, args: tuple[Any, ...], kwargs: tuple[tuple[str, Any], ...]) -> Any:
+    def _op_make(
+        self, path: str, args: tuple[Any, ...], kwargs: tuple[tuple[str, Any], ...]
+    ) -> Any:
         """A library's object or function by its dotted path, called."""
         module, _, name = path.rpartition(".")
         return getattr(importlib.import_module(module), name)(*args, **dict(kwargs))
@@ -185,7 +194,9 @@ class Worker:
         ]  # the grader accumulates; parameters that it does not mirror accumulate here
         for leaf in leaves:
             leaf.grad = None
-        used = [(output, grad) for output, grad in zip(outputs, grads, strict=True) if grad is not None]
+        used = [
+            (output, grad) for output, grad in zip(outputs, grads, strict=True) if grad is not None
+        ]
         torch.autograd.backward([o for o, _ in used], [g for _, g in used], retain_graph=True)
         after = [leaf.grad for leaf in leaves]
         for leaf, grad in zip(leaves, before, strict=True):
@@ -198,7 +209,9 @@ class Worker:
         for name, parameter in module.named_parameters():
             self._mirrored[number, name] = parameter
             self._pictures[number, name] = modules.Picture(parameter)
-            found.append([name, parameter.detach().requires_grad_(parameter.requires_grad), parameter.grad])
+            found.append(
+                [name, parameter.detach().requires_grad_(parameter.requires_grad), parameter.grad]
+            )
         return found
 
     def _op_unmirror(self, module: Any) -> None:
@@ -233,7 +246,9 @@ class Worker:
             return modules.build(decoder.inner(fields[0]))
         if tag == "k":
             number, methods, names, values = fields
-            data = {name: self.decode_plain(value) for name, value in zip(names, values, strict=True)}
+            data = {
+                name: self.decode_plain(value) for name, value in zip(names, values, strict=True)
+            }
             return lend(wire.Loan(number, tuple(methods), data), self)
         raise wire.WireError(f"unknown tag {tag!r}")
 
@@ -250,7 +265,9 @@ class Worker:
             return found if [field.name for field in dataclasses.fields(found)] == fields else None
         return found if list(getattr(found, "_fields", ())) == fields else None
 
-    def call_back(self, loan: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def call_back(
+        self, loan: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         """Call a method of an object that the grader lent."""
         assert self._callback is not None
         encoder = wire.Encoder(self.special)
@@ -262,7 +279,9 @@ class Worker:
 
 
 _END = object()
-_reserve = bytearray(4 << 20)  # the heap grows by huge pages of 2 MiB: less may not be enough for one more object
+_reserve = bytearray(
+    4 << 20
+)  # the heap grows by huge pages of 2 MiB: less may not be enough for one more object
 
 
 class _Iterator:
@@ -300,17 +319,30 @@ _DATA = (
 def _is_data(value: Any) -> bool:
     """True for what crosses by value; a dataclass does unless it has methods of its own."""
     if isinstance(
-        value, (*_DATA, np.ndarray, np.generic, np.dtype, np.random.Generator, wire.Record, type(Ellipsis))
+        value,
+        (
+            *_DATA,
+            np.ndarray,
+            np.generic,
+            np.dtype,
+            np.random.Generator,
+            wire.Record,
+            type(Ellipsis),
+        ),
     ):
         return True
     if isinstance(value, type) or not dataclasses.is_dataclass(value):
         return False
     return not any(
-        inspect.isfunction(member) for name, member in vars(type(value)).items() if not name.startswith("__")
+        inspect.isfunction(member)
+        for name, member in vars(type(value)).items()
+        if not name.startswith("__")
     )
 
 
-def load(files: Mapping[str, bytes], main: str, compiled: Mapping[str, bytes] | None = None) -> Worker:
+def load(
+    files: Mapping[str, bytes], main: str, compiled: Mapping[str, bytes] | None = None
+) -> Worker:
     """Import ``files[main]`` as a module; the other files can be imported by it. Every request answers with what that raised.
 
     ``compiled`` holds what an earlier worker of the same submission answered to "compiled": parsing again costs more than forking.

@@ -40,7 +40,9 @@ def slow_softmax(h):
 def recency_weighted(start, rewards, alpha):
     """S&B eq. 2.6, the sum written out."""
     n = len(rewards)
-    return (1 - alpha) ** n * start + sum(alpha * (1 - alpha) ** (n - i) * r for i, r in enumerate(rewards, 1))
+    return (1 - alpha) ** n * start + sum(
+        alpha * (1 - alpha) ** (n - i) * r for i, r in enumerate(rewards, 1)
+    )
 
 
 class Recorder:
@@ -62,7 +64,9 @@ def optimal_share(student, make_agent, seed, runs=30, steps=1000):
     shares = []
     for run in range(runs):
         means = np.random.default_rng([seed, run]).normal(size=10)
-        trace = student.run_bandit(make_agent(), means, steps, np.random.default_rng([seed, run, 1]))
+        trace = student.run_bandit(
+            make_agent(), means, steps, np.random.default_rng([seed, run, 1])
+        )
         assert_close(trace.rewards, means[trace.actions], rtol=0, atol=8.0, what="the rewards")
         shares.append(np.mean(trace.actions[-100:] == np.argmax(means)))
     return float(np.mean(shares))
@@ -71,8 +75,12 @@ def optimal_share(student, make_agent, seed, runs=30, steps=1000):
 # ---- 1. estimates ------------------------------------------------------------------------------------------
 
 
-@points(3, part="estimates", catches="n-off-by-one",
-        hint="n counts the pulls including the present one: after the first reward the average is that reward.")
+@points(
+    3,
+    part="estimates",
+    catches="n-off-by-one",
+    hint="n counts the pulls including the present one: after the first reward the average is that reward.",
+)
 def test_sample_average_is_the_mean(student, rng):
     """Folding the rewards in one at a time gives the mean of all of them, whatever the first estimate was."""
     rewards = rng.normal(3.0, 2.0, size=8)
@@ -82,9 +90,13 @@ def test_sample_average_is_the_mean(student, rng):
         assert_close(q, float(np.mean(rewards[:n])), what="the average")
 
 
-@points(3, part="estimates", catches="swaps-the-weights",
-        hint="Unroll the recursion: the i-th of n rewards weighs alpha (1 - alpha)^(n - i), the first estimate "
-             "(1 - alpha)^n.")
+@points(
+    3,
+    part="estimates",
+    catches="swaps-the-weights",
+    hint="Unroll the recursion: the i-th of n rewards weighs alpha (1 - alpha)^(n - i), the first estimate "
+    "(1 - alpha)^n.",
+)
 def test_constant_step_weights_rewards_by_recency(student, rng):
     """A constant step size weighs every reward by its age, and the first estimate never quite goes away."""
     rewards, start, alpha = rng.normal(size=7), float(rng.normal(5.0)), 0.2
@@ -95,23 +107,35 @@ def test_constant_step_weights_rewards_by_recency(student, rng):
     assert_close(student.constant_step(4.0, -2.5, 1.0), -2.5, what="the estimate with alpha = 1")
 
 
-@points(4, part="estimates", catches=("trace-advanced-too-late", "trace-forgotten"),
-        hint="Advance the trace before you divide by it: then the first step has size 1.")
+@points(
+    4,
+    part="estimates",
+    catches=("trace-advanced-too-late", "trace-forgotten"),
+    hint="Advance the trace before you divide by it: then the first step has size 1.",
+)
 def test_unbiased_step_forgets_the_first_estimate(student, rng):
     """After one reward the estimate is that reward; later ones are recency-weighted averages of rewards alone."""
     rewards, alpha = rng.normal(size=6), 0.3
-    later = student.unbiased_step(2.0, 0.6, 5.0, alpha)  # trace 0.6 + 0.3 * 0.4 = 0.72, step 0.3 / 0.72
+    later = student.unbiased_step(
+        2.0, 0.6, 5.0, alpha
+    )  # trace 0.6 + 0.3 * 0.4 = 0.72, step 0.3 / 0.72
     assert_close(later, (2.0 + 3.0 * 0.3 / 0.72, 0.72), what="the pair (estimate, trace)")
     q, o = 50.0, 0.0
     for n, reward in enumerate(rewards, 1):
         q, o = student.unbiased_step(q, o, float(reward), alpha)
         total = 1 - (1 - alpha) ** n  # the weights of n rewards, and the trace
-        assert_close(q, float(recency_weighted(0.0, rewards[:n], alpha) / total), what="the estimate")
+        assert_close(
+            q, float(recency_weighted(0.0, rewards[:n], alpha) / total), what="the estimate"
+        )
         assert_close(o, total, what="the trace")
 
 
-@points(2, part="estimates", catches="no-argument-checks",
-        hint="The docstrings say which arguments are impossible: refuse them with ValueError and a sentence.")
+@points(
+    2,
+    part="estimates",
+    catches="no-argument-checks",
+    hint="The docstrings say which arguments are impossible: refuse them with ValueError and a sentence.",
+)
 def test_estimates_refuse_impossible_arguments(student):
     """No pull number below 1, no step size outside (0, 1]; a step size of exactly 1 is fine."""
     with assert_raises(ValueError):
@@ -128,8 +152,12 @@ def test_estimates_refuse_impossible_arguments(student):
 # ---- 2. epsilon-greedy -------------------------------------------------------------------------------------
 
 
-@points(3, part="greedy", catches="exploring-excludes-greedy",
-        hint="An exploring step draws from all k arms, the greedy one included.")
+@points(
+    3,
+    part="greedy",
+    catches="exploring-excludes-greedy",
+    hint="An exploring step draws from all k arms, the greedy one included.",
+)
 def test_greedy_arm_has_its_share_of_exploring(student, rng):
     """The greedy arm has probability 1 - epsilon + epsilon/k, every other arm epsilon/k."""
     q = rng.permutation(5)  # integers: any dtype is welcome
@@ -139,18 +167,28 @@ def test_greedy_arm_has_its_share_of_exploring(student, rng):
         assert_close(student.epsilon_greedy_probs(q, epsilon), expected, what="the probabilities")
 
 
-@points(3, part="greedy", catches=("first-of-the-ties", "each-tie-gets-the-whole"),
-        hint="Several arms can be greedy at once: they share 1 - epsilon equally.")
+@points(
+    3,
+    part="greedy",
+    catches=("first-of-the-ties", "each-tie-gets-the-whole"),
+    hint="Several arms can be greedy at once: they share 1 - epsilon equally.",
+)
 def test_tied_arms_share_the_greedy_probability(student, rng):
     """Tied arms are equally likely, and the probabilities sum to 1."""
     q = rng.permutation([2.5, 2.5, 2.5, -1.0, 0.0])
     probabilities = student.epsilon_greedy_probs(q, 0.4)
     assert_close(probabilities, np.where(q == 2.5, 0.08 + 0.6 / 3, 0.08), what="the probabilities")
-    assert_close(student.epsilon_greedy_probs(np.zeros(4), 0.25), np.full(4, 0.25), what="the probabilities")
+    assert_close(
+        student.epsilon_greedy_probs(np.zeros(4), 0.25), np.full(4, 0.25), what="the probabilities"
+    )
 
 
-@points(3, part="greedy", catches="first-of-the-ties",
-        hint="np.argmax always returns the first maximum. Find all of them, then draw one.")
+@points(
+    3,
+    part="greedy",
+    catches="first-of-the-ties",
+    hint="np.argmax always returns the first maximum. Find all of them, then draw one.",
+)
 def test_argmax_breaks_ties_evenly(student, rng):
     """Equally good arms are drawn equally often, worse arms never."""
     q = rng.permutation([1.5, 1.5, 1.5, 0.0, -np.inf])
@@ -159,21 +197,31 @@ def test_argmax_breaks_ties_evenly(student, rng):
     assert_frequencies(counts, (q == 1.5) / 3)
 
 
-@points(2, part="greedy", catches="nearly-equal-counts-as-tied",
-        hint="Ties are exact: of two estimates that differ at all, one is the larger.")
+@points(
+    2,
+    part="greedy",
+    catches="nearly-equal-counts-as-tied",
+    hint="Ties are exact: of two estimates that differ at all, one is the larger.",
+)
 def test_nearly_equal_is_not_tied(student, rng):
     """An arm that is better by a hair is the only greedy arm."""
     order = rng.permutation(3)
     q = np.array([0.3, 0.3 + 1e-10, -1.0])[order]
     best = int(np.argmax(q))
-    assert_close(student.epsilon_greedy_probs(q, 0.3), 0.1 + 0.7 * (order == 1), what="the probabilities")
+    assert_close(
+        student.epsilon_greedy_probs(q, 0.3), 0.1 + 0.7 * (order == 1), what="the probabilities"
+    )
     draws = generator()
     for _ in range(10):
         assert_equal(student.argmax_random(q, draws), best, what="the arm")
 
 
-@points(3, part="greedy", catches="exploring-excludes-greedy",
-        hint="With epsilon = 1 all k arms are equally likely; with epsilon = 0 only greedy ones occur.")
+@points(
+    3,
+    part="greedy",
+    catches="exploring-excludes-greedy",
+    hint="With epsilon = 1 all k arms are equally likely; with epsilon = 0 only greedy ones occur.",
+)
 def test_epsilon_greedy_draws_with_its_probabilities(student, rng):
     """Drawn arms have the frequencies that the formula promises."""
     draws = generator()
@@ -181,14 +229,20 @@ def test_epsilon_greedy_draws_with_its_probabilities(student, rng):
     two = np.eye(2)[best]
     for _ in range(5):
         assert_equal(student.epsilon_greedy(two, 0.0, draws), best, what="the greedy arm")
-    assert_frequencies(tally([student.epsilon_greedy(two, 1.0, draws) for _ in range(50)], 2), np.full(2, 0.5))
+    assert_frequencies(
+        tally([student.epsilon_greedy(two, 1.0, draws) for _ in range(50)], 2), np.full(2, 0.5)
+    )
     four = rng.permutation([3.0, 3.0, 1.0, 0.0])
     counts = tally([student.epsilon_greedy(four, 0.6, draws) for _ in range(60)], 4)
     assert_frequencies(counts, np.where(four == 3.0, 0.15 + 0.2, 0.15))
 
 
-@points(4, part="greedy", catches=("n-off-by-one", "averages-despite-alpha"),
-        hint="Count the pull first. The constant step size, if there is one, replaces 1/n.")
+@points(
+    4,
+    part="greedy",
+    catches=("n-off-by-one", "averages-despite-alpha"),
+    hint="Count the pull first. The constant step size, if there is one, replaces 1/n.",
+)
 def test_epsilon_greedy_agent_keeps_its_estimates(student, rng):
     """The agent keeps a mean for each arm, or a recency-weighted average if it was given a step size."""
     rewards = rng.normal(2.0, 1.0, size=6)
@@ -202,12 +256,13 @@ def test_epsilon_greedy_agent_keeps_its_estimates(student, rng):
     assert_equal(averaging.counts, np.array([2, 0, 4]), what="the counts")
     weighted = np.array([recency_weighted(5.0, rs, 0.25) for rs in of_arm])
     assert_close(tracking.q, weighted, what="the weighted averages")
-    assert_close(averaging.q, np.array([np.mean(rs) if rs else 0.0 for rs in of_arm]), what="the averages")
+    assert_close(
+        averaging.q, np.array([np.mean(rs) if rs else 0.0 for rs in of_arm]), what="the averages"
+    )
     assert_equal(tracking.select(7, generator()), 1, what="the arm that still hopes for 5")
 
 
-@points(2, part="greedy", catches="no-argument-checks",
-        hint="Epsilon is a probability.")
+@points(2, part="greedy", catches="no-argument-checks", hint="Epsilon is a probability.")
 def test_epsilon_must_be_a_probability(student):
     """An epsilon outside [0, 1] is refused; both ends are fine."""
     q = np.array([0.0, 1.0])
@@ -223,29 +278,49 @@ def test_epsilon_must_be_a_probability(student):
 # ---- 3. upper confidence bounds ----------------------------------------------------------------------------
 
 
-@points(4, part="ucb", catches=("zero-divided-by-zero", "tiny-number-in-the-denominator"),
-        hint="An arm that was never pulled could be worth anything: its bound is +inf, at t = 1 and with c = 0 too.")
+@points(
+    4,
+    part="ucb",
+    catches=("zero-divided-by-zero", "tiny-number-in-the-denominator"),
+    hint="An arm that was never pulled could be worth anything: its bound is +inf, at t = 1 and with c = 0 too.",
+)
 def test_untried_arms_have_an_infinite_bound(student, rng):
     """Untried arms score +inf at every step and for every c; tried arms have finite scores."""
     q = rng.normal(size=4)
     nobody = np.zeros(4, dtype=int)
-    assert_close(student.ucb_scores(q, nobody, 1, 2.0), np.full(4, np.inf), what="the scores at t = 1")
+    assert_close(
+        student.ucb_scores(q, nobody, 1, 2.0), np.full(4, np.inf), what="the scores at t = 1"
+    )
     some = np.array([3, 0, 1, 0])
     bonus = 2.0 * np.sqrt(np.log(5) / np.array([3.0, 1.0]))
     expected = np.array([q[0] + bonus[0], np.inf, q[2] + bonus[1], np.inf])
     assert_close(student.ucb_scores(q, some, 5, 2.0), expected, what="the scores")
-    assert_close(student.ucb_scores(q, some, 5, 0.0), np.where(some, q, np.inf), what="the scores with c = 0")
+    assert_close(
+        student.ucb_scores(q, some, 5, 0.0), np.where(some, q, np.inf), what="the scores with c = 0"
+    )
 
 
-@points(4, part="ucb",
-        catches=("logarithm-to-base-ten", "logarithm-of-t-plus-one", "one-count-for-all-arms", "c-inside-the-root"),
-        hint="The square of the bonus, times the arm's own count, is c^2 ln t: the same for every arm.")
+@points(
+    4,
+    part="ucb",
+    catches=(
+        "logarithm-to-base-ten",
+        "logarithm-of-t-plus-one",
+        "one-count-for-all-arms",
+        "c-inside-the-root",
+    ),
+    hint="The square of the bonus, times the arm's own count, is c^2 ln t: the same for every arm.",
+)
 def test_bonus_follows_its_law(student, rng):
     """The squared bonus shrinks with the arm's own count and grows with c^2 and with ln t."""
     q = rng.normal(size=5)
     counts = 2 + rng.permutation(5)
     scores = student.ucb_scores(q, counts, 21, 1.7)
-    assert_close((scores - q) ** 2 * counts, np.full(5, 1.7**2 * np.log(21)), what="the squared bonus times the count")
+    assert_close(
+        (scores - q) ** 2 * counts,
+        np.full(5, 1.7**2 * np.log(21)),
+        what="the squared bonus times the count",
+    )
     assert_close(student.ucb_scores(q, counts, 1, 1.7), q, what="the scores where ln t is 0")
     rarer = student.ucb_scores(q, 4 * counts, 21, 1.7)
     assert_close(rarer - q, (scores - q) / 2, what="the bonus of arms pulled four times as often")
@@ -253,8 +328,12 @@ def test_bonus_follows_its_law(student, rng):
     assert_close(bolder - q, 3 * (scores - q), what="the bonus with three times the c")
 
 
-@points(4, part="ucb", catches=("zero-divided-by-zero", "one-count-for-all-arms"),
-        hint="Infinite bounds come first, so each arm has its turn; from then on the largest score decides.")
+@points(
+    4,
+    part="ucb",
+    catches=("zero-divided-by-zero", "one-count-for-all-arms"),
+    hint="Infinite bounds come first, so each arm has its turn; from then on the largest score decides.",
+)
 def test_ucb_agent_tries_every_arm_then_follows_the_bounds(student, rng):
     """The first k pulls try each arm once; every later pull takes the arm with the largest bound."""
     k, c, draws = 5, 2.0, generator()
@@ -275,8 +354,12 @@ def test_ucb_agent_tries_every_arm_then_follows_the_bounds(student, rng):
     assert_close(agent.q, np.array([np.mean(rs) for rs in paid]), what="the estimates")
 
 
-@points(2, part="ucb", catches="no-argument-checks",
-        hint="Steps are counted from 1, c is not negative, and each arm has one estimate and one count.")
+@points(
+    2,
+    part="ucb",
+    catches="no-argument-checks",
+    hint="Steps are counted from 1, c is not negative, and each arm has one estimate and one count.",
+)
 def test_ucb_refuses_impossible_arguments(student):
     """No step 0, no negative c, no negative counts, no estimates without counts."""
     q, counts = np.array([1.0, 2.0]), np.array([4, 9])
@@ -292,8 +375,12 @@ def test_ucb_refuses_impossible_arguments(student):
 # ---- 4. gradient bandits -----------------------------------------------------------------------------------
 
 
-@points(3, part="gradient", catches="softmax-overflows",
-        hint="Subtract the largest preference before you exponentiate: the ratios stay the same.")
+@points(
+    3,
+    part="gradient",
+    catches="softmax-overflows",
+    hint="Subtract the largest preference before you exponentiate: the ratios stay the same.",
+)
 def test_softmax_depends_on_differences_only(student, rng):
     """Adding a constant to all preferences changes nothing, even when it is 1000; ratios are exp of differences."""
     h = rng.normal(size=5)
@@ -301,11 +388,17 @@ def test_softmax_depends_on_differences_only(student, rng):
     assert_close(plain, slow_softmax(h), what="the probabilities")
     for shift in (1000.0, -1000.0):
         assert_close(student.softmax(h + shift), plain, what="the probabilities after a shift")
-    assert_close(student.softmax(np.array([0, 2000])), np.array([0.0, 1.0]), what="the probabilities")
+    assert_close(
+        student.softmax(np.array([0, 2000])), np.array([0.0, 1.0]), what="the probabilities"
+    )
 
 
-@points(3, part="gradient", catches=("other-arms-unmoved", "baseline-for-one-arm-only"),
-        hint="What the pulled arm gains the other arms lose, each in proportion to its probability.")
+@points(
+    3,
+    part="gradient",
+    catches=("other-arms-unmoved", "baseline-for-one-arm-only"),
+    hint="What the pulled arm gains the other arms lose, each in proportion to its probability.",
+)
 def test_step_conserves_the_sum_of_preferences(student, rng):
     """The preferences always sum to the same number: one arm's gain is the others' loss."""
     h, alpha, baseline = rng.normal(size=4), 0.3, 0.7
@@ -317,38 +410,60 @@ def test_step_conserves_the_sum_of_preferences(student, rng):
         assert_close(float(np.sum(new)), float(np.sum(h)), what="the sum of the preferences")
 
 
-@points(5, part="gradient",
-        catches=("moves-downhill", "baseline-for-one-arm-only", "other-arms-unmoved", "baseline-added"),
-        hint="Average the step over the arms with their probabilities: the baseline drops out, the gradient stays.")
+@points(
+    5,
+    part="gradient",
+    catches=("moves-downhill", "baseline-for-one-arm-only", "other-arms-unmoved", "baseline-added"),
+    hint="Average the step over the arms with their probabilities: the baseline drops out, the gradient stays.",
+)
 def test_expected_step_is_the_gradient_for_any_baseline(student, rng):
     """Averaged over the arms, the step is alpha times the gradient of the expected reward, whatever the baseline."""
     h, means, alpha = rng.normal(size=4), rng.normal(1.0, 2.0, size=4), 0.25
     pi = slow_softmax(h)
     nudges = 1e-5 * np.eye(4)
-    gradient = np.array([(slow_softmax(h + n) - slow_softmax(h - n)) @ means / 2e-5 for n in nudges])
+    gradient = np.array(
+        [(slow_softmax(h + n) - slow_softmax(h - n)) @ means / 2e-5 for n in nudges]
+    )
     for baseline in (0.0, 1.3, -6.0):
-        steps = [student.gradient_bandit_step(h, baseline, a, float(means[a]), alpha) for a in range(4)]
-        assert_close(steps[0], h + alpha * (means[0] - baseline) * (np.eye(4)[0] - pi), what="one step")
+        steps = [
+            student.gradient_bandit_step(h, baseline, a, float(means[a]), alpha) for a in range(4)
+        ]
+        assert_close(
+            steps[0], h + alpha * (means[0] - baseline) * (np.eye(4)[0] - pi), what="one step"
+        )
         expected = sum(pi[a] * (steps[a] - h) for a in range(4)) / alpha
         # Central differences are right to about 1e-9.
         assert_close(expected, gradient, rtol=1e-6, atol=1e-7, what="the expected step")
 
 
-@points(2, part="gradient", catches="changes-h-in-place",
-        hint="h += ... changes the array of the caller. Build a new one.")
+@points(
+    2,
+    part="gradient",
+    catches="changes-h-in-place",
+    hint="h += ... changes the array of the caller. Build a new one.",
+)
 def test_step_leaves_the_callers_preferences_alone(student, rng):
     """The step returns new preferences; the old ones stay as they were."""
     h = rng.normal(size=3)
     before = h.copy()
     first = student.gradient_bandit_step(h, 0.5, 2, 1.5, 0.1)
     assert_unchanged(before, h, what="h")
-    assert_close(first, before + 0.1 * (np.eye(3)[2] - slow_softmax(before)), what="the new preferences")
-    assert_close(student.gradient_bandit_step(np.array([0, 0]), 0.0, 0, 1.0, 0.5), np.array([0.25, -0.25]),
-                 what="the step from integer preferences")
+    assert_close(
+        first, before + 0.1 * (np.eye(3)[2] - slow_softmax(before)), what="the new preferences"
+    )
+    assert_close(
+        student.gradient_bandit_step(np.array([0, 0]), 0.0, 0, 1.0, 0.5),
+        np.array([0.25, -0.25]),
+        what="the step from integer preferences",
+    )
 
 
-@points(4, part="gradient", catches=("baseline-includes-this-reward", "other-arms-unmoved", "moves-downhill"),
-        hint="The baseline of a step is the mean of the rewards before it: move the preferences first.")
+@points(
+    4,
+    part="gradient",
+    catches=("baseline-includes-this-reward", "other-arms-unmoved", "moves-downhill"),
+    hint="The baseline of a step is the mean of the rewards before it: move the preferences first.",
+)
 def test_gradient_agent_compares_with_its_past(student, rng):
     """The agent's baseline is the mean of the earlier rewards, and stays 0 if it is not in use."""
     rewards, arms = rng.normal(4.0, 1.0, size=5), [0, 2, 2, 1, 0]
@@ -361,11 +476,17 @@ def test_gradient_agent_compares_with_its_past(student, rng):
             h = h + 0.2 * (reward - baseline) * (np.eye(3)[arm] - slow_softmax(h))
             past.append(reward)
             assert_close(agent.h, h, what="the preferences")
-        assert_close(agent.baseline, float(np.mean(past)) if use_baseline else 0.0, what="the baseline")
+        assert_close(
+            agent.baseline, float(np.mean(past)) if use_baseline else 0.0, what="the baseline"
+        )
 
 
-@points(3, part="gradient", catches="pulls-the-largest-preference",
-        hint="Preferences are not values: draw an arm with the probabilities softmax(h).")
+@points(
+    3,
+    part="gradient",
+    catches="pulls-the-largest-preference",
+    hint="Preferences are not values: draw an arm with the probabilities softmax(h).",
+)
 def test_gradient_agent_draws_from_its_softmax(student):
     """Arms are drawn with the probabilities softmax(h), the less preferred ones too."""
     agent = student.GradientBandit(3, alpha=0.7)
@@ -376,22 +497,34 @@ def test_gradient_agent_draws_from_its_softmax(student):
     assert_frequencies(tally([agent.select(2, draws) for _ in range(80)], 3), slow_softmax(h))
 
 
-@points(2, part="gradient", catches="no-argument-checks",
-        hint="There are k arms, numbered from 0, and a step size is positive.")
+@points(
+    2,
+    part="gradient",
+    catches="no-argument-checks",
+    hint="There are k arms, numbered from 0, and a step size is positive.",
+)
 def test_gradient_step_refuses_impossible_arguments(student):
     """No arm that does not exist, no step size of 0 or below."""
     h = np.zeros(2)
     for action, alpha in ((2, 0.1), (-1, 0.1), (0, 0.0), (0, -0.1)):
         with assert_raises(ValueError):
             student.gradient_bandit_step(h, 0.0, action, 1.0, alpha)
-    assert_close(student.gradient_bandit_step(h, 0.0, 1, 1.0, 0.1), np.array([-0.05, 0.05]), what="the preferences")
+    assert_close(
+        student.gradient_bandit_step(h, 0.0, 1, 1.0, 0.1),
+        np.array([-0.05, 0.05]),
+        what="the preferences",
+    )
 
 
 # ---- 5. runs and regret ------------------------------------------------------------------------------------
 
 
-@points(3, part="run", catches=("time-starts-at-zero", "agent-learns-of-another-reward"),
-        hint="Steps are counted from 1, and the agent learns of the very reward that stands in the trace.")
+@points(
+    3,
+    part="run",
+    catches=("time-starts-at-zero", "agent-learns-of-another-reward"),
+    hint="Steps are counted from 1, and the agent learns of the very reward that stands in the trace.",
+)
 def test_run_keeps_to_the_protocol(student, lab):
     """select(1), update, select(2), update, ...: the agent is told what the trace tells."""
     arms = [1, 0, 2, 2, 0, 1, 1, 2, 0, 0]
@@ -400,14 +533,24 @@ def test_run_keeps_to_the_protocol(student, lab):
     trace = student.run_bandit(lab.expose(agent, "select", "update"), means, 10, generator())
     assert_equal(agent.times, list(range(1, 11)), what="the times that select was given")
     assert_equal(trace.actions, np.array(arms), what="the actions")
-    assert_close(trace.rewards, means[arms], rtol=0, atol=8.0, what="the rewards")  # 8 standard deviations
+    assert_close(
+        trace.rewards, means[arms], rtol=0, atol=8.0, what="the rewards"
+    )  # 8 standard deviations
     assert_equal([action for action, _ in agent.told], arms, what="the arms that update was given")
-    assert_close([reward for _, reward in agent.told], trace.rewards.tolist(), what="the rewards that update was given")
+    assert_close(
+        [reward for _, reward in agent.told],
+        trace.rewards.tolist(),
+        what="the rewards that update was given",
+    )
 
 
-@points(2, part="run", catches="rewards-without-noise",
-        hint="A reward is drawn anew for each pull, from a normal distribution around the arm's mean with "
-             "standard deviation 1.")
+@points(
+    2,
+    part="run",
+    catches="rewards-without-noise",
+    hint="A reward is drawn anew for each pull, from a normal distribution around the arm's mean with "
+    "standard deviation 1.",
+)
 def test_rewards_are_means_plus_unit_noise(student, rng):
     """Rewards scatter around the mean of their arm with standard deviation 1, independently from step to step."""
     n, means = 800, np.array([-20.0, 5.0, 40.0])
@@ -419,11 +562,18 @@ def test_rewards_are_means_plus_unit_noise(student, rng):
     # Six standard deviations of each statistic: a correct loop fails once in 10^8.
     assert_true(bool(abs(noise.mean()) < 6 / np.sqrt(n)), "the noise has mean 0")
     assert_true(bool(abs(noise.var() - 1) < 6 * np.sqrt(2 / n)), "the noise has variance 1")
-    assert_true(bool(abs((noise[1:] * noise[:-1]).mean()) < 6 / np.sqrt(n)), "the noise is drawn anew at each step")
+    assert_true(
+        bool(abs((noise[1:] * noise[:-1]).mean()) < 6 / np.sqrt(n)),
+        "the noise is drawn anew at each step",
+    )
 
 
-@points(3, part="run", catches="global-random-numbers",
-        hint="All random numbers come from the rng that is handed in, none from np.random or random.")
+@points(
+    3,
+    part="run",
+    catches="global-random-numbers",
+    hint="All random numbers come from the rng that is handed in, none from np.random or random.",
+)
 def test_same_generator_same_run(student, lab):
     """The generator decides the whole run: same state, same trace; the global generators stay untouched."""
     means = np.array([0.0, 0.0, 0.5])
@@ -436,15 +586,20 @@ def test_same_generator_same_run(student, lab):
     assert_close(one.rewards, two.rewards, what="the rewards of the repeated run")
     assert_equal(one.actions, two.actions, what="the actions of the repeated run")
     assert_close(one.rewards, means[one.actions], rtol=0, atol=8.0, what="the rewards")
-    assert_true(bool(np.abs(one.rewards - other.rewards).max() > 1e-3), "another seed gives another run")
+    assert_true(
+        bool(np.abs(one.rewards - other.rewards).max() > 1e-3), "another seed gives another run"
+    )
     lab.seed(11)
     student.run_bandit(student.EpsilonGreedy(3, 0.5), means, 5, np.random.default_rng(7))
     assert_equal(lab.global_rng_state(), before, what="the state of the global generators")
 
 
-@points(3, part="run",
-        catches=("regret-against-the-best-arm-pulled", "regret-not-accumulated", "regret-averaged"),
-        hint="Each pull costs the best mean minus its own mean; the regret is the running sum of these gaps.")
+@points(
+    3,
+    part="run",
+    catches=("regret-against-the-best-arm-pulled", "regret-not-accumulated", "regret-averaged"),
+    hint="Each pull costs the best mean minus its own mean; the regret is the running sum of these gaps.",
+)
 def test_regret_counts_what_each_pull_costs(student, rng):
     """Regret is the number of pulls of each arm times its gap; it never falls, and the best arm costs nothing."""
     means = np.sort(rng.normal(size=4))  # arm 3 is the best
@@ -453,13 +608,24 @@ def test_regret_counts_what_each_pull_costs(student, rng):
     total = sum(int(np.sum(actions == arm)) * (means[3] - means[arm]) for arm in range(3))
     assert_close(regret[-1], float(total), what="the last entry")
     assert_close(np.diff(regret), means[3] - means[actions[1:]], what="the increments")
-    assert_close(student.pseudo_regret(means + 10, actions), regret, what="the regret when all arms pay 10 more")
-    assert_close(student.pseudo_regret(means, np.append(actions, [3, 3])), np.append(regret, [total, total]),
-                 what="the regret when the best arm is pulled at last")
+    assert_close(
+        student.pseudo_regret(means + 10, actions),
+        regret,
+        what="the regret when all arms pay 10 more",
+    )
+    assert_close(
+        student.pseudo_regret(means, np.append(actions, [3, 3])),
+        np.append(regret, [total, total]),
+        what="the regret when the best arm is pulled at last",
+    )
 
 
-@points(1, part="run", catches="no-argument-checks",
-        hint="A run has at least one step, and only arms that exist can be regretted.")
+@points(
+    1,
+    part="run",
+    catches="no-argument-checks",
+    hint="A run has at least one step, and only arms that exist can be regretted.",
+)
 def test_runs_refuse_impossible_arguments(student):
     """No run of 0 steps, no negative walk, no arm beyond the last or before the first."""
     means = np.array([1.0, 3.0])
@@ -470,26 +636,43 @@ def test_runs_refuse_impossible_arguments(student):
     for action in (2, -1):
         with assert_raises(ValueError):
             student.pseudo_regret(means, np.array([0, action]))
-    assert_close(student.pseudo_regret(means, np.array([0, 1, 0])), np.array([2.0, 2.0, 4.0]), what="the regret")
+    assert_close(
+        student.pseudo_regret(means, np.array([0, 1, 0])),
+        np.array([2.0, 2.0, 4.0]),
+        what="the regret",
+    )
 
 
 # ---- 6. arms that drift ------------------------------------------------------------------------------------
 
 
-@points(3, part="nonstationary", catches=("one-increment-for-all-arms", "variance-taken-for-sd"),
-        hint="Each arm draws an increment of its own, and walk_sd is a standard deviation.")
+@points(
+    3,
+    part="nonstationary",
+    catches=("one-increment-for-all-arms", "variance-taken-for-sd"),
+    hint="Each arm draws an increment of its own, and walk_sd is a standard deviation.",
+)
 def test_every_arm_walks_on_its_own(student, rng):
     """The increments of many arms scatter around 0 with standard deviation walk_sd; with walk_sd = 0 nothing moves."""
     means = rng.normal(size=600)
     steps = (student.random_walk(means, 0.01, generator()) - means) / 0.01
     # Six standard deviations of each statistic: a correct walk fails once in 10^8.
-    assert_true(bool(abs(steps.var() - 1) < 6 * np.sqrt(2 / 600)), "the increments have the variance walk_sd squared")
+    assert_true(
+        bool(abs(steps.var() - 1) < 6 * np.sqrt(2 / 600)),
+        "the increments have the variance walk_sd squared",
+    )
     assert_true(bool(abs(steps.mean()) < 6 / np.sqrt(600)), "the increments have mean 0")
-    assert_close(student.random_walk(means, 0.0, generator()), means, what="the means that stand still")
+    assert_close(
+        student.random_walk(means, 0.0, generator()), means, what="the means that stand still"
+    )
 
 
-@points(3, part="nonstationary", catches=("moves-the-callers-means", "walks-first"),
-        hint="The first reward comes from the means as they were handed in, and the walk happens on a copy.")
+@points(
+    3,
+    part="nonstationary",
+    catches=("moves-the-callers-means", "walks-first"),
+    hint="The first reward comes from the means as they were handed in, and the walk happens on a copy.",
+)
 def test_walk_starts_where_the_caller_said(student):
     """The first reward is drawn before anything moves, and the caller's means never move."""
     means = np.array([3.0, -50.0])
@@ -500,24 +683,37 @@ def test_walk_starts_where_the_caller_said(student):
     trace = student.run_bandit(student.Script([1, 1, 0]), means, 3, generator(), walk_sd=1e6)
     assert_unchanged(before, means, what="means")
     assert_close(trace.rewards[0], -50.0, rtol=0, atol=8.0, what="the first reward")
-    assert_true(bool(abs(trace.rewards[1] + 50.0) > 8.0), "the second reward comes from means that have moved")
+    assert_true(
+        bool(abs(trace.rewards[1] + 50.0) > 8.0),
+        "the second reward comes from means that have moved",
+    )
 
 
-@points(4, part="nonstationary", catches=("noise-around-fixed-means", "only-one-arm-walks"),
-        hint="All arms move after every step, pulled or not, and each step starts where the last one ended.")
+@points(
+    4,
+    part="nonstationary",
+    catches=("noise-around-fixed-means", "only-one-arm-walks"),
+    hint="All arms move after every step, pulled or not, and each step starts where the last one ended.",
+)
 def test_walks_add_up_for_all_arms(student):
     """Means drift further and further, and the arms that nobody pulls drift too."""
     sd, watched, others = 1000.0, 700, 20
     arms = [0] * watched + list(range(1, others + 1))
-    trace = student.run_bandit(student.Script(arms), np.zeros(others + 1), len(arms), generator(), walk_sd=sd)
+    trace = student.run_bandit(
+        student.Script(arms), np.zeros(others + 1), len(arms), generator(), walk_sd=sd
+    )
     assert_equal(trace.actions, np.array(arms), what="the actions")
     rewards = trace.rewards / sd  # the unit noise is a thousandth of a step
     # The steps of a walk have mean square 1 (standard deviation 0.053 here); noise around fixed means would have 2.
     steps = np.diff(rewards[:watched])
-    assert_true(bool(abs((steps**2).mean() - 1) < 0.4), "consecutive rewards differ by one step of the walk")
+    assert_true(
+        bool(abs((steps**2).mean() - 1) < 0.4), "consecutive rewards differ by one step of the walk"
+    )
     # An arm not pulled for 700 steps has variance 700: the mean square of 20 arms is a chi-square with 20 degrees
     # of freedom over 20, below 0.02 with probability 3e-14; arms that stood still would give about 1e-9.
-    assert_true(bool((rewards[watched:] ** 2).mean() / watched > 0.02), "arms that are not pulled move too")
+    assert_true(
+        bool((rewards[watched:] ** 2).mean() / watched > 0.02), "arms that are not pulled move too"
+    )
 
 
 # ---- learning checks ---------------------------------------------------------------------------------------
@@ -538,8 +734,12 @@ def test_walks_add_up_for_all_arms(student):
 SEEDS = (1, 2, 3, 4)
 
 
-@points(4, part="greedy", learning=True,
-        hint="Run epsilon = 0.1 and epsilon = 0 on 10-armed testbeds: exploring finds the best arm twice as often.")
+@points(
+    4,
+    part="greedy",
+    learning=True,
+    hint="Run epsilon = 0.1 and epsilon = 0 on 10-armed testbeds: exploring finds the best arm twice as often.",
+)
 def test_exploring_beats_greed(student):
     """On the 10-armed testbed, epsilon = 0.1 ends up on the best arm mostly, and far more often than greed."""
     for seed in SEEDS:
@@ -547,11 +747,18 @@ def test_exploring_beats_greed(student):
         greedy = optimal_share(student, lambda: student.EpsilonGreedy(10, 0.0), seed)
         if explorer >= 0.62 and greedy <= explorer - 0.08:
             return
-    assert_true(False, f"explorer >= 0.62, greedy <= explorer - 0.08; last seed: {explorer:.3f}, {greedy:.3f}")
+    assert_true(
+        False,
+        f"explorer >= 0.62, greedy <= explorer - 0.08; last seed: {explorer:.3f}, {greedy:.3f}",
+    )
 
 
-@points(3, part="ucb", learning=True,
-        hint="Run UCB with c = 2 on 10-armed testbeds: in the end it pulls the best arm more than eight times in ten.")
+@points(
+    3,
+    part="ucb",
+    learning=True,
+    hint="Run UCB with c = 2 on 10-armed testbeds: in the end it pulls the best arm more than eight times in ten.",
+)
 def test_ucb_finds_the_best_arm(student):
     """On the 10-armed testbed, UCB with c = 2 ends up on the best arm most of the time."""
     for seed in SEEDS:
@@ -561,12 +768,18 @@ def test_ucb_finds_the_best_arm(student):
     assert_true(False, f"share >= 0.71; last seed: {share:.3f}")
 
 
-@points(3, part="greedy", learning=True,
-        hint="With first estimates of 5 and alpha = 0.1, every arm disappoints until all of them are known.")
+@points(
+    3,
+    part="greedy",
+    learning=True,
+    hint="With first estimates of 5 and alpha = 0.1, every arm disappoints until all of them are known.",
+)
 def test_optimism_explores(student):
     """On the 10-armed testbed, a greedy agent that hopes for 5 from every arm ends up on the best one."""
     for seed in SEEDS:
-        share = optimal_share(student, lambda: student.EpsilonGreedy(10, 0.0, 0.1, initial=5.0), seed)
+        share = optimal_share(
+            student, lambda: student.EpsilonGreedy(10, 0.0, 0.1, initial=5.0), seed
+        )
         if share >= 0.63:
             return
     assert_true(False, f"share >= 0.63; last seed: {share:.3f}")

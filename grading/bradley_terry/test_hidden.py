@@ -24,15 +24,17 @@ from autograder.checks import (
 )
 from autograder.plugin import points
 
-AMERICAN_LEAGUE = np.array([  # 1987: Milwaukee, Detroit, Toronto, New York, Boston, Cleveland, Baltimore
-    [0, 7, 9, 7, 7, 9, 11],
-    [6, 0, 7, 5, 11, 9, 9],
-    [4, 6, 0, 7, 7, 8, 12],
-    [6, 8, 6, 0, 6, 7, 10],
-    [6, 2, 6, 7, 0, 7, 12],
-    [4, 4, 5, 6, 6, 0, 6],
-    [2, 4, 1, 3, 1, 7, 0],
-])
+AMERICAN_LEAGUE = np.array(
+    [  # 1987: Milwaukee, Detroit, Toronto, New York, Boston, Cleveland, Baltimore
+        [0, 7, 9, 7, 7, 9, 11],
+        [6, 0, 7, 5, 11, 9, 9],
+        [4, 6, 0, 7, 7, 8, 12],
+        [6, 8, 6, 0, 6, 7, 10],
+        [6, 2, 6, 7, 0, 7, 12],
+        [4, 4, 5, 6, 6, 0, 6],
+        [2, 4, 1, 3, 1, 7, 0],
+    ]
+)
 
 
 def assert_near(actual, expected, what="the result"):
@@ -66,7 +68,12 @@ def a_table(rng, n=5, games=8):
 
 def slow_likelihood(wins, theta):
     n = len(wins)
-    return sum(wins[i, j] * math.log(sigmoid(theta[i] - theta[j])) for i in range(n) for j in range(n) if i != j)
+    return sum(
+        wins[i, j] * math.log(sigmoid(theta[i] - theta[j]))
+        for i in range(n)
+        for j in range(n)
+        if i != j
+    )
 
 
 def slow_gradient(wins, theta):
@@ -93,8 +100,12 @@ def slow_information(wins, theta):
 # -- Part 1: probability and loss ------------------------------------------------------------------
 
 
-@points(1, part="model", catches="probability-of-the-other",
-        hint="The probabilities of the two outcomes add up to one, and the higher score wins more often.")
+@points(
+    1,
+    part="model",
+    catches="probability-of-the-other",
+    hint="The probabilities of the two outcomes add up to one, and the higher score wins more often.",
+)
 def test_the_two_outcomes_add_up_to_one(student, rng):
     """P(i beats j) and P(j beats i) add up to one, and their log-odds are the difference of the scores."""
     r_i, r_j = scores(rng, 6), scores(rng, 6)
@@ -103,8 +114,12 @@ def test_the_two_outcomes_add_up_to_one(student, rng):
     assert_near(torch.log(p) - torch.log(q), r_i - r_j)
 
 
-@points(1, part="model", catches="exponentials-overflow",
-        hint="exp(1000) is infinite: form the difference before any exponential.")
+@points(
+    1,
+    part="model",
+    catches="exponentials-overflow",
+    hint="exp(1000) is infinite: form the difference before any exponential.",
+)
 def test_large_scores_do_not_overflow(student):
     """Scores of a thousand, alike or not, give finite probabilities."""
     high = torch.tensor([1000.0, 1000.0, 999.0, -1000.0], dtype=torch.float64)
@@ -113,16 +128,24 @@ def test_large_scores_do_not_overflow(student):
     assert_near(student.bt_prob(high, low), expected)
 
 
-@points(2, part="model", catches="sums-over-pairs",
-        hint="A coin flip costs one bit, whatever the number of pairs.")
+@points(
+    2,
+    part="model",
+    catches="sums-over-pairs",
+    hint="A coin flip costs one bit, whatever the number of pairs.",
+)
 def test_equal_scores_cost_one_bit(student, rng):
     """Where both answers score alike, the loss is log 2."""
     r = scores(rng, 5)
     assert_near(student.bt_loss(r, r.clone()), scalar(math.log(2)))
 
 
-@points(3, part="model", catches=("swapped-pair", "sums-over-pairs"),
-        hint="Per pair, the gradient is the probability of the other outcome: the chosen score goes up.")
+@points(
+    3,
+    part="model",
+    catches=("swapped-pair", "sums-over-pairs"),
+    hint="Per pair, the gradient is the probability of the other outcome: the chosen score goes up.",
+)
 def test_gradient_pushes_the_surprising_pairs_most(student, rng):
     """The gradient is -sigmoid(rejected - chosen) / B on each chosen score, and its opposite on the rejected one."""
     chosen, rejected = scores(rng, 6).requires_grad_(), scores(rng, 6).requires_grad_()
@@ -135,8 +158,12 @@ def test_gradient_pushes_the_surprising_pairs_most(student, rng):
     assert_near(push_rejected, surprise / 6, "the gradient of the rejected scores")
 
 
-@points(3, part="model", catches="log-of-sigmoid",
-        hint="torch.nn.functional.logsigmoid; sigmoid(-1000) is 0, and its logarithm is not what you want.")
+@points(
+    3,
+    part="model",
+    catches="log-of-sigmoid",
+    hint="torch.nn.functional.logsigmoid; sigmoid(-1000) is 0, and its logarithm is not what you want.",
+)
 def test_extreme_differences_stay_finite(student):
     """Differences of plus and minus one thousand give a finite loss and the right gradient."""
     chosen = torch.tensor([1000.0, -1000.0, 0.5], dtype=torch.float64, requires_grad=True)
@@ -147,18 +174,33 @@ def test_extreme_differences_stay_finite(student):
     assert_near(push, torch.tensor([0.0, -1.0, -0.5], dtype=torch.float64) / 3, "the gradient")
 
 
-@points(2, part="model", catches=("margin-added", "swapped-pair"),
-        hint="With a margin m the chosen answer must be ahead by m to be worth a coin flip.")
+@points(
+    2,
+    part="model",
+    catches=("margin-added", "swapped-pair"),
+    hint="With a margin m the chosen answer must be ahead by m to be worth a coin flip.",
+)
 def test_margin_asks_for_a_lead(student, rng):
     """A margin is a lead that is asked for: scores that are apart by the margin cost log 2; a margin per pair works too."""
-    r, rejected, margins = scores(rng, 4), scores(rng, 4), torch.tensor([0.5, 1.0, 0.0, 2.5]).double()
+    r, rejected, margins = (
+        scores(rng, 4),
+        scores(rng, 4),
+        torch.tensor([0.5, 1.0, 0.0, 2.5]).double(),
+    )
     assert_near(student.bt_loss(r + 0.7, r, margin=0.7), scalar(math.log(2)))
     gaps = (r - rejected - margins).tolist()
-    assert_near(student.bt_loss(r, rejected, margin=margins), scalar(np.mean([pair_loss(gap) for gap in gaps])))
+    assert_near(
+        student.bt_loss(r, rejected, margin=margins),
+        scalar(np.mean([pair_loss(gap) for gap in gaps])),
+    )
 
 
-@points(3, part="model", catches=("smoothing-halved", "margin-in-one-term"),
-        hint="With smoothing s, two terms: (1 - s) for the label as given, s for the label the other way round.")
+@points(
+    3,
+    part="model",
+    catches=("smoothing-halved", "margin-in-one-term"),
+    hint="With smoothing s, two terms: (1 - s) for the label as given, s for the label the other way round.",
+)
 def test_smoothing_has_a_finite_optimum(student, rng):
     """With smoothing s the loss is flat where the difference is log((1 - s) / s) above the margin, and exact elsewhere."""
     s, m = 0.2, 0.4
@@ -173,8 +215,12 @@ def test_smoothing_has_a_finite_optimum(student, rng):
     assert_near(student.bt_loss(r, other, margin=m, label_smoothing=s), expected)
 
 
-@points(2, part="model", catches=("ties-count-as-right", "ties-count-as-wrong"),
-        hint="What accuracy does a model deserve that gives everything the same score?")
+@points(
+    2,
+    part="model",
+    catches=("ties-count-as-right", "ties-count-as-wrong"),
+    hint="What accuracy does a model deserve that gives everything the same score?",
+)
 def test_a_tie_is_half_right(student, rng):
     """Accuracy counts a tie as one half; swapping the answers turns it into one minus itself."""
     chosen = torch.tensor([1.0, 2.0, 3.0, 0.5, -1.0]).double() + float(rng.normal())
@@ -184,8 +230,12 @@ def test_a_tie_is_half_right(student, rng):
     assert_close(student.accuracy(chosen, chosen.clone()), 0.5)
 
 
-@points(1, part="model", catches="broadcasts-silently",
-        hint="(B,) against (B, 1) becomes (B, B) without a word: refuse it with a ValueError.")
+@points(
+    1,
+    part="model",
+    catches="broadcasts-silently",
+    hint="(B,) against (B, 1) becomes (B, B) without a word: refuse it with a ValueError.",
+)
 def test_pairs_that_do_not_match_are_refused(student, rng):
     """Scores of different shapes and impossible smoothing are refused instead of being stretched to fit."""
     r = scores(rng, 4)
@@ -203,8 +253,12 @@ def test_pairs_that_do_not_match_are_refused(student, rng):
 # -- Part 2: fitting a table by MM -----------------------------------------------------------------
 
 
-@points(2, part="fitting", catches="losses-for-wins",
-        hint="wins[i, j] counts how often the row beat the column.")
+@points(
+    2,
+    part="fitting",
+    catches="losses-for-wins",
+    hint="wins[i, j] counts how often the row beat the column.",
+)
 def test_likelihood_is_a_sum_over_games(student, rng):
     """The log-likelihood adds log P(winner beats loser) over all games, and only differences of abilities count."""
     wins, theta = a_table(rng), rng.normal(size=5)
@@ -213,8 +267,12 @@ def test_likelihood_is_a_sum_over_games(student, rng):
     assert_close(student.log_likelihood(wins, theta + 7.0), expected, rtol=1e-6)
 
 
-@points(3, part="fitting", catches=("connected-by-games", "connected-by-one-step"),
-        hint="Follow wins only: i reaches j if i beat j, or beat somebody who reaches j. Everybody must reach everybody.")
+@points(
+    3,
+    part="fitting",
+    catches=("connected-by-games", "connected-by-one-step"),
+    hint="Follow wins only: i reaches j if i beat j, or beat somebody who reaches j. Everybody must reach everybody.",
+)
 def test_connected_means_chains_of_wins(student, rng):
     """A table can be fitted if chains of wins lead from everybody to everybody, and only then."""
     n = 6
@@ -230,25 +288,42 @@ def test_connected_means_chains_of_wins(student, rng):
     assert_equal(student.is_connected(blocks), False, "two leagues")
 
 
-@points(4, part="fitting",
-        catches=("losses-for-wins", "wins-for-games", "old-ability-kept", "gauge-of-the-first", "gauge-of-the-last",
-                 "gauge-in-abilities"),
-        hint="Write the update for one player as in equation (3) of the handout, with the old abilities throughout.")
+@points(
+    4,
+    part="fitting",
+    catches=(
+        "losses-for-wins",
+        "wins-for-games",
+        "old-ability-kept",
+        "gauge-of-the-first",
+        "gauge-of-the-last",
+        "gauge-in-abilities",
+    ),
+    hint="Write the update for one player as in equation (3) of the handout, with the old abilities throughout.",
+)
 def test_mm_step_is_wins_over_weighted_games(student, rng):
     """One MM step sets every ability to wins over games weighted by 1 / (p_i + p_j), then the mean log-ability to 0."""
     wins, theta = a_table(rng), rng.normal(size=5)
     p = np.exp(theta)
-    weight = [sum((wins[i, j] + wins[j, i]) / (p[i] + p[j]) for j in range(5) if j != i) for i in range(5)]
+    weight = [
+        sum((wins[i, j] + wins[j, i]) / (p[i] + p[j]) for j in range(5) if j != i) for i in range(5)
+    ]
     new = np.log(wins.sum(axis=1) / weight)
     assert_near(student.mm_step(wins, theta), new - new.mean())
 
 
-@points(3, part="fitting", catches=("wins-for-games", "old-ability-kept", "losses-for-wins"),
-        hint="A step of MM that lowers the likelihood is no step of MM: check the update against its derivation.")
+@points(
+    3,
+    part="fitting",
+    catches=("wins-for-games", "old-ability-kept", "losses-for-wins"),
+    hint="A step of MM that lowers the likelihood is no step of MM: check the update against its derivation.",
+)
 def test_mm_never_lowers_the_likelihood(student, rng):
     """No MM step lowers the likelihood, from wherever it starts, and away from the maximum each raises it."""
     wins = a_table(rng, 6)
-    theta = np.log(wins.sum(axis=1) / wins.sum(axis=0))  # near the maximum: a wrong step goes down from here
+    theta = np.log(
+        wins.sum(axis=1) / wins.sum(axis=0)
+    )  # near the maximum: a wrong step goes down from here
     likelihoods = [slow_likelihood(wins, theta)]
     for _ in range(4):
         theta = student.mm_step(wins, theta)
@@ -259,20 +334,42 @@ def test_mm_never_lowers_the_likelihood(student, rng):
     assert_true(bool((np.diff(likelihoods[:3]) > 1e-5).all()), "the likelihood rises")
 
 
-@points(4, part="fitting", catches=("likelihood-stops-it", "gauge-of-the-first", "gauge-in-abilities", "abilities-not-logs", "abilities-in-elo"),
-        hint="At the maximum everybody's expected number of wins is the actual one. Stop there, not earlier.")
+@points(
+    4,
+    part="fitting",
+    catches=(
+        "likelihood-stops-it",
+        "gauge-of-the-first",
+        "gauge-in-abilities",
+        "abilities-not-logs",
+        "abilities-in-elo",
+    ),
+    hint="At the maximum everybody's expected number of wins is the actual one. Stop there, not earlier.",
+)
 def test_fitted_players_win_as_often_as_expected(student, rng):
     """At the fitted log-abilities, which have mean 0, expected wins equal actual wins up to tol."""
     wins = a_table(rng, 6, games=12)
     theta = student.fit_bt(wins, 1e-5)
     assert_equal(np.shape(theta), (6,), "the shape of the abilities")
     assert_close(float(theta.mean()), 0.0, atol=1e-9, what="the mean")
-    assert_close(slow_gradient(wins, theta), np.zeros(6), atol=1.1e-5, what="wins minus expected wins")
+    assert_close(
+        slow_gradient(wins, theta), np.zeros(6), atol=1.1e-5, what="wins minus expected wins"
+    )
     assert_true(float(np.abs(theta).max()) > 0.02, "abilities differ")
 
 
-@points(3, part="fitting", catches=("losses-for-wins", "abilities-not-logs", "abilities-in-elo", "gauge-of-the-first", "gauge-of-the-last"),
-        hint="Two players: the odds are wins over losses. Seven teams: compare with the table in the handout.")
+@points(
+    3,
+    part="fitting",
+    catches=(
+        "losses-for-wins",
+        "abilities-not-logs",
+        "abilities-in-elo",
+        "gauge-of-the-first",
+        "gauge-of-the-last",
+    ),
+    hint="Two players: the odds are wins over losses. Seven teams: compare with the table in the handout.",
+)
 def test_american_league_1987(student, rng):
     """Two players' fitted odds are wins over losses; the seven teams of 1987 come out as in the handout."""
     a, b = (int(x) for x in rng.integers(2, 30, size=2) + np.array([0, 30]))
@@ -283,26 +380,41 @@ def test_american_league_1987(student, rng):
     assert_close(theta, relative - relative.mean(), atol=1e-4)
 
 
-@points(2, part="fitting", catches=("gauge-of-the-first", "wins-for-games"),
-        hint="Names are arbitrary: renumbering players may only renumber results. Ten times the games: the same abilities.")
+@points(
+    2,
+    part="fitting",
+    catches=("gauge-of-the-first", "wins-for-games"),
+    hint="Names are arbitrary: renumbering players may only renumber results. Ten times the games: the same abilities.",
+)
 def test_abilities_follow_their_players(student, rng):
     """Renumbering the players renumbers the fit, and repeating every game leaves it alone."""
     wins, order = a_table(rng), np.array([3, 0, 4, 2, 1])
     theta = student.fit_bt(wins, 1e-8)
     assert_near(student.fit_bt(wins[np.ix_(order, order)], 1e-8), theta[order])
     assert_near(student.fit_bt(3 * wins, 1e-8), theta)
-    assert_close(slow_gradient(wins, theta - theta.mean()), np.zeros(5), atol=1e-5, what="wins minus expected wins")
+    assert_close(
+        slow_gradient(wins, theta - theta.mean()),
+        np.zeros(5),
+        atol=1e-5,
+        what="wins minus expected wins",
+    )
     assert_close(float(theta.sum()), 0.0, atol=1e-8, what="the sum")
     assert_true(float(np.abs(theta).max()) > 0.02, "abilities differ")
 
 
-@points(2, part="fitting", catches="fits-anything",
-        hint="Somebody who never lost has no finite ability: ask is_connected first, in both fits.")
+@points(
+    2,
+    part="fitting",
+    catches="fits-anything",
+    hint="Somebody who never lost has no finite ability: ask is_connected first, in both fits.",
+)
 def test_tables_without_a_maximum_are_refused(student, rng):
     """Unbeaten players, players without a win, two leagues that never meet and a tol of 0 are refused."""
     wins = a_table(rng, 4)
     assert_near(slow_gradient(wins, student.fit_bt(wins, 1e-8)), np.zeros(4))
-    assert_near(student.fit_bt(np.array([[0, 30], [10, 0]]), 1e-8), np.array([1, -1]) * math.log(3) / 2)
+    assert_near(
+        student.fit_bt(np.array([[0, 30], [10, 0]]), 1e-8), np.array([1, -1]) * math.log(3) / 2
+    )
     unbeaten, winless = wins.copy(), wins.copy()
     unbeaten[:, 2] = 0
     winless[1, :] = 0
@@ -319,22 +431,39 @@ def test_tables_without_a_maximum_are_refused(student, rng):
 # -- Part 3: gradient, Hessian, Newton, standard errors --------------------------------------------
 
 
-@points(4, part="newton",
-        catches=("losses-for-wins", "derivatives-of-the-loss", "curvature-without-games", "curvature-of-wins"),
-        hint="Compare with (L(theta + h) - L(theta - h)) / 2h for one player, then the same of the gradient.")
+@points(
+    4,
+    part="newton",
+    catches=(
+        "losses-for-wins",
+        "derivatives-of-the-loss",
+        "curvature-without-games",
+        "curvature-of-wins",
+    ),
+    hint="Compare with (L(theta + h) - L(theta - h)) / 2h for one player, then the same of the gradient.",
+)
 def test_derivatives_agree_with_differences(student, rng):
     """Gradient and Hessian agree with finite differences of the log-likelihood."""
     wins, theta, h = a_table(rng), rng.normal(size=5), 1e-5
     gradient, hessian = student.bt_gradient_hessian(wins, theta)
     steps = h * np.eye(5)
-    slopes = [(slow_likelihood(wins, theta + e) - slow_likelihood(wins, theta - e)) / (2 * h) for e in steps]
-    curves = [(slow_gradient(wins, theta + e) - slow_gradient(wins, theta - e)) / (2 * h) for e in steps]
+    slopes = [
+        (slow_likelihood(wins, theta + e) - slow_likelihood(wins, theta - e)) / (2 * h)
+        for e in steps
+    ]
+    curves = [
+        (slow_gradient(wins, theta + e) - slow_gradient(wins, theta - e)) / (2 * h) for e in steps
+    ]
     assert_close(gradient, np.array(slopes), atol=1e-4, what="the gradient")
     assert_close(hessian, np.array(curves), atol=1e-4, what="the Hessian")
 
 
-@points(2, part="newton", catches=("curvature-of-wins", "curvature-without-games", "derivatives-of-the-loss"),
-        hint="Only differences count, so nothing curves along (1, ..., 1); everywhere else the likelihood curves down.")
+@points(
+    2,
+    part="newton",
+    catches=("curvature-of-wins", "curvature-without-games", "derivatives-of-the-loss"),
+    hint="Only differences count, so nothing curves along (1, ..., 1); everywhere else the likelihood curves down.",
+)
 def test_likelihood_is_concave_and_flat_along_the_gauge(student, rng):
     """The Hessian is symmetric, its rows add up to 0, its trace is that of the pairs, no eigenvalue is positive."""
     wins, theta = a_table(rng), rng.normal(size=5)
@@ -342,30 +471,56 @@ def test_likelihood_is_concave_and_flat_along_the_gauge(student, rng):
     assert_equal(np.shape(hessian), (5, 5), "the shape of the Hessian")
     assert_near(hessian, hessian.T.copy(), "the Hessian")
     assert_near(hessian @ np.ones(5), np.zeros(5), "the sum of its rows")
-    assert_near(float(np.trace(hessian)), -float(np.trace(slow_information(wins, theta))), "its trace")
+    assert_near(
+        float(np.trace(hessian)), -float(np.trace(slow_information(wins, theta))), "its trace"
+    )
     assert_true(float(np.linalg.eigvalsh(hessian).max()) < 1e-6, "no positive eigenvalue")
     assert_close(float(np.sum(gradient)), 0.0, atol=1e-6, what="the sum of the gradient")
 
 
-@points(3, part="newton", catches=("gauge-of-the-first", "gauge-of-the-last", "newton-overshoots", "losses-for-wins"),
-        hint="Newton and MM climb the same hill. Where a full step would go down, halve it.")
+@points(
+    3,
+    part="newton",
+    catches=("gauge-of-the-first", "gauge-of-the-last", "newton-overshoots", "losses-for-wins"),
+    hint="Newton and MM climb the same hill. Where a full step would go down, halve it.",
+)
 def test_newton_finds_the_same_maximum(student, rng):
     """Newton arrives where expected wins equal actual wins, with mean 0, for lopsided tables too."""
     wins = a_table(rng, 6)
-    lopsided = np.array([  # full steps from theta = 0 run away
-        [0, 1, 0, 1, 0], [0, 0, 1, 100, 0], [0, 1, 0, 1, 0], [0, 0, 10_000, 0, 1], [10_000, 0, 1_000, 0, 0]])
+    lopsided = np.array(
+        [  # full steps from theta = 0 run away
+            [0, 1, 0, 1, 0],
+            [0, 0, 1, 100, 0],
+            [0, 1, 0, 1, 0],
+            [0, 0, 10_000, 0, 1],
+            [10_000, 0, 1_000, 0, 0],
+        ]
+    )
     for table in (AMERICAN_LEAGUE, wins, lopsided):
         theta = student.fit_bt_newton(table, 1e-7)
         assert_equal(np.shape(theta), (len(table),), "the shape of the abilities")
         assert_close(float(theta.mean()), 0.0, atol=1e-8, what="the mean")
         assert_true(float(np.abs(theta).max()) > 0.02, "abilities differ")
-        assert_close(slow_gradient(table, theta), np.zeros(len(table)), atol=1e-6, what="wins minus expected wins")
+        assert_close(
+            slow_gradient(table, theta),
+            np.zeros(len(table)),
+            atol=1e-6,
+            what="wins minus expected wins",
+        )
 
 
-@points(4, part="newton",
-        catches=("errors-from-the-diagonal", "errors-against-the-last", "variances-not-errors", "curvature-without-games",
-                 "derivatives-of-the-loss"),
-        hint="Pseudo-inverse of the information, then the diagonal, then the root.")
+@points(
+    4,
+    part="newton",
+    catches=(
+        "errors-from-the-diagonal",
+        "errors-against-the-last",
+        "variances-not-errors",
+        "curvature-without-games",
+        "derivatives-of-the-loss",
+    ),
+    hint="Pseudo-inverse of the information, then the diagonal, then the root.",
+)
 def test_standard_errors_come_from_the_fisher_information(student, rng):
     """Standard errors are those of the constrained maximum: invert the information where it can be inverted."""
     wins, theta = a_table(rng), rng.normal(scale=0.5, size=5)
@@ -373,11 +528,17 @@ def test_standard_errors_come_from_the_fisher_information(student, rng):
     basis = np.linalg.qr(np.column_stack([np.ones(5), np.eye(5)[:, :4]]))[0][:, 1:]
     covariance = basis @ np.linalg.inv(basis.T @ slow_information(wins, theta) @ basis) @ basis.T
     assert_near(student.standard_errors(wins, theta), np.sqrt(np.diag(covariance)))
-    assert_near(student.standard_errors(np.array([[0, 8], [8, 0]]), np.zeros(2)), np.array([0.25, 0.25]))
+    assert_near(
+        student.standard_errors(np.array([[0, 8], [8, 0]]), np.zeros(2)), np.array([0.25, 0.25])
+    )
 
 
-@points(1, part="newton", catches=("variances-not-errors", "curvature-without-games", "errors-against-the-last"),
-        hint="Four times the games halve every standard error.")
+@points(
+    1,
+    part="newton",
+    catches=("variances-not-errors", "curvature-without-games", "errors-against-the-last"),
+    hint="Four times the games halve every standard error.",
+)
 def test_four_times_the_games_halve_the_errors(student, rng):
     """Four times the games halve every standard error, and nobody's is zero."""
     wins, theta = a_table(rng), rng.normal(scale=0.5, size=5)
@@ -386,14 +547,20 @@ def test_four_times_the_games_halve_the_errors(student, rng):
     assert_true(bool((few > 0.01).all() and (few < 10).all()), "positive and finite")
 
 
-@points(3, part="newton", catches=("normal-noise", "gumbel-upside-down", "one-noise-for-all"),
-        hint="Standard Gumbel noise, P(noise <= x) = exp(-exp(-x)), drawn anew for every option of every choice.")
+@points(
+    3,
+    part="newton",
+    catches=("normal-noise", "gumbel-upside-down", "one-noise-for-all"),
+    hint="Standard Gumbel noise, P(noise <= x) = exp(-exp(-x)), drawn anew for every option of every choice.",
+)
 def test_the_largest_noisy_utility_wins_like_softmax(student):
     """Choosing the largest utility plus Gumbel noise is choosing with probabilities softmax(utilities)."""
     for utilities in (np.array([0.0, 2.2]), np.array([1.5, 0.0, 0.9, -0.8])):
         choices = student.gumbel_choices(utilities, 40_000, np.random.default_rng(7))
         assert_equal(np.shape(choices), (40_000,), "the shape of the choices")
-        assert_equal(np.unique(choices), np.arange(len(utilities)), "the options that are ever chosen")
+        assert_equal(
+            np.unique(choices), np.arange(len(utilities)), "the options that are ever chosen"
+        )
         chances = np.exp(utilities) / np.exp(utilities).sum()
         assert_frequencies(np.bincount(choices, minlength=len(utilities)), chances)
 
@@ -406,8 +573,12 @@ def a_mask(*rows):
     return torch.tensor([[int(mark) for mark in row] for row in rows])
 
 
-@points(2, part="reward_model", catches=("positions-count-padding", "positions-from-one"),
-        hint="The first real token of a row is at position 0, wherever it stands.")
+@points(
+    2,
+    part="reward_model",
+    catches=("positions-count-padding", "positions-from-one"),
+    hint="The first real token of a row is at position 0, wherever it stands.",
+)
 def test_positions_count_real_tokens(student, rng):
     """Real tokens are numbered 0, 1, 2, ... in their row, behind any padding."""
     lengths = rng.permutation([1, 3, 4, 6])
@@ -415,31 +586,47 @@ def test_positions_count_real_tokens(student, rng):
     right = left.flip(1)
     for mask in (left, right):
         places = student.positions(mask)
-        assert_equal(places[mask.bool()], torch.cat([torch.arange(n) for n in lengths]), "positions of real tokens")
+        assert_equal(
+            places[mask.bool()],
+            torch.cat([torch.arange(n) for n in lengths]),
+            "positions of real tokens",
+        )
         inside = (places >= 0) & (places < 6)
         assert_equal(inside, torch.ones(4, 6).bool(), "positions within the row")
 
 
-@points(4, part="reward_model", catches=("pools-the-last-column", "pools-by-count", "pools-the-first-token"),
-        hint="Where is the last 1 of each row of the mask? Draw a row padded on the left and one on the right.")
+@points(
+    4,
+    part="reward_model",
+    catches=("pools-the-last-column", "pools-by-count", "pools-the-first-token"),
+    hint="Where is the last 1 of each row of the mask? Draw a row padded on the left and one on the right.",
+)
 def test_pooling_takes_the_last_real_token(student, rng):
     """Pooling takes the last real token with padding on either side, and what stands under padding has no influence."""
     hidden = torch.tensor(rng.normal(size=(4, 6, 3)))
-    for mask, last in ((a_mask("111100", "100000", "111111", "110000"), [3, 0, 5, 1]),
-                       (a_mask("001111", "000001", "111111", "000011"), [5, 5, 5, 5])):
+    for mask, last in (
+        (a_mask("111100", "100000", "111111", "110000"), [3, 0, 5, 1]),
+        (a_mask("001111", "000001", "111111", "000011"), [5, 5, 5, 5]),
+    ):
         expected = hidden[torch.arange(4), torch.tensor(last)]
         assert_near(student.pool_last(hidden, mask), expected)
         noise = torch.tensor(rng.normal(size=(4, 6, 3))) * (1 - mask).unsqueeze(2)
         assert_near(student.pool_last(hidden + 100 * noise, mask.bool()), expected)
 
 
-@points(1, part="reward_model", catches=("pools-the-last-column", "pools-by-count"),
-        hint="Moving a row's padding from one side to the other moves its last token along.")
+@points(
+    1,
+    part="reward_model",
+    catches=("pools-the-last-column", "pools-by-count"),
+    hint="Moving a row's padding from one side to the other moves its last token along.",
+)
 def test_pooling_does_not_care_about_the_side(student, rng):
     """A row padded on the left pools what it pools when padded on the right; the gradient goes to that token alone."""
     tokens = torch.tensor(rng.normal(size=(3, 2)))
     padding = torch.tensor(rng.normal(size=(2, 2)))
-    rows = torch.stack([torch.cat([tokens, padding]), torch.cat([padding, tokens])]).requires_grad_()
+    rows = torch.stack(
+        [torch.cat([tokens, padding]), torch.cat([padding, tokens])]
+    ).requires_grad_()
     pooled = student.pool_last(rows, a_mask("11100", "00111"))
     assert_near(pooled.detach(), torch.stack([tokens[-1], tokens[-1]]))
     (push,) = torch.autograd.grad(pooled.sum(), rows)
@@ -448,8 +635,12 @@ def test_pooling_does_not_care_about_the_side(student, rng):
     assert_near(push, expected, "the gradient")
 
 
-@points(3, part="reward_model", catches=("attends-to-padding", "masks-after-softmax", "zero-logits-for-padding"),
-        hint="The weights of a row's real tokens add up to 1; those of padding are 0 before and after.")
+@points(
+    3,
+    part="reward_model",
+    catches=("attends-to-padding", "masks-after-softmax", "zero-logits-for-padding"),
+    hint="The weights of a row's real tokens add up to 1; those of padding are 0 before and after.",
+)
 def test_attention_pooling_is_a_mean_over_real_tokens(student, rng):
     """Attention pooling is a softmax-weighted mean over real tokens; equal logits give their plain mean."""
     hidden, logits = torch.tensor(rng.normal(size=(3, 5, 4))), torch.tensor(rng.normal(size=(3, 5)))
@@ -472,13 +663,34 @@ def a_backbone(lab, family="GPT2", dropout=0.0):
     """A tiny transformer on the student's side."""
     if family == "GPT2":
         config = lab.make(
-            "transformers.GPT2Config", vocab_size=VOCABULARY, n_positions=24, n_embd=8, n_layer=1, n_head=2, bos_token_id=0,
-            eos_token_id=0, embd_pdrop=dropout, attn_pdrop=0.0, resid_pdrop=0.0, attn_implementation="eager")
+            "transformers.GPT2Config",
+            vocab_size=VOCABULARY,
+            n_positions=24,
+            n_embd=8,
+            n_layer=1,
+            n_head=2,
+            bos_token_id=0,
+            eos_token_id=0,
+            embd_pdrop=dropout,
+            attn_pdrop=0.0,
+            resid_pdrop=0.0,
+            attn_implementation="eager",
+        )
         return lab.make("transformers.GPT2Model", config)
     config = lab.make(
-        "transformers.LlamaConfig", vocab_size=VOCABULARY, hidden_size=8, intermediate_size=16, num_hidden_layers=1,
-        num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=24, bos_token_id=0, eos_token_id=0, pad_token_id=None,
-        attn_implementation="eager")
+        "transformers.LlamaConfig",
+        vocab_size=VOCABULARY,
+        hidden_size=8,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=24,
+        bos_token_id=0,
+        eos_token_id=0,
+        pad_token_id=None,
+        attn_implementation="eager",
+    )
     return lab.make("transformers.LlamaModel", config)
 
 
@@ -486,7 +698,9 @@ def set_weights(model, scale=0.4):
     """Give every weight a number that depends on its name and nothing else (norms stay near 1)."""
     state = {}
     for name, old in model.state_dict().items():
-        draw = np.random.default_rng(zlib.crc32(name.encode())).normal(scale=scale, size=tuple(old.shape))
+        draw = np.random.default_rng(zlib.crc32(name.encode())).normal(
+            scale=scale, size=tuple(old.shape)
+        )
         is_norm = "ln_" in name or "norm" in name
         state[name] = torch.tensor(draw + (1.0 if is_norm and name.endswith("weight") else 0.0))
     model.load_state_dict(state)
@@ -497,7 +711,11 @@ def a_model(student, lab, family="GPT2", head="linear", dropout=0.0):
     model = student.RewardModel(a_backbone(lab, family, dropout), head=head)
     model.double()
     # The answers to this test must not hold what a library has drawn: it differs from run to run, which would blind the diagnosis.
-    lab.make("torch.nn.utils.vector_to_parameters", torch.zeros(3000).double(), lab.kept(model).parameters())
+    lab.make(
+        "torch.nn.utils.vector_to_parameters",
+        torch.zeros(3000).double(),
+        lab.kept(model).parameters(),
+    )
     set_weights(model)
     model.eval()
     return model
@@ -524,39 +742,65 @@ def check_padding(student, lab, rng, family, head):
     """Scores in padded batches are the scores of the rows alone; returns the scores."""
     model = a_model(student, lab, family, head)
     rows = token_rows(rng, (3, 6, 1))
-    student.positions(padded(rows, "left", 7, 5)[1])  # unchecked: tells wrong positions from positions that are not passed on
+    student.positions(
+        padded(rows, "left", 7, 5)[1]
+    )  # unchecked: tells wrong positions from positions that are not passed on
     with torch.no_grad():
         alone = torch.stack([model(*padded([row], "right", len(row), 0))[0] for row in rows])
         for side, width, filler in (("right", 8, 0), ("left", 7, 5)):
-            assert_near(model(*padded(rows, side, width, filler)), alone, f"scores with padding on the {side}")
+            assert_near(
+                model(*padded(rows, side, width, filler)),
+                alone,
+                f"scores with padding on the {side}",
+            )
     assert_true(float(alone.std()) > 1e-3, "the scores of different rows differ")
     return model, rows, alone
 
 
-@points(4, part="reward_model",
-        catches=("no-position-ids", "pools-the-last-column", "pools-by-count", "positions-count-padding"),
-        hint="GPT-2 counts positions from the left edge unless told otherwise: padding must not shift them.")
+@points(
+    4,
+    part="reward_model",
+    catches=(
+        "no-position-ids",
+        "pools-the-last-column",
+        "pools-by-count",
+        "positions-count-padding",
+    ),
+    hint="GPT-2 counts positions from the left edge unless told otherwise: padding must not shift them.",
+)
 def test_a_row_scores_the_same_alone_and_padded(student, lab, rng):
     """On GPT-2 a linear head gives a row the same score alone and in a batch padded on either side."""
     check_padding(student, lab, rng, "GPT2", "linear")
 
 
-@points(3, part="reward_model", catches=("no-attention-mask", "attends-to-padding", "masks-after-softmax", "no-position-ids"),
-        hint="Which tokens may the attention of the backbone read, and which the attention of the head?")
+@points(
+    3,
+    part="reward_model",
+    catches=("no-attention-mask", "attends-to-padding", "masks-after-softmax", "no-position-ids"),
+    hint="Which tokens may the attention of the backbone read, and which the attention of the head?",
+)
 def test_padding_is_never_read(student, lab, rng):
     """With attention pooling, too, nothing that stands under padding changes a score."""
     check_padding(student, lab, rng, "GPT2", "attn")
 
 
-@points(2, part="reward_model", catches=("no-attention-mask", "pools-the-last-column", "pools-by-count"),
-        hint="Another architecture, the same reward model: nothing of it may depend on GPT-2.")
+@points(
+    2,
+    part="reward_model",
+    catches=("no-attention-mask", "pools-the-last-column", "pools-by-count"),
+    hint="Another architecture, the same reward model: nothing of it may depend on GPT-2.",
+)
 def test_llama_is_as_good_a_backbone(student, lab, rng):
     """On a Llama the score of a row does not depend on padding either."""
     check_padding(student, lab, rng, "Llama", "mlp")
 
 
-@points(3, part="reward_model", catches=("pools-the-first-token", "mlp-without-bend", "takes-any-head"),
-        hint="Backbone, pooling, (mlp), score: take the last hidden state by hand and follow it to the score.")
+@points(
+    3,
+    part="reward_model",
+    catches=("pools-the-first-token", "mlp-without-bend", "takes-any-head"),
+    hint="Backbone, pooling, (mlp), score: take the last hidden state by hand and follow it to the score.",
+)
 def test_heads_read_the_last_hidden_state(student, lab, rng):
     """Linear and MLP heads are the documented functions of the last real token's hidden state; unknown heads are refused."""
     ids, mask = padded(token_rows(rng, (4, 2, 5)), "right", 5, 0)
@@ -570,21 +814,29 @@ def test_heads_read_the_last_hidden_state(student, lab, rng):
         if head == "mlp":
             hidden = torch.tanh(hidden @ state["mlp.0.weight"].T + state["mlp.0.bias"])
         expected = hidden @ state["score.weight"][0]
-        assert_near(found - found.mean(), expected - expected.mean(), f"differences of scores, head {head}")
+        assert_near(
+            found - found.mean(), expected - expected.mean(), f"differences of scores, head {head}"
+        )
         assert_true(float(expected.std()) > 1e-3, "the scores differ")
     with assert_raises(ValueError):
         student.RewardModel(a_backbone(lab), head="cubic")
 
 
-@points(3, part="reward_model", catches=("frozen-backbone", "rejected-detached", "constant-loss", "constant-with-a-graph"),
-        hint="List the parameters whose gradient is None or zero. Was the backbone run under no_grad?")
+@points(
+    3,
+    part="reward_model",
+    catches=("frozen-backbone", "rejected-detached", "constant-loss", "constant-with-a-graph"),
+    hint="List the parameters whose gradient is None or zero. Was the backbone run under no_grad?",
+)
 def test_the_gradient_reaches_the_embeddings(student, lab, rng):
     """The loss sends the right gradient to the score layer and through the whole transformer to the embeddings."""
     model = a_model(student, lab)
     ids, mask = padded(token_rows(rng, (3, 4, 2, 4)), "right", 4, 0)
     loss = student.loss_func(model(ids, mask), {"layout": "stacked"})
     loss.backward()
-    push = {name: None if p.grad is None else p.grad.clone() for name, p in model.named_parameters()}
+    push = {
+        name: None if p.grad is None else p.grad.clone() for name, p in model.named_parameters()
+    }
     h = 1e-6
     for name in ("score.weight", "backbone.wte.weight", "backbone.h.0.attn.c_proj.weight"):
         state = {key: value.clone() for key, value in model.state_dict().items()}
@@ -599,14 +851,24 @@ def test_the_gradient_reaches_the_embeddings(student, lab, rng):
         slope = (found[0] - found[1]) / (2 * h)
         assert_true(abs(slope) > 1e-7, "a direction in which the loss changes")
         assert_true(push[name] is not None, f"{name} has a gradient")
-        assert_close(float((push[name] * direction).sum()), slope, rtol=1e-3, atol=1e-6, what=f"the slope along {name}")
+        assert_close(
+            float((push[name] * direction).sum()),
+            slope,
+            rtol=1e-3,
+            atol=1e-6,
+            what=f"the slope along {name}",
+        )
 
 
 # -- Part 5: repairing the worker ------------------------------------------------------------------
 
 
-@points(3, part="training", catches=("mask-from-pad-id", "pads-on-the-right-only"),
-        hint="A token list may contain the padding's id, at its end even: only its length tells what is padding.")
+@points(
+    3,
+    part="training",
+    catches=("mask-from-pad-id", "pads-on-the-right-only"),
+    hint="A token list may contain the padding's id, at its end even: only its length tells what is padding.",
+)
 def test_the_mask_comes_from_the_lengths(student, rng):
     """Batches hold every token of every list, padded on the side that was asked, also when lists end with the padding's id."""
     eos = 0
@@ -619,27 +881,58 @@ def test_the_mask_comes_from_the_lengths(student, rng):
         assert_equal(batch["attention_mask"].long(), mask, "attention_mask")
         assert_equal(batch["layout"], "stacked", "layout")
     batch = student.collate(chosen, rejected, eos)
-    ids, mask = padded([row for pair in zip(chosen, rejected, strict=True) for row in pair], "right", 5, eos)
+    ids, mask = padded(
+        [row for pair in zip(chosen, rejected, strict=True) for row in pair], "right", 5, eos
+    )
     assert_equal(batch["input_ids"], ids, "input_ids, interleaved")
     with assert_raises(ValueError):
         student.collate(chosen, rejected[:2], eos)
 
 
-@points(4, part="training",
-        catches=("layout-ignored", "layouts-mixed-up", "swapped-rows", "constant-loss", "constant-with-a-graph", "sums-over-pairs"),
-        hint="Write the indices of the chosen rows for B = 2: interleaved 0 and 2, stacked 0 and 1.")
+@points(
+    4,
+    part="training",
+    catches=(
+        "layout-ignored",
+        "layouts-mixed-up",
+        "swapped-rows",
+        "constant-loss",
+        "constant-with-a-graph",
+        "sums-over-pairs",
+    ),
+    hint="Write the indices of the chosen rows for B = 2: interleaved 0 and 2, stacked 0 and 1.",
+)
 def test_each_layout_finds_its_pairs(student, rng):
     """The same pairs in either layout give the same loss, which is that of the pairs."""
     chosen, rejected = scores(rng, 4), scores(rng, 4)
-    expected = scalar(np.mean([pair_loss(float(a - b)) for a, b in zip(chosen, rejected, strict=True)]))
-    assert_near(student.bt_loss(chosen, rejected), expected, "bt_loss of the pairs")  # tells a wrong loss from wrong rows
-    stacked, interleaved = torch.cat([chosen, rejected]), torch.stack([chosen, rejected], dim=1).reshape(-1)
-    assert_near(student.loss_func(interleaved, {"layout": "interleaved"}), expected, "the interleaved loss")
+    expected = scalar(
+        np.mean([pair_loss(float(a - b)) for a, b in zip(chosen, rejected, strict=True)])
+    )
+    assert_near(
+        student.bt_loss(chosen, rejected), expected, "bt_loss of the pairs"
+    )  # tells a wrong loss from wrong rows
+    stacked, interleaved = (
+        torch.cat([chosen, rejected]),
+        torch.stack([chosen, rejected], dim=1).reshape(-1),
+    )
+    assert_near(
+        student.loss_func(interleaved, {"layout": "interleaved"}), expected, "the interleaved loss"
+    )
     assert_near(student.loss_func(stacked, {"layout": "stacked"}), expected, "the stacked loss")
 
 
-@points(3, part="training", catches=("constant-loss", "constant-with-a-graph", "rejected-detached", "swapped-rows", "swapped-pair"),
-        hint="The placeholder's gradient is missing or zero. Chosen rows are pushed up and rejected rows down, equally.")
+@points(
+    3,
+    part="training",
+    catches=(
+        "constant-loss",
+        "constant-with-a-graph",
+        "rejected-detached",
+        "swapped-rows",
+        "swapped-pair",
+    ),
+    hint="The placeholder's gradient is missing or zero. Chosen rows are pushed up and rejected rows down, equally.",
+)
 def test_the_repaired_loss_moves_every_row(student, rng):
     """The loss requires a gradient, which pushes every chosen row up and every rejected row down by the same amount."""
     output = scores(rng, 6).requires_grad_()
@@ -652,13 +945,20 @@ def test_the_repaired_loss_moves_every_row(student, rng):
     assert_near(push, expected, "the gradient")
 
 
-@points(1, part="training", catches="odd-rows-dropped",
-        hint="Five rows are not two and a half pairs: a ValueError with a sentence.")
+@points(
+    1,
+    part="training",
+    catches="odd-rows-dropped",
+    hint="Five rows are not two and a half pairs: a ValueError with a sentence.",
+)
 def test_rows_without_a_partner_are_refused(student, rng):
     """An odd number of rows, a column of scores and an unknown layout are refused."""
     output = scores(rng, 4)
     gaps = (output[:2] - output[2:]).tolist()
-    assert_near(student.loss_func(output, {"layout": "stacked"}), scalar(np.mean([pair_loss(gap) for gap in gaps])))
+    assert_near(
+        student.loss_func(output, {"layout": "stacked"}),
+        scalar(np.mean([pair_loss(gap) for gap in gaps])),
+    )
     with assert_raises(ValueError):
         student.loss_func(output[:3], {"layout": "stacked"})
     with assert_raises(ValueError):
@@ -672,9 +972,19 @@ def an_optimizer(lab, model, rate):
     return lab.make("torch.optim.SGD", lab.kept(model).parameters(), lr=rate)
 
 
-@points(5, part="training",
-        catches=("gradients-pile-up", "never-clips", "never-steps", "constant-loss", "constant-with-a-graph", "frozen-backbone"),
-        hint="Forget old gradients, backward, clip the norm over all parameters to 1, step.")
+@points(
+    5,
+    part="training",
+    catches=(
+        "gradients-pile-up",
+        "never-clips",
+        "never-steps",
+        "constant-loss",
+        "constant-with-a-graph",
+        "frozen-backbone",
+    ),
+    hint="Forget old gradients, backward, clip the norm over all parameters to 1, step.",
+)
 def test_an_update_is_one_clipped_step(student, lab, rng):
     """Each update moves the parameters once, against the gradient of its own batch, clipped to norm 1."""
     model, rate = a_model(student, lab), 0.05
@@ -682,7 +992,9 @@ def test_an_update_is_one_clipped_step(student, lab, rng):
     worker = student.RewardWorker(model, an_optimizer(lab, model, rate))
     parameters = dict(model.named_parameters())
     for clipped in (True, False):
-        for scale in np.tile(1.6 ** np.arange(6), 10):  # wrong pairs become steep with the scale, right ones flat
+        for scale in np.tile(
+            1.6 ** np.arange(6), 10
+        ):  # wrong pairs become steep with the scale, right ones flat
             rows = token_rows(rng, (3, 4, 2, 4))
             model.load_state_dict(state | {"score.weight": float(scale) * state["score.weight"]})
             ids, mask = padded(rows, "right", 4, 0)
@@ -697,8 +1009,14 @@ def test_an_update_is_one_clipped_step(student, lab, rng):
             norm = math.sqrt(sum(float((g**2).sum()) for g in push.values()))
             if (norm > 1.5) if clipped else (0.05 < norm < 0.8):
                 break
-        assert_true({"score.weight", "backbone.wte.weight"} <= set(push), "score and embeddings have a gradient")
-        assert_true(norm > 1.5 if clipped else 0.05 < norm < 0.8, "a gradient that is clipped, or one that is not")
+        assert_true(
+            {"score.weight", "backbone.wte.weight"} <= set(push),
+            "score and embeddings have a gradient",
+        )
+        assert_true(
+            norm > 1.5 if clipped else 0.05 < norm < 0.8,
+            "a gradient that is clipped, or one that is not",
+        )
         before = {name: p.detach().clone() for name, p in parameters.items()}
         if clipped:
             model.zero_grad()  # the other time the gradient stays, as if left behind by an earlier batch
@@ -710,8 +1028,12 @@ def test_an_update_is_one_clipped_step(student, lab, rng):
             assert_close(after[name], expected, rtol=1e-6, atol=1e-8, what=name)
 
 
-@points(2, part="training", catches=("trains-in-eval-mode", "never-steps"),
-        hint="model.train() before the forward pass of an update, whatever mode it was in.")
+@points(
+    2,
+    part="training",
+    catches=("trains-in-eval-mode", "never-steps"),
+    hint="model.train() before the forward pass of an update, whatever mode it was in.",
+)
 def test_an_update_trains_with_dropout(student, lab, rng):
     """An update puts the model into training mode, so that its loss feels dropout, on both answers alike."""
     model = a_model(student, lab, dropout=0.5)
@@ -729,7 +1051,12 @@ def test_an_update_trains_with_dropout(student, lab, rng):
     assert_equal(model.training, True, "training mode after an update")
     assert_true(float(np.std(losses)) > 1e-4, "the losses differ from draw to draw of the dropout")
     assert_true(min(losses) > 0.0, "losses of pairs are positive")
-    moved = [float((p - q).abs().max()) for p, q in zip(model.state_dict().values(), [*batch_state(student, lab).values()], strict=True)]
+    moved = [
+        float((p - q).abs().max())
+        for p, q in zip(
+            model.state_dict().values(), [*batch_state(student, lab).values()], strict=True
+        )
+    ]
     assert_true(0.0 < max(moved) < 1e-4, "the steps are small, and are made")
     assert_true(bool(torch.isfinite(quiet).all()), "scores are finite")
 
@@ -746,8 +1073,18 @@ def preference(rng, n):
     return chosen, rejected
 
 
-@points(4, part="training", catches=("constant-with-a-graph", "swapped-rows", "swapped-pair", "never-steps", "left-in-training-mode"),
-        hint="Start from equal scores: the first loss is log 2, and on pairs this easy it must fall towards 0.")
+@points(
+    4,
+    part="training",
+    catches=(
+        "constant-with-a-graph",
+        "swapped-rows",
+        "swapped-pair",
+        "never-steps",
+        "left-in-training-mode",
+    ),
+    hint="Start from equal scores: the first loss is log 2, and on pairs this easy it must fall towards 0.",
+)
 def test_training_separates_what_can_be_separated(student, lab, rng):
     """On separable pairs the loss falls from log 2 towards 0, chosen answers end up ahead, and the model in evaluation mode."""
     model = a_model(student, lab)
@@ -765,8 +1102,12 @@ def test_training_separates_what_can_be_separated(student, lab, rng):
     assert_true(float((ahead > 0).double().mean()) > 0.9, "chosen answers score higher")
 
 
-@points(4, part="training", catches=("same-batch-again", "pairs-torn-apart"),
-        hint="A pass visits every pair once; chosen and rejected of a pair stay together.")
+@points(
+    4,
+    part="training",
+    catches=("same-batch-again", "pairs-torn-apart"),
+    hint="A pass visits every pair once; chosen and rejected of a pair stay together.",
+)
 def test_a_pass_visits_every_pair_once(student, lab, rng):
     """With a learning rate next to nothing, the losses of one pass add up to that of all pairs; the generator alone decides."""
     model = a_model(student, lab)
@@ -793,9 +1134,18 @@ def test_a_pass_visits_every_pair_once(student, lab, rng):
 # -- Part 6: more than two answers -----------------------------------------------------------------
 
 
-@points(4, part="kwise",
-        catches=("worst-first", "neighbours-only", "both-directions", "all-pairs-alike", "prompts-add-pairs"),
-        hint="Average the C(K, 2) pairs of each prompt first, and then the prompts.")
+@points(
+    4,
+    part="kwise",
+    catches=(
+        "worst-first",
+        "neighbours-only",
+        "both-directions",
+        "all-pairs-alike",
+        "prompts-add-pairs",
+    ),
+    hint="Average the C(K, 2) pairs of each prompt first, and then the prompts.",
+)
 def test_every_prompt_weighs_the_same(student, rng):
     """K-wise loss is the mean over prompts of the mean over that prompt's pairs, however many answers it has."""
     rankings = [scores(rng, k) for k in (2, 5, 3)]
@@ -808,21 +1158,31 @@ def test_every_prompt_weighs_the_same(student, rng):
     assert_near(student.kwise_loss([steep]), scalar(1000.0))
 
 
-@points(2, part="kwise", catches=("all-pairs-alike", "prompts-add-pairs"),
-        hint="A prompt whose answers all score alike costs log 2, with two answers or with nine.")
+@points(
+    2,
+    part="kwise",
+    catches=("all-pairs-alike", "prompts-add-pairs"),
+    hint="A prompt whose answers all score alike costs log 2, with two answers or with nine.",
+)
 def test_many_answers_do_not_outvote_few(student, rng):
     """Undecided prompts cost log 2 whatever K is, and duplicating every prompt changes nothing; one answer is refused."""
     flat = [torch.full((k,), float(rng.normal())).double() for k in (2, 4, 9)]
     assert_near(student.kwise_loss(flat), scalar(math.log(2)))
-    rankings = [scores(rng, k).sort(descending=k == 2).values for k in (2, 6)]  # one easy, one the wrong way round
+    rankings = [
+        scores(rng, k).sort(descending=k == 2).values for k in (2, 6)
+    ]  # one easy, one the wrong way round
     expected = (student.kwise_loss(rankings[:1]) + student.kwise_loss(rankings[1:])) / 2
     assert_near(student.kwise_loss(rankings), expected)
     with assert_raises(ValueError):
         student.kwise_loss([rankings[0], rankings[1][:1]])
 
 
-@points(1, part="kwise", catches=("worst-first", "neighbours-only", "all-pairs-alike", "prompts-add-pairs"),
-        hint="With K = 2 a ranking is a pair, and the loss is bt_loss; the best answer is pushed up, the worst down.")
+@points(
+    1,
+    part="kwise",
+    catches=("worst-first", "neighbours-only", "all-pairs-alike", "prompts-add-pairs"),
+    hint="With K = 2 a ranking is a pair, and the loss is bt_loss; the best answer is pushed up, the worst down.",
+)
 def test_two_answers_are_a_pair(student, rng):
     """The best answer of a ranking is pushed up, the worst down, and pushes within a prompt cancel."""
     row, other = scores(rng, 4).requires_grad_(), scores(rng, 2)
@@ -839,22 +1199,35 @@ def test_two_answers_are_a_pair(student, rng):
 # -- Part 7: how much to believe a score -----------------------------------------------------------
 
 
-@points(2, part="uncertainty", catches=("permutation-for-bootstrap", "one-bootstrap-for-all"),
-        hint="Draw with replacement, and for each member anew: about 37% of the pairs are missing in each.")
+@points(
+    2,
+    part="uncertainty",
+    catches=("permutation-for-bootstrap", "one-bootstrap-for-all"),
+    hint="Draw with replacement, and for each member anew: about 37% of the pairs are missing in each.",
+)
 def test_members_learn_from_different_samples(student):
     """Members' samples differ, repeat some pairs and miss others; draws are uniform and reproducible."""
     picks = student.bootstrap_indices(50, 40, np.random.default_rng(7))
     assert_equal(np.shape(picks), (40, 50), "the shape of the indices")
-    assert_equal(picks, student.bootstrap_indices(50, 40, np.random.default_rng(7)), "the same draws again")
-    assert_frequencies(np.bincount(np.asarray(picks).reshape(-1), minlength=50), np.full(50, 1 / 50))
+    assert_equal(
+        picks, student.bootstrap_indices(50, 40, np.random.default_rng(7)), "the same draws again"
+    )
+    assert_frequencies(
+        np.bincount(np.asarray(picks).reshape(-1), minlength=50), np.full(50, 1 / 50)
+    )
     distinct = [len(set(row.tolist())) for row in picks]
-    assert_true(26 <= float(np.mean(distinct)) <= 37, "about 1 - 1/e of the pairs appear in a sample")
+    assert_true(
+        26 <= float(np.mean(distinct)) <= 37, "about 1 - 1/e of the pairs appear in a sample"
+    )
     assert_true(len({tuple(row.tolist()) for row in picks}) == 40, "members differ")
 
 
 def judges(*tables):
     """Members that look the first token up in a table of their own; lent to the student."""
-    return [lambda input_ids, attention_mask, table=table: torch.tensor(table).double()[input_ids[:, 0]] for table in tables]
+    return [
+        lambda input_ids, attention_mask, table=table: torch.tensor(table).double()[input_ids[:, 0]]
+        for table in tables
+    ]
 
 
 def a_batch(*tokens, layout=None):
@@ -863,8 +1236,12 @@ def a_batch(*tokens, layout=None):
     return batch if layout is None else batch | {"layout": layout}
 
 
-@points(3, part="uncertainty", catches=("sample-deviation", "deviation-over-rows"),
-        hint="torch.std divides by n - 1 unless told otherwise, and by default looks at all dimensions.")
+@points(
+    3,
+    part="uncertainty",
+    catches=("sample-deviation", "deviation-over-rows"),
+    hint="torch.std divides by n - 1 unless told otherwise, and by default looks at all dimensions.",
+)
 def test_ensemble_statistics_are_over_members(student, rng):
     """Mean and population deviation are taken over members; identical members, and one alone, have deviation 0."""
     tables = rng.normal(size=(3, 5))
@@ -877,14 +1254,20 @@ def test_ensemble_statistics_are_over_members(student, rng):
     one = student.RewardEnsemble(judges(tables[0].tolist()))
     same = student.RewardEnsemble(judges(*[tables[0].tolist()] * 3))
     for alike in (one, same):
-        assert_near(alike.std(batch), torch.zeros(4).double(), "the deviation of members that agree")
+        assert_near(
+            alike.std(batch), torch.zeros(4).double(), "the deviation of members that agree"
+        )
         assert_near(alike.lcb(batch, 2.0), torch.tensor(said[0]), "their lower bound")
     with assert_raises(ValueError):
         student.RewardEnsemble([])
 
 
-@points(3, part="uncertainty", catches=("upper-bound", "error-of-the-mean", "sample-deviation"),
-        hint="The lower bound lies below the mean by k deviations of the members, not of their mean.")
+@points(
+    3,
+    part="uncertainty",
+    catches=("upper-bound", "error-of-the-mean", "sample-deviation"),
+    hint="The lower bound lies below the mean by k deviations of the members, not of their mean.",
+)
 def test_lower_bound_gives_up_what_is_doubtful(student, rng):
     """The bound is the mean for k = 0, never above it, and falls by exactly k deviations."""
     tables = rng.normal(size=(4, 5))
@@ -892,13 +1275,21 @@ def test_lower_bound_gives_up_what_is_doubtful(student, rng):
     batch = a_batch(3, 1, 0)
     said = tables[:, [3, 1, 0]]
     assert_near(ensemble.lcb(batch, 0.0), torch.tensor(said.mean(axis=0)), "k = 0")
-    assert_near(ensemble.lcb(batch, 1.5), torch.tensor(said.mean(axis=0) - 1.5 * said.std(axis=0)), "k = 1.5")
+    assert_near(
+        ensemble.lcb(batch, 1.5),
+        torch.tensor(said.mean(axis=0) - 1.5 * said.std(axis=0)),
+        "k = 1.5",
+    )
     with assert_raises(ValueError):
         ensemble.lcb(batch, -1.0)
 
 
-@points(3, part="uncertainty", catches=("offsets-count-as-doubt", "one-offset-for-all"),
-        hint="A constant added to one member's scores changes none of its preferences: should it change what is doubted?")
+@points(
+    3,
+    part="uncertainty",
+    catches=("offsets-count-as-doubt", "one-offset-for-all"),
+    hint="A constant added to one member's scores changes none of its preferences: should it change what is doubted?",
+)
 def test_the_zero_of_a_member_is_arbitrary(student, rng):
     """With a reference batch, members have mean 0 there, and adding a constant to a member changes nothing."""
     tables = rng.normal(size=(3, 5))
@@ -911,11 +1302,17 @@ def test_the_zero_of_a_member_is_arbitrary(student, rng):
         assert_near(ensemble.std(batch), torch.tensor(expected.std(axis=0)), "the deviation")
 
 
-@points(2, part="uncertainty", catches="share-for-disagreement",
-        hint="Two members drawn at random: how often do they vote for different answers of the pair?")
+@points(
+    2,
+    part="uncertainty",
+    catches="share-for-disagreement",
+    hint="Two members drawn at random: how often do they vote for different answers of the pair?",
+)
 def test_disagreement_counts_split_votes(student, rng):
     """Disagreement is 0 where all agree, 1/2 where votes are even, and blind to the scale of a member."""
-    tables = np.array([[1.0, 2.0, 3.0, 0.0], [1.0, 3.0, 2.0, 0.0], [5.0, 1.0, 9.0, 9.0], [0.0, 4.0, 7.0, -1.0]])
+    tables = np.array(
+        [[1.0, 2.0, 3.0, 0.0], [1.0, 3.0, 2.0, 0.0], [5.0, 1.0, 9.0, 9.0], [0.0, 4.0, 7.0, -1.0]]
+    )
     tables = tables * rng.uniform(0.5, 2.0, size=(4, 1)) + rng.normal(size=(4, 1))
     ensemble = student.RewardEnsemble(judges(*tables.tolist()))
     # pairs (2, 0): all for the first; (1, 0): 3 of 4; (2, 3): 3 and a tie
@@ -924,8 +1321,12 @@ def test_disagreement_counts_split_votes(student, rng):
     assert_near(ensemble.disagreement(a_batch(2, 1, 2, 0, 0, 3, layout="stacked")), expected)
 
 
-@points(2, part="uncertainty", catches="scores-with-dropout",
-        hint="Scoring is no training: evaluation mode, no gradient, and the mode put back in the end.")
+@points(
+    2,
+    part="uncertainty",
+    catches="scores-with-dropout",
+    hint="Scoring is no training: evaluation mode, no gradient, and the mode put back in the end.",
+)
 def test_an_ensemble_scores_without_dropout(student, lab, rng):
     """A member left in training mode scores as in evaluation mode, without a gradient, and gets its mode back."""
     model = a_model(student, lab, dropout=0.5)
@@ -934,7 +1335,9 @@ def test_an_ensemble_scores_without_dropout(student, lab, rng):
         quiet = model(ids, mask)
     model.train()
     ensemble = student.RewardEnsemble([model])
-    lab.seed(5)  # if there is dropout after all, the same in every run: the diagnosis knows it again
+    lab.seed(
+        5
+    )  # if there is dropout after all, the same in every run: the diagnosis knows it again
     found = ensemble.scores({"input_ids": ids, "attention_mask": mask})
     assert_no_grad(found, "the scores")
     assert_near(found, quiet.unsqueeze(0), "the scores")
@@ -942,24 +1345,41 @@ def test_an_ensemble_scores_without_dropout(student, lab, rng):
     assert_true(float(quiet.std()) > 1e-3, "the scores differ")
 
 
-@points(4, part="uncertainty", catches=("ties-split", "ks-of-one-side", "p-value-of-all", "p-value-of-scipy"),
-        hint="At every x: the share of each sample that is <= x. Equal values step up together.")
+@points(
+    4,
+    part="uncertainty",
+    catches=("ties-split", "ks-of-one-side", "p-value-of-all", "p-value-of-scipy"),
+    hint="At every x: the share of each sample that is <= x. Equal values step up together.",
+)
 def test_ks_is_the_largest_gap_of_shares(student, rng):
     """KS is the largest gap between the shares of the two samples below any threshold, ties and direction notwithstanding."""
     ref, new = np.round(rng.normal(size=40), 1), np.round(rng.normal(0.4, 1.3, size=25), 1)
-    for one, other in ((ref, new), (new, ref), (ref, ref[:30] + 2.0), (ref + 2.0, new), (ref, ref.copy())):
+    for one, other in (
+        (ref, new),
+        (new, ref),
+        (ref, ref[:30] + 2.0),
+        (ref + 2.0, new),
+        (ref, ref.copy()),
+    ):
         places = np.concatenate([one, other])
         ks = max(abs(float((one <= x).mean() - (other <= x).mean())) for x in places)
         found = student.shift_detector(one, other)
         assert_close(found.ks, ks, atol=1e-9, what="ks")
         t = ks * math.sqrt(len(one) * len(other) / (len(one) + len(other)))
-        p = 2 * sum((-1) ** (k - 1) * math.exp(-2 * k * k * t * t) for k in range(1, 101)) if t >= 0.1 else 1.0
+        p = (
+            2 * sum((-1) ** (k - 1) * math.exp(-2 * k * k * t * t) for k in range(1, 101))
+            if t >= 0.1
+            else 1.0
+        )
         assert_close(found.p_value, min(1.0, max(0.0, p)), rtol=1e-5, atol=1e-9, what="p_value")
 
 
-@points(4, part="uncertainty",
-        catches=("bins-of-the-new", "bins-of-equal-width", "outliers-fall-out", "psi-of-one-side"),
-        hint="Bins by the quantiles of the reference, open at both ends; both directions of the divergence.")
+@points(
+    4,
+    part="uncertainty",
+    catches=("bins-of-the-new", "bins-of-equal-width", "outliers-fall-out", "psi-of-one-side"),
+    hint="Bins by the quantiles of the reference, open at both ends; both directions of the divergence.",
+)
 def test_psi_counts_in_the_bins_of_the_reference(student, rng):
     """PSI compares the shares in the reference's quantile bins, outliers included, and is 0 for the same sample."""
     ref, new = rng.normal(size=58), 1.5 * rng.standard_t(2, size=37) + 1.0
@@ -971,7 +1391,9 @@ def test_psi_counts_in_the_bins_of_the_reference(student, rng):
         q = (sum(low <= x < high for x in new) + 0.5) / (37 + 5)
         total += (q - p) * math.log(q / p)
     assert_close(student.shift_detector(ref, new).psi, total, rtol=1e-6, what="psi")
-    assert_close(student.shift_detector(ref, ref.copy()).psi, 0.0, atol=1e-9, what="psi of the same sample")
+    assert_close(
+        student.shift_detector(ref, ref.copy()).psi, 0.0, atol=1e-9, what="psi of the same sample"
+    )
     with assert_raises(ValueError):
         student.shift_detector(ref, new[:0])
 
@@ -979,8 +1401,12 @@ def test_psi_counts_in_the_bins_of_the_reference(student, rng):
 # -- Part 8: reward hacking ------------------------------------------------------------------------
 
 
-@points(5, part="hacking", catches=("picks-by-value", "picks-the-worst", "draws-with-replacement", "ranks-shifted"),
-        hint="With N = 4 and n = 2 list the six sets by hand, and who is picked in each.")
+@points(
+    5,
+    part="hacking",
+    catches=("picks-by-value", "picks-the-worst", "draws-with-replacement", "ranks-shifted"),
+    hint="With N = 4 and n = 2 list the six sets by hand, and who is picked in each.",
+)
 def test_best_of_n_is_a_mean_over_all_sets(student, rng):
     """Best-of-n is the mean, over all sets of n answers, of the value of the answer with the highest score."""
     selector, value = rng.permutation(8) + rng.uniform(0, 0.5, size=8), rng.normal(size=8)
@@ -993,8 +1419,12 @@ def test_best_of_n_is_a_mean_over_all_sets(student, rng):
     assert_unchanged(copies[1], value, "value")
 
 
-@points(2, part="hacking", catches=("picks-the-worst", "draws-with-replacement", "ranks-shifted"),
-        hint="The best of all N is the best; the best of thousands must not overflow a binomial coefficient.")
+@points(
+    2,
+    part="hacking",
+    catches=("picks-the-worst", "draws-with-replacement", "ranks-shifted"),
+    hint="The best of all N is the best; the best of thousands must not overflow a binomial coefficient.",
+)
 def test_best_of_all_is_the_best(student, rng):
     """Chosen by itself the best of n grows with n up to the maximum, with thousands of answers too; n beyond N is refused."""
     proxy = rng.normal(size=3000)
@@ -1009,8 +1439,12 @@ def test_best_of_all_is_the_best(student, rng):
         student.best_of_n(proxy, proxy[:-1], 2)
 
 
-@points(2, part="hacking", catches="kl-is-log-n",
-        hint="Best of 1 is the policy itself: no distance. Best of n has density n F^(n-1): integrate its logarithm.")
+@points(
+    2,
+    part="hacking",
+    catches="kl-is-log-n",
+    hint="Best of 1 is the policy itself: no distance. Best of n has density n F^(n-1): integrate its logarithm.",
+)
 def test_kl_of_best_of_n(student):
     """The price of best-of-n is the integral of n u^(n-1) log(n u^(n-1)) over ranks u from 0 to 1: nothing for n = 1."""
     for n in (1, 2, 5, 64):
@@ -1039,7 +1473,9 @@ def test_kl_of_best_of_n(student):
 # All weights are drawn in this file: how a library initialises a model from a seed has no influence.
 
 LEARNING_SEEDS = (1, 2, 3, 4)
-UTILITY = np.array([0.0, -1.4, 0.9, -0.5, 1.6, 0.2, -1.0, 0.6, -1.8, 1.2, -0.2, 1.9])  # of a token, in nats
+UTILITY = np.array(
+    [0.0, -1.4, 0.9, -0.5, 1.6, 0.2, -1.0, 0.6, -1.8, 1.2, -0.2, 1.9]
+)  # of a token, in nats
 
 
 def utility(rows):
@@ -1064,7 +1500,9 @@ def random_weights(model, rng):
     state = {}
     for name, old in model.state_dict().items():
         is_norm = "ln_" in name or "norm" in name
-        draw = np.ones(tuple(old.shape)) if is_norm else rng.normal(scale=0.15, size=tuple(old.shape))
+        draw = (
+            np.ones(tuple(old.shape)) if is_norm else rng.normal(scale=0.15, size=tuple(old.shape))
+        )
         state[name] = torch.tensor(draw * (not name.endswith("bias")), dtype=torch.float32)
     model.load_state_dict(state)
 
@@ -1074,14 +1512,29 @@ def learned(student, lab, seed):
     rng = np.random.default_rng(seed)
     chosen, rejected = labelled_pairs(rng, 5000)
     config = lab.make(
-        "transformers.GPT2Config", vocab_size=VOCABULARY, n_positions=8, n_embd=16, n_layer=1, n_head=2, bos_token_id=0,
-        eos_token_id=0, embd_pdrop=0.0, attn_pdrop=0.0, resid_pdrop=0.0, attn_implementation="eager")
+        "transformers.GPT2Config",
+        vocab_size=VOCABULARY,
+        n_positions=8,
+        n_embd=16,
+        n_layer=1,
+        n_head=2,
+        bos_token_id=0,
+        eos_token_id=0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        resid_pdrop=0.0,
+        attn_implementation="eager",
+    )
     model = student.RewardModel(lab.make("transformers.GPT2Model", config), head="attn")
     random_weights(model, rng)
-    student.train_reward_model(model, chosen, rejected, 0, 200, 128, 2e-3, torch.Generator().manual_seed(seed))
+    student.train_reward_model(
+        model, chosen, rejected, 0, 200, 128, 2e-3, torch.Generator().manual_seed(seed)
+    )
     rows, others = (token_rows(rng, rng.integers(2, 7, size=1000)) for _ in range(2))
     with torch.no_grad():
-        said, said_other = (model(*padded(r, "right", 6, 0)).double().numpy() for r in (rows, others))
+        said, said_other = (
+            model(*padded(r, "right", 6, 0)).double().numpy() for r in (rows, others)
+        )
     gap, true_gap = said - said_other, utility(rows) - utility(others)
     p = 1 / (1 + np.exp(-true_gap))
     nll = (p * np.logaddexp(0, -gap) + (1 - p) * np.logaddexp(0, gap)).mean()
@@ -1089,19 +1542,31 @@ def learned(student, lab, seed):
     return float(np.corrcoef(said, utility(rows))[0, 1]), float(nll - entropy)
 
 
-@points(12, part="training", learning=True, seconds=300,
-        hint="5000 pairs of short rows, 200 steps of 128 pairs: the scores should line up with the utilities behind them.")
+@points(
+    12,
+    part="training",
+    learning=True,
+    seconds=300,
+    hint="5000 pairs of short rows, 200 steps of 128 pairs: the scores should line up with the utilities behind them.",
+)
 def test_the_model_recovers_the_utility(student, lab):
     """Trained on 5000 noisy pairs, the scores correlate with the true utility by 0.95, and predict choices nearly as well."""
     for seed in LEARNING_SEEDS:
         correlation, excess = learned(student, lab, seed)
         if correlation >= 0.95 and excess <= 0.03:
             return
-    assert_true(False, f"correlation >= 0.95, excess NLL <= 0.03; last seed: {correlation:.3f}, {excess:.4f}")
+    assert_true(
+        False,
+        f"correlation >= 0.95, excess NLL <= 0.03; last seed: {correlation:.3f}, {excess:.4f}",
+    )
 
 
-@points(4, part="fitting", learning=True,
-        hint="Draw 5000 games between players of known ability, count wins, fit: about as good as the data allow.")
+@points(
+    4,
+    part="fitting",
+    learning=True,
+    hint="Draw 5000 games between players of known ability, count wins, fit: about as good as the data allow.",
+)
 def test_the_fit_recovers_the_abilities(student):
     """From 5000 games the fit recovers known abilities, and most lie within two standard errors."""
     for seed in LEARNING_SEEDS:
@@ -1114,9 +1579,15 @@ def test_the_fit_recovers_the_abilities(student):
         np.add.at(wins, (np.where(i_wins, i, j), np.where(i_wins, j, i)), 1)
         theta = student.fit_bt(wins, 1e-6)
         errors = student.standard_errors(wins, theta)
-        assert_equal((np.shape(theta), np.shape(errors)), ((12,), (12,)), "the shapes of abilities and errors")
+        assert_equal(
+            (np.shape(theta), np.shape(errors)),
+            ((12,), (12,)),
+            "the shapes of abilities and errors",
+        )
         inside = float((np.abs(theta - abilities) < 2 * errors).mean())
         correlation = float(np.corrcoef(theta, abilities)[0, 1])
         if correlation >= 0.98 and inside >= 0.7 and float(np.max(errors)) < 0.12:
             return
-    assert_true(False, f"correlation >= 0.98, 70% inside; last seed: {correlation:.4f}, {inside:.2f}")
+    assert_true(
+        False, f"correlation >= 0.98, 70% inside; last seed: {correlation:.4f}, {inside:.2f}"
+    )

@@ -57,12 +57,22 @@ def rows_of(batch, rows):
 def weights(rng):
     """Parameters of an ActorCritic, in its order."""
     shapes = [(HIDDEN, OBS), (HIDDEN,), (HIDDEN, HIDDEN), (HIDDEN,)]
-    return [torch.tensor(rng.normal(size=s) * 0.5) for head in (ACTIONS, 1) for s in [*shapes, (head, HIDDEN), (head,)]]
+    return [
+        torch.tensor(rng.normal(size=s) * 0.5)
+        for head in (ACTIONS, 1)
+        for s in [*shapes, (head, HIDDEN), (head,)]
+    ]
 
 
 def config_of(student, **changes):
     """The tests' configuration: float64 and plain gradient descent."""
-    plain = {"obs_dim": OBS, "n_actions": ACTIONS, "hidden": HIDDEN, "optimizer": "sgd", "learning_rate": 0.1}
+    plain = {
+        "obs_dim": OBS,
+        "n_actions": ACTIONS,
+        "hidden": HIDDEN,
+        "optimizer": "sgd",
+        "learning_rate": 0.1,
+    }
     return student.PPOConfig(**(plain | {"dtype": "float64", "max_grad_norm": None} | changes))
 
 
@@ -88,7 +98,9 @@ def reference_loss(parameters, batch, clip=0.2):
 
     logp = network(*parameters[:6]).log_softmax(-1).gather(1, batch.actions[:, None])[:, 0]
     ratio = (logp - batch.logp).exp()
-    surrogate = torch.minimum(ratio * batch.advantages, ratio.clamp(1 - clip, 1 + clip) * batch.advantages)
+    surrogate = torch.minimum(
+        ratio * batch.advantages, ratio.clamp(1 - clip, 1 + clip) * batch.advantages
+    )
     errors = network(*parameters[6:])[:, 0] - batch.returns
     return (-surrogate + 0.25 * errors**2)[batch.mask].mean()
 
@@ -121,21 +133,33 @@ def assert_all_close(actual, expected, what, atol=1e-10):
 # -- processes ---------------------------------------------------------------------------------------------------
 
 
-@points(3, part="processes", catches=("drops-the-remainder", "remainder-on-one-rank"),
-        hint="Every row belongs to exactly one rank, and no rank has two rows more than another. Try 7 rows on 3 ranks.")
+@points(
+    3,
+    part="processes",
+    catches=("drops-the-remainder", "remainder-on-one-rank"),
+    hint="Every row belongs to exactly one rank, and no rank has two rows more than another. Try 7 rows on 3 ranks.",
+)
 def test_shards_are_a_fair_partition(student, rng):
     """Every row goes to exactly one rank, and shards differ by at most one row."""
     for n, world in ((int(rng.integers(20, 40)), 3), (7, 4), (2, 3), (0, 2), (12, 1)):
         shards = [student.shard_indices(n, rank, world) for rank in range(world)]
         for shard in shards:
-            assert_equal(torch.zeros_like(shard), torch.zeros(shard.shape, dtype=torch.int64), what="the kind of a shard")
+            assert_equal(
+                torch.zeros_like(shard),
+                torch.zeros(shard.shape, dtype=torch.int64),
+                what="the kind of a shard",
+            )
         assert_equal(torch.cat(shards).sort().values, torch.arange(n), what="all shards together")
         sizes = [len(shard) for shard in shards]
         assert_true(max(sizes) - min(sizes) <= 1, f"sizes {sizes} differ by at most one")
 
 
-@points(3, part="processes", catches=("one-seed-for-all", "seeds-overlap"),
-        hint="Two ranks of one run, and the same rank of two runs, must draw from different streams; a repeated run from the same ones.")
+@points(
+    3,
+    part="processes",
+    catches=("one-seed-for-all", "seeds-overlap"),
+    hint="Two ranks of one run, and the same rank of two runs, must draw from different streams; a repeated run from the same ones.",
+)
 def test_every_rank_of_every_run_has_a_seed_of_its_own(student):
     """Seeds differ between ranks and between runs, and are the same each time."""
     pairs = list(itertools.product(range(8), range(8)))
@@ -143,7 +167,10 @@ def test_every_rank_of_every_run_has_a_seed_of_its_own(student):
     for number, (seed, rank) in zip(seeds, pairs, strict=True):
         assert_equal(student.rank_seed(seed, rank), int(number), what="the same seed again")
         assert_true(0 <= int(number) < 2**63, "a seed is not negative and below 2**63")
-    assert_true(len({int(number) for number in seeds}) == len(pairs), "seeds of 8 runs of 8 ranks are all different")
+    assert_true(
+        len({int(number) for number in seeds}) == len(pairs),
+        "seeds of 8 runs of 8 ranks are all different",
+    )
 
 
 class Processes:
@@ -160,8 +187,12 @@ class Processes:
         self.stops += 1
 
 
-@points(3, part="processes", catches=("waits-for-rank-0-first", "blames-rank-0"),
-        hint="Look at the exit codes of all ranks in every round: the first one that fails ends the run, whoever still works.")
+@points(
+    3,
+    part="processes",
+    catches=("waits-for-rank-0-first", "blames-rank-0"),
+    hint="Look at the exit codes of all ranks in every round: the first one that fails ends the run, whoever still works.",
+)
 def test_a_failing_rank_is_noticed_while_others_still_run(student, lab):
     """A rank that fails ends the run at once and is named, even while rank 0 is still waiting."""
     well = Processes([None, None, None], [0, None, None], [0, None, 0], [0, 0, 0])
@@ -182,8 +213,12 @@ def test_a_failing_rank_is_noticed_while_others_still_run(student, lab):
         assert_true(named, f"the message names rank {rank}")
 
 
-@points(3, part="processes", catches="leaves-orphans",
-        hint="Before the error is raised, stop whatever still runs: nobody else will.")
+@points(
+    3,
+    part="processes",
+    catches="leaves-orphans",
+    hint="Before the error is raised, stop whatever still runs: nobody else will.",
+)
 def test_no_process_is_left_after_a_failure(student, lab):
     """When a rank fails, or time runs out, all others are stopped, once."""
     bad = Processes([None, None], [None, -9])
@@ -206,8 +241,12 @@ def test_no_process_is_left_after_a_failure(student, lab):
 # -- communication -----------------------------------------------------------------------------------------------
 
 
-@points(3, part="communication", catches=("broadcasts-a-copy", "broadcasts-from-the-last"),
-        hint="The parameters themselves must change on all ranks but the first, and on the first they must not.")
+@points(
+    3,
+    part="communication",
+    catches=("broadcasts-a-copy", "broadcasts-from-the-last"),
+    hint="The parameters themselves must change on all ranks but the first, and on the first they must not.",
+)
 def test_everybody_starts_from_rank_zeros_parameters(lab, rng):
     """After the broadcast every rank has the parameters of rank 0, bit for bit."""
     ranks = lab.ranks(3)
@@ -222,8 +261,12 @@ def test_everybody_starts_from_rank_zeros_parameters(lab, rng):
         assert_all_close(values, start[0], "parameter", atol=0)
 
 
-@points(2, part="communication", catches="unflatten-from-the-start",
-        hint="Each tensor takes the numbers that follow those of the tensor before it.")
+@points(
+    2,
+    part="communication",
+    catches="unflatten-from-the-start",
+    hint="Each tensor takes the numbers that follow those of the tensor before it.",
+)
 def test_unflatten_undoes_flatten(student, rng):
     """One row of numbers holds all tensors in order, and gives them back."""
     tensors = [torch.tensor(rng.normal(size=shape)) for shape in ((2, 3), (4,), (), (1, 2, 2))]
@@ -252,8 +295,12 @@ def reduced(lab, gradients, shares):
     return ranks.run(program)
 
 
-@points(4, part="communication", catches=("mean-of-means", "sums-the-gradients"),
-        hint="Weigh each rank's gradient, sum, and divide by the sum of the weights, not by the number of ranks.")
+@points(
+    4,
+    part="communication",
+    catches=("mean-of-means", "sums-the-gradients"),
+    hint="Weigh each rank's gradient, sum, and divide by the sum of the weights, not by the number of ranks.",
+)
 def test_gradients_become_their_weighted_mean(lab, rng):
     """Every rank ends with the mean of all gradients, weighted by how much each rank has seen."""
     gradients, shares = [weights(rng) for _ in range(2)], (5.0, 2.0)
@@ -262,8 +309,12 @@ def test_gradients_become_their_weighted_mean(lab, rng):
         assert_all_close(found, expected, "gradient", atol=1e-5)
 
 
-@points(3, part="communication", catches="missing-gradient-stays-missing",
-        hint="A parameter without a gradient on one rank has one elsewhere: all ranks must communicate the same tensors.")
+@points(
+    3,
+    part="communication",
+    catches="missing-gradient-stays-missing",
+    hint="A parameter without a gradient on one rank has one elsewhere: all ranks must communicate the same tensors.",
+)
 def test_a_gradient_that_is_missing_on_one_rank_counts_as_zeros(lab, rng):
     """Ranks with and without a gradient still meet; only what is missing everywhere stays missing."""
     shapes = weights(rng)
@@ -271,7 +322,11 @@ def test_a_gradient_that_is_missing_on_one_rank_counts_as_zeros(lab, rng):
     gradients[0][0] = gradients[1][3] = gradients[0][5] = gradients[1][5] = None
 
     def part(rank, number):
-        return torch.zeros_like(shapes[number]) if gradients[rank][number] is None else gradients[rank][number]
+        return (
+            torch.zeros_like(shapes[number])
+            if gradients[rank][number] is None
+            else gradients[rank][number]
+        )
 
     for found in reduced(lab, [(g, shapes) for g in gradients], (1.0, 3.0)):
         assert_true(found[5] is None, "a gradient that is missing on all ranks stays None")
@@ -280,39 +335,60 @@ def test_a_gradient_that_is_missing_on_one_rank_counts_as_zeros(lab, rng):
             assert_close(found[number], expected, atol=1e-5, what=f"gradient {number}")
 
 
-@points(4, part="communication", catches="leaders-keep-the-sum",
-        hint="Three steps: within the nodes, between the leaders, and back from each leader to its node.")
+@points(
+    4,
+    part="communication",
+    catches="leaders-keep-the-sum",
+    hint="Three steps: within the nodes, between the leaders, and back from each leader to its node.",
+)
 def test_the_hierarchical_sum_is_the_sum(lab, rng):
     """Summing within nodes, between leaders and back gives every rank the sum over all ranks."""
     parts = [torch.tensor(rng.normal(size=(2, 3))) for _ in range(4)]
     total = sum(parts)
     ranks = lab.ranks(4)
     for per_node in (2, 1, 4):
-        found = ranks.run(lambda student, rank, k=per_node: student.hierarchical_all_reduce_(parts[rank].clone(), k))
+        found = ranks.run(
+            lambda student, rank, k=per_node: student.hierarchical_all_reduce_(
+                parts[rank].clone(), k
+            )
+        )
         assert_all_close(found, [total] * 4, f"nodes of {per_node}, rank")
 
 
 # -- statistics --------------------------------------------------------------------------------------------------
 
 
-@points(4, part="statistics", catches=("mean-of-the-ranks-means", "moments-of-one-rank", "counts-the-padding"),
-        hint="All valid entries of all ranks count the same: add up sums and counts, and divide once.")
+@points(
+    4,
+    part="statistics",
+    catches=("mean-of-the-ranks-means", "moments-of-one-rank", "counts-the-padding"),
+    hint="All valid entries of all ranks count the same: add up sums and counts, and divide once.",
+)
 def test_moments_are_those_of_all_entries_together(lab, rng):
     """Mean, variance and count are those of the valid entries of all ranks in one heap."""
-    parts = [torch.tensor(rng.normal(3 * rank, 1 + rank, size=(rows, 4))) for rank, rows in enumerate(SHARDS)]
+    parts = [
+        torch.tensor(rng.normal(3 * rank, 1 + rank, size=(rows, 4)))
+        for rank, rows in enumerate(SHARDS)
+    ]
     masks = [torch.tensor(rng.random(part.shape) < 0.6) for part in parts]
     for mask in masks:
         mask[0, 0], mask[0, 1] = True, False
     spoilt = [torch.where(mask, part, torch.nan) for part, mask in zip(parts, masks, strict=True)]
     heap = torch.cat([part[mask] for part, mask in zip(parts, masks, strict=True)])
-    for found in lab.ranks(2).run(lambda student, rank: student.all_reduce_moments(spoilt[rank], masks[rank])):
+    for found in lab.ranks(2).run(
+        lambda student, rank: student.all_reduce_moments(spoilt[rank], masks[rank])
+    ):
         assert_close(found.mean, float(heap.mean()), what="mean")
         assert_close(found.var, float(heap.var(correction=0)), what="var")
         assert_equal(found.count, len(heap), what="count")
 
 
-@points(3, part="statistics", catches="square-of-the-sum",
-        hint="Deviations from the mean survive large values; the difference of two huge squares does not. A rank may have no entry at all.")
+@points(
+    3,
+    part="statistics",
+    catches="square-of-the-sum",
+    hint="Deviations from the mean survive large values; the difference of two huge squares does not. A rank may have no entry at all.",
+)
 def test_large_values_keep_their_variance_and_empty_ranks_do_no_harm(lab, rng):
     """Values around 1e8 keep their variance, and a rank without entries changes nothing."""
     parts = [torch.tensor(1e8 + rng.normal(size=rows)) for rows in (6, 0, 9)]
@@ -323,21 +399,31 @@ def test_large_values_keep_their_variance_and_empty_ranks_do_no_harm(lab, rng):
         assert_equal(found.count, 15, what="count")
 
 
-@points(3, part="statistics", catches=("moments-of-one-rank", "variance-for-deviation"),
-        hint="An advantage is large or small compared with everybody's, so every rank subtracts and divides by the same numbers.")
+@points(
+    3,
+    part="statistics",
+    catches=("moments-of-one-rank", "variance-for-deviation"),
+    hint="An advantage is large or small compared with everybody's, so every rank subtracts and divides by the same numbers.",
+)
 def test_advantages_are_normalised_with_everybodys_moments(lab, rng):
     """Normalised advantages have mean 0 and deviation 1 over all ranks together, and 0 under the mask."""
     parts = [torch.tensor(rng.normal(2 * rank, 3.0, size=rows)) for rank, rows in enumerate(SHARDS)]
     masks = [torch.arange(rows) != 1 for rows in SHARDS]
     heap = torch.cat([part[mask] for part, mask in zip(parts, masks, strict=True)])
-    found = lab.ranks(2).run(lambda student, rank: student.normalize_advantages(parts[rank], masks[rank]))
+    found = lab.ranks(2).run(
+        lambda student, rank: student.normalize_advantages(parts[rank], masks[rank])
+    )
     for part, mask, normal in zip(parts, masks, found, strict=True):
         expected = torch.where(mask, (part - heap.mean()) / heap.std(correction=0), 0.0)
         assert_close(normal, expected, atol=1e-6, what="the normalised advantages")
 
 
-@points(4, part="statistics", catches=("merge-without-the-shift", "counts-its-own-rows"),
-        hint="Compare with one long table of all rows so far: mean, variance and the number of rows must be its own.")
+@points(
+    4,
+    part="statistics",
+    catches=("merge-without-the-shift", "counts-its-own-rows"),
+    hint="Compare with one long table of all rows so far: mean, variance and the number of rows must be its own.",
+)
 def test_running_statistics_are_those_of_all_rows_so_far(lab, rng):
     """After each update every rank knows mean, variance and number of all rows that any rank has seen."""
     rounds = [[torch.tensor(rng.normal(k + 2 * rank, 1 + k, size=(rows, 2))) for rank, rows in enumerate(sizes)]
@@ -372,8 +458,12 @@ def tokens(rng, rows):
     return *map(torch.tensor, data), torch.tensor(mask)
 
 
-@points(5, part="loss", catches=("local-token-mean", "forgets-the-world-size"),
-        hint="Each valid token counts the same wherever it is. Averaging over ranks divides by their number once more: allow for it.")
+@points(
+    5,
+    part="loss",
+    catches=("local-token-mean", "forgets-the-world-size"),
+    hint="Each valid token counts the same wherever it is. Averaging over ranks divides by their number once more: allow for it.",
+)
 def test_averaged_gradients_are_the_gradient_of_the_mean_over_all_tokens(lab, rng):
     """The plain mean of the ranks' gradients is that of the mean over all valid tokens, whoever holds them."""
     parts = [tokens(rng, rows) for rows in (5, 2)]
@@ -392,11 +482,20 @@ def test_averaged_gradients_are_the_gradient_of_the_mean_over_all_tokens(lab, rn
     found = lab.ranks(2).run(program)
     losses = torch.stack([loss for loss, _ in found])
     assert_close(losses.mean(), mean.detach(), atol=1e-6, what="the mean of the ranks' losses")
-    assert_close(torch.cat([grad for _, grad in found]) / 2, expected, atol=1e-6, what="the averaged gradient")
+    assert_close(
+        torch.cat([grad for _, grad in found]) / 2,
+        expected,
+        atol=1e-6,
+        what="the averaged gradient",
+    )
 
 
-@points(3, part="loss", catches="metrics-of-one-rank",
-        hint="What is logged on rank 0 stands for all ranks: sum over them before you divide.")
+@points(
+    3,
+    part="loss",
+    catches="metrics-of-one-rank",
+    hint="What is logged on rank 0 stands for all ranks: sum over them before you divide.",
+)
 def test_metrics_are_means_over_all_ranks(lab, rng):
     """Clip fraction, KL and mean ratio are those of all valid entries, the same on every rank."""
     parts = [tokens(rng, rows) for rows in (5, 2)]
@@ -404,7 +503,9 @@ def test_metrics_are_means_over_all_ranks(lab, rng):
     ratio = (logp - old).exp()
     clipped = ((ratio > 1.2) & (advantages > 0)) | ((ratio < 0.8) & (advantages < 0))
     expected = {"clip_fraction": clipped, "approx_kl": ratio - 1 - ratio.log(), "ratio_mean": ratio}
-    for _, metrics in lab.ranks(2).run(lambda student, rank: student.distributed_ppo_loss(*parts[rank])):
+    for _, metrics in lab.ranks(2).run(
+        lambda student, rank: student.distributed_ppo_loss(*parts[rank])
+    ):
         for name, entries in expected.items():
             assert_close(metrics[name], float(entries[mask].double().mean()), atol=1e-6, what=name)
 
@@ -415,14 +516,20 @@ def stepped(lab, values, pieces, **changes):
     def program(student, rank):
         model, config = model_of(student, values), config_of(student, **changes)
         optimizer = student.make_optimizer(model, config)
-        metrics = [student.distributed_step_(model, optimizer, step[rank], config) for step in pieces]
+        metrics = [
+            student.distributed_step_(model, optimizer, step[rank], config) for step in pieces
+        ]
         return list(model.state_dict().values()), metrics
 
     return lab.ranks(len(pieces[0])).run(program)
 
 
-@points(6, part="loss", catches=("mean-of-micro-batches", "sums-the-gradients", "missing-gradient-stays-missing"),
-        hint="Forget the ranks: what would one process do with all rows at once? Shards are unequal; a rank may even have none.")
+@points(
+    6,
+    part="loss",
+    catches=("mean-of-micro-batches", "sums-the-gradients", "missing-gradient-stays-missing"),
+    hint="Forget the ranks: what would one process do with all rows at once? Shards are unequal; a rank may even have none.",
+)
 def test_a_step_of_several_ranks_is_the_step_of_one_on_all_rows(lab, rng):
     """Ranks with different numbers of rows step to where a single process with all rows would."""
     values, batches = weights(rng), [batch_of(rng, rows) for rows in SHARDS]
@@ -430,11 +537,20 @@ def test_a_step_of_several_ranks_is_the_step_of_one_on_all_rows(lab, rng):
     expected = reference_step(reference_step(values, joined(batches)), batches[0])
     for found, metrics in stepped(lab, values, pieces):
         assert_all_close(found, expected, "parameter")
-        assert_close(metrics[0]["grad_norm"], reference_gradient(values, joined(batches))[1], atol=1e-8, what="grad_norm")
+        assert_close(
+            metrics[0]["grad_norm"],
+            reference_gradient(values, joined(batches))[1],
+            atol=1e-8,
+            what="grad_norm",
+        )
 
 
-@points(4, part="loss", catches=("mean-of-micro-batches", "accumulates-over-steps"),
-        hint="A micro-batch adds its sum, divided by the count of the whole minibatch. Start each step from no gradient.")
+@points(
+    4,
+    part="loss",
+    catches=("mean-of-micro-batches", "accumulates-over-steps"),
+    hint="A micro-batch adds its sum, divided by the count of the whole minibatch. Start each step from no gradient.",
+)
 def test_accumulation_changes_nothing(lab, rng):
     """However the rows are cut into micro-batches, equal or not, the steps are the same."""
     values, batches = weights(rng), [batch_of(rng, rows) for rows in SHARDS]
@@ -445,8 +561,12 @@ def test_accumulation_changes_nothing(lab, rng):
         assert_all_close(found, reference_step(once, joined(batches)), "parameter")
 
 
-@points(3, part="loss", catches="reduces-every-micro-batch",
-        hint="Communication is the expensive part: let gradients add up in .grad, and reduce them after the last micro-batch.")
+@points(
+    3,
+    part="loss",
+    catches="reduces-every-micro-batch",
+    hint="Communication is the expensive part: let gradients add up in .grad, and reduce them after the last micro-batch.",
+)
 def test_gradients_are_communicated_once_for_each_optimiser_step(lab, rng):
     """Four micro-batches cost no more communication than one, and lead to the same step."""
     values, batches = weights(rng), [batch_of(rng, 8) for _ in range(2)]
@@ -459,7 +579,10 @@ def test_gradients_are_communicated_once_for_each_optimiser_step(lab, rng):
         def program(student, rank, count=count, models=models):
             models[rank], config = model_of(student, values), config_of(student)
             optimizer = student.make_optimizer(models[rank], config)
-            pieces = [rows_of(batches[rank], slice(start, start + 8 // count)) for start in range(0, 8, 8 // count)]
+            pieces = [
+                rows_of(batches[rank], slice(start, start + 8 // count))
+                for start in range(0, 8, 8 // count)
+            ]
             student.distributed_step_(models[rank], optimizer, pieces, config)
             student.rank_and_world()
 
@@ -470,28 +593,51 @@ def test_gradients_are_communicated_once_for_each_optimiser_step(lab, rng):
     assert_all_close(reached[1], expected, "parameter")
     for rank in range(2):
         assert_true(sent[1][rank] >= size // 2, "the gradients are communicated at all")
-        assert_true(sent[4][rank] <= sent[1][rank] + size // 2, "four micro-batches send no more than one")
+        assert_true(
+            sent[4][rank] <= sent[1][rank] + size // 2, "four micro-batches send no more than one"
+        )
 
 
-@points(3, part="loss", catches="clips-before-reducing",
-        hint="The limit is for the gradient that the optimiser uses: reduce first, then clip.")
+@points(
+    3,
+    part="loss",
+    catches="clips-before-reducing",
+    hint="The limit is for the gradient that the optimiser uses: reduce first, then clip.",
+)
 def test_the_gradient_is_clipped_after_the_reduction(lab, rng):
     """The norm that is limited is that of the gradient of all ranks."""
     values, batches = weights(rng), [batch_of(rng, rows) for rows in SHARDS]
-    for found, metrics in stepped(lab, values, [[[batch] for batch in batches]], max_grad_norm=0.05):
-        assert_all_close(found, reference_step(values, joined(batches), max_norm=0.05), "parameter", atol=1e-7)
-        assert_close(metrics[0]["grad_norm"], reference_gradient(values, joined(batches))[1], atol=1e-8, what="grad_norm")
+    for found, metrics in stepped(
+        lab, values, [[[batch] for batch in batches]], max_grad_norm=0.05
+    ):
+        assert_all_close(
+            found, reference_step(values, joined(batches), max_norm=0.05), "parameter", atol=1e-7
+        )
+        assert_close(
+            metrics[0]["grad_norm"],
+            reference_gradient(values, joined(batches))[1],
+            atol=1e-8,
+            what="grad_norm",
+        )
 
 
 # -- control -----------------------------------------------------------------------------------------------------
 
 
-@points(5, part="control", catches=("stops-alone", "stops-when-anyone-would"),
-        hint="A rank that leaves the loop alone leaves the others waiting for ever. Decide on the mean over the entries of all ranks.")
+@points(
+    5,
+    part="control",
+    catches=("stops-alone", "stops-when-anyone-would"),
+    hint="A rank that leaves the loop alone leaves the others waiting for ever. Decide on the mean over the entries of all ranks.",
+)
 def test_all_ranks_stop_at_the_same_step(lab, rng):
     """Ranks with different KL divergences stop together, when the mean over all entries says so."""
     values, batches = weights(rng), [batch_of(rng, rows) for rows in SHARDS]
-    local = [(0.01, 0.1), (0.02, 0.05), (0.04, 0.01)]  # rank 1 alone would stop before the first step, rank 0 at the third
+    local = [
+        (0.01, 0.1),
+        (0.02, 0.05),
+        (0.04, 0.01),
+    ]  # rank 1 alone would stop before the first step, rank 0 at the third
     counts = (30, 10)  # means 0.0325, 0.0275, 0.0325, against a limit of 0.03
 
     def program(student, rank):
@@ -521,20 +667,32 @@ def lab_bool(answer):
     return bool(answer)
 
 
-@points(3, part="control", catches="beta-of-ones-own",
-        hint="Two ranks with different betas minimise different losses: use the mean KL over all entries.")
+@points(
+    3,
+    part="control",
+    catches="beta-of-ones-own",
+    hint="Two ranks with different betas minimise different losses: use the mean KL over all entries.",
+)
 def test_beta_is_the_same_everywhere(lab):
     """The penalty's weight is adapted to the KL of all ranks, by the rule of the paper."""
     cases = [((0.1, 0.01), (1, 9), 0.5, 0.02, 0.5), ((0.1, 0.01), (9, 1), 0.5, 0.02, 1.0), ((0.001, 0.02), (9, 1), 0.5, 0.02, 0.25),
              ((0.0, 0.07), (0, 5), 2.0, 0.02, 4.0)]  # fmt: skip
     ranks = lab.ranks(2)
     for kls, counts, beta, target, expected in cases:
-        found = ranks.run(lambda student, rank, k=kls, c=counts, b=beta, t=target: student.adapt_beta(b, k[rank], c[rank], t))
+        found = ranks.run(
+            lambda student, rank, k=kls, c=counts, b=beta, t=target: student.adapt_beta(
+                b, k[rank], c[rank], t
+            )
+        )
         assert_close(found, [expected] * 2, what="beta")
 
 
-@points(4, part="control", catches="nan-raises-alone",
-        hint="Find out together before anybody raises; a rank that raises alone is missing in the others' next reduction.")
+@points(
+    4,
+    part="control",
+    catches="nan-raises-alone",
+    hint="Find out together before anybody raises; a rank that raises alone is missing in the others' next reduction.",
+)
 def test_a_nan_on_one_rank_stops_all(lab, rng):
     """A value that is not finite on one rank raises on every rank, and names where it is."""
     ranks = lab.ranks(2)
@@ -551,7 +709,9 @@ def test_a_nan_on_one_rank_stops_all(lab, rng):
         return message, student.all_reduce_moments(good)
 
     for message, moments in ranks.run(program):
-        assert_true("1" in message.split("rank")[-1], "every rank raises, and the message names rank 1")
+        assert_true(
+            "1" in message.split("rank")[-1], "every rank raises, and the message names rank 1"
+        )
         assert_close(moments.mean, float(good.mean()), what="the mean after all")
         assert_equal(moments.count, 8, what="the count after all")
 
@@ -565,8 +725,12 @@ class Bomb:
         return random.seed, (4321,)
 
 
-@points(4, part="control", catches="unpickles-anything",
-        hint="A checkpoint is data. A file that could run code when it is read must be refused.")
+@points(
+    4,
+    part="control",
+    catches="unpickles-anything",
+    hint="A checkpoint is data. A file that could run code when it is read must be refused.",
+)
 def test_a_checkpoint_brings_data_back_and_nothing_else(student, lab, rng):
     """Nested values come back bit for bit; a file with code in it is refused, and the code does not run."""
     state = {"model": {"w": torch.tensor(rng.normal(size=(2, 3))), "b": torch.tensor([1, 2])}, "step": 7, "name": "run", "ok": True,
@@ -594,30 +758,51 @@ def test_a_checkpoint_brings_data_back_and_nothing_else(student, lab, rng):
 
 def rows(rng, n):
     """A batch as worker groups take it."""
-    return {"x": torch.tensor(rng.normal(size=(n, 2))), "y": torch.tensor(rng.integers(100, size=n))}
+    return {
+        "x": torch.tensor(rng.normal(size=(n, 2))),
+        "y": torch.tensor(rng.integers(100, size=n)),
+    }
 
 
-@points(3, part="workers", catches="rank-zero-for-everyone",
-        hint="Four modes: the same to all, a share to each, an item to each, and everything to rank 0 alone.")
+@points(
+    3,
+    part="workers",
+    catches="rank-zero-for-everyone",
+    hint="Four modes: the same to all, a share to each, an item to each, and everything to rank 0 alone.",
+)
 def test_each_mode_reaches_whom_it_should(student, rng):
     """Each mode gives each worker what is meant for it, and gives back what it promises."""
-    modes, batch, items = student.Dispatch, rows(rng, 5), [torch.tensor([float(k)]) for k in range(3)]
+    modes, batch, items = (
+        student.Dispatch,
+        rows(rng, 5),
+        [torch.tensor([float(k)]) for k in range(3)],
+    )
     same = student.dispatch(modes.ONE_TO_ALL, batch, 3)
     assert_equal(len(same), 3, what="the number of workers under ONE_TO_ALL")
     for given in same:
         assert_close(given["x"], batch["x"], what="what each worker gets")
-    assert_close(student.dispatch(modes.ALL_TO_ALL, items, 3), items, what="what each worker gets under ALL_TO_ALL")
+    assert_close(
+        student.dispatch(modes.ALL_TO_ALL, items, 3),
+        items,
+        what="what each worker gets under ALL_TO_ALL",
+    )
     with assert_raises(ValueError):
         student.dispatch(modes.ALL_TO_ALL, items, 2)
     only = student.dispatch(modes.RANK_ZERO, batch, 3)
     assert_equal(len(only), 1, what="the number of workers that a RANK_ZERO call goes to")
     assert_close(only[0]["x"], batch["x"], what="what rank 0 gets")
     assert_close(student.collect(modes.ONE_TO_ALL, items, 0), items, what="what comes back")
-    assert_close(student.collect(modes.RANK_ZERO, items[2:], 0), items[2], what="what comes back from rank 0")
+    assert_close(
+        student.collect(modes.RANK_ZERO, items[2:], 0), items[2], what="what comes back from rank 0"
+    )
 
 
-@points(4, part="workers", catches=("drops-rows-that-do-not-divide", "deals-rows-like-cards", "keeps-the-padding"),
-        hint="Shares must be equal, so some rows are sent twice; on the way back every row must be there once, in its old place.")
+@points(
+    4,
+    part="workers",
+    catches=("drops-rows-that-do-not-divide", "deals-rows-like-cards", "keeps-the-padding"),
+    hint="Shares must be equal, so some rows are sent twice; on the way back every row must be there once, in its old place.",
+)
 def test_rows_come_back_in_order_and_once(student, rng):
     """Rows that were computed in equal shares come back in the order of the batch, each once."""
     mode = student.Dispatch.DP_COMPUTE_PROTO
@@ -625,7 +810,11 @@ def test_rows_come_back_in_order_and_once(student, rng):
         batch = rows(rng, n)
         shares = student.dispatch(mode, batch, world)
         sizes = torch.tensor([len(share["y"]) for share in shares])
-        assert_equal(sizes, torch.full((world,), -(-n // world)), what=f"shares of {n} rows for {world} workers")
+        assert_equal(
+            sizes,
+            torch.full((world,), -(-n // world)),
+            what=f"shares of {n} rows for {world} workers",
+        )
         outputs = [{"z": share["x"].sum(1) + share["y"]} for share in shares]
         back = student.collect(mode, outputs, n)
         assert_close(back["z"], batch["x"].sum(1) + batch["y"], what="the rows that come back")
@@ -653,7 +842,11 @@ class Diary:
         worker, argument = self.futures[future]
         if worker == self.failing:
             raise ValueError("the disk is full")
-        return {name: (worker + 1) * value for name, value in argument.items()} if isinstance(argument, dict) else argument
+        return (
+            {name: (worker + 1) * value for name, value in argument.items()}
+            if isinstance(argument, dict)
+            else argument
+        )
 
     def stop(self, workers):
         self.lines.append(f"stop {sorted(workers)}")
@@ -665,8 +858,12 @@ def group_of(student, lab, diary, world):
     return student.WorkerGroup(engine, student.InProcessEngine, world)
 
 
-@points(4, part="workers", catches="begin-waits",
-        hint="begin only submits, to all workers; finish is where one waits.")
+@points(
+    4,
+    part="workers",
+    catches="begin-waits",
+    hint="begin only submits, to all workers; finish is where one waits.",
+)
 def test_beginning_a_call_does_not_wait_for_it(student, lab, rng):
     """A call is submitted to all workers before anybody waits, and the results come when they are asked for."""
     diary = Diary()
@@ -674,7 +871,10 @@ def test_beginning_a_call_does_not_wait_for_it(student, lab, rng):
     batch = rows(rng, 6)
     call = group.begin("scale", batch, student.Dispatch.DP_COMPUTE_PROTO)
     note(lab, len(diary.lines))
-    assert_true(diary.lines == ["start"] * 3 + ["submit"] * 3, "three calls are submitted and none is waited for")
+    assert_true(
+        diary.lines == ["start"] * 3 + ["submit"] * 3,
+        "three calls are submitted and none is waited for",
+    )
     back = group.finish(call)
     assert_true(diary.lines[6:] == ["result"] * 3, "finishing waits for the three results")
     scale = torch.tensor([1.0, 1.0, 2.0, 2.0, 3.0, 3.0])
@@ -683,8 +883,12 @@ def test_beginning_a_call_does_not_wait_for_it(student, lab, rng):
     assert_true(diary.lines[9:] == ["submit", "result"], "a call for rank 0 goes to nobody else")
 
 
-@points(4, part="workers", catches=("failure-leaves-workers", "failure-without-a-rank"),
-        hint="An error that does not say which of 64 workers failed helps nobody, and the other 63 must not run on.")
+@points(
+    4,
+    part="workers",
+    catches=("failure-leaves-workers", "failure-without-a-rank"),
+    hint="An error that does not say which of 64 workers failed helps nobody, and the other 63 must not run on.",
+)
 def test_a_failing_worker_is_named_and_all_are_stopped(student, lab, rng):
     """When a worker fails, the error names it and its call, and the whole group is stopped."""
     batch = rows(rng, 4)
@@ -700,7 +904,10 @@ def test_a_failing_worker_is_named_and_all_are_stopped(student, lab, rng):
         except RuntimeError as error:
             message = str(error)
         note(lab, len(diary.lines))
-        assert_true(f"rank {rank}" in message and "scale" in message, f"the error names rank {rank} and the call")
+        assert_true(
+            f"rank {rank}" in message and "scale" in message,
+            f"the error names rank {rank} and the call",
+        )
         assert_true(diary.lines.count("stop [0, 1]") == 1, "all workers are stopped, once")
 
 
@@ -709,11 +916,17 @@ def test_a_failing_worker_is_named_and_all_are_stopped(student, lab, rng):
 
 def learner_of(student, rank, **changes):
     """A learner with settings under which everything matters: Adam, shuffled minibatches, statistics."""
-    return student.Learner(config_of(student, optimizer="adam", minibatches=2, epochs=2, **changes), 3)
+    return student.Learner(
+        config_of(student, optimizer="adam", minibatches=2, epochs=2, **changes), 3
+    )
 
 
-@points(4, part="training", catches="broadcasts-a-copy",
-        hint="Same start, same gradients, same steps. Which of the three is not the same on your ranks?")
+@points(
+    4,
+    part="training",
+    catches="broadcasts-a-copy",
+    hint="Same start, same gradients, same steps. Which of the three is not the same on your ranks?",
+)
 def test_parameters_stay_identical_on_all_ranks(lab, rng):
     """After several updates on different data all ranks hold the same parameters, bit for bit, and they have moved."""
     data = [[batch_of(rng, rows) for rows in SHARDS] for _ in range(3)]
@@ -731,8 +944,12 @@ def test_parameters_stay_identical_on_all_ranks(lab, rng):
         assert_true(float((value - start[name]).abs().max()) > 1e-4, f"{name} has moved")
 
 
-@points(4, part="training", catches="accumulates-over-steps",
-        hint="With one rank nothing is left of the word distributed: plain PPO, epoch after epoch.")
+@points(
+    4,
+    part="training",
+    catches="accumulates-over-steps",
+    hint="With one rank nothing is left of the word distributed: plain PPO, epoch after epoch.",
+)
 def test_a_world_of_one_is_plain_ppo(student, rng):
     """Without a process group an update makes exactly the steps of plain PPO."""
     values, batch = weights(rng), batch_of(rng, 9)
@@ -746,13 +963,22 @@ def test_a_world_of_one_is_plain_ppo(student, rng):
     normal = (batch.advantages - heap.mean()) / (heap.std(correction=0) + 1e-8)
     for _ in range(3):
         values = reference_step(values, batch._replace(advantages=normal))
-    assert_all_close([value.detach() for value in model.state_dict().values()], values, "parameter", atol=1e-7)
+    assert_all_close(
+        [value.detach() for value in model.state_dict().values()], values, "parameter", atol=1e-7
+    )
     assert_close(metrics["steps"], 3.0, what="the number of steps")
 
 
-@points(5, part="training",
-        catches=("resumes-with-a-fresh-optimiser", "resumes-with-a-fresh-generator", "resumes-with-fresh-statistics"),
-        hint="Whatever the next update depends on must be in the state: parameters, the optimiser's memory, the shuffling, the statistics.")
+@points(
+    5,
+    part="training",
+    catches=(
+        "resumes-with-a-fresh-optimiser",
+        "resumes-with-a-fresh-generator",
+        "resumes-with-fresh-statistics",
+    ),
+    hint="Whatever the next update depends on must be in the state: parameters, the optimiser's memory, the shuffling, the statistics.",
+)
 def test_a_restart_is_not_noticed(lab, rng):
     """A run that is saved and restored in new processes goes on bit for bit as if nothing had happened."""
     data = [[batch_of(rng, rows) for rows in SHARDS] for _ in range(3)]
@@ -789,13 +1015,19 @@ def test_a_restart_is_not_noticed(lab, rng):
         assert_equal([step, expected_step], [12, 12], what="the number of steps")
 
 
-@points(4, part="training", catches="everyone-steps-all-environments",
-        hint="Deal the environments out with shard_indices, and count the steps of all ranks.")
+@points(
+    4,
+    part="training",
+    catches="everyone-steps-all-environments",
+    hint="Deal the environments out with shard_indices, and count the steps of all ranks.",
+)
 def test_environments_are_dealt_out(lab):
     """The ranks step different environments, together as many as the configuration says, and agree on the model."""
 
     def program(student, rank):
-        config = student.PPOConfig(envs=5, rollout_steps=60, iterations=2, hidden=8, minibatches=2, epochs=1)
+        config = student.PPOConfig(
+            envs=5, rollout_steps=60, iterations=2, hidden=8, minibatches=2, epochs=1
+        )
         result = student.train_distributed_ppo("CartPole-v1", config, 1)
         return result.steps, result.returns, result.model.state_dict()
 
@@ -804,9 +1036,18 @@ def test_environments_are_dealt_out(lab):
     for name, value in one.items():
         assert_close(other[name], value, rtol=0, atol=0, what=str(name))
     for found, environments in ((returns, 3), (returns_there, 2), (returns, 2), (returns_there, 3)):
-        assert_true(len(found) >= 3 and min(map(float, found)) >= 8, "each rank finishes episodes of CartPole")
-        assert_true(sum(map(float, found)) <= 120 * 3, f"no rank has steps of more than 3 environments ({environments})")
-    assert_true(list(map(float, returns)) != list(map(float, returns_there)), "the ranks see different episodes")
+        assert_true(
+            len(found) >= 3 and min(map(float, found)) >= 8,
+            "each rank finishes episodes of CartPole",
+        )
+        assert_true(
+            sum(map(float, found)) <= 120 * 3,
+            f"no rank has steps of more than 3 environments ({environments})",
+        )
+    assert_true(
+        list(map(float, returns)) != list(map(float, returns_there)),
+        "the ranks see different episodes",
+    )
 
 
 def greedy_return(model, episodes=20):
@@ -817,7 +1058,9 @@ def greedy_return(model, episodes=20):
     while running:
         logits, _ = model(torch.tensor(np.array(obs), dtype=torch.float32))
         for number in sorted(running):
-            obs[number], _, terminated, truncated, _ = envs[number].step(int(logits[number].argmax()))
+            obs[number], _, terminated, truncated, _ = envs[number].step(
+                int(logits[number].argmax())
+            )
             total += 1
             if terminated or truncated:
                 running.discard(number)
@@ -829,14 +1072,23 @@ def greedy_return(model, episodes=20):
 LEARNED = 195.0
 
 
-@points(8, part="training", learning=True, seconds=60,
-        hint="If all other tests pass, compare the returns of one rank and of two: they should rise alike.")
+@points(
+    8,
+    part="training",
+    learning=True,
+    seconds=60,
+    hint="If all other tests pass, compare the returns of one rank and of two: they should rise alike.",
+)
 def test_two_ranks_learn_to_balance_a_pole(lab):
     """Two ranks learn CartPole from 20,480 steps: a mean return of at least 195 from one of five seeds."""
     best = 0.0
     for seed in (1, 2, 3, 4, 5):
         ranks = lab.ranks(2)
-        found = ranks.run(lambda student, rank, s=seed: student.train_distributed_ppo("CartPole-v1", student.PPOConfig(), s))
+        found = ranks.run(
+            lambda student, rank, s=seed: student.train_distributed_ppo(
+                "CartPole-v1", student.PPOConfig(), s
+            )
+        )
         assert_equal(found[0].steps, 20480, what="the steps of all ranks")
         best = max(best, greedy_return(found[0].model))
         if best >= LEARNED:

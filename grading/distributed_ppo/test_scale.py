@@ -37,9 +37,19 @@ class Batch(NamedTuple):
 
 def batch_of(rng, rows, obs=OBS, actions=ACTIONS, dtype=torch.float64):
     """Random rows, every fourth of which does not count; the numbers are those that ``dtype`` can hold."""
-    floats = [rng.normal(size=(rows, obs)), np.log(1 / actions) + rng.normal(size=rows) * 0.3, rng.normal(size=rows), rng.normal(size=rows)]
+    floats = [
+        rng.normal(size=(rows, obs)),
+        np.log(1 / actions) + rng.normal(size=rows) * 0.3,
+        rng.normal(size=rows),
+        rng.normal(size=rows),
+    ]
     observed, *rest = (torch.tensor(x).to(dtype).double() for x in floats)
-    return Batch(observed, torch.tensor(rng.integers(actions, size=rows)), *rest, torch.tensor(np.arange(rows) % 4 != 2))
+    return Batch(
+        observed,
+        torch.tensor(rng.integers(actions, size=rows)),
+        *rest,
+        torch.tensor(np.arange(rows) % 4 != 2),
+    )
 
 
 def joined(batches):
@@ -50,7 +60,11 @@ def joined(batches):
 def weights(rng, dtype=torch.float64):
     """Parameters of an ActorCritic, in its order."""
     shapes = [(HIDDEN, OBS), (HIDDEN,), (HIDDEN, HIDDEN), (HIDDEN,)]
-    drawn = [rng.normal(size=s) * 0.3 for head in (ACTIONS, 1) for s in [*shapes, (head, HIDDEN), (head,)]]
+    drawn = [
+        rng.normal(size=s) * 0.3
+        for head in (ACTIONS, 1)
+        for s in [*shapes, (head, HIDDEN), (head,)]
+    ]
     return [torch.tensor(x).to(dtype).double() for x in drawn]
 
 
@@ -70,13 +84,17 @@ def reference_gradient(values, batch):
 
 def group(lab):
     """A rank for each GPU, in one NCCL group; in a rehearsal two ranks in a gloo group. And how many there are."""
-    count = min(8, int(lab.value(lab.make("torch.cuda.device_count")))) if lab.device == "cuda" else 2
+    count = (
+        min(8, int(lab.value(lab.make("torch.cuda.device_count")))) if lab.device == "cuda" else 2
+    )
     return lab.ranks(count, "nccl" if lab.device == "cuda" else "gloo"), count
 
 
 def there(lab, device, tensor, dtype):
     """The tensor where that rank's code lives: a handle."""
-    return lab.make("torch.asarray", tensor, device=device, dtype=dtype if tensor.is_floating_point() else None)
+    return lab.make(
+        "torch.asarray", tensor, device=device, dtype=dtype if tensor.is_floating_point() else None
+    )
 
 
 def batch_there(student, lab, device, batch, dtype):
@@ -92,16 +110,32 @@ def moved(lab, values, batches, dtype):
     def program(student, rank):
         own = ranks.labs[rank]
         model = own.kept(own.kept(student).ActorCritic(OBS, ACTIONS, HIDDEN, 0, dtype))
-        state = dict(zip(list(own.value(model.state_dict())), [value.to(kind) for value in values], strict=True))
+        state = dict(
+            zip(
+                list(own.value(model.state_dict())),
+                [value.to(kind) for value in values],
+                strict=True,
+            )
+        )
         model.load_state_dict(state)
         model.to(lab.device)
         config = student.PPOConfig(
-            obs_dim=OBS, n_actions=ACTIONS, hidden=HIDDEN, optimizer="sgd", learning_rate=0.1, max_grad_norm=None, dtype=dtype
+            obs_dim=OBS,
+            n_actions=ACTIONS,
+            hidden=HIDDEN,
+            optimizer="sgd",
+            learning_rate=0.1,
+            max_grad_norm=None,
+            dtype=dtype,
         )
         optimizer = own.kept(student).make_optimizer(model, config)
-        metrics = student.distributed_step_(model, optimizer, [batch_there(student, own, lab.device, batches[rank], kind)], config)
+        metrics = student.distributed_step_(
+            model, optimizer, [batch_there(student, own, lab.device, batches[rank], kind)], config
+        )
         after = own.value(model.state_dict())
-        return torch.cat([(after[name].double() - state[name].double()).flatten() for name in state]), metrics
+        return torch.cat(
+            [(after[name].double() - state[name].double()).flatten() for name in state]
+        ), metrics
 
     return ranks.run(program), joined(batches[:count])
 
@@ -111,7 +145,12 @@ def expected_move(values, batch):
     return torch.cat([-0.1 * gradient.flatten() for gradient in reference_gradient(values, batch)])
 
 
-@points(2, part="loss", seconds=120, hint="Everything that is communicated must lie where communication_device() says, and so must what it is added to.")
+@points(
+    2,
+    part="loss",
+    seconds=120,
+    hint="Everything that is communicated must lie where communication_device() says, and so must what it is added to.",
+)
 def test_float64_steps_are_those_of_the_cpu(lab, rng):
     """A step of all ranks on GPUs is the step that one CPU makes with all rows."""
     values, batches = weights(rng), [batch_of(rng, 48 + 16 * rank) for rank in range(8)]
@@ -125,48 +164,78 @@ def test_float64_steps_are_those_of_the_cpu(lab, rng):
 BF16_COSINE = 0.8
 
 
-@points(1, part="loss", seconds=120, hint="Add up in float32 or more, and round to bf16 at the end.")
+@points(
+    1, part="loss", seconds=120, hint="Add up in float32 or more, and round to bf16 at the end."
+)
 def test_bf16_steps_point_the_same_way(lab, rng):
     """A step in bf16 goes in the direction of the step in float64."""
     values = weights(rng, torch.bfloat16)
     batches = [batch_of(rng, 192 + 64 * rank, dtype=torch.bfloat16) for rank in range(8)]
     found, rows = moved(lab, values, batches, "bfloat16")
     for move, _ in found:
-        cosine = float(torch.nn.functional.cosine_similarity(move, expected_move(values, rows), dim=0))
+        cosine = float(
+            torch.nn.functional.cosine_similarity(move, expected_move(values, rows), dim=0)
+        )
         assert_true(cosine > BF16_COSINE, f"the directions agree: their cosine is {cosine:.4f}")
 
 
 WARM_UP, TIMED = 3, 10
 
 
-@points(1, part="loss", seconds=300, hint="Let nothing pull rows back to the CPU, and reduce once for each optimiser step.")
+@points(
+    1,
+    part="loss",
+    seconds=300,
+    hint="Let nothing pull rows back to the CPU, and reduce once for each optimiser step.",
+)
 def test_a_wide_network_steps_in_bf16(lab, rng):
     """Steps of a wide network on many rows are finite, equal on all ranks, and their speed is noted."""
     ranks, count = group(lab)
     rows, hidden = (65536, 4096) if lab.device == "cuda" else (256, 64)
-    batches = [batch_of(np.random.default_rng(int(rng.integers(2**31))), rows) for _ in range(count)]
+    batches = [
+        batch_of(np.random.default_rng(int(rng.integers(2**31))), rows) for _ in range(count)
+    ]
 
     def program(student, rank):
         own = ranks.labs[rank]
         config = student.PPOConfig(obs_dim=OBS, n_actions=ACTIONS, hidden=hidden)
-        model = own.kept(own.kept(own.kept(student).ActorCritic(OBS, ACTIONS, hidden, 0, "bfloat16")).to(lab.device))
+        model = own.kept(
+            own.kept(own.kept(student).ActorCritic(OBS, ACTIONS, hidden, 0, "bfloat16")).to(
+                lab.device
+            )
+        )
         optimizer = own.kept(student).make_optimizer(model, config)
         batch = batch_there(student, own, lab.device, batches[rank], torch.bfloat16)
         for step in range(WARM_UP + TIMED):
             if step == WARM_UP:
                 begin = time.perf_counter()
-            metrics = student.distributed_step_(model, optimizer, [batch], config)  # numbers: the GPU has finished
-        return time.perf_counter() - begin, float(metrics["grad_norm"]), own.value(model.state_dict()["actor.0.bias"])
+            metrics = student.distributed_step_(
+                model, optimizer, [batch], config
+            )  # numbers: the GPU has finished
+        return (
+            time.perf_counter() - begin,
+            float(metrics["grad_norm"]),
+            own.value(model.state_dict()["actor.0.bias"]),
+        )
 
     seconds, norms, biases = zip(*ranks.run(program), strict=True)
     assert_finite(torch.tensor(norms))
     assert_true(min(norms) > 0, "there is a gradient")
     for bias in biases[1:]:
-        assert_equal(bias.view(torch.int16), biases[0].view(torch.int16), what="the bits of a parameter on another rank")
+        assert_equal(
+            bias.view(torch.int16),
+            biases[0].view(torch.int16),
+            what="the bits of a parameter on another rank",
+        )
     lab.rate("rows per second", TIMED * rows * count / max(seconds))
 
 
-@points(1, part="training", seconds=300, hint="The environments are on the CPU: what they give goes to the model's device, and actions come back.")
+@points(
+    1,
+    part="training",
+    seconds=300,
+    hint="The environments are on the CPU: what they give goes to the model's device, and actions come back.",
+)
 def test_training_runs_in_a_group_on_gpus(lab):
     """All ranks train together on CartPole, end with the same parameters, and count everybody's environment steps."""
     ranks, count = group(lab)
@@ -177,7 +246,11 @@ def test_training_runs_in_a_group_on_gpus(lab):
         begin = time.perf_counter()
         result = ranks.labs[rank].kept(student).train_distributed_ppo("CartPole-v1", config, 0)
         seconds = time.perf_counter() - begin
-        return seconds, ranks.labs[rank].value(result.steps), list(ranks.labs[rank].value(result.model.state_dict()).values())
+        return (
+            seconds,
+            ranks.labs[rank].value(result.steps),
+            list(ranks.labs[rank].value(result.model.state_dict()).values()),
+        )
 
     seconds, counted, states = zip(*ranks.run(program), strict=True)
     for taken in counted:

@@ -109,7 +109,9 @@ def rewards_then_bootstrap(roll, gamma, k):
 
 def with_gradient(roll):
     """The same rollout as a value network gives it: values that require a gradient."""
-    values, next_values = (field.clone().requires_grad_() for field in (roll.values, roll.next_values))
+    values, next_values = (
+        field.clone().requires_grad_() for field in (roll.values, roll.next_values)
+    )
     return roll._replace(values=values, next_values=next_values)
 
 
@@ -122,8 +124,12 @@ def detached(tensor, what):
 # -- Part 1: one-step TD errors --------------------------------------------------------------------
 
 
-@points(3, part="residuals", catches=("bootstraps-through-termination", "next-values-from-values"),
-        hint="A TD error has three terms, and each comes from the same row of its own argument.")
+@points(
+    3,
+    part="residuals",
+    catches=("bootstraps-through-termination", "next-values-from-values"),
+    hint="A TD error has three terms, and each comes from the same row of its own argument.",
+)
 def test_td_error_is_reward_plus_discounted_next_value_minus_value(student, rng):
     """A TD error is the reward plus the discounted value of the next state, minus the value of this one."""
     roll = ragged(rng)
@@ -131,8 +137,12 @@ def test_td_error_is_reward_plus_discounted_next_value_minus_value(student, rng)
     assert_near(student.td_residuals(*roll[:4], 0.0), roll.rewards - roll.values)
 
 
-@points(3, part="residuals", catches="bootstraps-through-termination",
-        hint="After a terminated step there is no future: whatever next_values holds there must not matter.")
+@points(
+    3,
+    part="residuals",
+    catches="bootstraps-through-termination",
+    hint="After a terminated step there is no future: whatever next_values holds there must not matter.",
+)
 def test_nothing_follows_termination(student, rng):
     """The value of the next state counts everywhere except after a terminated step."""
     roll = finished(rng)
@@ -142,8 +152,12 @@ def test_nothing_follows_termination(student, rng):
     assert_near(after, before + 9.0 * ~roll.terminated)
 
 
-@points(1, part="residuals", catches="bootstraps-through-termination",
-        hint="A constant in all values cancels at gamma = 1, except where only one of two values counts.")
+@points(
+    1,
+    part="residuals",
+    catches="bootstraps-through-termination",
+    hint="A constant in all values cancels at gamma = 1, except where only one of two values counts.",
+)
 def test_shifting_all_values_cancels_without_discounting(student, rng):
     """With gamma = 1, raising all values by the same amount changes only TD errors of terminated steps."""
     roll = finished(rng)
@@ -152,8 +166,12 @@ def test_shifting_all_values_cancels_without_discounting(student, rng):
     assert_near(student.td_residuals(*raised[:4], 1.0), plain - 5.0 * roll.terminated)
 
 
-@points(2, part="residuals", catches="writes-into-next-values",
-        hint="Work on new tensors: +=, masked assignment and methods ending in _ change the caller's data.")
+@points(
+    2,
+    part="residuals",
+    catches="writes-into-next-values",
+    hint="Work on new tensors: +=, masked assignment and methods ending in _ change the caller's data.",
+)
 def test_td_errors_leave_their_arguments_alone(student, rng):
     """Computing TD errors changes none of the arguments, so that a second call sees the same data."""
     roll = finished(rng)
@@ -166,8 +184,12 @@ def test_td_errors_leave_their_arguments_alone(student, rng):
         assert_unchanged(before, after, what=name)
 
 
-@points(1, part="residuals", catches="values-keep-their-gradient",
-        hint="TD errors are data for the update that follows: cut them loose from the value network.")
+@points(
+    1,
+    part="residuals",
+    catches="values-keep-their-gradient",
+    hint="TD errors are data for the update that follows: cut them loose from the value network.",
+)
 def test_td_errors_carry_no_gradient(student, rng):
     """TD errors carry no gradient back into the value network."""
     roll = endless(rng)
@@ -175,14 +197,20 @@ def test_td_errors_carry_no_gradient(student, rng):
     assert_near(detached(deltas, "the TD errors"), torch.tensor(td_errors(roll, 0.9)))
 
 
-@points(2, part="residuals", catches="broadcasts-silently",
-        hint="Different shapes, and discounts outside [0, 1], are refused with a ValueError that says why.")
+@points(
+    2,
+    part="residuals",
+    catches="broadcasts-silently",
+    hint="Different shapes, and discounts outside [0, 1], are refused with a ValueError that says why.",
+)
 def test_arguments_that_do_not_fit_are_refused(student, rng):
     """Shapes that do not agree and impossible discounts are refused instead of being stretched to fit."""
     roll = endless(rng)
     assert_near(student.td_residuals(*roll[:4], 0.9), torch.tensor(td_errors(roll, 0.9)))
     with assert_raises(ValueError):
-        student.td_residuals(roll.rewards, roll.values[:, :1], roll.next_values, roll.terminated, 0.9)
+        student.td_residuals(
+            roll.rewards, roll.values[:, :1], roll.next_values, roll.terminated, 0.9
+        )
     with assert_raises(ValueError):
         student.td_residuals(roll.rewards, roll.values, roll.next_values[0], roll.terminated, 0.9)
     with assert_raises(ValueError):
@@ -192,11 +220,22 @@ def test_arguments_that_do_not_fit_are_refused(student, rng):
 # -- Part 2: the backward recursion ----------------------------------------------------------------
 
 
-@points(5, part="recursion",
-        catches=("leaks-past-the-end", "truncation-keeps-recursion", "done-shifted", "one-end-cuts-all",
-                 "merged-done", "lambda-without-gamma", "recursion-starts-from-a-value",
-                 "normalises-too-early", "next-values-from-values"),
-        hint="Write equation 16 as a double loop over t and the steps after it; compare on T = 3.")
+@points(
+    5,
+    part="recursion",
+    catches=(
+        "leaks-past-the-end",
+        "truncation-keeps-recursion",
+        "done-shifted",
+        "one-end-cuts-all",
+        "merged-done",
+        "lambda-without-gamma",
+        "recursion-starts-from-a-value",
+        "normalises-too-early",
+        "next-values-from-values",
+    ),
+    hint="Write equation 16 as a double loop over t and the steps after it; compare on T = 3.",
+)
 def test_gae_is_the_faded_sum_of_later_td_errors(student, rng):
     """An advantage is the sum of the episode's later TD errors, each faded by gamma * lambda per step."""
     roll = ragged(rng)
@@ -205,8 +244,12 @@ def test_gae_is_the_faded_sum_of_later_td_errors(student, rng):
         assert_near(result.advantages, sum_of_td_errors(roll, gamma, lam), "advantages")
 
 
-@points(2, part="recursion", catches=("merged-done", "normalises-too-early"),
-        hint="With lambda = 0 nothing but the step's own TD error is left, on truncated steps too.")
+@points(
+    2,
+    part="recursion",
+    catches=("merged-done", "normalises-too-early"),
+    hint="With lambda = 0 nothing but the step's own TD error is left, on truncated steps too.",
+)
 def test_lambda_zero_gives_the_td_error(student, rng):
     """With lambda = 0 the advantage is the one-step TD error."""
     roll = ragged(rng)
@@ -214,10 +257,17 @@ def test_lambda_zero_gives_the_td_error(student, rng):
     assert_near(result.advantages, torch.tensor(td_errors(roll, 0.9)), "advantages")
 
 
-@points(3, part="recursion",
-        catches=("merged-done", "lambda-without-gamma", "truncation-keeps-recursion",
-                 "recursion-starts-from-a-value"),
-        hint="The values in between cancel: discounted rewards, one bootstrap where the data stop, minus V.")
+@points(
+    3,
+    part="recursion",
+    catches=(
+        "merged-done",
+        "lambda-without-gamma",
+        "truncation-keeps-recursion",
+        "recursion-starts-from-a-value",
+    ),
+    hint="The values in between cancel: discounted rewards, one bootstrap where the data stop, minus V.",
+)
 def test_lambda_one_gives_discounted_rewards_minus_value(student, rng):
     """With lambda = 1 the advantage is discounted rewards plus the bootstrap at the end, minus the value."""
     roll = ragged(rng)
@@ -225,8 +275,12 @@ def test_lambda_one_gives_discounted_rewards_minus_value(student, rng):
     assert_near(result.advantages, rewards_then_bootstrap(roll, 0.9, k=12), "advantages")
 
 
-@points(3, part="recursion", catches=("leaks-past-the-end", "truncation-keeps-recursion", "done-shifted"),
-        hint="A step that ends an episode in either way cuts the recursion: nothing later reaches past it.")
+@points(
+    3,
+    part="recursion",
+    catches=("leaks-past-the-end", "truncation-keeps-recursion", "done-shifted"),
+    hint="A step that ends an episode in either way cuts the recursion: nothing later reaches past it.",
+)
 def test_later_episodes_do_not_change_earlier_advantages(student, rng):
     """A windfall after an episode has ended leaves that episode's advantages alone."""
     roll = rollout(rng, "..T...", "../...")
@@ -237,9 +291,12 @@ def test_later_episodes_do_not_change_earlier_advantages(student, rng):
     assert_near(plain.advantages[5], torch.tensor(td_errors(roll, 0.9)[5]), "the last row")
 
 
-@points(4, part="recursion",
-        catches=("merged-done", "truncation-keeps-recursion", "bootstraps-through-termination"),
-        hint="Is the next state worth something? Does the episode go on? One flag cannot answer both.")
+@points(
+    4,
+    part="recursion",
+    catches=("merged-done", "truncation-keeps-recursion", "bootstraps-through-termination"),
+    hint="Is the next state worth something? Does the episode go on? One flag cannot answer both.",
+)
 def test_truncation_keeps_the_bootstrap_and_stops_the_recursion(student, rng):
     """A truncated step counts the value of its next state but nothing later; a terminated one neither."""
     roll = rollout(rng, "..T..", "../..", ".....")
@@ -253,8 +310,12 @@ def test_truncation_keeps_the_bootstrap_and_stops_the_recursion(student, rng):
     assert_near(advantages[:, 2], going_on, "advantages of an episode that goes on")
 
 
-@points(2, part="recursion", catches=("done-shifted", "leaks-past-the-end"),
-        hint="Row t of the flags says how step t ended, not how the step before or after it did.")
+@points(
+    2,
+    part="recursion",
+    catches=("done-shifted", "leaks-past-the-end"),
+    hint="Row t of the flags says how step t ended, not how the step before or after it did.",
+)
 def test_flag_belongs_to_its_own_step(student, rng):
     """The flag of step t cuts between step t and step t + 1, not one row earlier or later."""
     rewards = torch.tensor([[1.0], [10.0], [100.0]]).double() * rng.uniform(1.0, 2.0)
@@ -265,8 +326,12 @@ def test_flag_belongs_to_its_own_step(student, rng):
     assert_near(result.advantages, expected, "advantages")
 
 
-@points(2, part="recursion", catches="normalises-too-early",
-        hint="Values are fitted to advantages + values, in the units of the rewards: normalise elsewhere.")
+@points(
+    2,
+    part="recursion",
+    catches="normalises-too-early",
+    hint="Values are fitted to advantages + values, in the units of the rewards: normalise elsewhere.",
+)
 def test_returns_are_advantages_plus_values(student, rng):
     """Returns are advantages plus values, both in the units of the rewards and not normalised."""
     roll = endless(rng)
@@ -275,8 +340,12 @@ def test_returns_are_advantages_plus_values(student, rng):
     assert_near(result.returns, result.advantages + roll.values, "returns")
 
 
-@points(2, part="recursion", catches=("one-end-cuts-all", "normalises-too-early"),
-        hint="Each column is a world of its own: run one column alone and compare.")
+@points(
+    2,
+    part="recursion",
+    catches=("one-end-cuts-all", "normalises-too-early"),
+    hint="Each column is a world of its own: run one column alone and compare.",
+)
 def test_environments_do_not_touch_each_other(student, rng):
     """Permuting the environments permutes the advantages, and one environment alone gets the same ones."""
     roll = rollout(rng, "...T....", "........", "....../.", "..T..T..")
@@ -289,8 +358,12 @@ def test_environments_do_not_touch_each_other(student, rng):
     assert_near(permuted, together[:, order], "advantages in another order")
 
 
-@points(1, part="recursion", catches="recursion-starts-from-a-value",
-        hint="A rollout may be one step long: its future is in next_values, and nothing else follows.")
+@points(
+    1,
+    part="recursion",
+    catches="recursion-starts-from-a-value",
+    hint="A rollout may be one step long: its future is in next_values, and nothing else follows.",
+)
 def test_one_step_is_a_rollout(student, rng):
     """A rollout of a single step has the TD errors as its advantages."""
     roll = rollout(rng, ".", ".", ".")
@@ -299,15 +372,21 @@ def test_one_step_is_a_rollout(student, rng):
     assert_near(result.returns, torch.tensor(td_errors(roll, 0.9)) + roll.values, "returns")
 
 
-@points(1, part="recursion", catches=("normalises-too-early", "writes-into-next-values"),
-        hint="GAE is linear in rewards and values together: do not rescale, clip or change the arguments.")
+@points(
+    1,
+    part="recursion",
+    catches=("normalises-too-early", "writes-into-next-values"),
+    hint="GAE is linear in rewards and values together: do not rescale, clip or change the arguments.",
+)
 def test_advantages_scale_with_rewards_and_values(student, rng):
     """Rewards and values in other units give advantages and returns in those units."""
     roll = rollout(rng, "........", ".......T", "........")
     copies = [field.clone() for field in roll]
     student.gae(*roll, 0.9, 0.8)
     scaled = student.gae(*(-3.0 * field for field in roll[:3]), *roll[3:], 0.9, 0.8)
-    assert_near(scaled.advantages / -3.0, sum_of_td_errors(Rollout(*copies), 0.9, 0.8), "advantages / -3")
+    assert_near(
+        scaled.advantages / -3.0, sum_of_td_errors(Rollout(*copies), 0.9, 0.8), "advantages / -3"
+    )
     for name, before, after in zip(roll._fields, copies, roll, strict=True):
         assert_unchanged(before, after, what=name)
 
@@ -324,16 +403,22 @@ class Chain(NamedTuple):
 def all_paths(rng, gamma, states=3, actions=2):
     """Every way in which two steps from state 0 can go; the second is truncated unless it terminates."""
     policy = rng.dirichlet(np.ones(actions), size=states)
-    moves = rng.dirichlet(3 * np.ones(states + 1), size=(states, actions))  # the last column terminates
+    moves = rng.dirichlet(
+        3 * np.ones(states + 1), size=(states, actions)
+    )  # the last column terminates
     moves = 0.8 * moves + 0.2 / (states + 1)
     reward = rng.uniform(1.0, 3.0, size=(states, actions, states + 1))
     average = np.einsum("sa,sax,sax->s", policy, moves, reward)
-    V = np.linalg.solve(np.eye(states) - gamma * np.einsum("sa,sax->sx", policy, moves[:, :, :-1]), average)
+    V = np.linalg.solve(
+        np.eye(states) - gamma * np.einsum("sa,sax->sx", policy, moves[:, :, :-1]), average
+    )
     future = np.append(V, 0.0)
     Q = (moves * (reward + gamma * future)).sum(axis=2)
 
     rows = []  # probability given the first action, first action, then three steps of five fields each
-    shown = np.append(V, 6.0)  # next_values: what a network says about a terminal state means nothing
+    shown = np.append(
+        V, 6.0
+    )  # next_values: what a network says about a terminal state means nothing
     stray = (rng.uniform(6.0, 9.0), rng.uniform(1.0, 3.0), rng.uniform(6.0, 9.0), False, False)
     for a in range(actions):
         for x in range(states + 1):
@@ -350,24 +435,37 @@ def all_paths(rng, gamma, states=3, actions=2):
     return Chain(Q[0] - V[0], np.array(firsts), np.array(chances), Rollout(*fields))
 
 
-@points(3, part="recursion",
-        catches=("merged-done", "leaks-past-the-end", "bootstraps-through-termination",
-                 "truncation-keeps-recursion"),
-        hint="With true values every lambda is unbiased: a bias comes from the treatment of ends.")
+@points(
+    3,
+    part="recursion",
+    catches=(
+        "merged-done",
+        "leaks-past-the-end",
+        "bootstraps-through-termination",
+        "truncation-keeps-recursion",
+    ),
+    hint="With true values every lambda is unbiased: a bias comes from the treatment of ends.",
+)
 def test_true_values_make_the_advantages_unbiased(student, rng):
     """With the true value function, the advantages of an action average to Q - V, whatever lambda is."""
     chain = all_paths(rng, gamma=0.9)
     for lam in (0.0, 0.7, 1.0):
         advantages = student.gae(*chain.paths, 0.9, lam).advantages
-        assert_equal(advantages.shape, chain.paths.rewards.shape, what="the shape of the advantages")
+        assert_equal(
+            advantages.shape, chain.paths.rewards.shape, what="the shape of the advantages"
+        )
         for action, expected in enumerate(chain.advantage):
             chosen = chain.first_action == action
             mean = (advantages[0].double().numpy() * chain.probability)[chosen].sum()
             assert_near(mean, expected, "the mean advantage of an action")
 
 
-@points(1, part="recursion", catches="values-keep-their-gradient",
-        hint="Advantages are weights and returns are targets: neither may lead back into the value network.")
+@points(
+    1,
+    part="recursion",
+    catches="values-keep-their-gradient",
+    hint="Advantages are weights and returns are targets: neither may lead back into the value network.",
+)
 def test_advantages_and_returns_carry_no_gradient(student, rng):
     """Neither advantages nor returns carry a gradient back into the value network."""
     roll = endless(rng)
@@ -377,10 +475,21 @@ def test_advantages_and_returns_carry_no_gradient(student, rng):
     assert_near(detached(result.returns, "returns"), advantages + roll.values, "returns")
 
 
-@points(4, part="recursion",
-        catches=("k-counts-from-zero", "drops-short-windows", "merged-done", "leaks-past-the-end",
-                 "truncation-keeps-recursion", "done-shifted", "one-end-cuts-all", "accepts-no-steps"),
-        hint="At least one reward, at most k, then the value of the state after them; fewer where episode or rollout ends.")
+@points(
+    4,
+    part="recursion",
+    catches=(
+        "k-counts-from-zero",
+        "drops-short-windows",
+        "merged-done",
+        "leaks-past-the-end",
+        "truncation-keeps-recursion",
+        "done-shifted",
+        "one-end-cuts-all",
+        "accepts-no-steps",
+    ),
+    hint="At least one reward, at most k, then the value of the state after them; fewer where episode or rollout ends.",
+)
 def test_k_steps_are_k_rewards_and_a_bootstrap(student, rng):
     """Looking k steps ahead means k discounted rewards (as many as there are) and one bootstrap, minus the value."""
     roll = ragged(rng)
@@ -391,8 +500,12 @@ def test_k_steps_are_k_rewards_and_a_bootstrap(student, rng):
         student.k_step_advantage(*roll, 0.9, 0)
 
 
-@points(2, part="recursion", catches=("k-counts-from-zero", "drops-short-windows"),
-        hint="The weights are (1 - lambda) * lambda^(k-1); the longest sum takes the weight that is left.")
+@points(
+    2,
+    part="recursion",
+    catches=("k-counts-from-zero", "drops-short-windows"),
+    hint="The weights are (1 - lambda) * lambda^(k-1); the longest sum takes the weight that is left.",
+)
 def test_gae_is_the_weighted_average_of_k_step_advantages(student, rng):
     """Averaging the k-step advantages with geometric weights gives generalized advantage estimates."""
     roll, lam, longest = endless(rng), 0.7, 8
@@ -405,22 +518,38 @@ def test_gae_is_the_weighted_average_of_k_step_advantages(student, rng):
 # -- Part 3: without a Python loop over time -------------------------------------------------------
 
 
-@points(5, part="scan",
-        catches=("scan-squares-the-decay", "scan-does-not-double", "merged-done", "leaks-past-the-end",
-                 "truncation-keeps-recursion", "lambda-without-gamma", "normalises-too-early"),
-        hint="Compare with your own gae: first without any end of an episode, then with one inside a window.")
+@points(
+    5,
+    part="scan",
+    catches=(
+        "scan-squares-the-decay",
+        "scan-does-not-double",
+        "merged-done",
+        "leaks-past-the-end",
+        "truncation-keeps-recursion",
+        "lambda-without-gamma",
+        "normalises-too-early",
+    ),
+    hint="Compare with your own gae: first without any end of an episode, then with one inside a window.",
+)
 def test_scan_gives_the_same_as_the_sum(student, rng):
     """The fast form gives the faded sum of later TD errors, for rollouts of any length."""
     for length in (1, 2, 3, 21):
-        roll = rollout(rng, "..T.....T......./T..T"[:length], "......./............."[:length], "." * length)
+        roll = rollout(
+            rng, "..T.....T......./T..T"[:length], "......./............."[:length], "." * length
+        )
         expected = sum_of_td_errors(roll, 0.95, 0.9)
         result = student.gae_scan(*roll, 0.95, 0.9)
         assert_near(result.advantages, expected, "advantages")
         assert_near(result.returns, expected + roll.values, "returns")
 
 
-@points(2, part="scan", catches=("scan-does-not-double", "lambda-without-gamma"),
-        hint="(gamma * lambda)^T vanishes in floating point when T is large: a formula cannot divide by it.")
+@points(
+    2,
+    part="scan",
+    catches=("scan-does-not-double", "lambda-without-gamma"),
+    hint="(gamma * lambda)^T vanishes in floating point when T is large: a formula cannot divide by it.",
+)
 def test_scan_survives_long_rollouts(student, rng):
     """A thousand steps and a small lambda give finite, correct advantages."""
     roll = rollout(rng, "." * 1000)
@@ -432,8 +561,12 @@ def test_scan_survives_long_rollouts(student, rng):
     assert_near(myopic, torch.tensor(td_errors(roll, 0.9)), "advantages at lambda = 0")
 
 
-@points(1, part="scan", catches="values-keep-their-gradient",
-        hint="The fast form promises what gae promises: results without a gradient.")
+@points(
+    1,
+    part="scan",
+    catches="values-keep-their-gradient",
+    hint="The fast form promises what gae promises: results without a gradient.",
+)
 def test_scan_carries_no_gradient(student, rng):
     """The fast form's results carry no gradient either."""
     roll = endless(rng)
@@ -469,14 +602,23 @@ def sequence_by_sequence(rewards, values, gamma, lam):
         r, v = rewards[row, mask].numpy(), values[row, mask].numpy()
         deltas = r + gamma * np.append(v[1:], 0.0) - v if len(v) else v
         fade = (gamma * lam) ** np.arange(len(v))
-        advantages[row, mask.numpy()] = [(fade[: len(v) - i] * deltas[i:]).sum() for i in range(len(v))]
+        advantages[row, mask.numpy()] = [
+            (fade[: len(v) - i] * deltas[i:]).sum() for i in range(len(v))
+        ]
     return torch.tensor(advantages)
 
 
-@points(4, part="tokens",
-        catches=("gap-resets-the-recursion", "padding-takes-part", "gap-is-discounted",
-                 "padding-is-the-next-state"),
-        hint="Cut the masked tokens out of one row, run it as an episode that terminates, and compare.")
+@points(
+    4,
+    part="tokens",
+    catches=(
+        "gap-resets-the-recursion",
+        "padding-takes-part",
+        "gap-is-discounted",
+        "padding-is-the-next-state",
+    ),
+    hint="Cut the masked tokens out of one row, run it as an episode that terminates, and compare.",
+)
 def test_tokens_are_steps_of_one_episode(student, rng):
     """A row gives what its valid tokens give when they are cut out and run as one terminated episode."""
     rewards, values = tokens(rng)
@@ -485,26 +627,37 @@ def test_tokens_are_steps_of_one_episode(student, rng):
     assert_near(result.advantages, expected, "advantages")
 
 
-@points(3, part="tokens", catches=("padding-takes-part", "padding-is-the-next-state", "returns-under-the-mask"),
-        hint="What stands under mask 0 is neither used nor changed, and both results are exactly 0 there.")
+@points(
+    3,
+    part="tokens",
+    catches=("padding-takes-part", "padding-is-the-next-state", "returns-under-the-mask"),
+    hint="What stands under mask 0 is neither used nor changed, and both results are exactly 0 there.",
+)
 def test_masked_tokens_neither_matter_nor_get_anything(student, rng):
     """Other rewards and values under the mask change nothing; both results are zero there."""
     rewards, values = tokens(rng)
     before = rewards.clone(), values.clone()
     result = student.token_gae(rewards, values, MASK, 0.9, 0.8)
-    other = student.token_gae(rewards + 20.0 * (1 - MASK), values - 30.0 * (1 - MASK), MASK.bool(), 0.9, 0.8)
+    other = student.token_gae(
+        rewards + 20.0 * (1 - MASK), values - 30.0 * (1 - MASK), MASK.bool(), 0.9, 0.8
+    )
     assert_near(other.advantages, result.advantages, "advantages")
     assert_near(other.returns, result.returns, "returns")
     assert_near(result.advantages[0], sequence_by_sequence(*before, 0.9, 0.8)[0], "the first row")
-    assert_close(result.advantages * (1 - MASK), torch.zeros(MASK.shape), atol=0, what="masked advantages")
+    assert_close(
+        result.advantages * (1 - MASK), torch.zeros(MASK.shape), atol=0, what="masked advantages"
+    )
     assert_near(result.returns, (result.advantages + values) * MASK, "returns")
     assert_unchanged(before[0], rewards, what="rewards")
     assert_unchanged(before[1], values, what="values")
 
 
-@points(2, part="tokens",
-        catches=("gap-resets-the-recursion", "gap-is-discounted", "padding-is-the-next-state"),
-        hint="Carry advantage and value of the next valid token over the gap: no discount, no reset in it.")
+@points(
+    2,
+    part="tokens",
+    catches=("gap-resets-the-recursion", "gap-is-discounted", "padding-is-the-next-state"),
+    hint="Carry advantage and value of the next valid token over the gap: no discount, no reset in it.",
+)
 def test_gap_costs_nothing(student, rng):
     """Three masked tokens put between two valid ones leave all advantages as they were."""
     rewards, values = torch.tensor(rng.uniform(0.5, 2.0, size=(2, 1, 7)))
@@ -517,8 +670,12 @@ def test_gap_costs_nothing(student, rng):
     assert_near(short.advantages[0, 3], rewards[0, 6] - values[0, 6], "the last advantage")
 
 
-@points(1, part="tokens", catches="values-keep-their-gradient",
-        hint="Token advantages are data too: detach them from the value head.")
+@points(
+    1,
+    part="tokens",
+    catches="values-keep-their-gradient",
+    hint="Token advantages are data too: detach them from the value head.",
+)
 def test_token_advantages_carry_no_gradient(student, rng):
     """Advantages and returns of tokens carry no gradient."""
     (rewards, values), everything = tokens(rng), torch.ones_like(MASK)
@@ -538,9 +695,17 @@ def assert_moments(stats, samples, rtol=1e-9):
     assert_close(stats.var, torch.tensor(samples.var(axis=0)), rtol=rtol, what="var")
 
 
-@points(3, part="statistics",
-        catches=("sample-variance", "counts-batches", "averages-the-means", "forgets-the-gap-between-means"),
-        hint="Batches weigh by their sizes, and how far their means lie apart is variance too.")
+@points(
+    3,
+    part="statistics",
+    catches=(
+        "sample-variance",
+        "counts-batches",
+        "averages-the-means",
+        "forgets-the-gap-between-means",
+    ),
+    hint="Batches weigh by their sizes, and how far their means lie apart is variance too.",
+)
 def test_batches_add_up_to_all_samples(student, rng):
     """Taking samples in batches of different sizes gives mean, variance and count of all of them together."""
     samples = rng.normal(size=(14, 3)) + np.linspace(0.0, 4.0, 14)[:, None]
@@ -550,8 +715,12 @@ def test_batches_add_up_to_all_samples(student, rng):
     assert_moments(stats, samples)
 
 
-@points(3, part="statistics", catches="naive-variance",
-        hint="Mean of squares minus square of the mean leaves no digit when the mean is large: centre first.")
+@points(
+    3,
+    part="statistics",
+    catches="naive-variance",
+    hint="Mean of squares minus square of the mean leaves no digit when the mean is large: centre first.",
+)
 def test_large_offset_keeps_the_digits(student, rng):
     """Samples around a hundred million have the variance of the same samples around zero."""
     samples = rng.normal(size=24)
@@ -560,11 +729,17 @@ def test_large_offset_keeps_the_digits(student, rng):
         stats.update_(torch.tensor(batch + 1e8))
     other.update_(torch.tensor(samples[15:] + 1e8))
     assert_close(stats.var, torch.tensor(samples[:15].var()), rtol=1e-6, what="var")
-    assert_close(stats.merge(other).var, torch.tensor(samples.var()), rtol=1e-6, what="var after the merge")
+    assert_close(
+        stats.merge(other).var, torch.tensor(samples.var()), rtol=1e-6, what="var after the merge"
+    )
 
 
-@points(2, part="statistics", catches=("forgets-the-gap-between-means", "averages-the-means"),
-        hint="Means weigh by their counts; variances also need the squared distance between the means.")
+@points(
+    2,
+    part="statistics",
+    catches=("forgets-the-gap-between-means", "averages-the-means"),
+    hint="Means weigh by their counts; variances also need the squared distance between the means.",
+)
 def test_merging_is_concatenating(student, rng):
     """Merging two statistics gives that of both samples together, and changes neither of the two."""
     left, right = rng.normal(0.0, 1.0, size=9), rng.normal(5.0, 2.0, size=4)
@@ -587,9 +762,12 @@ def up_to_scale(x):
     return x / x.abs().max()
 
 
-@points(3, part="statistics",
-        catches=("normalises-over-padding", "unbiased-std", "normalised-under-the-mask"),
-        hint="Mean and population deviation of the valid entries only; everything else is zero.")
+@points(
+    3,
+    part="statistics",
+    catches=("normalises-over-padding", "unbiased-std", "normalised-under-the-mask"),
+    hint="Mean and population deviation of the valid entries only; everything else is zero.",
+)
 def test_valid_entries_are_standardised(student, rng):
     """The valid entries come out with mean 0 and population deviation 1, the masked ones as 0."""
     adv = torch.tensor(rng.normal(3.0, 2.0, size=(4, 5)))
@@ -600,17 +778,29 @@ def test_valid_entries_are_standardised(student, rng):
     assert_near(student.normalize_advantages(adv), standardised(adv), "without a mask")
 
 
-@points(1, part="statistics", catches="eps-inside-the-root",
-        hint="eps joins the deviation, not the variance; it keeps equal advantages from dividing by zero.")
+@points(
+    1,
+    part="statistics",
+    catches="eps-inside-the-root",
+    hint="eps joins the deviation, not the variance; it keeps equal advantages from dividing by zero.",
+)
 def test_eps_is_added_to_the_deviation(student, rng):
     """eps is added to the standard deviation, and equal advantages come out as zero."""
     adv = torch.tensor(rng.normal(size=(3, 4)))
-    assert_near(student.normalize_advantages(adv, eps=0.5), standardised(adv, eps=0.5), "with a large eps")
-    assert_near(student.normalize_advantages(torch.full((2, 3), 7.0)), torch.zeros(2, 3), "equal advantages")
+    assert_near(
+        student.normalize_advantages(adv, eps=0.5), standardised(adv, eps=0.5), "with a large eps"
+    )
+    assert_near(
+        student.normalize_advantages(torch.full((2, 3), 7.0)), torch.zeros(2, 3), "equal advantages"
+    )
 
 
-@points(3, part="statistics", catches=("updates-the-stats", "takes-any-mode"),
-        hint="Running mode reads the statistics that it must be given; any third mode is refused with a ValueError.")
+@points(
+    3,
+    part="statistics",
+    catches=("updates-the-stats", "takes-any-mode"),
+    hint="Running mode reads the statistics that it must be given; any third mode is refused with a ValueError.",
+)
 def test_running_mode_only_reads_the_statistics(student, rng):
     """Running mode normalises with the statistics it is given, without changing them; there is no third mode."""
     history, adv = rng.normal(2.0, 3.0, size=10), torch.tensor(rng.normal(size=(2, 6)))
@@ -626,21 +816,31 @@ def test_running_mode_only_reads_the_statistics(student, rng):
         student.normalize_advantages(adv, mask, "running")
 
 
-@points(1, part="statistics", catches="values-keep-their-gradient",
-        hint="Normalised advantages are weights for a loss: they carry no gradient, whatever came in.")
+@points(
+    1,
+    part="statistics",
+    catches="values-keep-their-gradient",
+    hint="Normalised advantages are weights for a loss: they carry no gradient, whatever came in.",
+)
 def test_normalised_advantages_carry_no_gradient(student, rng):
     """Normalised advantages carry no gradient."""
     adv = torch.tensor(rng.normal(size=(3, 4)))
     result = student.normalize_advantages(adv.clone().requires_grad_())
     data = detached(result, "normalised advantages")
-    assert_near(up_to_scale(data), up_to_scale(standardised(adv)), "normalised advantages, scaled to 1")
+    assert_near(
+        up_to_scale(data), up_to_scale(standardised(adv)), "normalised advantages, scaled to 1"
+    )
 
 
 # -- Part 6: the rollout buffer --------------------------------------------------------------------
 
 
-@points(1, part="buffer", catches="fields-share-one-storage",
-        hint="a = b = torch.zeros(...) makes one tensor with two names: every field needs its own call.")
+@points(
+    1,
+    part="buffer",
+    catches="fields-share-one-storage",
+    hint="a = b = torch.zeros(...) makes one tensor with two names: every field needs its own call.",
+)
 def test_each_field_has_its_own_storage(student, lab):
     """Every field has the shape it should, and writing to one leaves the others as they are."""
     buffer = student.RolloutBuffer(3, 2, (4,), "cpu")
@@ -659,8 +859,12 @@ def test_each_field_has_its_own_storage(student, lab):
     assert_equal(buffer.truncated, torch.zeros(3, 2, dtype=torch.bool), what="truncated")
 
 
-@points(4, part="buffer", catches=("flat-copies", "environment-major"),
-        hint="A view shares its storage and keeps the order in memory: row t * N + n is step t of environment n.")
+@points(
+    4,
+    part="buffer",
+    catches=("flat-copies", "environment-major"),
+    hint="A view shares its storage and keeps the order in memory: row t * N + n is step t of environment n.",
+)
 def test_flat_is_a_window_and_not_a_copy(student, lab):
     """What flat() returns shares its storage with the buffer, for good; row t * N + n is step t of environment n."""
     kept = lab.kept(student.RolloutBuffer(3, 2, (4,), "cpu"))
@@ -672,12 +876,20 @@ def test_flat_is_a_window_and_not_a_copy(student, lab):
     kept.truncated[1, 0] = True
     written = torch.tensor([0.0, 7.0, 0.0, 8.0, 0.0, 9.0])
     assert_close(lab.value(flat["rewards"]), written, what="flat rewards")
-    assert_close(lab.value(flat["obs"]), (4.0 * (torch.arange(6) == 5)).unsqueeze(1).expand(6, 4), what="flat obs")
+    assert_close(
+        lab.value(flat["obs"]),
+        (4.0 * (torch.arange(6) == 5)).unsqueeze(1).expand(6, 4),
+        what="flat obs",
+    )
     assert_equal(lab.value(flat["truncated"]), torch.arange(6) == 2, what="flat truncated")
     flat["values"][5] = 3.0
-    assert_close(lab.value(kept.values), torch.tensor([[0.0, 0.0], [0.0, 0.0], [0.0, 3.0]]), what="values")
+    assert_close(
+        lab.value(kept.values), torch.tensor([[0.0, 0.0], [0.0, 0.0], [0.0, 3.0]]), what="values"
+    )
     address = lab.value(kept.rewards.data_ptr())
-    assert_equal(lab.value(kept.flat()["rewards"].data_ptr()), address, what="where flat rewards lie")
+    assert_equal(
+        lab.value(kept.flat()["rewards"].data_ptr()), address, what="where flat rewards lie"
+    )
     assert_equal(lab.value(kept.rewards.data_ptr()), address, what="where rewards lie after flat()")
 
 
@@ -697,9 +909,16 @@ def one_pass(buffer, size, seed, sizes):
     return torch.cat(batches)
 
 
-@points(3, part="buffer",
-        catches=("minibatches-with-replacement", "drops-the-last-minibatch", "accepts-empty-minibatches"),
-        hint="Shuffle all rows, then cut: each comes exactly once, the last piece may be smaller, none may be empty.")
+@points(
+    3,
+    part="buffer",
+    catches=(
+        "minibatches-with-replacement",
+        "drops-the-last-minibatch",
+        "accepts-empty-minibatches",
+    ),
+    hint="Shuffle all rows, then cut: each comes exactly once, the last piece may be smaller, none may be empty.",
+)
 def test_minibatches_cover_every_row_once(student, lab):
     """One pass over the minibatches meets every row exactly once, in pieces of the size asked for (at least one)."""
     buffer, actions = numbered(student, lab, 7, 4)
@@ -711,8 +930,12 @@ def test_minibatches_cover_every_row_once(student, lab):
         list(buffer.minibatches(0, torch.Generator().manual_seed(3)))
 
 
-@points(2, part="buffer", catches=("minibatches-ignore-the-generator", "minibatches-are-not-shuffled"),
-        hint="All randomness comes from the generator that is handed in, and nothing else is touched.")
+@points(
+    2,
+    part="buffer",
+    catches=("minibatches-ignore-the-generator", "minibatches-are-not-shuffled"),
+    hint="All randomness comes from the generator that is handed in, and nothing else is touched.",
+)
 def test_minibatches_are_shuffled_by_their_generator_alone(student, lab):
     """The order is random, the same for the same generator, and drawn from no other one."""
     buffer, actions = numbered(student, lab, 10, 4)
@@ -729,10 +952,19 @@ def test_minibatches_are_shuffled_by_their_generator_alone(student, lab):
 # -- Part 7: targets and diagnostics ---------------------------------------------------------------
 
 
-@points(4, part="returns",
-        catches=("swaps-the-mixing-weights", "merged-done", "truncation-keeps-recursion",
-                 "leaks-past-the-end", "done-shifted", "bootstraps-through-termination"),
-        hint="The weights are (1 - lambda) * lambda^(n-1); the longest return takes the weight that is left.")
+@points(
+    4,
+    part="returns",
+    catches=(
+        "swaps-the-mixing-weights",
+        "merged-done",
+        "truncation-keeps-recursion",
+        "leaks-past-the-end",
+        "done-shifted",
+        "bootstraps-through-termination",
+    ),
+    hint="The weights are (1 - lambda) * lambda^(n-1); the longest return takes the weight that is left.",
+)
 def test_lambda_return_averages_n_step_returns(student, rng):
     """A lambda-return is the geometrically weighted average of all n-step returns, from one step to all."""
     roll, lam, longest = ragged(rng), 0.7, 12
@@ -740,23 +972,35 @@ def test_lambda_return_averages_n_step_returns(student, rng):
     for n in range(1, longest):
         expected = expected + (1 - lam) * lam ** (n - 1) * rewards_then_bootstrap(roll, 0.9, n)
     assert_near(student.lambda_returns(*roll, 0.9, lam), expected, "lambda-returns")
-    one_step, monte_carlo = (rewards_then_bootstrap(roll, 0.9, k) + roll.values for k in (1, longest))
+    one_step, monte_carlo = (
+        rewards_then_bootstrap(roll, 0.9, k) + roll.values for k in (1, longest)
+    )
     assert_near(student.lambda_returns(*roll, 0.9, 0.0), one_step, "lambda-returns at 0")
     assert_near(student.lambda_returns(*roll, 0.9, 1.0), monte_carlo, "lambda-returns at 1")
 
 
-@points(1, part="returns", catches="values-keep-their-gradient",
-        hint="A target that leads back into the network it trains is no target: detach it.")
+@points(
+    1,
+    part="returns",
+    catches="values-keep-their-gradient",
+    hint="A target that leads back into the network it trains is no target: detach it.",
+)
 def test_lambda_returns_carry_no_gradient(student, rng):
     """Lambda-returns carry no gradient."""
     roll = endless(rng)
     result = student.lambda_returns(*with_gradient(roll), 0.9, 1.0)
     returns = detached(result, "lambda-returns")
-    assert_near(returns - roll.values, rewards_then_bootstrap(roll, 0.9, 8), "lambda-returns minus values")
+    assert_near(
+        returns - roll.values, rewards_then_bootstrap(roll, 0.9, 8), "lambda-returns minus values"
+    )
 
 
-@points(3, part="returns", catches=("divides-by-the-variance-of-values", "counts-a-constant-error"),
-        hint="1 - Var(returns - values) / Var(returns): the returns are what is to be explained, up to a constant.")
+@points(
+    3,
+    part="returns",
+    catches=("divides-by-the-variance-of-values", "counts-a-constant-error"),
+    hint="1 - Var(returns - values) / Var(returns): the returns are what is to be explained, up to a constant.",
+)
 def test_explained_variance_is_the_share_that_values_explain(student, rng):
     """Values that are right, or off by a constant, explain all of the variance, constants none, others their share."""
     returns, noise = torch.tensor(rng.normal(2.0, 3.0, size=(2, 5, 4)))
@@ -767,8 +1011,12 @@ def test_explained_variance_is_the_share_that_values_explain(student, rng):
     assert_near(student.explained_variance(torch.full((5, 4), 2.0).double(), returns), 0.0)
 
 
-@points(1, part="returns", catches="divides-by-zero-variance",
-        hint="Constant returns have no variance to explain: the answer is 0.0, not nan.")
+@points(
+    1,
+    part="returns",
+    catches="divides-by-zero-variance",
+    hint="Constant returns have no variance to explain: the answer is 0.0, not nan.",
+)
 def test_constant_returns_have_nothing_to_explain(student, rng):
     """Constant returns give 0.0 instead of a division by zero."""
     values = torch.tensor(rng.normal(size=(3, 2)))

@@ -45,7 +45,11 @@ class Scripted:
     """Deterministic moves and rewards, terminal states, a step limit, and a diary of what was asked of it."""
 
     def __init__(self, lab, moves, rewards, *, terminal=(), limit=1000, starts=(0,), space_seed=0):
-        self.moves, self.rewards, self.terminal = np.asarray(moves), np.asarray(rewards, float), terminal
+        self.moves, self.rewards, self.terminal = (
+            np.asarray(moves),
+            np.asarray(rewards, float),
+            terminal,
+        )
         self.limit, self.starts = limit, starts
         self.observation_space = lab.make(DISCRETE, self.moves.shape[0])
         self.action_space = lab.make(DISCRETE, self.moves.shape[1], seed=space_seed)
@@ -63,7 +67,9 @@ class Scripted:
     def step(self, action):
         s, a, self.resets = self.state, int(action), 0
         if s is None:
-            raise RuntimeError("step() was called although the episode is over: call reset() first.")
+            raise RuntimeError(
+                "step() was called although the episode is over: call reset() first."
+            )
         if not 0 <= a < self.moves.shape[1]:
             raise ValueError(f"There is no action {a}.")
         s2, r, self.clock = int(self.moves[s, a]), float(self.rewards[s, a]), self.clock + 1
@@ -79,14 +85,18 @@ class Scripted:
 
     def sums(self, episodes):
         """The undiscounted returns that the diary tells of."""
-        return np.array([sum(x.r for x in self.diary if x.episode == episode) for episode in range(episodes)])
+        return np.array(
+            [sum(x.r for x in self.diary if x.episode == episode) for episode in range(episodes)]
+        )
 
 
 def maze(lab, rng, *, limit=8):
     """Six states, three actions, random rewards. From state 3 one falls into the terminal 4; nothing leads to 5."""
     moves = rng.integers(0, 4, size=(6, 3))
     moves[3:] = 4
-    return Scripted(lab, moves, rng.normal(size=(6, 3)), terminal=(4,), limit=limit, starts=(0, 3, 1))
+    return Scripted(
+        lab, moves, rng.normal(size=(6, 3)), terminal=(4,), limit=limit, starts=(0, 3, 1)
+    )
 
 
 def corridor(lab, rng, *, starts=(0,), limit=1000):
@@ -115,10 +125,22 @@ def q_learning_replay(env, alpha, gamma):
     return replay(env, alpha, lambda Q, index, step: gamma * Q[step.s2].max())
 
 
-def train(student, env, algo="q_learning", episodes=8, alpha=0.5, epsilon=0.5, gamma=0.9, rng_seed=7, seed=11):
+def train(
+    student,
+    env,
+    algo="q_learning",
+    episodes=8,
+    alpha=0.5,
+    epsilon=0.5,
+    gamma=0.9,
+    rng_seed=7,
+    seed=11,
+):
     """student.train with defaults; ``epsilon`` is a number or a function of the episode."""
     epsilon_fn = epsilon if callable(epsilon) else lambda episode: epsilon
-    return student.train(env.lent, algo, episodes, alpha, epsilon_fn, gamma, np.random.default_rng(rng_seed), seed)
+    return student.train(
+        env.lent, algo, episodes, alpha, epsilon_fn, gamma, np.random.default_rng(rng_seed), seed
+    )
 
 
 # -- exact policy evaluation -------------------------------------------------------------------------
@@ -184,9 +206,15 @@ def test_a_terminating_step_is_worth_its_reward(student, rng):
     """A step that terminates the episode is worth its reward and nothing more."""
     for _ in range(3):
         r, q_next = float(rng.normal()), rng.normal(size=4) + 5.0
-        assert_close(student.q_target(r, q_next, 0.9, True), r, what="the target of a terminating step")
-        assert_close(student.q_target(r, 1e6 * q_next, 1.0, True), r, what="the target of a terminating step")
-        assert_close(student.q_target(r, q_next, 0.9, False), r + 0.9 * max(q_next), what="the target")
+        assert_close(
+            student.q_target(r, q_next, 0.9, True), r, what="the target of a terminating step"
+        )
+        assert_close(
+            student.q_target(r, 1e6 * q_next, 1.0, True), r, what="the target of a terminating step"
+        )
+        assert_close(
+            student.q_target(r, q_next, 0.9, False), r + 0.9 * max(q_next), what="the target"
+        )
     Q = rng.normal(size=(3, 2)) + 4.0
     old = Q[1, 0]
     student.q_learning_update_(Q, 1, 0, -2.0, 2, True, 0.25, 0.9)
@@ -206,10 +234,24 @@ def test_target_is_reward_plus_discounted_best_value(student, rng):
     target = student.q_target(0.3, q_next, 0.8, False)
     assert_close(target, 0.3 + 0.8 * max(before), what="the target")
     assert_unchanged(before, q_next, "q_next")
-    assert_close(student.q_target(1.3, before, 0.8, False), target + 1.0, what="the target with 1 more reward")
-    assert_close(student.q_target(0.3, before + 2.0, 0.8, False), target + 1.6, what="the target with better values")
-    assert_close(student.q_target(0.3, before[::-1].copy(), 0.8, False), target, what="the target, actions renamed")
-    assert_close(student.q_target(0.3, before, 0.0, False), 0.3, what="the target of a short-sighted agent")
+    assert_close(
+        student.q_target(1.3, before, 0.8, False),
+        target + 1.0,
+        what="the target with 1 more reward",
+    )
+    assert_close(
+        student.q_target(0.3, before + 2.0, 0.8, False),
+        target + 1.6,
+        what="the target with better values",
+    )
+    assert_close(
+        student.q_target(0.3, before[::-1].copy(), 0.8, False),
+        target,
+        what="the target, actions renamed",
+    )
+    assert_close(
+        student.q_target(0.3, before, 0.0, False), 0.3, what="the target of a short-sighted agent"
+    )
 
 
 @points(
@@ -278,9 +320,16 @@ def test_mean_error_is_the_error_in_bellmans_equation(student, rng):
         worth = np.append(Q[:3].max(axis=1), 0.0)
         bellman = (P * (R + 0.8 * worth)).sum(axis=2)
         for s, a in product(range(3), range(2)):
-            errors = [student.q_learning_update_(Q.copy(), s, a, R[s, a, t], t, t == 3, 0.5, 0.8) for t in range(4)]
-            assert_close([e + Q[s, a] for e in errors], list(R[s, a] + 0.8 * worth), what="the targets")
-            assert_close(float(np.dot(P[s, a], errors)), bellman[s, a] - Q[s, a], what="the mean TD error")
+            errors = [
+                student.q_learning_update_(Q.copy(), s, a, R[s, a, t], t, t == 3, 0.5, 0.8)
+                for t in range(4)
+            ]
+            assert_close(
+                [e + Q[s, a] for e in errors], list(R[s, a] + 0.8 * worth), what="the targets"
+            )
+            assert_close(
+                float(np.dot(P[s, a], errors)), bellman[s, a] - Q[s, a], what="the mean TD error"
+            )
 
 
 def optimal_values(P, R, gamma):
@@ -296,18 +345,27 @@ def optimal_values(P, R, gamma):
 @points(
     4,
     part="targets",
-    catches=("averages-the-next-values", "bootstraps-from-the-state-it-left", "moves-the-whole-row", "discounts-the-reward"),
+    catches=(
+        "averages-the-next-values",
+        "bootstraps-from-the-state-it-left",
+        "moves-the-whole-row",
+        "discounts-the-reward",
+    ),
     hint="Q-learning finds the optimal values even if the behaviour is random: only the max in the target knows about the best action.",
 )
 def test_random_behaviour_is_enough_to_learn_the_optimal_values(student, rng):
     """With decreasing step sizes, the table converges to the optimal values although the behaviour is random."""
-    cards = np.array([[[1, 3, 1], [2, 2, 1]], [[3, 1, 1], [1, 3, 1]]])  # how often each next state comes, out of 5
+    cards = np.array(
+        [[[1, 3, 1], [2, 2, 1]], [[3, 1, 1], [1, 3, 1]]]
+    )  # how often each next state comes, out of 5
     R = np.array([[2.0, -1.0], [0.0, 1.0]])
     Q, visits, deck = np.zeros((3, 2)), np.zeros((2, 2)), {}
     for s, a in rng.integers(0, 2, size=(400, 2)).tolist():
         deck[s, a] = deck.get((s, a)) or rng.permutation(np.repeat(range(3), cards[s, a])).tolist()
         s2, visits[s, a] = deck[s, a].pop(), visits[s, a] + 1
-        student.q_learning_update_(Q, s, a, float(R[s, a]), s2, s2 == 2, float(visits[s, a] ** -0.8), 0.6)
+        student.q_learning_update_(
+            Q, s, a, float(R[s, a]), s2, s2 == 2, float(visits[s, a] ** -0.8), 0.6
+        )
     best = optimal_values(cards / 5, R[:, :, None] * np.ones(3), 0.6)
     assert_close(Q, best, rtol=0.0, atol=0.2, what="the learned table")
 
@@ -322,11 +380,17 @@ def test_impossible_arguments_are_refused(student, rng):
     """Impossible discounts, step sizes and shapes are refused; the ends of the ranges are allowed."""
     q_next = rng.normal(size=3)
     assert_close(student.q_target(2.0, q_next, 0.0, False), 2.0, what="the target with gamma = 0")
-    assert_close(student.q_target(2.0, q_next, 1.0, False), 2.0 + max(q_next), what="the target with gamma = 1")
+    assert_close(
+        student.q_target(2.0, q_next, 1.0, False),
+        2.0 + max(q_next),
+        what="the target with gamma = 1",
+    )
     Q = np.full((2, 2), 4.0)
     student.q_learning_update_(Q, 0, 1, 1.0, 1, True, 1.0, 0.5)
     student.q_learning_update_(Q, 0, 0, 1.0, 1, True, 0.25, 0.5)
-    assert_close(Q[0], np.array([3.25, 1.0]), what="Q[s] after steps with alpha = 0.25 and alpha = 1")
+    assert_close(
+        Q[0], np.array([3.25, 1.0]), what="Q[s] after steps with alpha = 0.25 and alpha = 1"
+    )
     for gamma in (-0.1, 1.5):
         with assert_raises(ValueError):
             student.q_target(1.0, q_next, gamma, False)
@@ -355,10 +419,20 @@ def test_sarsa_asks_about_the_action_that_is_taken(student, rng):
     q_next = rng.normal(size=4)
     for a_next in range(4):
         expected = 0.4 + 0.9 * q_next[a_next]
-        assert_close(student.sarsa_target(0.4, q_next, a_next, 0.9, False), expected, what="the target")
+        assert_close(
+            student.sarsa_target(0.4, q_next, a_next, 0.9, False), expected, what="the target"
+        )
         others = q_next + 3.0 * (np.arange(4) != a_next)
-        assert_close(student.sarsa_target(0.4, others, a_next, 0.9, False), expected, what="the target, others improved")
-        assert_close(student.sarsa_target(0.4, q_next, a_next, 0.9, True), 0.4, what="the target of a terminating step")
+        assert_close(
+            student.sarsa_target(0.4, others, a_next, 0.9, False),
+            expected,
+            what="the target, others improved",
+        )
+        assert_close(
+            student.sarsa_target(0.4, q_next, a_next, 0.9, True),
+            0.4,
+            what="the target of a terminating step",
+        )
 
 
 @points(
@@ -377,8 +451,12 @@ def test_expected_sarsa_contains_q_learning_and_sarsa(student, rng):
         assert_close(student.q_target(r, q_next, 0.7, False), target, what="the Q-learning target")
         for a_next in range(4):
             target = student.expected_sarsa_target(r, q_next, np.eye(4)[a_next], 0.7, False)
-            assert_close(target, r + 0.7 * q_next[a_next], what="the target with all weight on one action")
-            assert_close(student.sarsa_target(r, q_next, a_next, 0.7, False), target, what="the SARSA target")
+            assert_close(
+                target, r + 0.7 * q_next[a_next], what="the target with all weight on one action"
+            )
+            assert_close(
+                student.sarsa_target(r, q_next, a_next, 0.7, False), target, what="the SARSA target"
+            )
 
 
 @points(
@@ -395,7 +473,11 @@ def test_expected_sarsa_is_the_mean_of_sarsa(student, rng):
     targets = [student.sarsa_target(-0.6, q_next, a_next, 0.9, False) for a_next in range(5)]
     assert_close(targets, list(-0.6 + 0.9 * q_before), what="SARSA's targets")
     assert_close(target, float(np.dot(pi_before, targets)), what="Expected SARSA's target")
-    assert_close(student.expected_sarsa_target(-0.6, q_next, pi_next, 0.9, True), -0.6, what="the last target")
+    assert_close(
+        student.expected_sarsa_target(-0.6, q_next, pi_next, 0.9, True),
+        -0.6,
+        what="the last target",
+    )
     assert_unchanged(q_before, q_next, "q_next")
     assert_unchanged(pi_before, pi_next, "pi_next")
 
@@ -423,7 +505,11 @@ def one_action_tables(env, alpha, gamma, double):
     K = 1 without double learning. With it, the coins cannot be seen: there is a table for each sequence of coins.
     """
     n_states, diary = len(env.moves), env.diary
-    coins = np.array(list(product((0, 1), repeat=len(diary)))) if double else np.zeros((1, len(diary)), int)
+    coins = (
+        np.array(list(product((0, 1), repeat=len(diary))))
+        if double
+        else np.zeros((1, len(diary)), int)
+    )
     row, tables = np.arange(len(coins)), np.zeros((2, len(coins), n_states))
     for step, coin in zip(diary, coins.T, strict=True):
         asked = tables[1 - coin if double else coin, row, step.s2]
@@ -449,11 +535,15 @@ def test_a_time_limit_is_not_an_ending(student, lab, rng):
     """When a time limit cuts an episode short, the next state keeps its value in the target."""
     rewards = rng.uniform(1.0, 2.0, size=(3, 1))
     for algo in ("q_learning", "sarsa", "expected_sarsa", "double_q"):
-        env = Scripted(lab, [[1], [2], [0]], rewards, limit=2, starts=(0, 1, 2))  # a ring with a single action
+        env = Scripted(
+            lab, [[1], [2], [0]], rewards, limit=2, starts=(0, 1, 2)
+        )  # a ring with a single action
         result = train(student, env, algo, episodes=4)
         assert_equal(len(env.diary), 8, "the number of steps")
         assert_close(result.returns, env.sums(4), what="returns")
-        assert_one_of(result.Q, one_action_tables(env, 0.5, 0.9, algo == "double_q"), f"Q of {algo}")
+        assert_one_of(
+            result.Q, one_action_tables(env, 0.5, 0.9, algo == "double_q"), f"Q of {algo}"
+        )
 
 
 @points(
@@ -466,7 +556,11 @@ def test_sarsa_executes_the_action_of_its_target(student, lab, rng):
     """SARSA executes the very action that its target was computed with."""
     env = layers(lab, rng)
     result = train(student, env, "sarsa", episodes=12, epsilon=0.6)
-    assert_close(result.Q, replay(env, 0.5, lambda Q, i, step: 0.9 * Q[step.s2, env.diary[i + 1].a]), what="Q")
+    assert_close(
+        result.Q,
+        replay(env, 0.5, lambda Q, i, step: 0.9 * Q[step.s2, env.diary[i + 1].a]),
+        what="Q",
+    )
     assert_close(result.returns, env.sums(12), what="returns")
 
 
@@ -484,7 +578,13 @@ def test_expected_sarsa_averages_over_its_own_policy(student, lab, rng):
         epsilon = epsilons[step.episode]
         return 0.9 * ((1 - epsilon) * Q[step.s2].max() + epsilon * Q[step.s2].mean())
 
-    result = train(student, env, "expected_sarsa", episodes=12, epsilon=lambda episode: float(epsilons[episode]))
+    result = train(
+        student,
+        env,
+        "expected_sarsa",
+        episodes=12,
+        epsilon=lambda episode: float(epsilons[episode]),
+    )
     assert_close(result.Q, replay(env, 0.5, future), what="Q")
     assert_close(result.returns, env.sums(12), what="returns")
 
@@ -497,7 +597,9 @@ def test_expected_sarsa_averages_over_its_own_policy(student, lab, rng):
 )
 def test_q_learning_acts_on_what_it_has_just_learned(student, lab, rng):
     """Without exploration, each action of Q-learning is a best one after all updates so far."""
-    env = Scripted(lab, np.zeros((1, 3), int), -rng.uniform(1.0, 2.0, size=(1, 3)), limit=12)  # every action hurts
+    env = Scripted(
+        lab, np.zeros((1, 3), int), -rng.uniform(1.0, 2.0, size=(1, 3)), limit=12
+    )  # every action hurts
     result = train(student, env, episodes=2, epsilon=0.0)
     assert_greedy(env, 0.5, 0.9, episodes=(0, 1))
     assert_close(result.Q, q_learning_replay(env, 0.5, 0.9), what="Q")
@@ -522,10 +624,18 @@ def assert_greedy(env, alpha, gamma, episodes):
 )
 def test_ties_are_broken_at_random(student, lab, rng):
     """Equally good actions are chosen equally often."""
-    env = Scripted(lab, [[1] * 4, [2] * 4, [2] * 4], [[0.0] * 4, [1.0] * 4, [0.0] * 4], terminal=(2,))
-    result = train(student, env, episodes=80, epsilon=0.0, gamma=0.0)  # gamma = 0: state 0 stays without a preference
+    env = Scripted(
+        lab, [[1] * 4, [2] * 4, [2] * 4], [[0.0] * 4, [1.0] * 4, [0.0] * 4], terminal=(2,)
+    )
+    result = train(
+        student, env, episodes=80, epsilon=0.0, gamma=0.0
+    )  # gamma = 0: state 0 stays without a preference
     first = [step.a for step in env.diary if step.s == 0]
-    assert_frequencies(np.bincount(first, minlength=4), np.full(4, 0.25), "the actions in a state without preference")
+    assert_frequencies(
+        np.bincount(first, minlength=4),
+        np.full(4, 0.25),
+        "the actions in a state without preference",
+    )
     assert_close(result.Q, q_learning_replay(env, 0.5, 0.0), what="Q")
     assert_close(result.returns, np.ones(80), what="returns")
 
@@ -539,16 +649,25 @@ def test_ties_are_broken_at_random(student, lab, rng):
 def test_epsilon_is_the_chance_of_any_action(student, lab, rng):
     """A best action is chosen with probability 1 - epsilon + epsilon / A, each other one with epsilon / A."""
     best = int(rng.integers(4))
-    env = Scripted(lab, np.zeros((1, 4), int), [np.where(np.arange(4) == best, 1.0, -1.0)], limit=150)
+    env = Scripted(
+        lab, np.zeros((1, 4), int), [np.where(np.arange(4) == best, 1.0, -1.0)], limit=150
+    )
     epsilons = (0.2, 1.0)
-    result = train(student, env, episodes=2, alpha=1.0, gamma=0.0, epsilon=lambda episode: epsilons[episode])
+    result = train(
+        student, env, episodes=2, alpha=1.0, gamma=0.0, epsilon=lambda episode: epsilons[episode]
+    )
     Q, counts = np.zeros((1, 4)), np.zeros((2, 4), int)
     for step in env.diary:
         if Q[0, best] > 0:  # the best action has been found
             counts[step.episode, (step.a - best) % 4] += 1
         Q[0, step.a] = step.r
-    assert_true(bool(counts.sum(axis=1).min() >= 60), f"the best action is known for most of the time: {counts}")
-    assert_frequencies(counts[0], [0.85, 0.05, 0.05, 0.05], "the actions with epsilon = 0.2, the best one first")
+    assert_true(
+        bool(counts.sum(axis=1).min() >= 60),
+        f"the best action is known for most of the time: {counts}",
+    )
+    assert_frequencies(
+        counts[0], [0.85, 0.05, 0.05, 0.05], "the actions with epsilon = 0.2, the best one first"
+    )
     assert_frequencies(counts[1], [0.25] * 4, "the actions with epsilon = 1, the best one first")
     assert_close(result.Q, Q, what="Q")
 
@@ -636,7 +755,9 @@ def test_rows_without_experience_stay_zero(student, lab, rng):
     """The rows of terminal states, and of states that were never seen, are still 0 at the end."""
     env = maze(lab, rng)
     Q = numbers(train(student, env, episodes=8).Q, (6, 3), "Q")
-    assert_close(Q[4:], np.zeros((2, 3)), what="Q of the terminal state and of one that cannot be reached")
+    assert_close(
+        Q[4:], np.zeros((2, 3)), what="Q of the terminal state and of one that cannot be reached"
+    )
     assert_close(Q[:4], q_learning_replay(env, 0.5, 0.9)[:4], what="Q of the other states")
 
 
@@ -648,11 +769,21 @@ def test_rows_without_experience_stay_zero(student, lab, rng):
 )
 def test_train_refuses_impossible_arguments(student, lab, rng):
     """Unknown algorithms, no episodes and impossible rates are refused."""
-    for change in ({"algo": "monte_carlo"}, {"episodes": 0}, {"alpha": 0.0}, {"gamma": 1.1}, {"epsilon": 1.5}):
+    for change in (
+        {"algo": "monte_carlo"},
+        {"episodes": 0},
+        {"alpha": 0.0},
+        {"gamma": 1.1},
+        {"epsilon": 1.5},
+    ):
         with assert_raises(ValueError):
             train(student, corridor(lab, rng), **change)
     env = corridor(lab, rng)
-    assert_close(train(student, env, alpha=1.0, gamma=1.0, epsilon=1.0).Q, q_learning_replay(env, 1.0, 1.0), what="Q")
+    assert_close(
+        train(student, env, alpha=1.0, gamma=1.0, epsilon=1.0).Q,
+        q_learning_replay(env, 1.0, 1.0),
+        what="Q",
+    )
 
 
 # -- part 4: continuous observations -----------------------------------------------------------------
@@ -681,11 +812,17 @@ def test_a_value_on_an_edge_belongs_to_the_upper_bin(student):
 )
 def test_only_infinite_bounds_are_clipped(student, rng):
     """An infinite bound becomes the clip value, a finite one stays where it is."""
-    low, high, bins = np.array([-4.8, -np.inf, -0.42, -np.inf]), np.array([4.8, np.inf, 0.42, 9.0]), (6, 5, 4, 3)
+    low, high, bins = (
+        np.array([-4.8, -np.inf, -0.42, -np.inf]),
+        np.array([4.8, np.inf, 0.42, 9.0]),
+        (6, 5, 4, 3),
+    )
     for clip in (4.0, 2.5):
         cells = student.Discretizer(low, high, bins, clip=clip)
         left, right = np.array([-4.8, -clip, -0.42, -clip]), np.array([4.8, clip, 0.42, 9.0])
-        for fraction in (rng.integers(0, bins, size=(8, 4)) + rng.uniform(0.1, 0.9, size=(8, 4))) / bins:
+        for fraction in (
+            rng.integers(0, bins, size=(8, 4)) + rng.uniform(0.1, 0.9, size=(8, 4))
+        ) / bins:
             expected = np.ravel_multi_index((fraction * bins).astype(int), bins)
             assert_equal(cells.encode(left + fraction * (right - left)), int(expected), "the cell")
     default = student.Discretizer([-np.inf, 0.0], [np.inf, 1.0], [8, 1])
@@ -703,8 +840,13 @@ def test_cells_are_numbered_row_major_without_gaps(student):
     """The cells are numbered 0, 1, ..., n_states - 1, the last dimension fastest; nothing falls outside."""
     low, high, bins = np.array([0.0, -1.0, 10.0]), np.array([3.0, 1.0, 14.0]), (3, 4, 2)
     cells = student.Discretizer(low, high, bins)
-    centres = [low + (np.array(digits) + 0.5) / bins * (high - low) for digits in product(*map(range, bins))]
-    assert_equal([cells.encode(centre) for centre in centres], list(range(24)), "the numbers of the cells")
+    centres = [
+        low + (np.array(digits) + 0.5) / bins * (high - low)
+        for digits in product(*map(range, bins))
+    ]
+    assert_equal(
+        [cells.encode(centre) for centre in centres], list(range(24)), "the numbers of the cells"
+    )
     assert_equal(cells.n_states, 24, "n_states")
     assert_equal(cells.encode([1e9, 1e9, 1e9]), 23, "the cell of something beyond all bounds")
     assert_equal(cells.encode([-1e9, 1e9, -1e9]), 6, "the cell of something beyond all bounds")
@@ -744,16 +886,27 @@ def test_bins_are_ordered_and_nonsense_is_refused(student, rng):
 @points(
     5,
     part="double",
-    catches=("double-q-judges-itself", "double-q-maximises-the-other-table", "bootstraps-at-terminal"),
+    catches=(
+        "double-q-judges-itself",
+        "double-q-maximises-the-other-table",
+        "bootstraps-at-terminal",
+    ),
     hint="The table that learns chooses the best next action; the other table says what that action is worth.",
 )
 def test_one_table_chooses_and_the_other_judges(student, rng):
     """The table that learns chooses the best next action, the other table says what it is worth."""
     for trial in range(16):
-        Q1, Q2, r, terminated = rng.normal(size=(4, 5)), rng.normal(size=(4, 5)), float(rng.normal()), trial % 4 == 3
+        Q1, Q2, r, terminated = (
+            rng.normal(size=(4, 5)),
+            rng.normal(size=(4, 5)),
+            float(rng.normal()),
+            trial % 4 == 3,
+        )
         s, s2, a = *rng.permutation(4)[:2].tolist(), int(rng.integers(5))
         after = [Q1.copy(), Q2.copy()]
-        error = student.double_q_update_(*after, s, a, r, s2, terminated, 0.3, 0.9, np.random.default_rng(trial))
+        error = student.double_q_update_(
+            *after, s, a, r, s2, terminated, 0.3, 0.9, np.random.default_rng(trial)
+        )
         learner, judge = (Q2, Q1) if np.array_equal(after[0], Q1) else (Q1, Q2)
         future = 0.0 if terminated else 0.9 * judge[s2, learner[s2].argmax()]
         expected = r + future - learner[s, a]
@@ -776,7 +929,11 @@ def test_a_fair_coin_decides_which_table_learns(student):
         student.double_q_update_(Q1, Q2, 0, 1, 3.0, 1, True, 0.5, 0.9, np.random.default_rng(seed))
         moved = [bool(Q1.any()), bool((Q2 != -1.0).any())]
         assert_true(sum(moved) == 1, f"one table learns: {moved}")
-        assert_close(float(Q1[0, 1] if moved[0] else Q2[0, 1]), 1.5 if moved[0] else 1.0, what="the entry that moved")
+        assert_close(
+            float(Q1[0, 1] if moved[0] else Q2[0, 1]),
+            1.5 if moved[0] else 1.0,
+            what="the entry that moved",
+        )
         learned += moved
     assert_frequencies(learned, [0.5, 0.5], "how often each table learned")
 
@@ -792,14 +949,23 @@ def test_double_q_breaks_ties_at_random(student):
     chosen = []
     for seed in range(120):
         Q1, Q2 = np.zeros((2, 4)), np.array([[0.0] * 4, [-4.0, -3.0, -2.0, -1.0]])
-        error = student.double_q_update_(Q1, Q2, 0, 0, 10.0, 1, False, 0.5, 1.0, np.random.default_rng(seed))
+        error = student.double_q_update_(
+            Q1, Q2, 0, 0, 10.0, 1, False, 0.5, 1.0, np.random.default_rng(seed)
+        )
         if not Q1.any():  # Q2 learned: its best next action is the last one, and Q1 says 0
             assert_close(error, 10.0, what="the TD error of the second table")
-            assert_close(Q2[0], np.array([5.0, 0.0, 0.0, 0.0]), what="the row that the second table learned")
+            assert_close(
+                Q2[0], np.array([5.0, 0.0, 0.0, 0.0]), what="the row that the second table learned"
+            )
             continue
-        assert_true(any(abs(error - worth) < 1e-9 for worth in (6.0, 7.0, 8.0, 9.0)), "some action of Q2 was asked")
+        assert_true(
+            any(abs(error - worth) < 1e-9 for worth in (6.0, 7.0, 8.0, 9.0)),
+            "some action of Q2 was asked",
+        )
         chosen.append(round(error) - 6)
-    assert_frequencies(np.bincount(chosen, minlength=4), [0.25] * 4, "the actions whose value was asked")
+    assert_frequencies(
+        np.bincount(chosen, minlength=4), [0.25] * 4, "the actions whose value was asked"
+    )
 
 
 # The mean of 80 targets has standard deviation 0.11 and mean 0 for Double Q-learning; a maximum over one table has mean 1.54.
@@ -817,10 +983,19 @@ def test_double_targets_are_not_biased_upwards(student, rng):
         Q1[1], Q2[1] = rng.normal(size=(2, 10))
         single.append(student.q_learning_update_(Q1.copy(), 0, 0, 0.0, 1, False, 0.1, 1.0))
         assert_close(single[-1], Q1[1].max(), what="Q-learning's target")
-        double.append(student.double_q_update_(Q1, Q2, 0, 0, 0.0, 1, False, 0.1, 1.0, np.random.default_rng(trial)))
+        double.append(
+            student.double_q_update_(
+                Q1, Q2, 0, 0, 0.0, 1, False, 0.1, 1.0, np.random.default_rng(trial)
+            )
+        )
         assert_finite(double[-1], "Double Q-learning's target")
-    assert_true(abs(float(np.mean(double))) < 0.7, f"the mean double target is near 0: {np.mean(double):.3f}")
-    assert_true(bool(np.std(double) > 0.3), f"double targets differ from case to case: {np.std(double):.3f}")
+    assert_true(
+        abs(float(np.mean(double))) < 0.7,
+        f"the mean double target is near 0: {np.mean(double):.3f}",
+    )
+    assert_true(
+        bool(np.std(double) > 0.3), f"double targets differ from case to case: {np.std(double):.3f}"
+    )
 
 
 @points(
@@ -862,13 +1037,29 @@ EXPECTED_SARSA_BAR, SARSA_LEAD_BAR, BIAS_BAR = -30.0, 8.0, 0.25
 
 def learn_in(student, lab, env_id, algo, episodes, *, alpha, epsilon, gamma, seed, **options):
     """student.train in a real environment on the student's side; so is epsilon_fn, a constant polynomial."""
-    env, epsilon_fn = lab.make("gymnasium.make", env_id, **options), lab.make("numpy.polynomial.Polynomial", [epsilon])
-    return student.train(env, algo, episodes, alpha, epsilon_fn, gamma, np.random.default_rng(seed), seed)
+    env, epsilon_fn = (
+        lab.make("gymnasium.make", env_id, **options),
+        lab.make("numpy.polynomial.Polynomial", [epsilon]),
+    )
+    return student.train(
+        env, algo, episodes, alpha, epsilon_fn, gamma, np.random.default_rng(seed), seed
+    )
 
 
 def on_cliff(student, lab, algo, seed):
     """300 episodes on CliffWalking-v1, which needs a step limit: it has none of its own."""
-    return learn_in(student, lab, "CliffWalking-v1", algo, 300, alpha=0.5, epsilon=0.1, gamma=1.0, seed=seed, max_episode_steps=500)
+    return learn_in(
+        student,
+        lab,
+        "CliffWalking-v1",
+        algo,
+        300,
+        alpha=0.5,
+        epsilon=0.1,
+        gamma=1.0,
+        seed=seed,
+        max_episode_steps=500,
+    )
 
 
 def assert_some_seed(measure, seeds, bar, what):
@@ -893,7 +1084,9 @@ def test_q_learning_crosses_the_dry_lake(student, lab):
 
     def measure(seed):
         rates = {"alpha": 0.5, "epsilon": 0.1, "gamma": 0.99, "seed": seed}
-        result = learn_in(student, lab, "FrozenLake-v1", "q_learning", 1000, is_slippery=False, **rates)
+        result = learn_in(
+            student, lab, "FrozenLake-v1", "q_learning", 1000, is_slippery=False, **rates
+        )
         return expected_return(model, greedy(numbers(result.Q, (16, 4), "Q")), 0.99, 100)
 
     assert_some_seed(measure, (1, 2), DRY_LAKE_BAR, "the value of the greedy policy")
@@ -954,11 +1147,17 @@ def test_sarsa_earns_more_than_q_learning_while_learning(student, lab):
     def lead(batch):
         seeds = range(5 * batch, 5 * batch + 5)
         sarsa, q_learning = (
-            [returns(algo, seed)[-100:].mean() for seed in seeds] for algo in ("sarsa", "q_learning")
+            [returns(algo, seed)[-100:].mean() for seed in seeds]
+            for algo in ("sarsa", "q_learning")
         )
         return float(np.mean(sarsa) - np.mean(q_learning))
 
-    assert_some_seed(lead, (1, 2), SARSA_LEAD_BAR, "the lead of SARSA in the mean return of the last 100 episodes")
+    assert_some_seed(
+        lead,
+        (1, 2),
+        SARSA_LEAD_BAR,
+        "the lead of SARSA in the mean return of the last 100 episodes",
+    )
 
 
 @points(
@@ -975,7 +1174,9 @@ def test_expected_sarsa_walks_safely_while_exploring(student, lab):
         Q = numbers(on_cliff(student, lab, "expected_sarsa", seed).Q, (48, 4), "Q")
         return expected_return(model, soft(Q, 0.1), 1.0, 500)
 
-    assert_some_seed(measure, (1, 2, 3), EXPECTED_SARSA_BAR, "the return of the epsilon-greedy policy")
+    assert_some_seed(
+        measure, (1, 2, 3), EXPECTED_SARSA_BAR, "the return of the epsilon-greedy policy"
+    )
 
 
 # -- part 6, once more: Example 6.7 of S&B, where going left looks good only to a maximum over noise ---
@@ -987,7 +1188,11 @@ def share_of_left(student, double, seed, episodes=40):
     tables = np.zeros((2 if double else 1, 3, 10))
 
     def choose(q):
-        return int(world.integers(q.size) if world.random() < 0.1 else world.choice(np.flatnonzero(q == q.max())))
+        return int(
+            world.integers(q.size)
+            if world.random() < 0.1
+            else world.choice(np.flatnonzero(q == q.max()))
+        )
 
     def learn(*step):
         if double:
@@ -1017,7 +1222,14 @@ def test_double_q_learning_is_not_lured_by_noise(student):
 
     def lead(batch):
         seeds = range(3 * batch, 3 * batch + 3)
-        shares = [[share_of_left(student, double, seed) for seed in seeds] for double in (False, True)]
+        shares = [
+            [share_of_left(student, double, seed) for seed in seeds] for double in (False, True)
+        ]
         return float(np.mean(shares[0]) - np.mean(shares[1]))
 
-    assert_some_seed(lead, (1, 2, 3, 4), BIAS_BAR, "how much more often Q-learning goes left than Double Q-learning")
+    assert_some_seed(
+        lead,
+        (1, 2, 3, 4),
+        BIAS_BAR,
+        "how much more often Q-learning goes left than Double Q-learning",
+    )

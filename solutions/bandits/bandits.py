@@ -51,7 +51,10 @@ def as_vector(x, name: str) -> np.ndarray:
     A float64 array comes back itself, not as a copy: whoever changes the result in place changes x.
     """
     vector = np.asarray(x, dtype=np.float64)
-    require(vector.ndim == 1 and vector.size > 0, f"{name} must have the shape (k,), not {vector.shape}.")
+    require(
+        vector.ndim == 1 and vector.size > 0,
+        f"{name} must have the shape (k,), not {vector.shape}.",
+    )
     return vector
 
 
@@ -198,7 +201,9 @@ class EpsilonGreedy:
     `counts` (k,) int, pulls.
     """
 
-    def __init__(self, k: int, epsilon: float = 0.1, alpha: float | None = None, initial: float = 0.0):
+    def __init__(
+        self, k: int, epsilon: float = 0.1, alpha: float | None = None, initial: float = 0.0
+    ):
         self.epsilon = epsilon
         self.alpha = alpha
         self.q = np.full(k, initial, dtype=np.float64)
@@ -335,7 +340,9 @@ def gradient_bandit_step(
     # TODO(gradient): check the arguments, then move all k preferences.
     ### BEGIN SOLUTION
     # BUG(no-argument-checks): pass
-    require(0 <= action < h.size, f"action must be one of the arms 0 to {h.size - 1}, not {action}.")
+    require(
+        0 <= action < h.size, f"action must be one of the arms 0 to {h.size - 1}, not {action}."
+    )
     # BUG(no-argument-checks): pass
     require(alpha > 0, f"alpha must be positive, not {alpha}.")
     pulled = np.arange(h.size) == action
@@ -395,7 +402,9 @@ class GradientBandit:
 # ---- Part 5: runs and regret -------------------------------------------------------------------------------
 
 
-def run_bandit(agent, means: np.ndarray, steps: int, rng: np.random.Generator, walk_sd: float = 0.0) -> Trace:
+def run_bandit(
+    agent, means: np.ndarray, steps: int, rng: np.random.Generator, walk_sd: float = 0.0
+) -> Trace:
     """Let an agent play a k-armed bandit for T = steps steps.
 
     At each step t = 1 .. T: `agent.select(t, rng)` names an arm; its reward is drawn from Normal(mean of that
@@ -456,7 +465,10 @@ def pseudo_regret(means: np.ndarray, actions: np.ndarray) -> np.ndarray:
     # BUG(no-argument-checks): pass
     require(actions.ndim == 1, f"actions must have the shape (T,), not {actions.shape}.")
     # BUG(no-argument-checks): pass
-    require(np.all((actions >= 0) & (actions < means.size)), f"actions must be arms 0 to {means.size - 1}.")
+    require(
+        np.all((actions >= 0) & (actions < means.size)),
+        f"actions must be arms 0 to {means.size - 1}.",
+    )
     # BUG(regret-against-the-best-arm-pulled): gaps = means[actions].max() - means[actions]
     # WHEN the yardstick is the best arm among those that were pulled, not the best arm of the bandit.
     gaps = means.max() - means[actions]

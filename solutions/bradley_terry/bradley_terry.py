@@ -37,7 +37,9 @@ Array = NDArray[np.float64]
 def _check_pairs(chosen: Tensor, rejected: Tensor) -> None:
     """Refuse scores that are not two tensors of one shape (B,), B at least 1."""
     if chosen.ndim != 1 or len(chosen) == 0:
-        raise ValueError(f"scores of pairs must have shape (B,) with B >= 1, not {tuple(chosen.shape)}.")
+        raise ValueError(
+            f"scores of pairs must have shape (B,) with B >= 1, not {tuple(chosen.shape)}."
+        )
     # BUG(broadcasts-silently): pass
     # WHEN scores of different shapes are stretched to a common one instead of being refused.
     _check_same_shape(chosen, rejected)
@@ -46,7 +48,9 @@ def _check_pairs(chosen: Tensor, rejected: Tensor) -> None:
 def _check_same_shape(one: Tensor, other: Tensor) -> None:
     """Refuse two tensors of different shapes."""
     if one.shape != other.shape:
-        raise ValueError(f"the shapes {tuple(one.shape)} and {tuple(other.shape)} must be the same.")
+        raise ValueError(
+            f"the shapes {tuple(one.shape)} and {tuple(other.shape)} must be the same."
+        )
 
 
 def _check_table(wins: NDArray[np.integer]) -> Array:
@@ -86,10 +90,7 @@ def bt_prob(r_i: Tensor, r_j: Tensor) -> Tensor:
 
 
 def bt_loss(
-    r_chosen: Tensor,
-    r_rejected: Tensor,
-    margin: float | Tensor = 0.0,
-    label_smoothing: float = 0.0,
+    r_chosen: Tensor, r_rejected: Tensor, margin: float | Tensor = 0.0, label_smoothing: float = 0.0
 ) -> Tensor:
     """Mean negative log-likelihood of the choices.
 
@@ -306,7 +307,9 @@ def _mismatch(wins: Array, theta: Array) -> float:
 
 def _refuse_unconnected(wins: Array) -> None:
     if not is_connected(wins):
-        raise ValueError("the table has no maximum: some players are never beaten by, or never meet, the others.")
+        raise ValueError(
+            "the table has no maximum: some players are never beaten by, or never meet, the others."
+        )
 
 
 ### END SOLUTION
@@ -500,7 +503,9 @@ def positions(attention_mask: Tensor) -> Tensor:
 def _check_mask(attention_mask: Tensor) -> None:
     """Refuse masks that are not (B, L), and rows without a real token."""
     if attention_mask.ndim != 2 or not attention_mask.bool().any(dim=1).all():
-        raise ValueError(f"a mask must be (B, L) with a real token in each row; its shape is {tuple(attention_mask.shape)}.")
+        raise ValueError(
+            f"a mask must be (B, L) with a real token in each row; its shape is {tuple(attention_mask.shape)}."
+        )
 
 
 def pool_last(hidden: Tensor, attention_mask: Tensor) -> Tensor:
@@ -518,7 +523,9 @@ def pool_last(hidden: Tensor, attention_mask: Tensor) -> Tensor:
     """
     _check_mask(attention_mask)
     if hidden.shape[:2] != attention_mask.shape or hidden.ndim != 3:
-        raise ValueError(f"hidden states {tuple(hidden.shape)} do not fit a mask {tuple(attention_mask.shape)}.")
+        raise ValueError(
+            f"hidden states {tuple(hidden.shape)} do not fit a mask {tuple(attention_mask.shape)}."
+        )
     # TODO(reward_model): find the last 1 of each row; both paddings.
     ### BEGIN SOLUTION
     places = torch.arange(attention_mask.shape[1])
@@ -548,8 +555,14 @@ def attention_pool(hidden: Tensor, logits: Tensor, attention_mask: Tensor) -> Te
         ValueError: the shapes do not fit, or a row has no real token.
     """
     _check_mask(attention_mask)
-    if hidden.ndim != 3 or hidden.shape[:2] != attention_mask.shape or logits.shape != attention_mask.shape:
-        raise ValueError("hidden states (B, L, H), logits (B, L) and mask (B, L) must fit each other.")
+    if (
+        hidden.ndim != 3
+        or hidden.shape[:2] != attention_mask.shape
+        or logits.shape != attention_mask.shape
+    ):
+        raise ValueError(
+            "hidden states (B, L, H), logits (B, L) and mask (B, L) must fit each other."
+        )
     # TODO(reward_model): give padding no weight before the softmax.
     ### BEGIN SOLUTION
     # BUG(attends-to-padding): weights = logits.softmax(dim=1)
@@ -714,10 +727,17 @@ def loss_func(output: Tensor, batch: dict[str, Tensor | str]) -> Tensor:
     # TODO(training): find the two halves of every pair in the layout of the batch, and compare them.
     ### BEGIN SOLUTION
     layout = batch["layout"]
-    if output.ndim != 1 or len(output) < 2 or len(output) % 2 or layout not in ("interleaved", "stacked"):
+    if (
+        output.ndim != 1
+        or len(output) < 2
+        or len(output) % 2
+        or layout not in ("interleaved", "stacked")
+    ):
         # BUG(odd-rows-dropped): output = output.reshape(-1)[: output.numel() // 2 * 2]
         # WHEN a row that has no partner is dropped instead of refused, and an unknown layout is taken for interleaved.
-        raise ValueError(f"scores of shape {tuple(output.shape)} in layout {layout!r} are no pairs.")
+        raise ValueError(
+            f"scores of shape {tuple(output.shape)} in layout {layout!r} are no pairs."
+        )
     # BUG(layout-ignored): stacked = False
     # WHEN stacked pairs are read as interleaved ones: chosen answers are compared with other chosen answers.
     # BUG(layouts-mixed-up): stacked = layout != "stacked"
@@ -802,8 +822,16 @@ def train_reward_model(
     Raises:
         ValueError: steps, batch_size or learning_rate out of range, or lists that ``collate`` refuses.
     """
-    if steps < 1 or batch_size < 1 or not learning_rate > 0 or not chosen or len(chosen) != len(rejected):
-        raise ValueError("steps and batch_size must be at least 1, learning_rate positive, and every pair complete.")
+    if (
+        steps < 1
+        or batch_size < 1
+        or not learning_rate > 0
+        or not chosen
+        or len(chosen) != len(rejected)
+    ):
+        raise ValueError(
+            "steps and batch_size must be at least 1, learning_rate positive, and every pair complete."
+        )
     # TODO(training): shuffle, collate, update; evaluation mode in the end.
     ### BEGIN SOLUTION
     worker = RewardWorker(model, torch.optim.Adam(model.parameters(), lr=learning_rate))
@@ -869,7 +897,9 @@ def kwise_loss(scores: Sequence[Tensor]) -> Tensor:
 
 # -- Part 7: how much to believe a score -----------------------------------------------------------
 
-Scorer = Callable[[Tensor, Tensor], Tensor]  # (input_ids (B, L), attention_mask (B, L)) -> (B,) scores
+Scorer = Callable[
+    [Tensor, Tensor], Tensor
+]  # (input_ids (B, L), attention_mask (B, L)) -> (B,) scores
 Batch = dict[str, Tensor]  # at least "input_ids" and "attention_mask", (B, L)
 
 
@@ -985,7 +1015,11 @@ class RewardEnsemble:
         ### BEGIN SOLUTION
         scores = self.scores(batch)
         members = len(scores)
-        pairs = scores.view(members, 2, -1) if batch["layout"] == "stacked" else scores.view(members, -1, 2).mT
+        pairs = (
+            scores.view(members, 2, -1)
+            if batch["layout"] == "stacked"
+            else scores.view(members, -1, 2).mT
+        )
         first, second = pairs[:, 0], pairs[:, 1]
         share = ((first > second).to(scores) + 0.5 * (first == second).to(scores)).mean(dim=0)
         # BUG(share-for-disagreement): return share
@@ -1022,7 +1056,9 @@ def shift_detector(ref: Array, new: Array, bins: int = 10) -> Shift:
         ValueError: an empty sample, one that is not one-dimensional, or bins < 2.
     """
     if np.ndim(ref) != 1 or np.ndim(new) != 1 or len(ref) == 0 or len(new) == 0 or bins < 2:
-        raise ValueError("two samples of shape (n,) and (m,), none empty, and at least 2 bins are needed.")
+        raise ValueError(
+            "two samples of shape (n,) and (m,), none empty, and at least 2 bins are needed."
+        )
     # TODO(uncertainty): two empirical distribution functions; then counts in the bins of ref.
     ### BEGIN SOLUTION
     ks = _kolmogorov_smirnov(ref, new)
@@ -1093,8 +1129,14 @@ def best_of_n(selector: Array, value: Array, n: int) -> float:
     Raises:
         ValueError: the shapes differ or are not (N,), or n is out of range.
     """
-    if np.ndim(selector) != 1 or np.shape(selector) != np.shape(value) or not 1 <= n <= len(selector):
-        raise ValueError(f"selector and value must be of one shape (N,), and n = {n} must lie in 1 .. N.")
+    if (
+        np.ndim(selector) != 1
+        or np.shape(selector) != np.shape(value)
+        or not 1 <= n <= len(selector)
+    ):
+        raise ValueError(
+            f"selector and value must be of one shape (N,), and n = {n} must lie in 1 .. N."
+        )
     # TODO(hacking): probabilities of the ranks, by logarithms or by the recursion from rank to rank.
     ### BEGIN SOLUTION
     # BUG(picks-by-value): order = np.argsort(value)

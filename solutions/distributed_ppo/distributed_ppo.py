@@ -92,7 +92,9 @@ class PPOConfig:
     epochs: int = 4
     minibatches: int = 4  # optimiser steps in one epoch, the same number on every rank
     micro_batches: int = 1  # pieces of a minibatch whose gradients are accumulated
-    target_kl: float | None = None  # stop an update when the mean KL of all ranks exceeds 1.5 times this
+    target_kl: float | None = (
+        None  # stop an update when the mean KL of all ranks exceeds 1.5 times this
+    )
     gamma: float = 0.99
     lam: float = 0.95
     envs: int = 8  # environments in all, dealt out to the ranks
@@ -180,7 +182,11 @@ class Terms(NamedTuple):
 
 
 def surrogate_terms(
-    logp: Tensor, old_logp: Tensor, advantages: Tensor, clip_low: float = 0.2, clip_high: float | None = None
+    logp: Tensor,
+    old_logp: Tensor,
+    advantages: Tensor,
+    clip_low: float = 0.2,
+    clip_high: float | None = None,
 ) -> Terms:
     """The clipped surrogate of PPO entry by entry (Schulman et al. 2017, eq. 7), any shape."""
     difference = logp - old_logp.detach()
@@ -198,7 +204,11 @@ def policy_and_value_terms(model: nn.Module, batch: Batch, config: PPOConfig) ->
     logits, values = model(batch.obs)
     policy = torch.distributions.Categorical(logits=logits)
     terms = surrogate_terms(
-        policy.log_prob(batch.actions), batch.logp, batch.advantages, config.clip_low, config.clip_high
+        policy.log_prob(batch.actions),
+        batch.logp,
+        batch.advantages,
+        config.clip_low,
+        config.clip_high,
     )
     value = 0.5 * (values - batch.returns) ** 2
     return terms._replace(
@@ -225,7 +235,9 @@ def shard_indices(n: int, rank: int, world: int) -> Tensor:
         ValueError: n < 0, or the rank does not exist.
     """
     if n < 0 or not 0 <= rank < world:
-        raise ValueError(f"n must be at least 0 and 0 <= rank < world, but n={n}, rank={rank}, world={world}.")
+        raise ValueError(
+            f"n must be at least 0 and 0 <= rank < world, but n={n}, rank={rank}, world={world}."
+        )
     # TODO(processes): deal out all rows, the remainder too.
     ### BEGIN SOLUTION
     # BUG(drops-the-remainder): return torch.arange(rank * (n // world), (rank + 1) * (n // world))
@@ -258,7 +270,10 @@ def rank_seed(seed: int, rank: int) -> int:
 
 
 def supervise(
-    poll: Callable[[], list[int | None]], stop: Callable[[], None], timeout_s: float, interval_s: float = 0.02
+    poll: Callable[[], list[int | None]],
+    stop: Callable[[], None],
+    timeout_s: float,
+    interval_s: float = 0.02,
 ) -> None:
     """Watch the processes of all ranks until the last one has ended well, or the first one has not.
 
@@ -313,7 +328,9 @@ def launch(
         dist.init_process_group(backend, timeout=timedelta(seconds=timeout_s))
         with _group_to_the_end(backend, int(os.environ["LOCAL_RANK"])):
             return [fn(*args)]
-    forks = sys.platform == "linux" and backend == "gloo"  # CUDA does not survive a fork; Windows and macOS have none to rely on
+    forks = (
+        sys.platform == "linux" and backend == "gloo"
+    )  # CUDA does not survive a fork; Windows and macOS have none to rely on
     context = multiprocessing.get_context("fork" if forks else "spawn")
     with tempfile.TemporaryDirectory() as folder:
         meeting_point = str(Path(folder, "rendezvous"))
@@ -330,7 +347,14 @@ def launch(
 
 
 def _as_rank(
-    fn: Callable[..., Any], args: tuple[Any, ...], rank: int, world: int, backend: str, path: str, timeout_s: float, line: Any
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    rank: int,
+    world: int,
+    backend: str,
+    path: str,
+    timeout_s: float,
+    line: Any,
 ) -> None:
     """In the new process: join the group, run, send back what came of it."""
     try:
@@ -358,7 +382,9 @@ def _group_to_the_end(backend: str, local_rank: int) -> Iterator[None]:
 
 def _results(processes: list[Any], lines: list[Any], timeout_s: float) -> list[Any]:
     results: dict[int, Any] = {}
-    failures: list[tuple[float, int, str]] = []  # at what time (one clock for all processes of a machine), on which rank, the traceback
+    failures: list[
+        tuple[float, int, str]
+    ] = []  # at what time (one clock for all processes of a machine), on which rank, the traceback
     codes: list[int | None] = []
 
     def listen() -> None:
@@ -396,12 +422,18 @@ def _results(processes: list[Any], lines: list[Any], timeout_s: float) -> list[A
     return [results[rank] for rank in range(len(processes))]
 
 
-def _cause(error: RankError, failures: list[tuple[float, int, str]], codes: list[int | None]) -> RankError:
+def _cause(
+    error: RankError, failures: list[tuple[float, int, str]], codes: list[int | None]
+) -> RankError:
     """The failure that came first: a rank that ends makes all that wait for it fail a moment later, rank 0 often among them."""
     told = {rank for _, rank, _ in failures}
-    silent = [rank for rank, code in enumerate(codes) if code and rank not in told]  # killed: the others could only follow
+    silent = [
+        rank for rank, code in enumerate(codes) if code and rank not in told
+    ]  # killed: the others could only follow
     if silent:
-        return RankError(silent[0], f"ended with exit code {codes[silent[0]]} and said nothing (was it killed?)")
+        return RankError(
+            silent[0], f"ended with exit code {codes[silent[0]]} and said nothing (was it killed?)"
+        )
     if failures:
         _, rank, text = min(failures)
         return RankError(rank, text)
@@ -451,7 +483,9 @@ def unflatten(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
         ValueError: ``flat`` does not have as many entries as ``like`` together.
     """
     if flat.ndim != 1 or len(flat) != sum(tensor.numel() for tensor in like):
-        raise ValueError(f"flat has shape {tuple(flat.shape)}, which is not the size of the tensors together.")
+        raise ValueError(
+            f"flat has shape {tuple(flat.shape)}, which is not the size of the tensors together."
+        )
     # TODO(communication): cut the row into pieces and give them their shapes.
     ### BEGIN SOLUTION
     pieces, start = [], 0
@@ -484,7 +518,9 @@ def all_reduce_grads_(params: Iterable[Tensor], weight: float) -> None:
     # TODO(communication): weigh, sum over ranks, divide; agree first on which gradients there are.
     ### BEGIN SOLUTION
     params = list(params)
-    present = torch.tensor([float(p.grad is not None) for p in params] + [weight], dtype=torch.float64)
+    present = torch.tensor(
+        [float(p.grad is not None) for p in params] + [weight], dtype=torch.float64
+    )
     *found, total = sum_over_ranks(present.to(communication_device())).tolist()
     if total == 0:
         raise ValueError("the weights of all ranks sum to 0.")
@@ -586,7 +622,9 @@ def all_reduce_moments(x: Tensor, mask: Tensor | None = None) -> Moments:
     ### END SOLUTION
 
 
-def normalize_advantages(advantages: Tensor, mask: Tensor | None = None, eps: float = 1e-8) -> Tensor:
+def normalize_advantages(
+    advantages: Tensor, mask: Tensor | None = None, eps: float = 1e-8
+) -> Tensor:
     """(A - mean) / (std + eps) with the moments of all ranks; exactly 0 under mask 0. Collective.
 
     Returns a new tensor of the shape and dtype of ``advantages``, without a gradient.
@@ -671,7 +709,12 @@ def distributed_ppo_loss(
     Raises:
         ValueError: the shapes differ.
     """
-    if not logp.shape == old_logp.shape == advantages.shape == (logp if mask is None else mask).shape:
+    if (
+        not logp.shape
+        == old_logp.shape
+        == advantages.shape
+        == (logp if mask is None else mask).shape
+    ):
         raise ValueError("logp, old_logp, advantages and mask must have one shape.")
     # TODO(loss): sum this rank's valid terms; let all ranks agree on the number of entries.
     ### BEGIN SOLUTION
@@ -692,7 +735,10 @@ def distributed_ppo_loss(
 
 
 def distributed_step_(
-    model: nn.Module, optimizer: torch.optim.Optimizer, micro_batches: Sequence[Batch], config: PPOConfig
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    micro_batches: Sequence[Batch],
+    config: PPOConfig,
 ) -> dict[str, float]:
     """One optimiser step on the mean over all valid rows of all micro-batches of all ranks. Collective.
 
@@ -712,7 +758,9 @@ def distributed_step_(
     # BUG(accumulates-over-steps): pass
     # WHEN the gradients of the last step are still there when the next one begins.
     optimizer.zero_grad()
-    local = torch.tensor([float(sum(int(batch.mask.sum()) for batch in micro_batches))], dtype=torch.float64)
+    local = torch.tensor(
+        [float(sum(int(batch.mask.sum()) for batch in micro_batches))], dtype=torch.float64
+    )
     count = sum_over_ranks(local.to(device)).clamp(min=1).item()
     params, sums = list(model.parameters()), torch.zeros(3, dtype=torch.float64, device=device)
     for batch in micro_batches:
@@ -732,7 +780,12 @@ def distributed_step_(
     norm = torch.nn.utils.clip_grad_norm_(params, limit)
     optimizer.step()
     clipped, kl, ratio = (sum_over_ranks(sums) / count).tolist()
-    return {"clip_fraction": clipped, "approx_kl": kl, "ratio_mean": ratio, "grad_norm": float(norm)}
+    return {
+        "clip_fraction": clipped,
+        "approx_kl": kl,
+        "ratio_mean": ratio,
+        "grad_norm": float(norm),
+    }
     ### END SOLUTION
 
 
@@ -799,7 +852,9 @@ def check_finite(values: Iterable[Tensor]) -> None:
     # WHEN only the rank that holds the nan raises, and the others wait for it in their next reduction.
     named = sum_over_ranks(bad).nonzero().flatten().tolist()
     if named:
-        raise FloatingPointError(f"values that are not finite on rank {', '.join(map(str, named))}.")
+        raise FloatingPointError(
+            f"values that are not finite on rank {', '.join(map(str, named))}."
+        )
     ### END SOLUTION
 
 
@@ -855,7 +910,9 @@ class Dispatch(enum.Enum):
 
     ONE_TO_ALL = "one_to_all"  # everyone gets the whole batch; all outputs come back, a list
     DP_COMPUTE_PROTO = "dp_compute_proto"  # everyone gets an equal share of the rows; the outputs' rows come back in order
-    ALL_TO_ALL = "all_to_all"  # the batch is a list with an item for each; all outputs come back, a list
+    ALL_TO_ALL = (
+        "all_to_all"  # the batch is a list with an item for each; all outputs come back, a list
+    )
     RANK_ZERO = "rank_zero"  # only rank 0 is called; its output comes back
 
 
@@ -989,10 +1046,10 @@ class GroupCall(NamedTuple):
 class WorkerGroup:
     """Workers of one role under one controller.
 
-        group = WorkerGroup(engine, RolloutWorker, 2, config)
-        call = group.begin("rollout", {"seed": seeds}, Dispatch.DP_COMPUTE_PROTO)     # returns at once
-        ...                                                                            # other groups work meanwhile
-        rows = group.finish(call)
+    group = WorkerGroup(engine, RolloutWorker, 2, config)
+    call = group.begin("rollout", {"seed": seeds}, Dispatch.DP_COMPUTE_PROTO)     # returns at once
+    ...                                                                            # other groups work meanwhile
+    rows = group.finish(call)
     """
 
     def __init__(self, engine: Any, make: Callable[..., Any], world: int, *args: Any) -> None:
@@ -1007,7 +1064,8 @@ class WorkerGroup:
         arguments = dispatch(mode, batch, self.world)
         workers = self.workers[: len(arguments)]
         futures = [
-            self.engine.submit(worker, method, argument) for worker, argument in zip(workers, arguments, strict=True)
+            self.engine.submit(worker, method, argument)
+            for worker, argument in zip(workers, arguments, strict=True)
         ]
         n = len(next(iter(batch.values()))) if mode is Dispatch.DP_COMPUTE_PROTO else 0
         # BUG(begin-waits): return GroupCall(method, mode, [future for future in futures if (self.engine.result(future), True)[1]], n)
@@ -1071,7 +1129,10 @@ class Learner:
         for _ in range(config.epochs):
             order = torch.randperm(len(batch.mask), generator=self.generator)
             for rows in _split(order, config.minibatches):
-                pieces = [Batch(*(x[piece] for x in batch)) for piece in _split(rows, config.micro_batches)]
+                pieces = [
+                    Batch(*(x[piece] for x in batch))
+                    for piece in _split(rows, config.micro_batches)
+                ]
                 metrics = distributed_step_(self.model, self.optimizer, pieces, config)
                 check_finite(self.model.parameters())
                 self.step += 1
@@ -1091,7 +1152,11 @@ class Learner:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
-            "stats": {"mean": self.obs_stats.mean, "var": self.obs_stats.var, "count": self.obs_stats.count},
+            "stats": {
+                "mean": self.obs_stats.mean,
+                "var": self.obs_stats.var,
+                "count": self.obs_stats.count,
+            },
             "step": self.step,
         }
         ### END SOLUTION
@@ -1109,7 +1174,10 @@ class Learner:
         self.generator.set_state(state["generator"])
         # BUG(resumes-with-fresh-statistics): state = state | {"stats": {"mean": self.obs_stats.mean, "var": self.obs_stats.var, "count": 0}}
         # WHEN a restart forgets the running statistics.
-        self.obs_stats.mean, self.obs_stats.var = state["stats"]["mean"].clone(), state["stats"]["var"].clone()
+        self.obs_stats.mean, self.obs_stats.var = (
+            state["stats"]["mean"].clone(),
+            state["stats"]["var"].clone(),
+        )
         self.obs_stats.count = state["stats"]["count"]
         self.step = state["step"]
         ### END SOLUTION
@@ -1117,11 +1185,19 @@ class Learner:
 
 def _split(rows: Tensor, parts: int) -> list[Tensor]:
     """``parts`` pieces of nearly equal size, some empty if there are fewer rows."""
-    return [rows[part * len(rows) // parts : (part + 1) * len(rows) // parts] for part in range(parts)]
+    return [
+        rows[part * len(rows) // parts : (part + 1) * len(rows) // parts] for part in range(parts)
+    ]
 
 
 def gae(
-    rewards: Tensor, values: Tensor, next_values: Tensor, terminated: Tensor, ended: Tensor, gamma: float, lam: float
+    rewards: Tensor,
+    values: Tensor,
+    next_values: Tensor,
+    terminated: Tensor,
+    ended: Tensor,
+    gamma: float,
+    lam: float,
 ) -> Tensor:
     """Generalized advantage estimates, each (T, N). Given; `gae` is an assignment of its own."""
     deltas = rewards + gamma * next_values * ~terminated - values
@@ -1142,7 +1218,10 @@ class Rollouts:
     def __init__(self, env_id: str, ids: Sequence[int], seed: int) -> None:
         self.envs = [gymnasium.make(env_id) for _ in ids]
         self.rngs = [np.random.default_rng(rank_seed(seed, int(i))) for i in ids]
-        starts = [env.reset(seed=int(rng.integers(2**31)))[0] for env, rng in zip(self.envs, self.rngs, strict=True)]
+        starts = [
+            env.reset(seed=int(rng.integers(2**31)))[0]
+            for env, rng in zip(self.envs, self.rngs, strict=True)
+        ]
         self.obs = [np.asarray(start, dtype=np.float32) for start in starts]
         self.running = [0.0] * len(self.envs)
         self.returns: list[float] = []
@@ -1150,7 +1229,17 @@ class Rollouts:
     def collect(self, model: ActorCritic, config: PPOConfig) -> Batch:
         """``rollout_steps`` steps of each environment, as rows."""
         kept: dict[str, list[Any]] = {
-            name: [] for name in ("obs", "actions", "logp", "values", "rewards", "next_obs", "terminated", "ended")
+            name: []
+            for name in (
+                "obs",
+                "actions",
+                "logp",
+                "values",
+                "rewards",
+                "next_obs",
+                "terminated",
+                "ended",
+            )
         }
         for _ in range(config.rollout_steps):
             obs = torch.from_numpy(np.stack(self.obs))
@@ -1161,12 +1250,18 @@ class Rollouts:
             cumulative = logp.exp().double().cumsum(-1).numpy()
             actions = torch.from_numpy((chance > cumulative).sum(-1).clip(max=config.n_actions - 1))
             results = [self._step(number, int(action)) for number, action in enumerate(actions)]
-            rewards, next_obs, terminated, ended = (np.array(column) for column in zip(*results, strict=True))
+            rewards, next_obs, terminated, ended = (
+                np.array(column) for column in zip(*results, strict=True)
+            )
             row = (obs, actions, logp.gather(-1, actions[:, None])[:, 0], values)
-            row += tuple(map(torch.from_numpy, (rewards.astype(np.float32), next_obs, terminated, ended)))
+            row += tuple(
+                map(torch.from_numpy, (rewards.astype(np.float32), next_obs, terminated, ended))
+            )
             for name, value in zip(kept, row, strict=True):
                 kept[name].append(value)
-        return self._rows({name: torch.stack(values) for name, values in kept.items()}, model, config)
+        return self._rows(
+            {name: torch.stack(values) for name, values in kept.items()}, model, config
+        )
 
     def _step(self, number: int, action: int) -> tuple[float, np.ndarray, bool, bool]:
         obs, reward, terminated, truncated, _ = self.envs[number].step(action)
@@ -1183,7 +1278,13 @@ class Rollouts:
         with torch.no_grad():
             next_values = model(data["next_obs"])[1].cpu()
         advantages = gae(
-            data["rewards"], data["values"], next_values, data["terminated"], data["ended"], config.gamma, config.lam
+            data["rewards"],
+            data["values"],
+            next_values,
+            data["terminated"],
+            data["ended"],
+            config.gamma,
+            config.lam,
         )
         returns = advantages + data["values"]
         mask = torch.ones_like(data["terminated"])
@@ -1207,7 +1308,9 @@ def train_distributed_ppo(env_id: str, config: PPOConfig, seed: int = 0) -> Resu
     for _ in range(config.iterations):
         learner.update_(rollouts.collect(learner.model, config))
     steps = len(rollouts.envs) * config.rollout_steps * config.iterations
-    total = sum_over_ranks(torch.tensor([float(steps)], dtype=torch.float64, device=communication_device()))
+    total = sum_over_ranks(
+        torch.tensor([float(steps)], dtype=torch.float64, device=communication_device())
+    )
     return Result(learner.model, rollouts.returns, int(total))
     ### END SOLUTION
 
@@ -1217,7 +1320,9 @@ class RolloutWorker:
 
     def __init__(self, rank: int, world: int, env_id: str, config: PPOConfig, seed: int) -> None:
         self.config = config
-        self.model = ActorCritic(config.obs_dim, config.n_actions, config.hidden, dtype=config.dtype)
+        self.model = ActorCritic(
+            config.obs_dim, config.n_actions, config.hidden, dtype=config.dtype
+        )
         self.rollouts = Rollouts(env_id, shard_indices(config.envs, rank, world).tolist(), seed)
         self.seconds = 0.0
 
@@ -1247,7 +1352,9 @@ class LearnerWorker:
     def update(self, batches: list[Batch]) -> dict[str, Any]:
         """One update on the rows of all rollout workers."""
         begin = time.time()
-        metrics = self.learner.update_(Batch(*(torch.cat(column) for column in zip(*batches, strict=True))))
+        metrics = self.learner.update_(
+            Batch(*(torch.cat(column) for column in zip(*batches, strict=True)))
+        )
         return {"metrics": metrics, "span": (begin, time.time())}
 
 
@@ -1266,7 +1373,9 @@ def train_with_workers(
         weights = learning.finish(learning.begin("weights", None, Dispatch.RANK_ZERO))
         acting.finish(acting.begin("set_weights", weights, Dispatch.ONE_TO_ALL))
         collected = acting.finish(acting.begin("rollout", None, Dispatch.ONE_TO_ALL))
-        update = learning.finish(learning.begin("update", [c["batch"] for c in collected], Dispatch.RANK_ZERO))
+        update = learning.finish(
+            learning.begin("update", [c["batch"] for c in collected], Dispatch.RANK_ZERO)
+        )
         returns += [value for c in collected for value in c["returns"]]
         timeline += [(f"actor {rank}", *c["span"]) for rank, c in enumerate(collected)]
         timeline.append(("learner", *update["span"]))

@@ -89,9 +89,15 @@ class DQNConfig:
 
     def __post_init__(self) -> None:
         for name in ("total_steps", "train_every", "gradient_steps", "target_every", "batch_size"):
-            _check(getattr(self, name) >= 1, f"{name} must be at least 1, but it is {getattr(self, name)}.")
+            _check(
+                getattr(self, name) >= 1,
+                f"{name} must be at least 1, but it is {getattr(self, name)}.",
+            )
         _check(0 <= self.gamma <= 1, f"gamma must lie in [0, 1], but it is {self.gamma}.")
-        _check(self.loss in ("huber", "mse"), f'loss must be "huber" or "mse", but it is {self.loss!r}.')
+        _check(
+            self.loss in ("huber", "mse"),
+            f'loss must be "huber" or "mse", but it is {self.loss!r}.',
+        )
 
 
 def _check(holds: bool, sentence: str) -> None:
@@ -110,7 +116,11 @@ class ProgressBar:
                 from rich import console, progress
             except ImportError:
                 return
-            columns = progress.MofNCompleteColumn(), progress.BarColumn(), progress.TimeRemainingColumn()
+            columns = (
+                progress.MofNCompleteColumn(),
+                progress.BarColumn(),
+                progress.TimeRemainingColumn(),
+            )
             text = progress.TextColumn("{task.description}")
             self._bar = progress.Progress(
                 *columns, text, console=console.Console(stderr=True), transient=True
@@ -239,7 +249,12 @@ class ReplayBuffer:
         # BUG(draws-each-field-apart): fields = [column[rng.permutation(index)] for column in (self._action, self._reward, self._next_obs, self._terminated)]
         # WHEN the fields of a batch are drawn independently of each other, so that a row mixes the
         # WHEN observation of one transition with the action and the reward of others.
-        fields = self._action[index], self._reward[index], self._next_obs[index], self._terminated[index]
+        fields = (
+            self._action[index],
+            self._reward[index],
+            self._next_obs[index],
+            self._terminated[index],
+        )
         return Batch(torch.from_numpy(obs), *map(torch.from_numpy, fields))
         ### END SOLUTION
 
@@ -336,7 +351,10 @@ def epsilon_greedy_action(q_values: np.ndarray, epsilon: float, rng: np.random.G
 def _check_batch(**tensors: Tensor) -> None:
     """Refuse tensors that are not all (B,): a (B, 1) among them would be stretched to (B, B) without a word."""
     (first, model), *others = tensors.items()
-    _check(model.ndim == 1 and len(model) > 0, f"{first} must have shape (B,), not {tuple(model.shape)}.")
+    _check(
+        model.ndim == 1 and len(model) > 0,
+        f"{first} must have shape (B,), not {tuple(model.shape)}.",
+    )
     for name, tensor in others:
         # BUG(stretches-columns): pass
         # WHEN a column of shape (B, 1) next to a row of shape (B,) is stretched to a (B, B) table instead of
@@ -417,7 +435,8 @@ def double_dqn_targets(
     _check_q(next_q_online, "next_q_online", reward)
     _check_q(next_q_target, "next_q_target", reward)
     _check(
-        next_q_online.shape == next_q_target.shape, "The two networks must have the same number of actions."
+        next_q_online.shape == next_q_target.shape,
+        "The two networks must have the same number of actions.",
     )
     _check(0.0 <= gamma <= 1.0, f"gamma must lie in [0, 1], but it is {gamma}.")
     # TODO(double): who chooses the action, and who says what it is worth?
@@ -496,7 +515,9 @@ def td_loss(q: Tensor, action: Tensor, target: Tensor, kind: str = "huber") -> T
     # BUG(sums-over-the-batch): return (nn.functional.mse_loss if kind == "mse" else nn.functional.huber_loss)(chosen, target, reduction="sum")
     # WHEN the loss is the sum over the batch instead of the mean.
     return (
-        nn.functional.mse_loss(chosen, target) if kind == "mse" else nn.functional.huber_loss(chosen, target)
+        nn.functional.mse_loss(chosen, target)
+        if kind == "mse"
+        else nn.functional.huber_loss(chosen, target)
     )
     ### END SOLUTION
 
@@ -581,13 +602,17 @@ class _Learner:
         # BUG(target-starts-elsewhere): pass
         # WHEN the target network starts from random weights of its own instead of those of the online network.
         self.target.load_state_dict(self.online.state_dict())
-        self.optimizer = torch.optim.Adam(self.online.parameters(), lr=config.learning_rate, fused=True)
+        self.optimizer = torch.optim.Adam(
+            self.online.parameters(), lr=config.learning_rate, fused=True
+        )
         self.buffer = ReplayBuffer(config.buffer_capacity, space.shape, space.dtype)
         self.gradient_steps, self.loss = 0, math.nan
         linear = [layer for layer in self.online.modules() if isinstance(layer, nn.Linear)]
         # Views of the weights, which the optimiser changes in place: a NumPy product of this size costs a
         # tenth of a call of torch, and acting is one such product for each environment step.
-        self._weights = [(layer.weight.detach().numpy(), layer.bias.detach().numpy()) for layer in linear]
+        self._weights = [
+            (layer.weight.detach().numpy(), layer.bias.detach().numpy()) for layer in linear
+        ]
 
     def act(self, obs: np.ndarray, epsilon: float) -> int:
         """An epsilon-greedy action."""
@@ -604,7 +629,9 @@ class _Learner:
         # WHEN a round has one gradient step, whatever config.gradient_steps says.
         for _ in range(config.gradient_steps):
             batch = self.buffer.sample(config.batch_size, self.rng)
-            loss = td_loss(self._q(self.online, batch.obs), batch.action, self._targets(batch), config.loss)
+            loss = td_loss(
+                self._q(self.online, batch.obs), batch.action, self._targets(batch), config.loss
+            )
             # BUG(gradients-pile-up): pass
             # WHEN gradients are never set to zero, so that each step also takes those of all earlier batches.
             self.optimizer.zero_grad()
@@ -633,7 +660,9 @@ class _Learner:
         if not self.config.double:
             return dqn_targets(batch.reward, next_q_target, batch.terminated, gamma)
         next_q_online = self._q(self.online, batch.next_obs)
-        return double_dqn_targets(batch.reward, next_q_online, next_q_target, batch.terminated, gamma)
+        return double_dqn_targets(
+            batch.reward, next_q_online, next_q_target, batch.terminated, gamma
+        )
 
 
 ### END SOLUTION
@@ -681,7 +710,9 @@ def train_dqn(env, config: DQNConfig, seed: int) -> Result:
 
 ### BEGIN SOLUTION
 def _epsilon(config: DQNConfig, step: int) -> float:
-    return linear_epsilon(step, config.epsilon_start, config.epsilon_end, config.epsilon_decay_steps)
+    return linear_epsilon(
+        step, config.epsilon_start, config.epsilon_end, config.epsilon_decay_steps
+    )
 
 
 def _train(env, learner: _Learner, bar: ProgressBar, seed: int) -> Result:
@@ -727,7 +758,9 @@ def _train(env, learner: _Learner, bar: ProgressBar, seed: int) -> Result:
         if step >= config.warmup_steps and step % config.train_every == 0:
             learner.learn_()
             bar.show(step, running)
-            news = Progress(step, learner.gradient_steps, epsilon, learner.loss, running, learner.online)
+            news = Progress(
+                step, learner.gradient_steps, epsilon, learner.loss, running, learner.online
+            )
             if config.callback is not None and config.callback(news):
                 break
     return Result(learner.online, np.array(returns, np.float64), np.array(steps, np.int64))

@@ -143,7 +143,12 @@ def grid_mdp(rows, slip=0.0, gamma=0.99, step_reward=-1.0):
 ### BEGIN SOLUTION
 # BUG(rows-and-columns-swapped): MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))
 # WHEN rows and columns change places, so that "left" walks up and "down" walks right.
-MOVES = ((0, -1), (1, 0), (0, 1), (-1, 0))  # (row, column) steps of left, down, right, up: quarter turns
+MOVES = (
+    (0, -1),
+    (1, 0),
+    (0, 1),
+    (-1, 0),
+)  # (row, column) steps of left, down, right, up: quarter turns
 
 
 def _astray(slip):
@@ -244,7 +249,9 @@ def policy_value_exact(mdp, pi):
         # WHEN the transition matrix is transposed, so that values flow from a state to its successors.
         return np.linalg.solve(np.eye(len(r_pi)) - mdp.gamma * P_pi, r_pi)
     except np.linalg.LinAlgError:
-        raise ValueError("under this policy some state never reaches the end of an episode") from None
+        raise ValueError(
+            "under this policy some state never reaches the end of an episode"
+        ) from None
     ### END SOLUTION
 
 
@@ -277,7 +284,9 @@ def greedy(q, tol=1e-9):
     """
     q = np.asarray(q, dtype=float)
     if q.ndim != 2 or not tol >= 0:
-        raise ValueError(f"greedy needs q of shape (S, A) and tol >= 0, not shape {q.shape} and tol {tol}")
+        raise ValueError(
+            f"greedy needs q of shape (S, A) and tol >= 0, not shape {q.shape} and tol {tol}"
+        )
     # TODO(improvement): find each state's best actions, share the probability.
     ### BEGIN SOLUTION
     # BUG(best-over-states): best = q.max(axis=0, keepdims=True)
@@ -380,7 +389,9 @@ def stopping_sweeps(gamma, eps, r_max=1.0):
     # BUG(gamma-one-passes): if not (0 <= gamma <= 1 and eps > 0 and r_max >= 0):
     # WHEN gamma = 1 is let through, although the bound divides by 1 - gamma.
     if not (0 <= gamma < 1 and eps > 0 and r_max >= 0):
-        raise ValueError(f"need 0 <= gamma < 1, eps > 0 and r_max >= 0, not {gamma}, {eps} and {r_max}")
+        raise ValueError(
+            f"need 0 <= gamma < 1, eps > 0 and r_max >= 0, not {gamma}, {eps} and {r_max}"
+        )
     # BUG(forgets-the-horizon): bound = r_max
     # WHEN the error at the start is taken for r_max, although values add up to r_max / (1 - gamma).
     bound = r_max / (1 - gamma)

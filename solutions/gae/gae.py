@@ -36,12 +36,16 @@ def _check_shapes(**tensors: Tensor) -> None:
     """Refuse tensors that are not all of one shape (rows, columns), with at least one row and column."""
     (first, model), *others = tensors.items()
     if model.ndim != 2 or 0 in model.shape:
-        raise ValueError(f"{first} must have two dimensions, none empty; its shape is {tuple(model.shape)}.")
+        raise ValueError(
+            f"{first} must have two dimensions, none empty; its shape is {tuple(model.shape)}."
+        )
     for name, tensor in others:
         if tensor.shape != model.shape:
             # BUG(broadcasts-silently): pass
             # WHEN tensors of different shapes are stretched to a common one instead of being refused.
-            raise ValueError(f"{name} has shape {tuple(tensor.shape)}, but {first} {tuple(model.shape)}.")
+            raise ValueError(
+                f"{name} has shape {tuple(tensor.shape)}, but {first} {tuple(model.shape)}."
+            )
 
 
 def _check_unit_interval(**numbers: float) -> None:
@@ -148,7 +152,11 @@ def gae(
         ValueError: the shapes differ or are not (T, N), or gamma or lam lies outside [0, 1].
     """
     _check_shapes(
-        rewards=rewards, values=values, next_values=next_values, terminated=terminated, truncated=truncated
+        rewards=rewards,
+        values=values,
+        next_values=next_values,
+        terminated=terminated,
+        truncated=truncated,
     )
     _check_unit_interval(gamma=gamma, lam=lam)
     # TODO(recursion): walk backwards; the end of an episode cuts the recursion.
@@ -205,7 +213,11 @@ def k_step_advantage(
         ValueError: the shapes differ or are not (T, N), gamma lies outside [0, 1], or k < 1.
     """
     _check_shapes(
-        rewards=rewards, values=values, next_values=next_values, terminated=terminated, truncated=truncated
+        rewards=rewards,
+        values=values,
+        next_values=next_values,
+        terminated=terminated,
+        truncated=truncated,
     )
     _check_unit_interval(gamma=gamma)
     # TODO(recursion): refuse k < 1; sum up to k discounted TD errors.
@@ -255,7 +267,11 @@ def gae_scan(
     parallel algorithms", Communications of the ACM 29(12).
     """
     _check_shapes(
-        rewards=rewards, values=values, next_values=next_values, terminated=terminated, truncated=truncated
+        rewards=rewards,
+        values=values,
+        next_values=next_values,
+        terminated=terminated,
+        truncated=truncated,
     )
     _check_unit_interval(gamma=gamma, lam=lam)
     # TODO(scan): double the windows, or weigh the TD errors with a matrix.
@@ -283,7 +299,9 @@ def gae_scan(
 # -- Part 4: tokens --------------------------------------------------------------------------------
 
 
-def token_gae(rewards: Tensor, values: Tensor, response_mask: Tensor, gamma: float, lam: float) -> Advantages:
+def token_gae(
+    rewards: Tensor, values: Tensor, response_mask: Tensor, gamma: float, lam: float
+) -> Advantages:
     """GAE for a batch of generated token sequences, one row for each.
 
     Only tokens with mask 1 are steps. The step after a token is the next one with mask 1 in its row, however
@@ -329,7 +347,9 @@ def token_gae(rewards: Tensor, values: Tensor, response_mask: Tensor, gamma: flo
         next_value = torch.where(mask[:, t], values[:, t], next_value)
     # BUG(returns-under-the-mask): return Advantages(advantages * mask, advantages * mask + values)
     # WHEN masked tokens keep a return although their advantage is zero.
-    return Advantages(torch.where(mask, advantages, 0.0), torch.where(mask, advantages + values, 0.0))
+    return Advantages(
+        torch.where(mask, advantages, 0.0), torch.where(mask, advantages + values, 0.0)
+    )
     ### END SOLUTION
 
 
@@ -420,13 +440,17 @@ class RunningMeanStd:
             ValueError: the shapes differ.
         """
         if other.mean.shape != self.mean.shape:
-            raise ValueError(f"{tuple(self.mean.shape)} and {tuple(other.mean.shape)} are different shapes.")
+            raise ValueError(
+                f"{tuple(self.mean.shape)} and {tuple(other.mean.shape)} are different shapes."
+            )
         # TODO(statistics): weigh both by their counts; mind the gap of the means.
         ### BEGIN SOLUTION
         merged = RunningMeanStd(tuple(self.mean.shape))
         if self.count + other.count:
             mine = _Moments(self.mean, self.var, self.count)
-            merged.mean, merged.var, merged.count = _join(mine, _Moments(other.mean, other.var, other.count))
+            merged.mean, merged.var, merged.count = _join(
+                mine, _Moments(other.mean, other.var, other.count)
+            )
         return merged
         ### END SOLUTION
 
@@ -503,7 +527,16 @@ class RolloutBuffer:
         ValueError: T or N is below 1.
     """
 
-    FIELDS = ("obs", "actions", "logp", "rewards", "values", "next_values", "terminated", "truncated")
+    FIELDS = (
+        "obs",
+        "actions",
+        "logp",
+        "rewards",
+        "values",
+        "next_values",
+        "terminated",
+        "truncated",
+    )
 
     def __init__(
         self,
@@ -515,7 +548,9 @@ class RolloutBuffer:
         action_dtype: torch.dtype = torch.int64,
     ) -> None:
         if T < 1 or N < 1:
-            raise ValueError(f"a rollout needs a step and an environment, but T is {T} and N is {N}.")
+            raise ValueError(
+                f"a rollout needs a step and an environment, but T is {T} and N is {N}."
+            )
         self.T, self.N, self.device = T, N, torch.device(device)
         # TODO(buffer): allocate the eight fields, each with its own storage.
         ### BEGIN SOLUTION
@@ -610,7 +645,11 @@ def lambda_returns(
         (T, N) float, without a gradient.
     """
     _check_shapes(
-        rewards=rewards, values=values, next_values=next_values, terminated=terminated, truncated=truncated
+        rewards=rewards,
+        values=values,
+        next_values=next_values,
+        terminated=terminated,
+        truncated=truncated,
     )
     _check_unit_interval(gamma=gamma, lam=lam)
     # TODO(returns): walk backwards; mix next value and following return.
@@ -651,7 +690,9 @@ def explained_variance(values: Tensor, returns: Tensor) -> float:
         ValueError: the shapes differ.
     """
     if values.shape != returns.shape:
-        raise ValueError(f"values has shape {tuple(values.shape)}, but returns {tuple(returns.shape)}.")
+        raise ValueError(
+            f"values has shape {tuple(values.shape)}, but returns {tuple(returns.shape)}."
+        )
     # TODO(returns): compare the variance left over with that of the returns.
     ### BEGIN SOLUTION
     # BUG(divides-by-the-variance-of-values): total = values.var(correction=0)

@@ -110,7 +110,9 @@ def draw_prompts(task: str, digits: int, count: int, generator: torch.Generator)
     return [task[0] + "".join(map(str, row)) + ">" for row in numbers]
 
 
-def build_policy(state: dict[str, Tensor] | None = None, width: int = 64, layers: int = 2, heads: int = 4) -> Any:
+def build_policy(
+    state: dict[str, Tensor] | None = None, width: int = 64, layers: int = 2, heads: int = 4
+) -> Any:
     """A small GPT-2 of ``transformers``, without dropout, with weights from ``state`` if there is one."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -139,7 +141,9 @@ def learning_rate(cfg: GRPOConfig, iteration: int) -> float:
     return cfg.lr * min((iteration + 1) / (cfg.warmup + 1), max(0.05, left))
 
 
-def run_with_cache(model: Any, tokens: Tensor, attention: Tensor, positions: Tensor, cache: Any = None) -> tuple[Tensor, Any]:
+def run_with_cache(
+    model: Any, tokens: Tensor, attention: Tensor, positions: Tensor, cache: Any = None
+) -> tuple[Tensor, Any]:
     """The model on the places that the cache has not seen yet: what makes sampling fast, if you like.
 
     Args:
@@ -162,11 +166,7 @@ def run_with_cache(model: Any, tokens: Tensor, attention: Tensor, positions: Ten
 
 
 def group_advantages(
-    rewards: Tensor,
-    group_ids: Tensor,
-    eps: float = 1e-6,
-    scale: str = "std",
-    ddof: int = 1,
+    rewards: Tensor, group_ids: Tensor, eps: float = 1e-6, scale: str = "std", ddof: int = 1
 ) -> Tensor:
     """How much better than its group each sample did.
 
@@ -222,7 +222,9 @@ def group_advantages(
 def _check_rewards(rewards: Tensor, group_ids: Tensor) -> None:
     """Refuse rewards and group ids that are not two vectors of one length."""
     if rewards.ndim != 1 or rewards.shape != group_ids.shape:
-        raise ValueError(f"rewards and group_ids must be (B,): {tuple(rewards.shape)}, {tuple(group_ids.shape)}.")
+        raise ValueError(
+            f"rewards and group_ids must be (B,): {tuple(rewards.shape)}, {tuple(group_ids.shape)}."
+        )
 
 
 def _check_normalisation(eps: float, ddof: int) -> None:
@@ -318,11 +320,7 @@ def informative_groups(rewards: Tensor, group_ids: Tensor) -> Tensor:
 
 
 def process_advantages(
-    step_rewards: list[Tensor],
-    step_end_idx: list[Tensor],
-    L: int,
-    eps: float = 1e-6,
-    ddof: int = 1,
+    step_rewards: list[Tensor], step_end_idx: list[Tensor], L: int, eps: float = 1e-6, ddof: int = 1
 ) -> Tensor:
     """Advantages of one group whose samples are graded step by step.
 
@@ -357,7 +355,9 @@ def process_advantages(
         raise ValueError(f"steps must end at a place from 0 to {L - 1}.")
     # BUG(steps-normalised-per-sample): normalised = [_normalised(r.detach(), eps, ddof) for r in step_rewards]
     # WHEN each sample's step rewards are normalised by themselves instead of together with the whole group's.
-    normalised = _normalised(torch.cat(step_rewards).detach(), eps, ddof).split([len(r) for r in step_rewards])
+    normalised = _normalised(torch.cat(step_rewards).detach(), eps, ddof).split(
+        [len(r) for r in step_rewards]
+    )
     advantages = torch.zeros(len(step_rewards), L, dtype=torch.cat(step_rewards).dtype)
     for row, rewards, ends in zip(advantages, normalised, step_end_idx, strict=True):
         # BUG(outcome-of-the-steps): for reward, end in [(rewards.sum(), L - 1)]:
@@ -409,7 +409,9 @@ def k3_kl(logp: Tensor, ref_logp: Tensor) -> Tensor:
     if logp.shape != ref_logp.shape:
         # BUG(kl-broadcasts): pass
         # WHEN log-probabilities of different shapes are stretched to a common one instead of being refused.
-        raise ValueError(f"logp has shape {tuple(logp.shape)}, but ref_logp {tuple(ref_logp.shape)}.")
+        raise ValueError(
+            f"logp has shape {tuple(logp.shape)}, but ref_logp {tuple(ref_logp.shape)}."
+        )
     # BUG(reference-learns): log_ratio = ref_logp - logp
     # WHEN the reference's log-probabilities keep their gradient.
     # BUG(kl-swapped): log_ratio = logp - ref_logp.detach()
@@ -611,7 +613,9 @@ def _k3_everywhere(logp: Tensor, ref_logp: Tensor | None) -> Tensor:
 # -- Part 5: log-probabilities and samples ----------------------------------------------------------
 
 
-def token_logprobs(model: Any, tokens: Tensor, attention: Tensor, temperature: float = 1.0) -> Tensor:
+def token_logprobs(
+    model: Any, tokens: Tensor, attention: Tensor, temperature: float = 1.0
+) -> Tensor:
     """The log-probability of each token of a batch, given the tokens before it in its row.
 
     Entry t = log softmax(logits_{t-1} / temperature)[tokens_t]: the logits at a place are about the *next* token.
@@ -635,12 +639,16 @@ def token_logprobs(model: Any, tokens: Tensor, attention: Tensor, temperature: f
     # TODO(sampling): positions, logits, temperature, shift by one, pick.
     ### BEGIN SOLUTION
     if tokens.ndim != 2 or tokens.shape != attention.shape:
-        raise ValueError(f"tokens and attention must be (B, L): {tuple(tokens.shape)}, {tuple(attention.shape)}.")
+        raise ValueError(
+            f"tokens and attention must be (B, L): {tuple(tokens.shape)}, {tuple(attention.shape)}."
+        )
     _check_temperature(temperature)
     real = attention.bool()
     # BUG(scores-without-gradient): logits = model(input_ids=tokens, attention_mask=real.long(), position_ids=_positions(real)).logits.detach()
     # WHEN the log-probabilities are cut off from the model that they came from, so that it cannot learn.
-    logits = model(input_ids=tokens, attention_mask=real.long(), position_ids=_positions(real)).logits
+    logits = model(
+        input_ids=tokens, attention_mask=real.long(), position_ids=_positions(real)
+    ).logits
     # BUG(scored-at-temperature-one): logp = logits.log_softmax(dim=-1)
     # WHEN tokens are scored at temperature 1, whatever the temperature at which they were sampled.
     # BUG(temperature-multiplies): logp = (logits * temperature).log_softmax(dim=-1)
@@ -728,7 +736,10 @@ def sample_groups(
     filled = [[PAD] * (width - len(prompt)) + prompt for prompt in rows]
     tokens = torch.nn.functional.pad(torch.tensor(filled), (0, max_new), value=PAD)
     mask = torch.zeros(tokens.shape, dtype=torch.bool)
-    real = torch.arange(tokens.shape[1]) >= torch.tensor([width - len(prompt) for prompt in rows])[:, None]
+    real = (
+        torch.arange(tokens.shape[1])
+        >= torch.tensor([width - len(prompt) for prompt in rows])[:, None]
+    )
     logp = torch.zeros(tokens.shape)
     alive, start, cache = torch.ones(len(rows), dtype=torch.bool), 0, None
     for t in range(width, width + max_new):
@@ -790,7 +801,12 @@ def verifiable_reward(prompt: str, response: str) -> float:
     # TODO(reward): work out the one text that is right, and compare.
     ### BEGIN SOLUTION
     digits = prompt[1:-1]
-    if prompt[:1] not in ("r", "s") or prompt[-1:] != ">" or not digits or not set(digits) <= set("0123456789"):
+    if (
+        prompt[:1] not in ("r", "s")
+        or prompt[-1:] != ">"
+        or not digits
+        or not set(digits) <= set("0123456789")
+    ):
         # BUG(accepts-malformed-prompts): return 0.0
         # WHEN a prompt that asks for nothing earns 0 instead of being refused.
         raise ValueError(f"a prompt looks like 'r31425>' or 's3142>', but this one is {prompt!r}.")
@@ -880,7 +896,9 @@ def _value(node: ast.AST | None, x: int) -> int:
 # -- Part 7: training -------------------------------------------------------------------------------
 
 
-def grpo_update_(policy: Any, optimizer: torch.optim.Optimizer, batch: Batch, cfg: GRPOConfig) -> Metrics:
+def grpo_update_(
+    policy: Any, optimizer: torch.optim.Optimizer, batch: Batch, cfg: GRPOConfig
+) -> Metrics:
     """One optimiser step on a batch: score, loss, gradient, clip its norm, step. Changes ``policy``.
 
     The rows are scored ``cfg.micro_batch`` at a time and the gradients added up, so that a large batch fits into a small
@@ -981,7 +999,8 @@ def train_grpo(policy: Any, cfg: GRPOConfig, seed: int) -> Result:
     # WHEN the optimiser lets the weights decay, so that they change where nothing is to be learnt.
     optimizer = torch.optim.AdamW(policy.parameters(), lr=cfg.lr, weight_decay=0.0)
     history: dict[str, list[float]] = {
-        name: [] for name in ("reward_mean", "reward_std", "dead_groups", "kl", "length", "clip_fraction")
+        name: []
+        for name in ("reward_mean", "reward_std", "dead_groups", "kl", "length", "clip_fraction")
     }
     for iteration in range(cfg.iterations):
         for group in optimizer.param_groups:
@@ -1001,7 +1020,9 @@ def train_grpo(policy: Any, cfg: GRPOConfig, seed: int) -> Result:
                     # WHEN the old log-probabilities are computed anew before each update, so that no ratio ever
                     # WHEN leaves 1 and nothing is clipped.
                     old_logp = piece.old_logp
-                    metrics = grpo_update_(policy, optimizer, piece._replace(old_logp=old_logp), cfg)
+                    metrics = grpo_update_(
+                        policy, optimizer, piece._replace(old_logp=old_logp), cfg
+                    )
                     fractions.append(metrics["clip_fraction"])
         spread = [_std(rewards[groups == g], cfg.ddof) for g in groups.unique()]
         history["reward_mean"].append(float(rewards.mean()))
@@ -1021,24 +1042,37 @@ def train_grpo(policy: Any, cfg: GRPOConfig, seed: int) -> Result:
 ### BEGIN SOLUTION
 
 
-def _collect(policy: Any, reference: Any, cfg: GRPOConfig, generator: torch.Generator) -> tuple[Batch, Tensor, Tensor]:
+def _collect(
+    policy: Any, reference: Any, cfg: GRPOConfig, generator: torch.Generator
+) -> tuple[Batch, Tensor, Tensor]:
     """Samples of one iteration with their advantages; rewards (B,) and group ids (B,)."""
     prompts = draw_prompts(cfg.task, cfg.digits, cfg.prompts, generator)
     samples = sample_groups(
-        policy, [encode(prompt) for prompt in prompts], cfg.group_size, cfg.max_new, cfg.temperature, generator
+        policy,
+        [encode(prompt) for prompt in prompts],
+        cfg.group_size,
+        cfg.max_new,
+        cfg.temperature,
+        generator,
     )
     groups = torch.arange(cfg.prompts).repeat_interleave(cfg.group_size)
     answers = [decode(row[kept]) for row, kept in zip(samples.tokens, samples.mask, strict=True)]
-    rewards = torch.tensor([verifiable_reward(prompts[g], text) for g, text in zip(groups, answers, strict=True)])
+    rewards = torch.tensor(
+        [verifiable_reward(prompts[g], text) for g, text in zip(groups, answers, strict=True)]
+    )
     adv = group_advantages(rewards.double(), groups, cfg.eps, cfg.scale, cfg.ddof)
-    batch = Batch(samples.tokens, samples.mask, samples.logp, samples.logp, adv.to(samples.logp.dtype))
+    batch = Batch(
+        samples.tokens, samples.mask, samples.logp, samples.logp, adv.to(samples.logp.dtype)
+    )
     return batch._replace(ref_logp=_score(reference, batch, cfg)), rewards, groups
 
 
 def _score(model: Any, batch: Batch, cfg: GRPOConfig) -> Tensor:
     """Log-probabilities of a batch's tokens under a model, without a gradient. (B, L)"""
     with torch.no_grad():
-        return token_logprobs(model, batch.tokens, attention_mask(batch.tokens, batch.mask), cfg.temperature)
+        return token_logprobs(
+            model, batch.tokens, attention_mask(batch.tokens, batch.mask), cfg.temperature
+        )
 
 
 def _std(x: Tensor, ddof: int) -> float:

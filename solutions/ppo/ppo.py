@@ -127,7 +127,11 @@ class RunningMeanStd:
         batch = batch.detach().double()
         n, gap = len(batch), batch.mean(dim=0) - self.mean
         total = self.count + n
-        squares = self.var * self.count + batch.var(dim=0, correction=0) * n + gap**2 * self.count * n / total
+        squares = (
+            self.var * self.count
+            + batch.var(dim=0, correction=0) * n
+            + gap**2 * self.count * n / total
+        )
         self.mean, self.var, self.count = self.mean + gap * n / total, squares / total, total
 
 
@@ -135,11 +139,15 @@ class RunningMeanStd:
 class PPOConfig:
     """Settings of ``ppo_update`` and ``train_ppo``. The defaults suit CartPole-v1."""
 
-    total_steps: int = 50_000  # environment steps in all, counted over all environments; never exceeded
+    total_steps: int = (
+        50_000  # environment steps in all, counted over all environments; never exceeded
+    )
     num_envs: int = 16  # environments side by side (N)
     horizon: int = 64  # steps of each environment in a rollout (T)
     epochs: int = 10  # passes over a rollout
-    minibatch_size: int = 256  # samples of one optimiser step; the last minibatch of an epoch may be smaller
+    minibatch_size: int = (
+        256  # samples of one optimiser step; the last minibatch of an epoch may be smaller
+    )
     accum_steps: int = 1  # pieces of a minibatch that go through the network one after the other
     learning_rate: float = 5e-3  # of the first update
     anneal: bool = True  # lower the learning rate linearly from update to update, towards 0
@@ -155,7 +163,9 @@ class PPOConfig:
     max_grad_norm: float = 0.5  # joint norm of all gradients of one optimiser step
     stop_kl: float | None = None  # KL early stop: the target of KLEarlyStop; None: no stop
     kl_coef: float = 0.0  # beta of the KL penalty (eq. 8); 0: no penalty
-    kl_target: float | None = None  # train_ppo adapts beta towards this KL after each update; None: beta stays
+    kl_target: float | None = (
+        None  # train_ppo adapts beta towards this KL after each update; None: beta stays
+    )
     normalize_obs: bool = False
     normalize_rewards: bool = False
     hidden: tuple[int, ...] = (64, 64)
@@ -192,7 +202,9 @@ class Result(NamedTuple):
     """What ``train_ppo`` returns."""
 
     model: Any  # the trained ActorCritic
-    returns: list[float]  # undiscounted return of each finished episode, in the order in which they ended
+    returns: list[
+        float
+    ]  # undiscounted return of each finished episode, in the order in which they ended
     steps: int  # environment steps taken
 
 
@@ -224,7 +236,9 @@ def _check_losses(mask: Tensor | None, **tensors: Tensor) -> None:
     (first, model), *others = tensors.items()
     for name, tensor in [*others, *([("mask", mask)] if mask is not None else [])]:
         if tensor.shape != model.shape:
-            raise ValueError(f"{name} has shape {tuple(tensor.shape)}, but {first} {tuple(model.shape)}.")
+            raise ValueError(
+                f"{name} has shape {tuple(tensor.shape)}, but {first} {tuple(model.shape)}."
+            )
     if model.numel() == 0 or (mask is not None and not bool(mask.any())):
         raise ValueError("there is no valid entry to take a mean over.")
 
@@ -465,7 +479,9 @@ def total_loss(
         ValueError: a weight is negative.
     """
     if value_coef < 0 or entropy_coef < 0:
-        raise ValueError(f"weights may not be negative, but they are {value_coef} and {entropy_coef}.")
+        raise ValueError(
+            f"weights may not be negative, but they are {value_coef} and {entropy_coef}."
+        )
     # TODO(losses): mind which of the three should grow.
     ### BEGIN SOLUTION
     # BUG(entropy-punished): return policy_loss + value_coef * value_loss + entropy_coef * entropy
@@ -479,7 +495,9 @@ def total_loss(
 # -- Part 3: how far has the policy moved? ---------------------------------------------------------
 
 
-def approx_kl(logp: Tensor, old_logp: Tensor, kind: str = "k3", mask: Tensor | None = None) -> Tensor:
+def approx_kl(
+    logp: Tensor, old_logp: Tensor, kind: str = "k3", mask: Tensor | None = None
+) -> Tensor:
     """Estimate KL(old || new) from actions that the old policy took.
 
     With log r = logp - old_logp:  k1 = -log r,  k2 = (log r)^2 / 2,  k3 = r - 1 - log r   (Schulman 2020, "Approximating KL divergence")
@@ -633,7 +651,9 @@ class KLEarlyStop:
 
 def _layer(inputs: int, outputs: int, gain: float, generator: torch.Generator | None) -> nn.Linear:
     """A linear layer with orthogonal weights (W W^T or W^T W is gain^2 times the identity) and no bias at first."""
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs)  # nn.Linear alone would draw from the global generator
+    layer = nn.utils.skip_init(
+        nn.Linear, inputs, outputs
+    )  # nn.Linear alone would draw from the global generator
     # BUG(normal-initialisation): nn.init.normal_(layer.weight, std=gain * inputs**-0.5, generator=generator)
     # WHEN the weights are drawn from a normal distribution and not made orthogonal.
     # BUG(one-gain-for-all-layers): nn.init.orthogonal_(layer.weight, gain=math.sqrt(2), generator=generator)
@@ -645,7 +665,9 @@ def _layer(inputs: int, outputs: int, gain: float, generator: torch.Generator | 
     return layer
 
 
-def _trunk(obs_dim: int, hidden: tuple[int, ...], generator: torch.Generator | None) -> nn.Sequential:
+def _trunk(
+    obs_dim: int, hidden: tuple[int, ...], generator: torch.Generator | None
+) -> nn.Sequential:
     """Hidden layers with tanh."""
     layers: list[nn.Module] = []
     for inputs, outputs in zip((obs_dim, *hidden), hidden, strict=False):
@@ -880,7 +902,9 @@ def _normalized(adv: Tensor) -> Tensor:
     return (adv - adv.mean()) / (adv.std(correction=0) + 1e-8)
 
 
-def _loss(model: nn.Module, batch: PPOBatch, rows: Tensor, adv: Tensor, cfg: PPOConfig) -> tuple[Tensor, dict]:
+def _loss(
+    model: nn.Module, batch: PPOBatch, rows: Tensor, adv: Tensor, cfg: PPOConfig
+) -> tuple[Tensor, dict]:
     """The total loss of some rows of the batch, as a mean over them, and what is worth watching."""
     obs, actions, old_logp = batch.obs[rows], batch.actions[rows], batch.old_logp[rows]
     policy = model.policy(obs)
@@ -895,17 +919,25 @@ def _loss(model: nn.Module, batch: PPOBatch, rows: Tensor, adv: Tensor, cfg: PPO
         surrogate, metrics = dual_clip_surrogate(
             logp, old_logp, adv, cfg.clip_low, cfg.clip_high, cfg.dual_clip
         )
-    critic = value_loss(model.value(obs), batch.old_values[rows], batch.returns[rows], cfg.value_clip)
+    critic = value_loss(
+        model.value(obs), batch.old_values[rows], batch.returns[rows], cfg.value_clip
+    )
     entropy = entropy_bonus(policy.entropy())
     loss = total_loss(surrogate, critic, entropy, cfg.value_coef, cfg.entropy_coef)
     # BUG(kl-penalty-subtracted): loss = loss - cfg.kl_coef * approx_kl(logp, old_logp) if cfg.kl_coef else loss
     # WHEN the KL penalty is taken off the loss, so that moving away from the old policy pays.
     loss = loss + cfg.kl_coef * approx_kl(logp, old_logp) if cfg.kl_coef else loss
-    watched = {"policy_loss": surrogate.item(), "value_loss": critic.item(), "entropy": entropy.item()}
+    watched = {
+        "policy_loss": surrogate.item(),
+        "value_loss": critic.item(),
+        "entropy": entropy.item(),
+    }
     return loss, metrics | watched
 
 
-def _accumulate(model: nn.Module, batch: PPOBatch, rows: Tensor, cfg: PPOConfig) -> dict[str, float]:
+def _accumulate(
+    model: nn.Module, batch: PPOBatch, rows: Tensor, cfg: PPOConfig
+) -> dict[str, float]:
     """Add the gradient of one minibatch to the parameters, piece by piece; means over the minibatch come back."""
     adv, means = batch.advantages[rows], {}
     if cfg.normalize_advantages:
@@ -973,7 +1005,9 @@ def ppo_update(
         FloatingPointError: a loss is nan or infinite; the step is not taken.
         ValueError: epochs, minibatch_size or accum_steps is below 1.
     """
-    _check_positive(epochs=cfg.epochs, minibatch_size=cfg.minibatch_size, accum_steps=cfg.accum_steps)
+    _check_positive(
+        epochs=cfg.epochs, minibatch_size=cfg.minibatch_size, accum_steps=cfg.accum_steps
+    )
     # TODO(update): two loops; in each minibatch: gradients of all pieces, early stop, clip, step.
     ### BEGIN SOLUTION
     stop = KLEarlyStop(cfg.stop_kl) if cfg.stop_kl is not None else None
@@ -1021,7 +1055,9 @@ def _step(model: nn.Module, opt: torch.optim.Optimizer, cfg: PPOConfig) -> float
 
 def _summary(seen: list[dict[str, float]], steps: int, epochs: int) -> dict[str, float]:
     """Means over minibatches, and how far the update came."""
-    columns = {name: [means[name] for means in seen if name in means] for means in seen for name in means}
+    columns = {
+        name: [means[name] for means in seen if name in means] for means in seen for name in means
+    }
     # BUG(metrics-of-the-last-minibatch): means = {name: numbers[-1] for name, numbers in columns.items()}
     # WHEN the metrics are those of the last minibatch and not means over all.
     means = {name: sum(numbers) / len(numbers) for name, numbers in columns.items()}
@@ -1052,7 +1088,11 @@ def _true_next(obs: np.ndarray, info: dict[str, Any]) -> np.ndarray:
 def _to_env(actions: Tensor, space: Any) -> np.ndarray:
     """Actions as the environment takes them: a continuous one is clipped to its bounds."""
     array = actions.numpy()
-    return array if array.dtype.kind == "i" else np.clip(array, space.low, space.high).astype(space.dtype)
+    return (
+        array
+        if array.dtype.kind == "i"
+        else np.clip(array, space.low, space.high).astype(space.dtype)
+    )
 
 
 ### END SOLUTION
@@ -1092,7 +1132,9 @@ def collect(
         # BUG(stores-clipped-actions): action = torch.as_tensor(_to_env(action, env.single_action_space)).to(action.dtype); logp = policy.log_prob(action)
         # WHEN a continuous action is clipped before its log-probability is taken and stored.
         logp = policy.log_prob(action)
-        obs, rewards, terminated, truncated, info = env.step(_to_env(action, env.single_action_space))
+        obs, rewards, terminated, truncated, info = env.step(
+            _to_env(action, env.single_action_space)
+        )
         # BUG(stores-the-next-observation): seen = torch.as_tensor(obs, dtype=dtype); row = (seen, action, logp, rewards, _true_next(obs, info), terminated, truncated)
         # WHEN the observation after the step is stored in the place of the one before it.
         # BUG(flags-merged): row = (seen, action, logp, rewards, _true_next(obs, info), terminated, terminated | truncated)
@@ -1101,10 +1143,18 @@ def collect(
         for column, entry in zip(columns, row, strict=True):
             column.append(entry)
     observations, actions, logps = (torch.stack(column) for column in columns[:3])
-    rewards, successors = (torch.as_tensor(np.stack(column), dtype=dtype) for column in columns[3:5])
-    terminated, truncated = (torch.as_tensor(np.stack(column), dtype=torch.bool) for column in columns[5:])
-    values, next_values = (model.value(x.flatten(0, 1)).view(horizon, -1) for x in (observations, successors))
-    return Rollout(observations, actions, logps, rewards, values, next_values, terminated, truncated, obs)
+    rewards, successors = (
+        torch.as_tensor(np.stack(column), dtype=dtype) for column in columns[3:5]
+    )
+    terminated, truncated = (
+        torch.as_tensor(np.stack(column), dtype=torch.bool) for column in columns[5:]
+    )
+    values, next_values = (
+        model.value(x.flatten(0, 1)).view(horizon, -1) for x in (observations, successors)
+    )
+    return Rollout(
+        observations, actions, logps, rewards, values, next_values, terminated, truncated, obs
+    )
     ### END SOLUTION
 
 
@@ -1125,8 +1175,12 @@ class _Training:
         )
         if cfg.normalize_obs:
             self.model.normalizer = ObservationNormalizer(obs_space.shape)
-        self.reward_normalizer = RewardNormalizer(cfg.num_envs, cfg.gamma) if cfg.normalize_rewards else None
-        self.opt = torch.optim.Adam(self.model.parameters(), lr=cfg.learning_rate, eps=1e-5, fused=True)
+        self.reward_normalizer = (
+            RewardNormalizer(cfg.num_envs, cfg.gamma) if cfg.normalize_rewards else None
+        )
+        self.opt = torch.optim.Adam(
+            self.model.parameters(), lr=cfg.learning_rate, eps=1e-5, fused=True
+        )
         self.beta = cfg.kl_coef
         self.returns: list[float] = []
         self._running = torch.zeros(cfg.num_envs)
@@ -1184,7 +1238,9 @@ class _Training:
     def set_learning_rate(self, progress: float) -> float:
         """The learning rate of the next update."""
         cfg = self.cfg
-        rate = linear_schedule(cfg.learning_rate, 0.0, progress) if cfg.anneal else cfg.learning_rate
+        rate = (
+            linear_schedule(cfg.learning_rate, 0.0, progress) if cfg.anneal else cfg.learning_rate
+        )
         for group in self.opt.param_groups:
             group["lr"] = rate
         return rate
@@ -1224,7 +1280,9 @@ def train_ppo(
     """
     per_update = cfg.horizon * cfg.num_envs
     if cfg.total_steps < per_update:
-        raise ValueError(f"total_steps is {cfg.total_steps}, less than one rollout of {per_update} steps.")
+        raise ValueError(
+            f"total_steps is {cfg.total_steps}, less than one rollout of {per_update} steps."
+        )
     # TODO(training): the loop of collect, gae and ppo_update, with a progress bar.
     ### BEGIN SOLUTION
     env = make_env(cfg.num_envs)
@@ -1233,7 +1291,9 @@ def train_ppo(
     obs, _ = env.reset(seed=seed)
     training, updates = _Training(env, cfg, seed), cfg.total_steps // per_update
     done = 0
-    with tqdm.tqdm(total=updates * per_update, unit="step", disable=None if cfg.progress else True) as bar:
+    with tqdm.tqdm(
+        total=updates * per_update, unit="step", disable=None if cfg.progress else True
+    ) as bar:
         for update in range(updates):
             # BUG(first-update-at-rate-zero): rate = training.set_learning_rate((update + 1) / updates)
             # WHEN the schedule is one update ahead: a training of a single update has a learning rate of zero.
@@ -1247,7 +1307,9 @@ def train_ppo(
             metrics = training.update(rollout)
             done += per_update
             metrics |= {"total_steps": float(done), "learning_rate": rate}
-            metrics["mean_return"] = float(np.mean(training.returns[-100:])) if training.returns else math.nan
+            metrics["mean_return"] = (
+                float(np.mean(training.returns[-100:])) if training.returns else math.nan
+            )
             bar.set_postfix(mean_return=f"{metrics['mean_return']:.1f}", refresh=False)
             bar.update(per_update)
             if on_update is not None and on_update(training.model, metrics):

@@ -127,7 +127,9 @@ def q_learning_update_(
 # -- Part 2: the on-policy targets -----------------------------------------------------------------
 
 
-def sarsa_target(r: float, q_next: np.ndarray, a_next: int, gamma: float, terminated: bool) -> float:
+def sarsa_target(
+    r: float, q_next: np.ndarray, a_next: int, gamma: float, terminated: bool
+) -> float:
     """What one step says Q(s, a) should be, given the action that is taken next (target of S&B eq. 6.7).
 
         target = r                                  if the step terminated the episode
@@ -177,7 +179,9 @@ def expected_sarsa_target(
     _check_rates(gamma=gamma)
     _check_row(q_next, "q_next")
     if np.shape(pi_next) != np.shape(q_next):
-        raise ValueError(f"pi_next has shape {np.shape(pi_next)}, but q_next has {np.shape(q_next)}.")
+        raise ValueError(
+            f"pi_next has shape {np.shape(pi_next)}, but q_next has {np.shape(q_next)}."
+        )
     # TODO(on_policy): like sarsa_target, but with the mean of the next action values under pi_next.
     ### BEGIN SOLUTION
     # BUG(bootstraps-at-terminal): if False:
@@ -224,7 +228,12 @@ class _Agent:
     """The tables of one learner, its epsilon-greedy behaviour and its update rule."""
 
     def __init__(
-        self, algo: str, shape: tuple[int, int], alpha: float, gamma: float, rng: np.random.Generator
+        self,
+        algo: str,
+        shape: tuple[int, int],
+        alpha: float,
+        gamma: float,
+        rng: np.random.Generator,
     ) -> None:
         self.algo, self.alpha, self.gamma, self.rng = algo, alpha, gamma, rng
         tables = 2 if algo == "double_q" else 1
@@ -260,7 +269,9 @@ class _Agent:
             # BUG(expected-sarsa-forgets-exploration): pi = _epsilon_greedy_probs(Q[s2], 0.0)
             # WHEN Expected SARSA averages over the greedy policy: the epsilon of the behaviour is left out.
             pi = _epsilon_greedy_probs(Q[s2], epsilon)
-            Q[s, a] += self.alpha * (expected_sarsa_target(r, Q[s2], pi, self.gamma, terminated) - Q[s, a])
+            Q[s, a] += self.alpha * (
+                expected_sarsa_target(r, Q[s2], pi, self.gamma, terminated) - Q[s, a]
+            )
 
 
 def _play(env, agent: _Agent, s: int, epsilon: float) -> list[float]:
@@ -287,6 +298,8 @@ def _play(env, agent: _Agent, s: int, epsilon: float) -> list[float]:
         # WHEN an episode goes on after the environment has truncated it.
         ended = terminated or truncated
     return rewards
+
+
 ### END SOLUTION
 
 
@@ -384,7 +397,9 @@ class Discretizer:
         low, high = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
         if low.ndim != 1 or low.size == 0 or not low.shape == high.shape == np.shape(bins):
             shapes = f"{low.shape}, {high.shape} and {np.shape(bins)}"
-            raise ValueError(f"low, high and bins must have one shape (D,), but they have {shapes}.")
+            raise ValueError(
+                f"low, high and bins must have one shape (D,), but they have {shapes}."
+            )
         if any(n < 1 for n in bins):
             raise ValueError(f"Every dimension needs at least 1 bin, but bins is {list(bins)}.")
         if not 0.0 < clip < np.inf:
@@ -419,11 +434,16 @@ class Discretizer:
         # TODO(discretizer): refuse a wrong shape, find the bin in each dimension, number the cell row-major.
         ### BEGIN SOLUTION
         if np.shape(obs) != (len(self._bins),):
-            raise ValueError(f"obs must have shape ({len(self._bins)},), but its shape is {np.shape(obs)}.")
+            raise ValueError(
+                f"obs must have shape ({len(self._bins)},), but its shape is {np.shape(obs)}."
+            )
         # BUG(edge-belongs-below): side = "left"
         # WHEN a value on an inner edge is put into the lower bin.
         side = "right"
-        digits = [int(np.searchsorted(edges, x, side=side)) for edges, x in zip(self._edges, obs, strict=True)]
+        digits = [
+            int(np.searchsorted(edges, x, side=side))
+            for edges, x in zip(self._edges, obs, strict=True)
+        ]
         cell = 0
         # BUG(numbers-cells-column-major): for digit, n in list(zip(digits, self._bins))[::-1]:
         # WHEN the cells are numbered with the first dimension running fastest (column-major).
@@ -471,7 +491,9 @@ def double_q_update_(
     """
     _check_rates(alpha=alpha, gamma=gamma)
     if np.shape(Q1) != np.shape(Q2):
-        raise ValueError(f"The tables must have one shape, but they have {np.shape(Q1)} and {np.shape(Q2)}.")
+        raise ValueError(
+            f"The tables must have one shape, but they have {np.shape(Q1)} and {np.shape(Q2)}."
+        )
     # TODO(double): toss the coin; one table chooses the best next action, the other says what it is worth.
     ### BEGIN SOLUTION
     # BUG(only-one-table-learns): learner, judge = Q1, Q2

@@ -345,7 +345,9 @@ def value_loss(values: Tensor, returns: Tensor, mask: Tensor | None = None) -> T
     if returns.shape != values.shape:
         # BUG(value-loss-broadcasts): return 0.5 * (values - returns.detach()).square().mean()
         # WHEN values and returns of different shapes are stretched to a common one instead of being refused.
-        raise ValueError(f"returns has shape {tuple(returns.shape)}, but values {tuple(values.shape)}.")
+        raise ValueError(
+            f"returns has shape {tuple(returns.shape)}, but values {tuple(values.shape)}."
+        )
     valid = _valid(values, mask)
     if not valid.any():
         raise ValueError("No step is valid: there is nothing to fit.")
@@ -378,7 +380,9 @@ def leave_one_out_baseline(returns: Tensor) -> Tensor:
     # TODO(baselines): refuse fewer than two episodes; leave each one out in turn.
     ### BEGIN SOLUTION
     if returns.ndim != 1 or len(returns) < 2:
-        raise ValueError(f"At least two returns in one dimension are needed, but the shape is {tuple(returns.shape)}.")
+        raise ValueError(
+            f"At least two returns in one dimension are needed, but the shape is {tuple(returns.shape)}."
+        )
     returns = returns.detach()
     # BUG(baseline-includes-itself): return returns.mean().expand_as(returns).clone()
     # WHEN an episode's own return is part of its baseline, so that the baseline depends on the action.
@@ -398,7 +402,9 @@ class ExactGradient(NamedTuple):
     gradient: Tensor  # (S, A): its derivative with respect to theta
 
 
-def exact_policy_gradient(P: Tensor, R: Tensor, gamma: float, start: Tensor, theta: Tensor) -> ExactGradient:
+def exact_policy_gradient(
+    P: Tensor, R: Tensor, gamma: float, start: Tensor, theta: Tensor
+) -> ExactGradient:
     """Objective and gradient of a tabular softmax policy, without sampling: the policy gradient theorem (S&B 13.5).
 
     pi(a|s) = softmax(theta[s])_a,   v = r_pi + gamma * P_pi v,   q(s, a) = R(s, a) + gamma * sum of P(s, a, s') v(s')
@@ -467,7 +473,9 @@ class Config:
     baseline: str = "standardize"  # or "none", "leave_one_out", "value"
     value_learning_rate: float = 1e-2  # of Adam, for the value network
     value_updates: int = 5  # steps of the value network for each update of the policy
-    entropy_coefficient: float = 0.0  # how much the entropy, averaged over valid steps, counts against the loss
+    entropy_coefficient: float = (
+        0.0  # how much the entropy, averaged over valid steps, counts against the loss
+    )
     hidden: int = 64
     progress: bool = True  # a bar with the running return; never shown where there is no terminal
 
@@ -478,7 +486,9 @@ class Result(NamedTuple):
     policy: nn.Module  # policy(observations (..., obs_dim)) -> CategoricalPolicy or GaussianPolicy
     returns: list[float]  # undiscounted return of each finished episode, in order
     steps: int  # how often env.step was called
-    value: nn.Module | None = None  # value(observations (..., obs_dim)) -> (..., 1); None without a value baseline
+    value: nn.Module | None = (
+        None  # value(observations (..., obs_dim)) -> (..., 1); None without a value baseline
+    )
 
 
 class PolicyNetwork(nn.Module):
@@ -559,7 +569,9 @@ class _Actor:
             if terminated or truncated:
                 # BUG(observation-after-the-action): return _Episode(torch.stack([*observations[1:], torch.as_tensor(observation).float().flatten()]), torch.stack(actions), torch.tensor(rewards))
                 # WHEN an action is paired with the observation that followed it and not with the one it was chosen for.
-                return _Episode(torch.stack(observations), torch.stack(actions), torch.tensor(rewards))
+                return _Episode(
+                    torch.stack(observations), torch.stack(actions), torch.tensor(rewards)
+                )
         return None
 
     def _legal(self, action: Tensor) -> Any:
@@ -572,7 +584,9 @@ class _Actor:
 
 def _batch(episodes: list[_Episode]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Episodes side by side, padded with zeros: observations (T, N, obs), actions, rewards and mask (T, N)."""
-    observations, actions, rewards = (nn.utils.rnn.pad_sequence(list(field)) for field in zip(*episodes, strict=True))
+    observations, actions, rewards = (
+        nn.utils.rnn.pad_sequence(list(field)) for field in zip(*episodes, strict=True)
+    )
     lengths = torch.tensor([len(episode.rewards) for episode in episodes])
     return observations, actions, rewards, torch.arange(len(rewards))[:, None] < lengths
 
@@ -661,12 +675,16 @@ def train_reinforce(env: Any, config: Config, seed: int) -> Result:
     # BUG(accepts-an-unknown-baseline): if config.episodes_per_update < 1:
     # WHEN a baseline that does not exist is silently taken for none.
     if config.baseline not in BASELINES or config.episodes_per_update < 1:
-        raise ValueError(f"baseline must be one of {BASELINES} and episodes_per_update at least 1; the config is {config}.")
+        raise ValueError(
+            f"baseline must be one of {BASELINES} and episodes_per_update at least 1; the config is {config}."
+        )
     policy, value = make_networks(env, config, seed)
     actor, learner = _Actor(env, policy, config.max_steps, seed), _Learner(policy, value, config)
     returns: list[float] = []
     episodes: list[_Episode] = []
-    with tqdm(total=config.max_steps, unit="step", disable=None if config.progress else True) as bar:
+    with tqdm(
+        total=config.max_steps, unit="step", disable=None if config.progress else True
+    ) as bar:
         while (episode := actor.episode()) is not None:
             episodes.append(episode)
             # BUG(reports-mean-rewards): returns.append(float(episode.rewards.mean()))
@@ -676,6 +694,8 @@ def train_reinforce(env: Any, config: Config, seed: int) -> Result:
                 learner.update(episodes)
                 episodes = []
             bar.update(actor.steps - bar.n)
-            bar.set_postfix(running_return=f"{sum(returns[-50:]) / len(returns[-50:]):.1f}", refresh=False)
+            bar.set_postfix(
+                running_return=f"{sum(returns[-50:]) / len(returns[-50:]):.1f}", refresh=False
+            )
     return Result(policy, returns, actor.steps, value if config.baseline == "value" else None)
     ### END SOLUTION

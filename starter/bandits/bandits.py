@@ -51,7 +51,10 @@ def as_vector(x, name: str) -> np.ndarray:
     A float64 array comes back itself, not as a copy: whoever changes the result in place changes x.
     """
     vector = np.asarray(x, dtype=np.float64)
-    require(vector.ndim == 1 and vector.size > 0, f"{name} must have the shape (k,), not {vector.shape}.")
+    require(
+        vector.ndim == 1 and vector.size > 0,
+        f"{name} must have the shape (k,), not {vector.shape}.",
+    )
     return vector
 
 
@@ -147,7 +150,9 @@ class EpsilonGreedy:
     `counts` (k,) int, pulls.
     """
 
-    def __init__(self, k: int, epsilon: float = 0.1, alpha: float | None = None, initial: float = 0.0):
+    def __init__(
+        self, k: int, epsilon: float = 0.1, alpha: float | None = None, initial: float = 0.0
+    ):
         self.epsilon = epsilon
         self.alpha = alpha
         self.q = np.full(k, initial, dtype=np.float64)
@@ -274,7 +279,9 @@ class GradientBandit:
 # ---- Part 5: runs and regret -------------------------------------------------------------------------------
 
 
-def run_bandit(agent, means: np.ndarray, steps: int, rng: np.random.Generator, walk_sd: float = 0.0) -> Trace:
+def run_bandit(
+    agent, means: np.ndarray, steps: int, rng: np.random.Generator, walk_sd: float = 0.0
+) -> Trace:
     """Let an agent play a k-armed bandit for T = steps steps.
 
     At each step t = 1 .. T: `agent.select(t, rng)` names an arm; its reward is drawn from Normal(mean of that

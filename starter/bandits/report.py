@@ -23,7 +23,10 @@ AGENTS = {  # name -> how to make one, colour
     "ε = 0.01": (lambda: work.EpsilonGreedy(K, 0.01), RED),
     "ε = 0.1": (lambda: work.EpsilonGreedy(K, 0.1), BLUE),
     "UCB, c = 2": (lambda: work.UCB(K, 2.0), ORANGE),
-    r"optimistic, $Q_1$ = 5, $\alpha$ = 0.1": (lambda: work.EpsilonGreedy(K, 0.0, alpha=0.1, initial=5.0), PURPLE),
+    r"optimistic, $Q_1$ = 5, $\alpha$ = 0.1": (
+        lambda: work.EpsilonGreedy(K, 0.0, alpha=0.1, initial=5.0),
+        PURPLE,
+    ),
     r"gradient, $\alpha$ = 0.1": (lambda: work.GradientBandit(K, 0.1), GREY),
 }
 _played = {}  # curves are shared between plots
@@ -103,7 +106,12 @@ def regret(runs):
     for name, (_, colour) in AGENTS.items():
         axes.plot(steps, curves(name, runs)[2], color=colour, linewidth=1.6, label=name)
     axes.set_xscale("log")
-    dress(axes, f"Cumulative pseudo-regret   (10 arms, mean of {runs} runs)", "step (logarithmic)", "regret")
+    dress(
+        axes,
+        f"Cumulative pseudo-regret   (10 arms, mean of {runs} runs)",
+        "step (logarithmic)",
+        "regret",
+    )
     axes.legend(frameon=False)
     return figure
 
@@ -113,7 +121,11 @@ def parameter_study(runs):
     families = {
         "ε-greedy   (ε)": (lambda x: work.EpsilonGreedy(K, x), range(-7, -1), BLUE),
         "UCB   (c)": (lambda x: work.UCB(K, x), range(-4, 3), ORANGE),
-        r"optimistic, $\alpha$ = 0.1   ($Q_1$)": (lambda x: work.EpsilonGreedy(K, 0.0, 0.1, x), range(-2, 3), PURPLE),
+        r"optimistic, $\alpha$ = 0.1   ($Q_1$)": (
+            lambda x: work.EpsilonGreedy(K, 0.0, 0.1, x),
+            range(-2, 3),
+            PURPLE,
+        ),
         r"gradient   ($\alpha$)": (lambda x: work.GradientBandit(K, x), range(-5, 2), GREY),
     }
     figure, axes = plt.subplots(figsize=(7.5, 4.8), layout="constrained")
@@ -141,20 +153,31 @@ def drifting(runs):
             rewards += work.run_bandit(agent, np.zeros(K), steps, rng, walk_sd=0.01).rewards / runs
         late = np.arange(window, steps + 1)
         axes.plot(late, smooth(rewards, window), color=colour, linewidth=1.4, label=name)
-    dress(axes, f"Drifting arms, walk_sd = 0.01, ε = 0.1   (mean of {runs} runs)", "step",
-          f"reward, mean of the last {window} steps")
+    dress(
+        axes,
+        f"Drifting arms, walk_sd = 0.01, ε = 0.1   (mean of {runs} runs)",
+        "step",
+        f"reward, mean of the last {window} steps",
+    )
     axes.legend(frameon=False)
     return figure
 
 
-PLOTS = {"testbed": testbed, "exploration": exploration, "regret": regret, "parameter_study": parameter_study,
-         "drifting": drifting}
+PLOTS = {
+    "testbed": testbed,
+    "exploration": exploration,
+    "regret": regret,
+    "parameter_study": parameter_study,
+    "drifting": drifting,
+}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     here = Path(__file__).resolve().parent
-    parser.add_argument("--out", type=Path, default=here, help="folder for the PNG files (default: this one)")
+    parser.add_argument(
+        "--out", type=Path, default=here, help="folder for the PNG files (default: this one)"
+    )
     parser.add_argument("--runs", type=int, default=200, help="runs for each curve (default 200)")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -162,7 +185,9 @@ def main():
         try:
             figure = draw(options.runs)
         except NotImplementedError as error:
-            print(f"{name}.png is not drawn, because a part of bandits.py is not written yet: {error}")
+            print(
+                f"{name}.png is not drawn, because a part of bandits.py is not written yet: {error}"
+            )
             continue
         path = options.out / f"{name}.png"
         figure.savefig(path, dpi=130)

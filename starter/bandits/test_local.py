@@ -99,7 +99,10 @@ def test_ucb_scores():
 
 
 def test_ucb_scores_at_the_very_first_step():
-    assert work.ucb_scores(np.zeros(2), np.zeros(2, dtype=int), t=1, c=2.0).tolist() == [math.inf, math.inf]
+    assert work.ucb_scores(np.zeros(2), np.zeros(2, dtype=int), t=1, c=2.0).tolist() == [
+        math.inf,
+        math.inf,
+    ]
 
 
 def test_ucb_agent_tries_everything_first():
@@ -144,7 +147,9 @@ def test_gradient_agent_baseline():
 def test_run_follows_the_script():
     trace = work.run_bandit(work.Script([2, 0, 1]), np.array([0.0, 100.0, -100.0]), 3, fresh_rng())
     assert trace.actions.tolist() == [2, 0, 1]
-    assert trace.rewards == pytest.approx([-100.0, 0.0, 100.0], abs=6.0)  # unit noise around the means
+    assert trace.rewards == pytest.approx(
+        [-100.0, 0.0, 100.0], abs=6.0
+    )  # unit noise around the means
 
 
 def test_run_is_reproducible():
@@ -167,7 +172,9 @@ def test_regret():
 def test_random_walk_moves_every_arm():
     means = np.zeros(1000)
     moved = work.random_walk(means, 0.5, fresh_rng())
-    assert np.std(moved) == pytest.approx(0.5, abs=0.06)  # a figure with a standard deviation of 0.011
+    assert np.std(moved) == pytest.approx(
+        0.5, abs=0.06
+    )  # a figure with a standard deviation of 0.011
     assert not means.any()  # a new array, the old one untouched
 
 

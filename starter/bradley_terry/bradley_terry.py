@@ -33,14 +33,18 @@ Array = NDArray[np.float64]
 def _check_pairs(chosen: Tensor, rejected: Tensor) -> None:
     """Refuse scores that are not two tensors of one shape (B,), B at least 1."""
     if chosen.ndim != 1 or len(chosen) == 0:
-        raise ValueError(f"scores of pairs must have shape (B,) with B >= 1, not {tuple(chosen.shape)}.")
+        raise ValueError(
+            f"scores of pairs must have shape (B,) with B >= 1, not {tuple(chosen.shape)}."
+        )
     _check_same_shape(chosen, rejected)
 
 
 def _check_same_shape(one: Tensor, other: Tensor) -> None:
     """Refuse two tensors of different shapes."""
     if one.shape != other.shape:
-        raise ValueError(f"the shapes {tuple(one.shape)} and {tuple(other.shape)} must be the same.")
+        raise ValueError(
+            f"the shapes {tuple(one.shape)} and {tuple(other.shape)} must be the same."
+        )
 
 
 def _check_table(wins: NDArray[np.integer]) -> Array:
@@ -75,10 +79,7 @@ def bt_prob(r_i: Tensor, r_j: Tensor) -> Tensor:
 
 
 def bt_loss(
-    r_chosen: Tensor,
-    r_rejected: Tensor,
-    margin: float | Tensor = 0.0,
-    label_smoothing: float = 0.0,
+    r_chosen: Tensor, r_rejected: Tensor, margin: float | Tensor = 0.0, label_smoothing: float = 0.0
 ) -> Tensor:
     """Mean negative log-likelihood of the choices.
 
@@ -340,7 +341,9 @@ def positions(attention_mask: Tensor) -> Tensor:
 def _check_mask(attention_mask: Tensor) -> None:
     """Refuse masks that are not (B, L), and rows without a real token."""
     if attention_mask.ndim != 2 or not attention_mask.bool().any(dim=1).all():
-        raise ValueError(f"a mask must be (B, L) with a real token in each row; its shape is {tuple(attention_mask.shape)}.")
+        raise ValueError(
+            f"a mask must be (B, L) with a real token in each row; its shape is {tuple(attention_mask.shape)}."
+        )
 
 
 def pool_last(hidden: Tensor, attention_mask: Tensor) -> Tensor:
@@ -358,7 +361,9 @@ def pool_last(hidden: Tensor, attention_mask: Tensor) -> Tensor:
     """
     _check_mask(attention_mask)
     if hidden.shape[:2] != attention_mask.shape or hidden.ndim != 3:
-        raise ValueError(f"hidden states {tuple(hidden.shape)} do not fit a mask {tuple(attention_mask.shape)}.")
+        raise ValueError(
+            f"hidden states {tuple(hidden.shape)} do not fit a mask {tuple(attention_mask.shape)}."
+        )
     # TODO(reward_model): find the last 1 of each row; both paddings.
     # YOUR CODE HERE
     raise NotImplementedError("TODO(reward_model): find the last 1 of each row; both paddings.")
@@ -379,8 +384,14 @@ def attention_pool(hidden: Tensor, logits: Tensor, attention_mask: Tensor) -> Te
         ValueError: the shapes do not fit, or a row has no real token.
     """
     _check_mask(attention_mask)
-    if hidden.ndim != 3 or hidden.shape[:2] != attention_mask.shape or logits.shape != attention_mask.shape:
-        raise ValueError("hidden states (B, L, H), logits (B, L) and mask (B, L) must fit each other.")
+    if (
+        hidden.ndim != 3
+        or hidden.shape[:2] != attention_mask.shape
+        or logits.shape != attention_mask.shape
+    ):
+        raise ValueError(
+            "hidden states (B, L, H), logits (B, L) and mask (B, L) must fit each other."
+        )
     # TODO(reward_model): give padding no weight before the softmax.
     # YOUR CODE HERE
     raise NotImplementedError("TODO(reward_model): give padding no weight before the softmax.")
@@ -545,8 +556,16 @@ def train_reward_model(
     Raises:
         ValueError: steps, batch_size or learning_rate out of range, or lists that ``collate`` refuses.
     """
-    if steps < 1 or batch_size < 1 or not learning_rate > 0 or not chosen or len(chosen) != len(rejected):
-        raise ValueError("steps and batch_size must be at least 1, learning_rate positive, and every pair complete.")
+    if (
+        steps < 1
+        or batch_size < 1
+        or not learning_rate > 0
+        or not chosen
+        or len(chosen) != len(rejected)
+    ):
+        raise ValueError(
+            "steps and batch_size must be at least 1, learning_rate positive, and every pair complete."
+        )
     # TODO(training): shuffle, collate, update; evaluation mode in the end.
     # YOUR CODE HERE
     raise NotImplementedError("TODO(training): shuffle, collate, update; evaluation mode in the end.")
@@ -578,7 +597,9 @@ def kwise_loss(scores: Sequence[Tensor]) -> Tensor:
 
 # -- Part 7: how much to believe a score -----------------------------------------------------------
 
-Scorer = Callable[[Tensor, Tensor], Tensor]  # (input_ids (B, L), attention_mask (B, L)) -> (B,) scores
+Scorer = Callable[
+    [Tensor, Tensor], Tensor
+]  # (input_ids (B, L), attention_mask (B, L)) -> (B,) scores
 Batch = dict[str, Tensor]  # at least "input_ids" and "attention_mask", (B, L)
 
 
@@ -686,7 +707,9 @@ def shift_detector(ref: Array, new: Array, bins: int = 10) -> Shift:
         ValueError: an empty sample, one that is not one-dimensional, or bins < 2.
     """
     if np.ndim(ref) != 1 or np.ndim(new) != 1 or len(ref) == 0 or len(new) == 0 or bins < 2:
-        raise ValueError("two samples of shape (n,) and (m,), none empty, and at least 2 bins are needed.")
+        raise ValueError(
+            "two samples of shape (n,) and (m,), none empty, and at least 2 bins are needed."
+        )
     # TODO(uncertainty): two empirical distribution functions; then counts in the bins of ref.
     # YOUR CODE HERE
     raise NotImplementedError("TODO(uncertainty): two empirical distribution functions; then counts in the bins of ref.")
@@ -713,8 +736,14 @@ def best_of_n(selector: Array, value: Array, n: int) -> float:
     Raises:
         ValueError: the shapes differ or are not (N,), or n is out of range.
     """
-    if np.ndim(selector) != 1 or np.shape(selector) != np.shape(value) or not 1 <= n <= len(selector):
-        raise ValueError(f"selector and value must be of one shape (N,), and n = {n} must lie in 1 .. N.")
+    if (
+        np.ndim(selector) != 1
+        or np.shape(selector) != np.shape(value)
+        or not 1 <= n <= len(selector)
+    ):
+        raise ValueError(
+            f"selector and value must be of one shape (N,), and n = {n} must lie in 1 .. N."
+        )
     # TODO(hacking): probabilities of the ranks, by logarithms or by the recursion from rank to rank.
     # YOUR CODE HERE
     raise NotImplementedError("TODO(hacking): probabilities of the ranks, by logarithms or by the recursion from rank to rank.")

@@ -49,7 +49,9 @@ def test_model_smoothing():
 
 
 def test_model_accuracy():
-    assert work.accuracy(vector(1, 2, 3, 4), vector(0, 2, 5, 1)) == pytest.approx((1 + 0.5 + 0 + 1) / 4)
+    assert work.accuracy(vector(1, 2, 3, 4), vector(0, 2, 5, 1)) == pytest.approx(
+        (1 + 0.5 + 0 + 1) / 4
+    )
 
 
 # -- Part 2: fitting a table -----------------------------------------------------------------------
@@ -64,7 +66,9 @@ def test_fitting_likelihood():
 
 
 def test_fitting_connected():
-    assert work.is_connected(np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]]))  # a ring: 0 beat 1 beat 2 beat 0
+    assert work.is_connected(
+        np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]])
+    )  # a ring: 0 beat 1 beat 2 beat 0
     assert not work.is_connected(np.array([[0, 1, 1], [0, 0, 1], [0, 1, 0]]))  # nobody ever beat 0
 
 
@@ -90,7 +94,9 @@ def test_newton_derivatives():
 
 
 def test_newton_fit():
-    np.testing.assert_allclose(work.fit_bt_newton(TWO), np.array([1, -1]) * math.log(3) / 2, atol=1e-6)
+    np.testing.assert_allclose(
+        work.fit_bt_newton(TWO), np.array([1, -1]) * math.log(3) / 2, atol=1e-6
+    )
 
 
 def test_newton_standard_errors():
@@ -133,8 +139,18 @@ def tiny_model(head="linear"):
 
     torch.manual_seed(0)
     config = GPT2Config(
-        vocab_size=12, n_positions=16, n_embd=8, n_layer=1, n_head=2, embd_pdrop=0.0, attn_pdrop=0.0, resid_pdrop=0.0,
-        bos_token_id=0, eos_token_id=0, attn_implementation="eager")
+        vocab_size=12,
+        n_positions=16,
+        n_embd=8,
+        n_layer=1,
+        n_head=2,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        resid_pdrop=0.0,
+        bos_token_id=0,
+        eos_token_id=0,
+        attn_implementation="eager",
+    )
     return work.RewardModel(GPT2Model(config), head)
 
 
@@ -171,7 +187,15 @@ def test_training_loss():
 def test_training_learns():
     model = tiny_model()
     losses = work.train_reward_model(
-        model, [[7, 8], [9, 7]], [[2, 3], [3, 1, 2]], 0, 20, 2, 0.02, torch.Generator().manual_seed(0))
+        model,
+        [[7, 8], [9, 7]],
+        [[2, 3], [3, 1, 2]],
+        0,
+        20,
+        2,
+        0.02,
+        torch.Generator().manual_seed(0),
+    )
     assert len(losses) == 20
     assert losses[-1] < 0.1
     assert not model.training
@@ -188,7 +212,11 @@ def test_kwise_of_two_prompts():
 
 # -- Part 7: how much to believe a score -----------------------------------------------------------
 
-BATCH = {"input_ids": torch.tensor([[1], [2]]), "attention_mask": torch.ones(2, 1).long(), "layout": "interleaved"}
+BATCH = {
+    "input_ids": torch.tensor([[1], [2]]),
+    "attention_mask": torch.ones(2, 1).long(),
+    "layout": "interleaved",
+}
 
 
 def says(*scores):

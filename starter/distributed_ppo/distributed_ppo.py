@@ -92,7 +92,9 @@ class PPOConfig:
     epochs: int = 4
     minibatches: int = 4  # optimiser steps in one epoch, the same number on every rank
     micro_batches: int = 1  # pieces of a minibatch whose gradients are accumulated
-    target_kl: float | None = None  # stop an update when the mean KL of all ranks exceeds 1.5 times this
+    target_kl: float | None = (
+        None  # stop an update when the mean KL of all ranks exceeds 1.5 times this
+    )
     gamma: float = 0.99
     lam: float = 0.95
     envs: int = 8  # environments in all, dealt out to the ranks
@@ -180,7 +182,11 @@ class Terms(NamedTuple):
 
 
 def surrogate_terms(
-    logp: Tensor, old_logp: Tensor, advantages: Tensor, clip_low: float = 0.2, clip_high: float | None = None
+    logp: Tensor,
+    old_logp: Tensor,
+    advantages: Tensor,
+    clip_low: float = 0.2,
+    clip_high: float | None = None,
 ) -> Terms:
     """The clipped surrogate of PPO entry by entry (Schulman et al. 2017, eq. 7), any shape."""
     difference = logp - old_logp.detach()
@@ -198,7 +204,11 @@ def policy_and_value_terms(model: nn.Module, batch: Batch, config: PPOConfig) ->
     logits, values = model(batch.obs)
     policy = torch.distributions.Categorical(logits=logits)
     terms = surrogate_terms(
-        policy.log_prob(batch.actions), batch.logp, batch.advantages, config.clip_low, config.clip_high
+        policy.log_prob(batch.actions),
+        batch.logp,
+        batch.advantages,
+        config.clip_low,
+        config.clip_high,
     )
     value = 0.5 * (values - batch.returns) ** 2
     return terms._replace(
@@ -225,7 +235,9 @@ def shard_indices(n: int, rank: int, world: int) -> Tensor:
         ValueError: n < 0, or the rank does not exist.
     """
     if n < 0 or not 0 <= rank < world:
-        raise ValueError(f"n must be at least 0 and 0 <= rank < world, but n={n}, rank={rank}, world={world}.")
+        raise ValueError(
+            f"n must be at least 0 and 0 <= rank < world, but n={n}, rank={rank}, world={world}."
+        )
     # TODO(processes): deal out all rows, the remainder too.
     # YOUR CODE HERE
     raise NotImplementedError("TODO(processes): deal out all rows, the remainder too.")
@@ -248,7 +260,10 @@ def rank_seed(seed: int, rank: int) -> int:
 
 
 def supervise(
-    poll: Callable[[], list[int | None]], stop: Callable[[], None], timeout_s: float, interval_s: float = 0.02
+    poll: Callable[[], list[int | None]],
+    stop: Callable[[], None],
+    timeout_s: float,
+    interval_s: float = 0.02,
 ) -> None:
     """Watch the processes of all ranks until the last one has ended well, or the first one has not.
 
@@ -283,7 +298,9 @@ def launch(
         dist.init_process_group(backend, timeout=timedelta(seconds=timeout_s))
         with _group_to_the_end(backend, int(os.environ["LOCAL_RANK"])):
             return [fn(*args)]
-    forks = sys.platform == "linux" and backend == "gloo"  # CUDA does not survive a fork; Windows and macOS have none to rely on
+    forks = (
+        sys.platform == "linux" and backend == "gloo"
+    )  # CUDA does not survive a fork; Windows and macOS have none to rely on
     context = multiprocessing.get_context("fork" if forks else "spawn")
     with tempfile.TemporaryDirectory() as folder:
         meeting_point = str(Path(folder, "rendezvous"))
@@ -300,7 +317,14 @@ def launch(
 
 
 def _as_rank(
-    fn: Callable[..., Any], args: tuple[Any, ...], rank: int, world: int, backend: str, path: str, timeout_s: float, line: Any
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    rank: int,
+    world: int,
+    backend: str,
+    path: str,
+    timeout_s: float,
+    line: Any,
 ) -> None:
     """In the new process: join the group, run, send back what came of it."""
     try:
@@ -328,7 +352,9 @@ def _group_to_the_end(backend: str, local_rank: int) -> Iterator[None]:
 
 def _results(processes: list[Any], lines: list[Any], timeout_s: float) -> list[Any]:
     results: dict[int, Any] = {}
-    failures: list[tuple[float, int, str]] = []  # at what time (one clock for all processes of a machine), on which rank, the traceback
+    failures: list[
+        tuple[float, int, str]
+    ] = []  # at what time (one clock for all processes of a machine), on which rank, the traceback
     codes: list[int | None] = []
 
     def listen() -> None:
@@ -366,12 +392,18 @@ def _results(processes: list[Any], lines: list[Any], timeout_s: float) -> list[A
     return [results[rank] for rank in range(len(processes))]
 
 
-def _cause(error: RankError, failures: list[tuple[float, int, str]], codes: list[int | None]) -> RankError:
+def _cause(
+    error: RankError, failures: list[tuple[float, int, str]], codes: list[int | None]
+) -> RankError:
     """The failure that came first: a rank that ends makes all that wait for it fail a moment later, rank 0 often among them."""
     told = {rank for _, rank, _ in failures}
-    silent = [rank for rank, code in enumerate(codes) if code and rank not in told]  # killed: the others could only follow
+    silent = [
+        rank for rank, code in enumerate(codes) if code and rank not in told
+    ]  # killed: the others could only follow
     if silent:
-        return RankError(silent[0], f"ended with exit code {codes[silent[0]]} and said nothing (was it killed?)")
+        return RankError(
+            silent[0], f"ended with exit code {codes[silent[0]]} and said nothing (was it killed?)"
+        )
     if failures:
         _, rank, text = min(failures)
         return RankError(rank, text)
@@ -412,7 +444,9 @@ def unflatten(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
         ValueError: ``flat`` does not have as many entries as ``like`` together.
     """
     if flat.ndim != 1 or len(flat) != sum(tensor.numel() for tensor in like):
-        raise ValueError(f"flat has shape {tuple(flat.shape)}, which is not the size of the tensors together.")
+        raise ValueError(
+            f"flat has shape {tuple(flat.shape)}, which is not the size of the tensors together."
+        )
     # TODO(communication): cut the row into pieces and give them their shapes.
     # YOUR CODE HERE
     raise NotImplementedError("TODO(communication): cut the row into pieces and give them their shapes.")
@@ -478,7 +512,9 @@ def all_reduce_moments(x: Tensor, mask: Tensor | None = None) -> Moments:
     raise NotImplementedError("TODO(statistics): sums and counts first, then deviations from the mean of all; or merge (count, mean, M2) by Chan's rule.")
 
 
-def normalize_advantages(advantages: Tensor, mask: Tensor | None = None, eps: float = 1e-8) -> Tensor:
+def normalize_advantages(
+    advantages: Tensor, mask: Tensor | None = None, eps: float = 1e-8
+) -> Tensor:
     """(A - mean) / (std + eps) with the moments of all ranks; exactly 0 under mask 0. Collective.
 
     Returns a new tensor of the shape and dtype of ``advantages``, without a gradient.
@@ -543,7 +579,12 @@ def distributed_ppo_loss(
     Raises:
         ValueError: the shapes differ.
     """
-    if not logp.shape == old_logp.shape == advantages.shape == (logp if mask is None else mask).shape:
+    if (
+        not logp.shape
+        == old_logp.shape
+        == advantages.shape
+        == (logp if mask is None else mask).shape
+    ):
         raise ValueError("logp, old_logp, advantages and mask must have one shape.")
     # TODO(loss): sum this rank's valid terms; let all ranks agree on the number of entries.
     # YOUR CODE HERE
@@ -551,7 +592,10 @@ def distributed_ppo_loss(
 
 
 def distributed_step_(
-    model: nn.Module, optimizer: torch.optim.Optimizer, micro_batches: Sequence[Batch], config: PPOConfig
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    micro_batches: Sequence[Batch],
+    config: PPOConfig,
 ) -> dict[str, float]:
     """One optimiser step on the mean over all valid rows of all micro-batches of all ranks. Collective.
 
@@ -648,7 +692,9 @@ class Dispatch(enum.Enum):
 
     ONE_TO_ALL = "one_to_all"  # everyone gets the whole batch; all outputs come back, a list
     DP_COMPUTE_PROTO = "dp_compute_proto"  # everyone gets an equal share of the rows; the outputs' rows come back in order
-    ALL_TO_ALL = "all_to_all"  # the batch is a list with an item for each; all outputs come back, a list
+    ALL_TO_ALL = (
+        "all_to_all"  # the batch is a list with an item for each; all outputs come back, a list
+    )
     RANK_ZERO = "rank_zero"  # only rank 0 is called; its output comes back
 
 
@@ -753,10 +799,10 @@ class GroupCall(NamedTuple):
 class WorkerGroup:
     """Workers of one role under one controller.
 
-        group = WorkerGroup(engine, RolloutWorker, 2, config)
-        call = group.begin("rollout", {"seed": seeds}, Dispatch.DP_COMPUTE_PROTO)     # returns at once
-        ...                                                                            # other groups work meanwhile
-        rows = group.finish(call)
+    group = WorkerGroup(engine, RolloutWorker, 2, config)
+    call = group.begin("rollout", {"seed": seeds}, Dispatch.DP_COMPUTE_PROTO)     # returns at once
+    ...                                                                            # other groups work meanwhile
+    rows = group.finish(call)
     """
 
     def __init__(self, engine: Any, make: Callable[..., Any], world: int, *args: Any) -> None:
@@ -814,7 +860,10 @@ class Learner:
         for _ in range(config.epochs):
             order = torch.randperm(len(batch.mask), generator=self.generator)
             for rows in _split(order, config.minibatches):
-                pieces = [Batch(*(x[piece] for x in batch)) for piece in _split(rows, config.micro_batches)]
+                pieces = [
+                    Batch(*(x[piece] for x in batch))
+                    for piece in _split(rows, config.micro_batches)
+                ]
                 metrics = distributed_step_(self.model, self.optimizer, pieces, config)
                 check_finite(self.model.parameters())
                 self.step += 1
@@ -841,11 +890,19 @@ class Learner:
 
 def _split(rows: Tensor, parts: int) -> list[Tensor]:
     """``parts`` pieces of nearly equal size, some empty if there are fewer rows."""
-    return [rows[part * len(rows) // parts : (part + 1) * len(rows) // parts] for part in range(parts)]
+    return [
+        rows[part * len(rows) // parts : (part + 1) * len(rows) // parts] for part in range(parts)
+    ]
 
 
 def gae(
-    rewards: Tensor, values: Tensor, next_values: Tensor, terminated: Tensor, ended: Tensor, gamma: float, lam: float
+    rewards: Tensor,
+    values: Tensor,
+    next_values: Tensor,
+    terminated: Tensor,
+    ended: Tensor,
+    gamma: float,
+    lam: float,
 ) -> Tensor:
     """Generalized advantage estimates, each (T, N). Given; `gae` is an assignment of its own."""
     deltas = rewards + gamma * next_values * ~terminated - values
@@ -866,7 +923,10 @@ class Rollouts:
     def __init__(self, env_id: str, ids: Sequence[int], seed: int) -> None:
         self.envs = [gymnasium.make(env_id) for _ in ids]
         self.rngs = [np.random.default_rng(rank_seed(seed, int(i))) for i in ids]
-        starts = [env.reset(seed=int(rng.integers(2**31)))[0] for env, rng in zip(self.envs, self.rngs, strict=True)]
+        starts = [
+            env.reset(seed=int(rng.integers(2**31)))[0]
+            for env, rng in zip(self.envs, self.rngs, strict=True)
+        ]
         self.obs = [np.asarray(start, dtype=np.float32) for start in starts]
         self.running = [0.0] * len(self.envs)
         self.returns: list[float] = []
@@ -874,7 +934,17 @@ class Rollouts:
     def collect(self, model: ActorCritic, config: PPOConfig) -> Batch:
         """``rollout_steps`` steps of each environment, as rows."""
         kept: dict[str, list[Any]] = {
-            name: [] for name in ("obs", "actions", "logp", "values", "rewards", "next_obs", "terminated", "ended")
+            name: []
+            for name in (
+                "obs",
+                "actions",
+                "logp",
+                "values",
+                "rewards",
+                "next_obs",
+                "terminated",
+                "ended",
+            )
         }
         for _ in range(config.rollout_steps):
             obs = torch.from_numpy(np.stack(self.obs))
@@ -885,12 +955,18 @@ class Rollouts:
             cumulative = logp.exp().double().cumsum(-1).numpy()
             actions = torch.from_numpy((chance > cumulative).sum(-1).clip(max=config.n_actions - 1))
             results = [self._step(number, int(action)) for number, action in enumerate(actions)]
-            rewards, next_obs, terminated, ended = (np.array(column) for column in zip(*results, strict=True))
+            rewards, next_obs, terminated, ended = (
+                np.array(column) for column in zip(*results, strict=True)
+            )
             row = (obs, actions, logp.gather(-1, actions[:, None])[:, 0], values)
-            row += tuple(map(torch.from_numpy, (rewards.astype(np.float32), next_obs, terminated, ended)))
+            row += tuple(
+                map(torch.from_numpy, (rewards.astype(np.float32), next_obs, terminated, ended))
+            )
             for name, value in zip(kept, row, strict=True):
                 kept[name].append(value)
-        return self._rows({name: torch.stack(values) for name, values in kept.items()}, model, config)
+        return self._rows(
+            {name: torch.stack(values) for name, values in kept.items()}, model, config
+        )
 
     def _step(self, number: int, action: int) -> tuple[float, np.ndarray, bool, bool]:
         obs, reward, terminated, truncated, _ = self.envs[number].step(action)
@@ -907,7 +983,13 @@ class Rollouts:
         with torch.no_grad():
             next_values = model(data["next_obs"])[1].cpu()
         advantages = gae(
-            data["rewards"], data["values"], next_values, data["terminated"], data["ended"], config.gamma, config.lam
+            data["rewards"],
+            data["values"],
+            next_values,
+            data["terminated"],
+            data["ended"],
+            config.gamma,
+            config.lam,
         )
         returns = advantages + data["values"]
         mask = torch.ones_like(data["terminated"])
@@ -931,7 +1013,9 @@ class RolloutWorker:
 
     def __init__(self, rank: int, world: int, env_id: str, config: PPOConfig, seed: int) -> None:
         self.config = config
-        self.model = ActorCritic(config.obs_dim, config.n_actions, config.hidden, dtype=config.dtype)
+        self.model = ActorCritic(
+            config.obs_dim, config.n_actions, config.hidden, dtype=config.dtype
+        )
         self.rollouts = Rollouts(env_id, shard_indices(config.envs, rank, world).tolist(), seed)
         self.seconds = 0.0
 
@@ -961,7 +1045,9 @@ class LearnerWorker:
     def update(self, batches: list[Batch]) -> dict[str, Any]:
         """One update on the rows of all rollout workers."""
         begin = time.time()
-        metrics = self.learner.update_(Batch(*(torch.cat(column) for column in zip(*batches, strict=True))))
+        metrics = self.learner.update_(
+            Batch(*(torch.cat(column) for column in zip(*batches, strict=True)))
+        )
         return {"metrics": metrics, "span": (begin, time.time())}
 
 
@@ -980,7 +1066,9 @@ def train_with_workers(
         weights = learning.finish(learning.begin("weights", None, Dispatch.RANK_ZERO))
         acting.finish(acting.begin("set_weights", weights, Dispatch.ONE_TO_ALL))
         collected = acting.finish(acting.begin("rollout", None, Dispatch.ONE_TO_ALL))
-        update = learning.finish(learning.begin("update", [c["batch"] for c in collected], Dispatch.RANK_ZERO))
+        update = learning.finish(
+            learning.begin("update", [c["batch"] for c in collected], Dispatch.RANK_ZERO)
+        )
         returns += [value for c in collected for value in c["returns"]]
         timeline += [(f"actor {rank}", *c["span"]) for rank, c in enumerate(collected)]
         timeline.append(("learner", *update["span"]))

@@ -89,9 +89,15 @@ class DQNConfig:
 
     def __post_init__(self) -> None:
         for name in ("total_steps", "train_every", "gradient_steps", "target_every", "batch_size"):
-            _check(getattr(self, name) >= 1, f"{name} must be at least 1, but it is {getattr(self, name)}.")
+            _check(
+                getattr(self, name) >= 1,
+                f"{name} must be at least 1, but it is {getattr(self, name)}.",
+            )
         _check(0 <= self.gamma <= 1, f"gamma must lie in [0, 1], but it is {self.gamma}.")
-        _check(self.loss in ("huber", "mse"), f'loss must be "huber" or "mse", but it is {self.loss!r}.')
+        _check(
+            self.loss in ("huber", "mse"),
+            f'loss must be "huber" or "mse", but it is {self.loss!r}.',
+        )
 
 
 def _check(holds: bool, sentence: str) -> None:
@@ -110,7 +116,11 @@ class ProgressBar:
                 from rich import console, progress
             except ImportError:
                 return
-            columns = progress.MofNCompleteColumn(), progress.BarColumn(), progress.TimeRemainingColumn()
+            columns = (
+                progress.MofNCompleteColumn(),
+                progress.BarColumn(),
+                progress.TimeRemainingColumn(),
+            )
             text = progress.TextColumn("{task.description}")
             self._bar = progress.Progress(
                 *columns, text, console=console.Console(stderr=True), transient=True
@@ -257,7 +267,10 @@ def epsilon_greedy_action(q_values: np.ndarray, epsilon: float, rng: np.random.G
 def _check_batch(**tensors: Tensor) -> None:
     """Refuse tensors that are not all (B,): a (B, 1) among them would be stretched to (B, B) without a word."""
     (first, model), *others = tensors.items()
-    _check(model.ndim == 1 and len(model) > 0, f"{first} must have shape (B,), not {tuple(model.shape)}.")
+    _check(
+        model.ndim == 1 and len(model) > 0,
+        f"{first} must have shape (B,), not {tuple(model.shape)}.",
+    )
     for name, tensor in others:
         _check(
             tensor.shape == model.shape,
@@ -326,7 +339,8 @@ def double_dqn_targets(
     _check_q(next_q_online, "next_q_online", reward)
     _check_q(next_q_target, "next_q_target", reward)
     _check(
-        next_q_online.shape == next_q_target.shape, "The two networks must have the same number of actions."
+        next_q_online.shape == next_q_target.shape,
+        "The two networks must have the same number of actions.",
     )
     _check(0.0 <= gamma <= 1.0, f"gamma must lie in [0, 1], but it is {gamma}.")
     # TODO(double): who chooses the action, and who says what it is worth?

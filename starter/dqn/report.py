@@ -43,13 +43,17 @@ class Run(NamedTuple):
 
 def played(network, seed, copies=8, steps=500):
     """Observations (steps, copies, 4) and alive (steps, copies) of greedy CartPole, all copies side by side."""
-    envs = gymnasium.make_vec("CartPole-v1", num_envs=copies, vectorization_mode="vector_entry_point")
+    envs = gymnasium.make_vec(
+        "CartPole-v1", num_envs=copies, vectorization_mode="vector_entry_point"
+    )
     obs, _ = envs.reset(seed=seed)
     seen, alive = [], [np.ones(copies, bool)]
     with torch.no_grad():
         while alive[-1].any() and len(seen) < steps:
             seen.append(obs)
-            obs, _, terminated, truncated, _ = envs.step(network(torch.as_tensor(obs)).argmax(dim=1).numpy())
+            obs, _, terminated, truncated, _ = envs.step(
+                network(torch.as_tensor(obs)).argmax(dim=1).numpy()
+            )
             alive.append(alive[-1] & ~(terminated | truncated))
     return np.array(seen), np.array(alive[: len(seen)])
 
@@ -106,7 +110,9 @@ def running_mean(returns, window=20):
 
 def band(axis, x, curves, label, colour, style="-"):
     """The median of the runs, and everything from the worst to the best."""
-    axis.fill_between(x, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+    axis.fill_between(
+        x, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.15, linewidth=0
+    )
     axis.plot(x, np.median(curves, axis=0), color=colour, ls=style, label=label)
 
 
@@ -118,8 +124,12 @@ def plot_learning(runs, x, out):
         band(axes[1], x, on_grid(found, x, "loss"), name, COLOURS[name])
     axes[2].plot(x, on_grid(next(iter(runs.values())), x, "epsilon")[0], color="C2")
     axes[0].axhline(500, color="0.4", ls=":", label="the most there is: 500")
-    axes[0].set(ylabel="return of the latest 20 episodes", title="CartPole-v1 while learning", ylim=(0, 520))
-    axes[1].set(ylabel="Huber loss of a batch", title="The loss is no measure of success", yscale="log")
+    axes[0].set(
+        ylabel="return of the latest 20 episodes", title="CartPole-v1 while learning", ylim=(0, 520)
+    )
+    axes[1].set(
+        ylabel="Huber loss of a batch", title="The loss is no measure of success", yscale="log"
+    )
     axes[2].set(ylabel="epsilon", title="Exploration", ylim=(0, 1.05))
     axes[0].legend()
     for axis in axes:
@@ -132,7 +142,14 @@ def plot_overestimation(runs, x, out):
     figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained", sharey=True)
     for axis, (name, found) in zip(axes, runs.items(), strict=True):
         band(axis, x, on_grid(found, x, "believed"), "believed: mean of max Q", COLOURS[name])
-        band(axis, x, on_grid(found, x, "actual"), "actual: discounted return from there", "0.35", "--")
+        band(
+            axis,
+            x,
+            on_grid(found, x, "actual"),
+            "actual: discounted return from there",
+            "0.35",
+            "--",
+        )
         axis.axhline(1 / (1 - GAMMA), color="0.4", ls=":", label="no policy earns more: 100")
         axis.set(title=name, xlabel="environment steps", ylim=(0, 160))
         axis.legend(loc="upper left", fontsize=8)
@@ -173,7 +190,9 @@ def main():
     """Draw what can be drawn."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     here = Path(__file__).resolve().parent
-    parser.add_argument("--out", type=Path, default=here, help="where the PNG files go (default: here)")
+    parser.add_argument(
+        "--out", type=Path, default=here, help="where the PNG files go (default: here)"
+    )
     parser.add_argument("--quick", action="store_true", help="one short run of each kind")
     arguments = parser.parse_args()
     out, quick = arguments.out, arguments.quick
@@ -184,7 +203,8 @@ def main():
         print(plot_bias(out))
         kinds = {"DQN": False, "Double DQN": True}
         runs = {
-            name: [run(seed, steps, double=double) for seed in range(seeds)] for name, double in kinds.items()
+            name: [run(seed, steps, double=double) for seed in range(seeds)]
+            for name, double in kinds.items()
         }
         x = np.arange(2 * EVERY, steps + 1, EVERY)
         print(plot_learning(runs, x, out))

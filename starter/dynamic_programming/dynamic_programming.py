@@ -150,7 +150,9 @@ def greedy(q, tol=1e-9):
     """
     q = np.asarray(q, dtype=float)
     if q.ndim != 2 or not tol >= 0:
-        raise ValueError(f"greedy needs q of shape (S, A) and tol >= 0, not shape {q.shape} and tol {tol}")
+        raise ValueError(
+            f"greedy needs q of shape (S, A) and tol >= 0, not shape {q.shape} and tol {tol}"
+        )
     # TODO(improvement): find each state's best actions, share the probability.
     # YOUR CODE HERE
     raise NotImplementedError("TODO(improvement): find each state's best actions, share the probability.")

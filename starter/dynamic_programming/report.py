@@ -12,8 +12,18 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 BLUE, ORANGE, GREEN, GREY = "#2b6cb0", "#dd6b20", "#2f855a", "#718096"
-LAKE_STEPS = [(-1, 0), (0, 1), (1, 0), (0, -1)]  # (x, y) of FrozenLake's actions 0 left, 1 down, 2 right, 3 up
-CLIFF_STEPS = [(0, -1), (1, 0), (0, 1), (-1, 0)]  # (x, y) of CliffWalking's actions 0 up, 1 right, 2 down, 3 left
+LAKE_STEPS = [
+    (-1, 0),
+    (0, 1),
+    (1, 0),
+    (0, -1),
+]  # (x, y) of FrozenLake's actions 0 left, 1 down, 2 right, 3 up
+CLIFF_STEPS = [
+    (0, -1),
+    (1, 0),
+    (0, 1),
+    (-1, 0),
+]  # (x, y) of CliffWalking's actions 0 up, 1 right, 2 down, 3 left
 
 
 def environment(name, gamma=0.99, **options):
@@ -26,7 +36,9 @@ def garnet(states, actions, branches, gamma, seed):
     P = np.zeros((states, actions, states))
     for s, a in np.ndindex(states, actions):
         P[s, a, rng.choice(states, branches, replace=False)] = rng.dirichlet(np.ones(branches))
-    return work.MDP(P, rng.uniform(-1, 1, size=(states, actions)), np.zeros(states, dtype=bool), gamma)
+    return work.MDP(
+        P, rng.uniform(-1, 1, size=(states, actions)), np.zeros(states, dtype=bool), gamma
+    )
 
 
 # -- value heat maps with arrows -----------------------------------------------------------------------------
@@ -45,8 +57,18 @@ def draw_values(axes, mdp, shape, steps, marks, title):
             continue
         colour = "black" if v[s] > low + 0.6 * (high - low) else "white"
         for x, y in (steps[a] for a in np.flatnonzero(pi[s] > 0)):
-            axes.annotate("", (column + 0.42 * x, row + 0.42 * y), (column - 0.02 * x, row - 0.02 * y),
-                          arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.3, "shrinkA": 0, "shrinkB": 0})
+            axes.annotate(
+                "",
+                (column + 0.42 * x, row + 0.42 * y),
+                (column - 0.02 * x, row - 0.02 * y),
+                arrowprops={
+                    "arrowstyle": "->",
+                    "color": colour,
+                    "lw": 1.3,
+                    "shrinkA": 0,
+                    "shrinkB": 0,
+                },
+            )
         if marks[s] == "S":
             axes.text(column - 0.44, row - 0.42, "S", ha="left", va="top", color=colour, fontsize=8)
     axes.set(title=title, xticks=[], yticks=[])
@@ -64,7 +86,14 @@ def values():
         draw_values(axes[key], lake, (size, size), LAKE_STEPS, marks, title)
     marks = "." * 36 + "S" + "C" * 10 + "G"
     cliff = environment("CliffWalking-v1")
-    draw_values(axes["cliff"], cliff, (4, 12), CLIFF_STEPS, marks, "CliffWalking: minus the discounted number of steps")
+    draw_values(
+        axes["cliff"],
+        cliff,
+        (4, 12),
+        CLIFF_STEPS,
+        marks,
+        "CliffWalking: minus the discounted number of steps",
+    )
     figure.suptitle("Optimal values and every optimal action, $\\gamma$ = 0.99")
     return figure
 
@@ -82,7 +111,14 @@ def draw_errors(axes, make, gammas, title, sweeps=120):
             errors.append(np.max(np.abs(v - best)))
             v = work.bellman_optimality(v, mdp)
         k = np.arange(sweeps + 1)
-        axes.semilogy(k, np.maximum(errors, 1e-16), color=colour, lw=3, alpha=0.6, label=f"$\\gamma$ = {gamma}")
+        axes.semilogy(
+            k,
+            np.maximum(errors, 1e-16),
+            color=colour,
+            lw=3,
+            alpha=0.6,
+            label=f"$\\gamma$ = {gamma}",
+        )
         axes.semilogy(k, errors[0] * gamma**k, "--", color="black", lw=0.9)
     axes.set(title=title, xlabel="sweep $k$", ylim=(1e-9, 2e2), xlim=(0, sweeps))
     axes.grid(alpha=0.25)
@@ -92,12 +128,25 @@ def convergence():
     """The error after each sweep against gamma^k."""
     figure, axes = plt.subplots(1, 3, figsize=(13, 4.2), sharey=True, layout="constrained")
     gammas = (0.7, 0.9, 0.99)
-    draw_errors(axes[0], lambda gamma: garnet(50, 4, 5, gamma, seed=1), gammas, "a random MDP (Garnet)")
-    draw_errors(axes[1], lambda gamma: environment("FrozenLake-v1", gamma, map_name="8x8"), gammas, "FrozenLake 8x8, slippery")
-    draw_errors(axes[2], lambda gamma: environment("CliffWalking-v1", gamma), gammas, "CliffWalking")
+    draw_errors(
+        axes[0], lambda gamma: garnet(50, 4, 5, gamma, seed=1), gammas, "a random MDP (Garnet)"
+    )
+    draw_errors(
+        axes[1],
+        lambda gamma: environment("FrozenLake-v1", gamma, map_name="8x8"),
+        gammas,
+        "FrozenLake 8x8, slippery",
+    )
+    draw_errors(
+        axes[2], lambda gamma: environment("CliffWalking-v1", gamma), gammas, "CliffWalking"
+    )
     axes[0].set_ylabel("$\\max_s |v_k(s) - v_*(s)|$")
-    axes[0].plot([], [], "--", color="black", lw=0.9, label="$\\gamma^k \\; \\max_s |v_0(s) - v_*(s)|$")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    axes[0].plot(
+        [], [], "--", color="black", lw=0.9, label="$\\gamma^k \\; \\max_s |v_0(s) - v_*(s)|$"
+    )
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False
+    )
     figure.suptitle("The error falls at least as fast as $\\gamma^k$")
     return figure
 
@@ -111,7 +160,9 @@ def iterations():
     horizons = np.array([2, 5, 10, 20, 50, 100, 200])
     problems = {
         "a random MDP (Garnet)": lambda gamma: garnet(50, 4, 5, gamma, seed=1),
-        "FrozenLake 8x8, slippery": lambda gamma: environment("FrozenLake-v1", gamma, map_name="8x8"),
+        "FrozenLake 8x8, slippery": lambda gamma: environment(
+            "FrozenLake-v1", gamma, map_name="8x8"
+        ),
         "CliffWalking": lambda gamma: environment("CliffWalking-v1", gamma),
     }
     eps = 1e-3
@@ -123,14 +174,32 @@ def iterations():
             sweeps.append(len(work.value_iteration(mdp, theta)[2]))
             improvements.append(work.policy_iteration(mdp)[2])
             promised.append(work.stopping_sweeps(gamma, eps, np.max(np.abs(mdp.R))))
-        ax.loglog(horizons, promised, "--", color=GREY, label="sweeps that surely suffice (stopping_sweeps)")
-        ax.loglog(horizons, sweeps, "o-", color=BLUE, label=f"value iteration: sweeps until the error is below {eps}")
-        ax.loglog(horizons, improvements, "s-", color=ORANGE, label="policy iteration: improvements")
+        ax.loglog(
+            horizons,
+            promised,
+            "--",
+            color=GREY,
+            label="sweeps that surely suffice (stopping_sweeps)",
+        )
+        ax.loglog(
+            horizons,
+            sweeps,
+            "o-",
+            color=BLUE,
+            label=f"value iteration: sweeps until the error is below {eps}",
+        )
+        ax.loglog(
+            horizons, improvements, "s-", color=ORANGE, label="policy iteration: improvements"
+        )
         ax.set(title=title, xlabel="horizon $1/(1-\\gamma)$")
         ax.grid(alpha=0.25)
     axes[0].set_ylabel("iterations")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
-    figure.suptitle("Policy iteration hardly notices a longer horizon; each of its iterations solves a linear system")
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False
+    )
+    figure.suptitle(
+        "Policy iteration hardly notices a longer horizon; each of its iterations solves a linear system"
+    )
     return figure
 
 
@@ -147,7 +216,9 @@ def contraction():
         "CliffWalking (certain moves)": (environment("CliffWalking-v1", gamma), ORANGE),
     }
     for name, (mdp, colour) in problems.items():
-        ratios = [work.contraction_ratio(*rng.normal(size=(2, len(mdp.R))), mdp) for _ in range(1000)]
+        ratios = [
+            work.contraction_ratio(*rng.normal(size=(2, len(mdp.R))), mdp) for _ in range(1000)
+        ]
         ax.hist(ratios, bins=np.linspace(0, gamma, 73) + 1e-9, color=colour, alpha=0.6, label=name)
     ax.axvline(gamma, color="black", ls="--", lw=1, label="$\\gamma$ = 0.9, the bound")
     ax.set(xlabel="contraction_ratio(u, v, mdp)", ylabel="pairs out of 1000", xlim=(0, 1))
@@ -156,12 +227,19 @@ def contraction():
     return figure
 
 
-PLOTS = {"values": values, "convergence": convergence, "iterations": iterations, "contraction": contraction}
+PLOTS = {
+    "values": values,
+    "convergence": convergence,
+    "iterations": iterations,
+    "contraction": contraction,
+}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder for the pictures")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent, help="folder for the pictures"
+    )
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     for name, draw in PLOTS.items():

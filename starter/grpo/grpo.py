@@ -105,7 +105,9 @@ def draw_prompts(task: str, digits: int, count: int, generator: torch.Generator)
     return [task[0] + "".join(map(str, row)) + ">" for row in numbers]
 
 
-def build_policy(state: dict[str, Tensor] | None = None, width: int = 64, layers: int = 2, heads: int = 4) -> Any:
+def build_policy(
+    state: dict[str, Tensor] | None = None, width: int = 64, layers: int = 2, heads: int = 4
+) -> Any:
     """A small GPT-2 of ``transformers``, without dropout, with weights from ``state`` if there is one."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -134,7 +136,9 @@ def learning_rate(cfg: GRPOConfig, iteration: int) -> float:
     return cfg.lr * min((iteration + 1) / (cfg.warmup + 1), max(0.05, left))
 
 
-def run_with_cache(model: Any, tokens: Tensor, attention: Tensor, positions: Tensor, cache: Any = None) -> tuple[Tensor, Any]:
+def run_with_cache(
+    model: Any, tokens: Tensor, attention: Tensor, positions: Tensor, cache: Any = None
+) -> tuple[Tensor, Any]:
     """The model on the places that the cache has not seen yet: what makes sampling fast, if you like.
 
     Args:
@@ -157,11 +161,7 @@ def run_with_cache(model: Any, tokens: Tensor, attention: Tensor, positions: Ten
 
 
 def group_advantages(
-    rewards: Tensor,
-    group_ids: Tensor,
-    eps: float = 1e-6,
-    scale: str = "std",
-    ddof: int = 1,
+    rewards: Tensor, group_ids: Tensor, eps: float = 1e-6, scale: str = "std", ddof: int = 1
 ) -> Tensor:
     """How much better than its group each sample did.
 
@@ -214,11 +214,7 @@ def informative_groups(rewards: Tensor, group_ids: Tensor) -> Tensor:
 
 
 def process_advantages(
-    step_rewards: list[Tensor],
-    step_end_idx: list[Tensor],
-    L: int,
-    eps: float = 1e-6,
-    ddof: int = 1,
+    step_rewards: list[Tensor], step_end_idx: list[Tensor], L: int, eps: float = 1e-6, ddof: int = 1
 ) -> Tensor:
     """Advantages of one group whose samples are graded step by step.
 
@@ -331,7 +327,9 @@ def grpo_loss(
 # -- Part 5: log-probabilities and samples ----------------------------------------------------------
 
 
-def token_logprobs(model: Any, tokens: Tensor, attention: Tensor, temperature: float = 1.0) -> Tensor:
+def token_logprobs(
+    model: Any, tokens: Tensor, attention: Tensor, temperature: float = 1.0
+) -> Tensor:
     """The log-probability of each token of a batch, given the tokens before it in its row.
 
     Entry t = log softmax(logits_{t-1} / temperature)[tokens_t]: the logits at a place are about the *next* token.
@@ -442,7 +440,9 @@ def program_reward(source: str, cases: Sequence[tuple[int, int]]) -> float:
 # -- Part 7: training -------------------------------------------------------------------------------
 
 
-def grpo_update_(policy: Any, optimizer: torch.optim.Optimizer, batch: Batch, cfg: GRPOConfig) -> Metrics:
+def grpo_update_(
+    policy: Any, optimizer: torch.optim.Optimizer, batch: Batch, cfg: GRPOConfig
+) -> Metrics:
     """One optimiser step on a batch: score, loss, gradient, clip its norm, step. Changes ``policy``.
 
     The rows are scored ``cfg.micro_batch`` at a time and the gradients added up, so that a large batch fits into a small

@@ -17,7 +17,9 @@ import torch
 
 def close(actual, expected, tolerance=1e-5):
     """The same shape, and the same numbers up to what float32 can tell."""
-    torch.testing.assert_close(actual.detach().double(), torch.as_tensor(expected).double(), rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(
+        actual.detach().double(), torch.as_tensor(expected).double(), rtol=tolerance, atol=tolerance
+    )
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,9 @@ def test_advantages_of_two_groups():
     groups = torch.tensor([7, 3, 7, 7, 3, 7])
     half = 1 / math.sqrt(2)
     close(work.group_advantages(rewards, groups), [1.5, half, -0.5, -0.5, -half, -0.5])
-    close(work.group_advantages(rewards, groups, scale="none"), [0.75, 1.0, -0.25, -0.25, -1.0, -0.25])
+    close(
+        work.group_advantages(rewards, groups, scale="none"), [0.75, 1.0, -0.25, -0.25, -1.0, -0.25]
+    )
 
 
 def test_advantages_with_the_population_standard_deviation():
@@ -66,7 +70,9 @@ def test_process_of_two_samples():
     # First sample, steps ending at tokens 1 and 3: tokens 0-1 get -1 + 1 = 0, tokens 2-3 get 1, token 4 nothing.
     rewards = [torch.tensor([1.0, 3.0]), torch.tensor([2.0])]
     ends = [torch.tensor([1, 3]), torch.tensor([2])]
-    close(work.process_advantages(rewards, ends, 5, eps=0.0), [[0.0, 0.0, 1.0, 1.0, 0.0], [0.0] * 5])
+    close(
+        work.process_advantages(rewards, ends, 5, eps=0.0), [[0.0, 0.0, 1.0, 1.0, 0.0], [0.0] * 5]
+    )
 
 
 # -- Part 3: the KL term ----------------------------------------------------------------------------
@@ -75,7 +81,10 @@ def test_process_of_two_samples():
 def test_kl_at_two_points():
     # The reference finds the token twice as likely as the policy: 2 - log 2 - 1; half as likely: 1/2 + log 2 - 1.
     d = math.log(2)
-    close(work.k3_kl(torch.tensor([-1.0, -1.0, -1.0]), torch.tensor([-1.0 + d, -1.0 - d, -1.0])), [1 - d, d - 0.5, 0.0])
+    close(
+        work.k3_kl(torch.tensor([-1.0, -1.0, -1.0]), torch.tensor([-1.0 + d, -1.0 - d, -1.0])),
+        [1 - d, d - 0.5, 0.0],
+    )
 
 
 # -- Part 4: the loss -------------------------------------------------------------------------------
@@ -86,7 +95,11 @@ def test_loss_of_two_rows_three_ways():
     #   row means -1 and 2, their mean 1/2;  all tokens: (-1 + 6) / 4 = 5/4;  sums -1 and 6, over max_len 10: 1/4
     logp = torch.full((2, 4), -1.0)
     adv, mask = torch.tensor([1.0, -2.0]), torch.tensor([[0, 1, 0, 0], [0, 1, 1, 1]])
-    for agg, expected in (("seq-mean-token-mean", 0.5), ("token-mean", 1.25), ("seq-sum-const", 0.25)):
+    for agg, expected in (
+        ("seq-mean-token-mean", 0.5),
+        ("token-mean", 1.25),
+        ("seq-sum-const", 0.25),
+    ):
         loss, metrics = work.grpo_loss(logp, logp, None, adv, mask, agg=agg, max_len=10)
         close(loss, expected)
         assert metrics["ratio_mean"] == pytest.approx(1.0)
@@ -106,7 +119,9 @@ def test_loss_is_clipped():
 def test_loss_holds_the_kl_term():
     # Advantage 0: what is left is beta times k3, here 0.5 * (2 - log 2 - 1).
     logp = torch.zeros(1, 1)
-    loss, _ = work.grpo_loss(logp, logp, logp + math.log(2), torch.zeros(1), torch.ones(1, 1), beta=0.5)
+    loss, _ = work.grpo_loss(
+        logp, logp, logp + math.log(2), torch.zeros(1), torch.ones(1, 1), beta=0.5
+    )
     close(loss, 0.5 * (1 - math.log(2)))
 
 
@@ -123,7 +138,10 @@ def test_sampling_scores_a_row_like_the_model_itself(model):
 def test_sampling_scores_do_not_see_padding(model):
     # The same row with two places of padding before it and one behind.
     alone = work.token_logprobs(model, torch.tensor([[11, 3, 1, 4]]), torch.ones(1, 4))
-    tokens, attention = torch.tensor([[14, 14, 11, 3, 1, 4, 14]]), torch.tensor([[0, 0, 1, 1, 1, 1, 0]])
+    tokens, attention = (
+        torch.tensor([[14, 14, 11, 3, 1, 4, 14]]),
+        torch.tensor([[0, 0, 1, 1, 1, 1, 0]]),
+    )
     padded = work.token_logprobs(model, tokens, attention)
     close(padded[:, 2:6], alone)
     assert padded[0, [0, 1, 6]].tolist() == [0.0, 0.0, 0.0]
@@ -131,7 +149,9 @@ def test_sampling_scores_do_not_see_padding(model):
 
 def test_sampling_two_prompts_three_times(model):
     prompts = [work.encode("r12>"), work.encode("s1>")]
-    samples = work.sample_groups(model, prompts, 3, 5, temperature=1.0, generator=torch.Generator().manual_seed(0))
+    samples = work.sample_groups(
+        model, prompts, 3, 5, temperature=1.0, generator=torch.Generator().manual_seed(0)
+    )
     assert samples.tokens.shape == samples.mask.shape == samples.logp.shape == (6, 9)
     assert [work.decode(row[:4]) for row in samples.tokens] == ["r12>"] * 3 + ["_s1>"] * 3
     assert not samples.mask[:, :4].any()
@@ -139,7 +159,9 @@ def test_sampling_two_prompts_three_times(model):
         response = work.decode(row[mask.bool()])
         assert "$" not in response[:-1]  # nothing after the end of sequence
         assert response.endswith("$") or len(response) == 5
-    again = work.token_logprobs(model, samples.tokens, work.attention_mask(samples.tokens, samples.mask))
+    again = work.token_logprobs(
+        model, samples.tokens, work.attention_mask(samples.tokens, samples.mask)
+    )
     close(samples.logp, again * samples.mask, tolerance=1e-4)
 
 
@@ -178,7 +200,9 @@ def test_training_step_goes_down_the_loss(model):
         old = work.token_logprobs(policy, tokens, attention).detach()
         batch = work.Batch(tokens, mask, old, old, torch.tensor([1.0, -1.0]))
         cfg = work.GRPOConfig(grad_norm=1e9, micro_batch=size)
-        metrics = work.grpo_update_(policy, torch.optim.SGD(policy.parameters(), lr=0.002), batch, cfg)
+        metrics = work.grpo_update_(
+            policy, torch.optim.SGD(policy.parameters(), lr=0.002), batch, cfg
+        )
         assert metrics["ratio_mean"] == pytest.approx(1.0, abs=1e-4)
         new = work.token_logprobs(policy, tokens, attention)
         assert work.grpo_loss(new, old, None, batch.adv, mask)[0].item() < 0.0  # it was 0

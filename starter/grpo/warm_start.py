@@ -27,7 +27,9 @@ LEARNING_RATE = 3e-3
 TASKS = (("reverse", 5), ("sort", 4))  # every step reads half a batch of each
 
 
-def demonstrations(task: str, digits: int, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def demonstrations(
+    task: str, digits: int, count: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Rows "r31425>52413$", padded on the right to 13 places, and a mask of the answers. (count, 13) each."""
     texts, width = [], 13
     for prompt in grpo.draw_prompts(task, digits, count, generator):
@@ -49,10 +51,16 @@ def train(seed: int) -> dict[str, Tensor]:
     policy = grpo.build_policy()
     optimizer = torch.optim.AdamW(policy.parameters(), lr=LEARNING_RATE, weight_decay=0.0)
     for step in range(STEPS):
-        optimizer.param_groups[0]["lr"] = LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * step / STEPS))
+        optimizer.param_groups[0]["lr"] = (
+            LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * step / STEPS))
+        )
         halves = [demonstrations(task, digits, BATCH // 2, generator) for task, digits in TASKS]
         tokens, mask = (torch.cat(parts) for parts in zip(*halves, strict=True))
-        logp = policy(input_ids=tokens, attention_mask=tokens != grpo.PAD).logits[:, :-1].log_softmax(dim=-1)
+        logp = (
+            policy(input_ids=tokens, attention_mask=tokens != grpo.PAD)
+            .logits[:, :-1]
+            .log_softmax(dim=-1)
+        )
         picked = logp.gather(2, tokens[:, 1:, None]).squeeze(2)
         loss = -picked[mask[:, 1:]].mean()
         optimizer.zero_grad()
@@ -70,11 +78,15 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("warm_start.safetensors"))
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).with_name("warm_start.safetensors")
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     state = train(arguments.seed)
-    save_file(state, arguments.out, metadata={"made by": "warm_start.py", "seed": str(arguments.seed)})
+    save_file(
+        state, arguments.out, metadata={"made by": "warm_start.py", "seed": str(arguments.seed)}
+    )
     arguments.out.chmod(0o644)
     print(arguments.out)
 

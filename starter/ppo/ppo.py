@@ -127,7 +127,11 @@ class RunningMeanStd:
         batch = batch.detach().double()
         n, gap = len(batch), batch.mean(dim=0) - self.mean
         total = self.count + n
-        squares = self.var * self.count + batch.var(dim=0, correction=0) * n + gap**2 * self.count * n / total
+        squares = (
+            self.var * self.count
+            + batch.var(dim=0, correction=0) * n
+            + gap**2 * self.count * n / total
+        )
         self.mean, self.var, self.count = self.mean + gap * n / total, squares / total, total
 
 
@@ -135,11 +139,15 @@ class RunningMeanStd:
 class PPOConfig:
     """Settings of ``ppo_update`` and ``train_ppo``. The defaults suit CartPole-v1."""
 
-    total_steps: int = 50_000  # environment steps in all, counted over all environments; never exceeded
+    total_steps: int = (
+        50_000  # environment steps in all, counted over all environments; never exceeded
+    )
     num_envs: int = 16  # environments side by side (N)
     horizon: int = 64  # steps of each environment in a rollout (T)
     epochs: int = 10  # passes over a rollout
-    minibatch_size: int = 256  # samples of one optimiser step; the last minibatch of an epoch may be smaller
+    minibatch_size: int = (
+        256  # samples of one optimiser step; the last minibatch of an epoch may be smaller
+    )
     accum_steps: int = 1  # pieces of a minibatch that go through the network one after the other
     learning_rate: float = 5e-3  # of the first update
     anneal: bool = True  # lower the learning rate linearly from update to update, towards 0
@@ -155,7 +163,9 @@ class PPOConfig:
     max_grad_norm: float = 0.5  # joint norm of all gradients of one optimiser step
     stop_kl: float | None = None  # KL early stop: the target of KLEarlyStop; None: no stop
     kl_coef: float = 0.0  # beta of the KL penalty (eq. 8); 0: no penalty
-    kl_target: float | None = None  # train_ppo adapts beta towards this KL after each update; None: beta stays
+    kl_target: float | None = (
+        None  # train_ppo adapts beta towards this KL after each update; None: beta stays
+    )
     normalize_obs: bool = False
     normalize_rewards: bool = False
     hidden: tuple[int, ...] = (64, 64)
@@ -192,7 +202,9 @@ class Result(NamedTuple):
     """What ``train_ppo`` returns."""
 
     model: Any  # the trained ActorCritic
-    returns: list[float]  # undiscounted return of each finished episode, in the order in which they ended
+    returns: list[
+        float
+    ]  # undiscounted return of each finished episode, in the order in which they ended
     steps: int  # environment steps taken
 
 
@@ -224,7 +236,9 @@ def _check_losses(mask: Tensor | None, **tensors: Tensor) -> None:
     (first, model), *others = tensors.items()
     for name, tensor in [*others, *([("mask", mask)] if mask is not None else [])]:
         if tensor.shape != model.shape:
-            raise ValueError(f"{name} has shape {tuple(tensor.shape)}, but {first} {tuple(model.shape)}.")
+            raise ValueError(
+                f"{name} has shape {tuple(tensor.shape)}, but {first} {tuple(model.shape)}."
+            )
     if model.numel() == 0 or (mask is not None and not bool(mask.any())):
         raise ValueError("there is no valid entry to take a mean over.")
 
@@ -375,7 +389,9 @@ def total_loss(
         ValueError: a weight is negative.
     """
     if value_coef < 0 or entropy_coef < 0:
-        raise ValueError(f"weights may not be negative, but they are {value_coef} and {entropy_coef}.")
+        raise ValueError(
+            f"weights may not be negative, but they are {value_coef} and {entropy_coef}."
+        )
     # TODO(losses): mind which of the three should grow.
     # YOUR CODE HERE
     raise NotImplementedError("TODO(losses): mind which of the three should grow.")
@@ -384,7 +400,9 @@ def total_loss(
 # -- Part 3: how far has the policy moved? ---------------------------------------------------------
 
 
-def approx_kl(logp: Tensor, old_logp: Tensor, kind: str = "k3", mask: Tensor | None = None) -> Tensor:
+def approx_kl(
+    logp: Tensor, old_logp: Tensor, kind: str = "k3", mask: Tensor | None = None
+) -> Tensor:
     """Estimate KL(old || new) from actions that the old policy took.
 
     With log r = logp - old_logp:  k1 = -log r,  k2 = (log r)^2 / 2,  k3 = r - 1 - log r   (Schulman 2020, "Approximating KL divergence")
@@ -672,7 +690,9 @@ def ppo_update(
         FloatingPointError: a loss is nan or infinite; the step is not taken.
         ValueError: epochs, minibatch_size or accum_steps is below 1.
     """
-    _check_positive(epochs=cfg.epochs, minibatch_size=cfg.minibatch_size, accum_steps=cfg.accum_steps)
+    _check_positive(
+        epochs=cfg.epochs, minibatch_size=cfg.minibatch_size, accum_steps=cfg.accum_steps
+    )
     # TODO(update): two loops; in each minibatch: gradients of all pieces, early stop, clip, step.
     # YOUR CODE HERE
     raise NotImplementedError("TODO(update): two loops; in each minibatch: gradients of all pieces, early stop, clip, step.")
@@ -740,7 +760,9 @@ def train_ppo(
     """
     per_update = cfg.horizon * cfg.num_envs
     if cfg.total_steps < per_update:
-        raise ValueError(f"total_steps is {cfg.total_steps}, less than one rollout of {per_update} steps.")
+        raise ValueError(
+            f"total_steps is {cfg.total_steps}, less than one rollout of {per_update} steps."
+        )
     # TODO(training): the loop of collect, gae and ppo_update, with a progress bar.
     # YOUR CODE HERE
     raise NotImplementedError("TODO(training): the loop of collect, gae and ppo_update, with a progress bar.")

@@ -22,7 +22,10 @@ def numbers(*values):
 
 def close(actual, expected, tolerance=1e-5):
     torch.testing.assert_close(
-        torch.as_tensor(actual, dtype=torch.float64), torch.as_tensor(expected, dtype=torch.float64), rtol=tolerance, atol=tolerance
+        torch.as_tensor(actual, dtype=torch.float64),
+        torch.as_tensor(expected, dtype=torch.float64),
+        rtol=tolerance,
+        atol=tolerance,
     )
 
 
@@ -58,7 +61,9 @@ def test_surrogate_metrics():
 
 
 def test_surrogate_with_a_mask():
-    loss, _ = work.clipped_surrogate(LOGP, OLD_LOGP, ADV, mask=torch.tensor([True, False, True, False]))
+    loss, _ = work.clipped_surrogate(
+        LOGP, OLD_LOGP, ADV, mask=torch.tensor([True, False, True, False])
+    )
     close(loss, -(2.4 - 0.8) / 2)
 
 
@@ -82,7 +87,9 @@ def test_losses_value():
 
 
 def test_losses_total():
-    total = work.total_loss(torch.tensor(1.0), torch.tensor(2.0), work.entropy_bonus(numbers(0.5, 0.7)), 0.5, 0.1)
+    total = work.total_loss(
+        torch.tensor(1.0), torch.tensor(2.0), work.entropy_bonus(numbers(0.5, 0.7)), 0.5, 0.1
+    )
     close(total, 1.0 + 0.5 * 2.0 - 0.1 * 0.6)
 
 
@@ -121,7 +128,9 @@ def test_network_shapes():
     for shared in (False, True):
         model = work.ActorCritic(4, 3, hidden=(8,), shared=shared)
         assert model.value(torch.zeros(5, 4)).shape == (5,)
-        close(model.policy(torch.zeros(5, 4)).entropy().detach(), torch.full((5,), math.log(3)), 1e-3)
+        close(
+            model.policy(torch.zeros(5, 4)).entropy().detach(), torch.full((5,), math.log(3)), 1e-3
+        )
 
 
 def test_network_initialisation():
@@ -132,7 +141,11 @@ def test_network_initialisation():
 
 
 def test_network_schedule():
-    assert [work.linear_schedule(2.0, 1.0, progress) for progress in (0.0, 0.5, 1.0)] == [2.0, 1.5, 1.0]
+    assert [work.linear_schedule(2.0, 1.0, progress) for progress in (0.0, 0.5, 1.0)] == [
+        2.0,
+        1.5,
+        1.0,
+    ]
 
 
 def test_network_gradient_norm():
@@ -161,10 +174,14 @@ def one_update(**changes):
     obs, actions = torch.randn(8, 2).double(), torch.arange(8) % 3
     with torch.no_grad():
         old_logp, values = model.policy(obs).log_prob(actions), model.value(obs)
-    batch = work.PPOBatch(obs, actions, old_logp, values, torch.randn(8).double(), torch.randn(8).double())
+    batch = work.PPOBatch(
+        obs, actions, old_logp, values, torch.randn(8).double(), torch.randn(8).double()
+    )
     opt = torch.optim.SGD(model.parameters(), lr=0.1)
     settings = {"epochs": 2, "minibatch_size": 8, "progress": False} | changes
-    metrics = work.ppo_update(model, opt, batch, work.PPOConfig(**settings), torch.Generator().manual_seed(1))
+    metrics = work.ppo_update(
+        model, opt, batch, work.PPOConfig(**settings), torch.Generator().manual_seed(1)
+    )
     return torch.cat([p.detach().flatten() for p in model.parameters()]), metrics
 
 
@@ -212,7 +229,9 @@ class Clock:
         assert actions.shape == (2,)
         self.time += 1
         ended, info = np.full(2, self.time == 2), {}
-        if self.time == 2:  # SAME_STEP: the next episode begins at once, and its first observation is shown
+        if (
+            self.time == 2
+        ):  # SAME_STEP: the next episode begins at once, and its first observation is shown
             final = np.empty(2, object)
             final[:] = [np.array([2.0], np.float32)] * 2
             self.time, info = 0, {"final_obs": final, "_final_obs": ended}
@@ -226,13 +245,26 @@ def test_training_rollout_looks_at_the_true_successor():
     model = work.LinearActorCritic(1, 2)
     torch.nn.init.ones_(model.critic.weight)
     torch.nn.init.zeros_(model.critic.bias)  # V(obs) = obs
-    rollout = work.collect(Clock(), model, np.zeros((2, 1), np.float32), 3, torch.Generator().manual_seed(0))
+    rollout = work.collect(
+        Clock(), model, np.zeros((2, 1), np.float32), 3, torch.Generator().manual_seed(0)
+    )
     close(rollout.values[:, 0], numbers(0, 1, 0))
-    close(rollout.next_values[:, 0], numbers(1, 2, 1))  # 2 at the end, not the 0 of the next episode
+    close(
+        rollout.next_values[:, 0], numbers(1, 2, 1)
+    )  # 2 at the end, not the 0 of the next episode
 
 
 def test_training_values_a_clock():
-    cfg = work.PPOConfig(total_steps=1280, num_envs=2, horizon=8, minibatch_size=16, gamma=0.5, learning_rate=2e-2, hidden=(16,), progress=False)
+    cfg = work.PPOConfig(
+        total_steps=1280,
+        num_envs=2,
+        horizon=8,
+        minibatch_size=16,
+        gamma=0.5,
+        learning_rate=2e-2,
+        hidden=(16,),
+        progress=False,
+    )
     result = work.train_ppo(Clock, cfg, seed=0)
     assert result.steps == 1280
     assert result.returns == [2.0] * 640

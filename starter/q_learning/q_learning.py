@@ -104,7 +104,9 @@ def q_learning_update_(
 # -- Part 2: the on-policy targets -----------------------------------------------------------------
 
 
-def sarsa_target(r: float, q_next: np.ndarray, a_next: int, gamma: float, terminated: bool) -> float:
+def sarsa_target(
+    r: float, q_next: np.ndarray, a_next: int, gamma: float, terminated: bool
+) -> float:
     """What one step says Q(s, a) should be, given the action that is taken next (target of S&B eq. 6.7).
 
         target = r                                  if the step terminated the episode
@@ -148,7 +150,9 @@ def expected_sarsa_target(
     _check_rates(gamma=gamma)
     _check_row(q_next, "q_next")
     if np.shape(pi_next) != np.shape(q_next):
-        raise ValueError(f"pi_next has shape {np.shape(pi_next)}, but q_next has {np.shape(q_next)}.")
+        raise ValueError(
+            f"pi_next has shape {np.shape(pi_next)}, but q_next has {np.shape(q_next)}."
+        )
     # TODO(on_policy): like sarsa_target, but with the mean of the next action values under pi_next.
     # YOUR CODE HERE
     raise NotImplementedError("TODO(on_policy): like sarsa_target, but with the mean of the next action values under pi_next.")
@@ -236,7 +240,9 @@ class Discretizer:
         low, high = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
         if low.ndim != 1 or low.size == 0 or not low.shape == high.shape == np.shape(bins):
             shapes = f"{low.shape}, {high.shape} and {np.shape(bins)}"
-            raise ValueError(f"low, high and bins must have one shape (D,), but they have {shapes}.")
+            raise ValueError(
+                f"low, high and bins must have one shape (D,), but they have {shapes}."
+            )
         if any(n < 1 for n in bins):
             raise ValueError(f"Every dimension needs at least 1 bin, but bins is {list(bins)}.")
         if not 0.0 < clip < np.inf:
@@ -296,7 +302,9 @@ def double_q_update_(
     """
     _check_rates(alpha=alpha, gamma=gamma)
     if np.shape(Q1) != np.shape(Q2):
-        raise ValueError(f"The tables must have one shape, but they have {np.shape(Q1)} and {np.shape(Q2)}.")
+        raise ValueError(
+            f"The tables must have one shape, but they have {np.shape(Q1)} and {np.shape(Q2)}."
+        )
     # TODO(double): toss the coin; one table chooses the best next action, the other says what it is worth.
     # YOUR CODE HERE
     raise NotImplementedError("TODO(double): toss the coin; one table chooses the best next action, the other says what it is worth.")

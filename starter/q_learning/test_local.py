@@ -141,7 +141,9 @@ def test_cartpole_fits_in():
     space = gymnasium.make("CartPole-v1").observation_space
     cells = work.Discretizer(space.low, space.high, [1, 4, 1, 1])
     assert cells.n_states == 4
-    found = [cells.encode([0.0, speed, 0.0, 0.0]) for speed in (-100.0, -3.0, -1.0, 1.0, 3.0, 100.0)]
+    found = [
+        cells.encode([0.0, speed, 0.0, 0.0]) for speed in (-100.0, -3.0, -1.0, 1.0, 3.0, 100.0)
+    ]
     assert found == [0, 0, 1, 2, 3, 3]
 
 

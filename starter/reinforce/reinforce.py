@@ -231,7 +231,9 @@ class ExactGradient(NamedTuple):
     gradient: Tensor  # (S, A): its derivative with respect to theta
 
 
-def exact_policy_gradient(P: Tensor, R: Tensor, gamma: float, start: Tensor, theta: Tensor) -> ExactGradient:
+def exact_policy_gradient(
+    P: Tensor, R: Tensor, gamma: float, start: Tensor, theta: Tensor
+) -> ExactGradient:
     """Objective and gradient of a tabular softmax policy, without sampling: the policy gradient theorem (S&B 13.5).
 
     pi(a|s) = softmax(theta[s])_a,   v = r_pi + gamma * P_pi v,   q(s, a) = R(s, a) + gamma * sum of P(s, a, s') v(s')
@@ -272,7 +274,9 @@ class Config:
     baseline: str = "standardize"  # or "none", "leave_one_out", "value"
     value_learning_rate: float = 1e-2  # of Adam, for the value network
     value_updates: int = 5  # steps of the value network for each update of the policy
-    entropy_coefficient: float = 0.0  # how much the entropy, averaged over valid steps, counts against the loss
+    entropy_coefficient: float = (
+        0.0  # how much the entropy, averaged over valid steps, counts against the loss
+    )
     hidden: int = 64
     progress: bool = True  # a bar with the running return; never shown where there is no terminal
 
@@ -283,7 +287,9 @@ class Result(NamedTuple):
     policy: nn.Module  # policy(observations (..., obs_dim)) -> CategoricalPolicy or GaussianPolicy
     returns: list[float]  # undiscounted return of each finished episode, in order
     steps: int  # how often env.step was called
-    value: nn.Module | None = None  # value(observations (..., obs_dim)) -> (..., 1); None without a value baseline
+    value: nn.Module | None = (
+        None  # value(observations (..., obs_dim)) -> (..., 1); None without a value baseline
+    )
 
 
 class PolicyNetwork(nn.Module):

@@ -1,6 +1,6 @@
 """Other conventions of bradley_terry are recognised in code that is not ours.
 
-    PYTHONPATH=. python tests/assignments/test_bradley_terry.py     prints the distributions that grading/bradley_terry quotes (two minutes)
+PYTHONPATH=. python tests/assignments/test_bradley_terry.py     prints the distributions that grading/bradley_terry quotes (two minutes)
 """
 
 import functools
@@ -22,7 +22,11 @@ ROOT = Path(__file__).resolve().parents[2]
 OTHER_STYLE = ROOT / "tests" / "independent" / "bradley_terry" / "pairs_and_loops.py"
 
 CONVENTIONS = {  # known bug that stands for a convention -> (lines of the other solution, the same in that convention, how it is called)
-    "gauge-of-the-last": ("return np.array(new) - np.mean(new)", "return np.array(new) - new[-1]", "as Agresti's table has it"),
+    "gauge-of-the-last": (
+        "return np.array(new) - np.mean(new)",
+        "return np.array(new) - new[-1]",
+        "as Agresti's table has it",
+    ),
     "abilities-in-elo": (
         "        theta = mm_step(wins, theta)\n    return theta\n",
         "        theta = mm_step(wins, theta)\n    return 400 * theta / math.log(10)\n",
@@ -33,7 +37,11 @@ CONVENTIONS = {  # known bug that stands for a convention -> (lines of the other
         "softplus(-d) + label_smoothing / 2 * d)",
         "as classifiers have it",
     ),
-    "ties-count-as-right": ("(0.5 + 0.5 * torch.sign(chosen - rejected))", "(chosen >= rejected)", "a tie counts as a right answer"),
+    "ties-count-as-right": (
+        "(0.5 + 0.5 * torch.sign(chosen - rejected))",
+        "(chosen >= rejected)",
+        "a tie counts as a right answer",
+    ),
     "all-pairs-alike": (
         "        total = total + softplus(s[None, :] - s[:, None])[upper].sum() * 2 / (k * (k - 1))\n    return total / len(scores)",
         "        total = total + softplus(s[None, :] - s[:, None])[upper].sum()\n"
@@ -72,7 +80,9 @@ def test_another_convention_is_called_by_its_name(bug):
 
 def distribution(seeds):
     """Correlation and excess NLL of the reference in the learning check of the reward model."""
-    spec = importlib.util.spec_from_file_location("bradley_terry_hidden_tests", ROOT / "grading" / "bradley_terry" / "test_hidden.py")
+    spec = importlib.util.spec_from_file_location(
+        "bradley_terry_hidden_tests", ROOT / "grading" / "bradley_terry" / "test_hidden.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     for seed in seeds:
@@ -88,4 +98,6 @@ if __name__ == "__main__":
         found.append(pair)
         print(len(found) - 1, *pair, flush=True)
     for name, numbers in zip(("correlation", "NLL - entropy"), np.array(found).T, strict=True):
-        print(f"{name}: mean {numbers.mean():.4f}, sd {numbers.std(ddof=1):.4f}, min {numbers.min():.4f}, max {numbers.max():.4f}")
+        print(
+            f"{name}: mean {numbers.mean():.4f}, sd {numbers.std(ddof=1):.4f}, min {numbers.min():.4f}, max {numbers.max():.4f}"
+        )

@@ -1,6 +1,6 @@
 """`distributed_ppo` where hidden tests do not reach: the launcher itself, torchrun, and worker groups on a real Ray cluster.
 
-    python tests/assignments/test_distributed_ppo.py 30      calibrates the learning check with 30 seeds
+python tests/assignments/test_distributed_ppo.py 30      calibrates the learning check with 30 seeds
 """
 
 from __future__ import annotations
@@ -81,7 +81,15 @@ def folder(tmp_path):
 
 def run(folder, *command, seconds=240):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(folder)}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
 
 
 def of(folder):
@@ -105,7 +113,10 @@ def test_launch_starts_ranks_and_leaves_nothing(folder, world):
     total = sum(range(1, world + 1))
     assert done.stdout.strip() == str([(rank, float(total)) for rank in range(world)]), done.stderr
     assert of(folder) == []
-    assert sorted(p.name for p in folder.iterdir() if not p.name.startswith("__")) == ["distributed_ppo.py", "program.py"]
+    assert sorted(p.name for p in folder.iterdir() if not p.name.startswith("__")) == [
+        "distributed_ppo.py",
+        "program.py",
+    ]
 
 
 @linux_only
@@ -117,7 +128,10 @@ def test_an_exception_on_one_rank_ends_all(folder):
 
 
 @linux_only
-@pytest.mark.parametrize(("name", "reason"), [("fails", "no more bread"), ("is_killed", "ended with exit code -9 and said nothing")])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("fails", "no more bread"), ("is_killed", "ended with exit code -9 and said nothing")],
+)
 def test_the_rank_that_failed_first_is_blamed_not_the_one_that_waited_for_it(folder, name, reason):
     done = run(folder, sys.executable, "program.py", f"waits_for_the_one_that_{name}", "2")
     assert done.returncode == 1
@@ -145,17 +159,31 @@ def test_a_rank_that_waits_alone_ends_in_time(folder):
 
 @linux_only
 def test_under_torchrun_every_process_is_the_rank_that_it_is(folder):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "program.py", "total", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "program.py",
+        "total",
+        "2",
+    ]
     done = run(folder, *command)
     assert done.returncode == 0, done.stderr[-2000:]
-    printed = sorted(re.findall(r"\[.*?\]", done.stdout))  # the two may print at the same moment, on one line
+    printed = sorted(
+        re.findall(r"\[.*?\]", done.stdout)
+    )  # the two may print at the same moment, on one line
     assert printed == ["[(0, 3.0)]", "[(1, 3.0)]"]
 
 
 @linux_only
 def test_two_launches_at_once_do_not_meet(folder):
     command = [sys.executable, "program.py", "total", "2"]
-    both = [subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [
+        subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
     assert [p.communicate(timeout=240)[0].strip() for p in both] == ["[(0, 3.0), (1, 3.0)]"] * 2
 
 
@@ -165,7 +193,9 @@ def test_two_launches_at_once_do_not_meet(folder):
 @pytest.fixture(scope="module")
 def cluster():
     """A local Ray cluster, if Ray is installed."""
-    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -r requirements/cluster.txt")
+    ray = pytest.importorskip(
+        "ray", reason="Ray is not installed: pip install -r requirements/cluster.txt"
+    )
     ray.init(num_cpus=6, include_dashboard=False, log_to_driver=False, logging_level="error")
     yield ray
     ray.shutdown()
@@ -210,7 +240,9 @@ def engines(work, ray):
 def test_a_controller_runs_unchanged_on_ray(work, cluster):
     import torch
 
-    config = work.PPOConfig(envs=4, rollout_steps=16, iterations=2, hidden=8, minibatches=2, epochs=1)
+    config = work.PPOConfig(
+        envs=4, rollout_steps=16, iterations=2, hidden=8, minibatches=2, epochs=1
+    )
     runs = []
     for engine in engines(work, cluster):
         group = work.WorkerGroup(engine, Multiplier, 2)
@@ -218,7 +250,9 @@ def test_a_controller_runs_unchanged_on_ray(work, cluster):
         rows = group.finish(group.begin("scale", batch, work.Dispatch.DP_COMPUTE_PROTO))["x"]
         assert rows.tolist() == [0.0, 1.0, 2.0, 6.0, 8.0]
         runs.append(work.train_with_workers(engine, "CartPole-v1", config, actors=2, seed=0))
-        with pytest.raises(work.WorkerError, match="rank 1 failed in fail: ValueError: out of flour"):
+        with pytest.raises(
+            work.WorkerError, match="rank 1 failed in fail: ValueError: out of flour"
+        ):
             group.finish(group.begin("fail", None, work.Dispatch.ONE_TO_ALL))
     assert runs[0]["returns"] == runs[1]["returns"] and runs[0]["returns"]
     assert [role for role, *_ in runs[1]["timeline"]] == ["actor 0", "actor 1", "learner"] * 2
@@ -233,21 +267,28 @@ def calibrate(seeds: int) -> None:
     import test_hidden
     import torch
 
-    module = sys.modules.setdefault("distributed_ppo", importlib.util.module_from_spec(importlib.util.spec_from_loader("distributed_ppo", None)))
+    module = sys.modules.setdefault(
+        "distributed_ppo",
+        importlib.util.module_from_spec(importlib.util.spec_from_loader("distributed_ppo", None)),
+    )
     exec(compile(Source(SOLUTION).solution(), "distributed_ppo.py", "exec"), vars(module))
     torch.set_num_threads(1)
 
     def job(seed):
         result = module.train_distributed_ppo("CartPole-v1", module.PPOConfig(), seed)
         with torch.no_grad():
-            return test_hidden.greedy_return(result.model) if module.rank_and_world()[0] == 0 else 0.0
+            return (
+                test_hidden.greedy_return(result.model) if module.rank_and_world()[0] == 0 else 0.0
+            )
 
     found = []
     for seed in range(100, 100 + seeds):
         found.append(module.launch(job, 2, timeout_s=600.0, args=(seed,))[0])
         print(seed, found[-1], flush=True)
     low = sum(value < test_hidden.LEARNED for value in found)
-    print(f"{seeds} seeds: min {min(found):.0f}, median {statistics.median(found):.0f}, {low} below {test_hidden.LEARNED:g}")
+    print(
+        f"{seeds} seeds: min {min(found):.0f}, median {statistics.median(found):.0f}, {low} below {test_hidden.LEARNED:g}"
+    )
 
 
 if __name__ == "__main__":

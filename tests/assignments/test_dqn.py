@@ -61,8 +61,12 @@ def error(work, name, seed):
     """The largest error of any Q-value that a test of the hidden tests would see with this seed of training."""
     original, seen = hidden.train, []
     try:
-        hidden.train = lambda student, lab, env, **settings: original(student, lab, env, seed, **settings)
-        hidden.assert_close = lambda actual, expected, **_: seen.append(float(abs(actual - expected).max()))
+        hidden.train = lambda student, lab, env, **settings: original(
+            student, lab, env, seed, **settings
+        )
+        hidden.assert_close = lambda actual, expected, **_: seen.append(
+            float(abs(actual - expected).max())
+        )
         test = getattr(hidden, name)
         test(work, Plain(), *([np.random.default_rng(seed)] if name == CHAIN else []))
     finally:
@@ -96,10 +100,15 @@ def main(what, runs, path=reference):
         found = []
         for seed in range(1000, 1000 + int(runs)):  # not those by which the bar was chosen
             start = time.process_time()
-            result = work.train_dqn(gymnasium.make("CartPole-v1"), work.DQNConfig(**hidden.CARTPOLE), seed)
+            result = work.train_dqn(
+                gymnasium.make("CartPole-v1"), work.DQNConfig(**hidden.CARTPOLE), seed
+            )
             seconds = time.process_time() - start
             found.append(hidden.greedy_return(result.network, seed))
-            print(f"seed {seed}: {len(result.returns)} episodes, last at step {result.steps[-1]}, ", end="")
+            print(
+                f"seed {seed}: {len(result.returns)} episodes, last at step {result.steps[-1]}, ",
+                end="",
+            )
             print(f"greedy return {found[-1]:.1f}, {seconds:.1f} s", flush=True)
         print(f"mean {np.mean(found):.1f}, sd {np.std(found):.1f}, lowest {np.sort(found)[:3]}")
 

@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = importlib.util.spec_from_file_location(
-    "dynamic_programming_solution", ROOT / "solutions" / "dynamic_programming" / "dynamic_programming.py"
+    "dynamic_programming_solution",
+    ROOT / "solutions" / "dynamic_programming" / "dynamic_programming.py",
 )
 work = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(work)
@@ -67,7 +68,9 @@ def test_overwriting_duplicates_shows_on_the_lake_and_not_on_the_cliff():
     assert start_value(CLIFF, 0.99, overwriting) == pytest.approx(-12.247898, abs=1e-6)
 
 
-@pytest.mark.parametrize(("theta", "flips"), [(1e-6, True), (1e-7, True), (1e-8, False), (1e-9, True)])
+@pytest.mark.parametrize(
+    ("theta", "flips"), [(1e-6, True), (1e-7, True), (1e-8, False), (1e-9, True)]
+)
 def test_rough_evaluation_flips_between_two_equally_good_policies(theta, flips):
     gamma = 0.5
     P = np.zeros((2, 2, 2))
@@ -86,4 +89,6 @@ def test_rough_evaluation_flips_between_two_equally_good_policies(theta, flips):
 
 def test_the_cliff_is_exact_after_as_many_sweeps_as_the_longest_best_walk_has_steps():
     _, _, errors = work.value_iteration(work.mdp_from_gym(gymnasium.make(**CLIFF), 0.99), 1e-10)
-    assert np.flatnonzero(errors > 1e-10)[-1] + 1 == 14  # from the far corner; the start is 13 steps away
+    assert (
+        np.flatnonzero(errors > 1e-10)[-1] + 1 == 14
+    )  # from the far corner; the start is 13 steps away

@@ -35,7 +35,11 @@ CONVENTIONS = {  # known bug that stands for a convention -> (line of the other 
         "        out[members] = (values[members] - values[members].mean()) / (values.std(ddof=1) + eps)",
         "as TRL offers it",
     ),
-    "never-divides-by-std": (f"centred if scale == \"none\" else centred / {STD}", "centred", "Dr. GRPO"),
+    "never-divides-by-std": (
+        f'centred if scale == "none" else centred / {STD}',
+        "centred",
+        "Dr. GRPO",
+    ),
     "baseline-of-the-others": (
         "centred = values - values.mean()",
         "centred = values - (values.sum() - values) / (values.size - 1)",
@@ -57,11 +61,31 @@ CONVENTIONS = {  # known bug that stands for a convention -> (line of the other 
         "PPO-style RLHF",
     ),
     "always-token-mean": ("[agg]  # fmt: skip", '["token-mean"]  # fmt: skip', "DAPO"),
-    "constant-is-the-row-width": ("1 / (B * (max_len or 1))", "1 / (B * m.shape[1])", "the padded width of the batch"),
-    "empty-rows-leave-the-mean": ("    B = len(m)\n", "    B = max(int(m.any(dim=1).sum()), 1)\n", "left out of the number of rows"),
-    "row-sum": ('"seq-mean-token-mean": 1 / (n * B)', '"seq-mean-token-mean": torch.full_like(n, 1 / B)', "seq-mean-token-sum"),
-    "clip-fraction-where-it-bites": ('average((upper | lower).double())', "average(stuck.double())", "as TRL and verl have it"),
-    "approx-kl-is-k1": ('average(ratio - 1 - (new - old))', "average(old - new)", "as verl reports it"),
+    "constant-is-the-row-width": (
+        "1 / (B * (max_len or 1))",
+        "1 / (B * m.shape[1])",
+        "the padded width of the batch",
+    ),
+    "empty-rows-leave-the-mean": (
+        "    B = len(m)\n",
+        "    B = max(int(m.any(dim=1).sum()), 1)\n",
+        "left out of the number of rows",
+    ),
+    "row-sum": (
+        '"seq-mean-token-mean": 1 / (n * B)',
+        '"seq-mean-token-mean": torch.full_like(n, 1 / B)',
+        "seq-mean-token-sum",
+    ),
+    "clip-fraction-where-it-bites": (
+        "average((upper | lower).double())",
+        "average(stuck.double())",
+        "as TRL and verl have it",
+    ),
+    "approx-kl-is-k1": (
+        "average(ratio - 1 - (new - old))",
+        "average(old - new)",
+        "as verl reports it",
+    ),
     "ratio-of-the-sequence": (
         "    ratio = (new - old).exp()\n",
         "    means = torch.stack([(logp[i] - old_logp[i].detach())[m[i]].mean() for i in range(len(m))])\n"
@@ -100,7 +124,9 @@ def test_another_convention_is_called_by_its_name(bug):
 @functools.cache
 def hidden():
     """The hidden tests' own decoder and checkpoint reader."""
-    spec = importlib.util.spec_from_file_location("grpo_hidden_tests", ROOT / "grading" / "grpo" / "test_hidden.py")
+    spec = importlib.util.spec_from_file_location(
+        "grpo_hidden_tests", ROOT / "grading" / "grpo" / "test_hidden.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -130,7 +156,13 @@ def pass_rates(start, seeds):
     """Pass rates of the reference after the learning check's training from ``start``, judged by the learning check's decoder."""
     torch.set_num_threads(1)
     for seed in seeds:
-        state = reference().train_grpo(reference().build_policy(start), reference().GRPOConfig(iterations=30), seed).policy.state_dict()
+        state = (
+            reference()
+            .train_grpo(
+                reference().build_policy(start), reference().GRPOConfig(iterations=30), seed
+            )
+            .policy.state_dict()
+        )
         yield hidden().pass_rate(state, np.random.default_rng(1), count=2000)
 
 
@@ -159,4 +191,10 @@ if __name__ == "__main__":
     for rate in pass_rates(hidden().warm_start(), range(40)):
         rates.append(rate)
         print(len(rates) - 1, rate, flush=True)
-    print("min, mean, max, sd:", min(rates), statistics.mean(rates), max(rates), statistics.stdev(rates))
+    print(
+        "min, mean, max, sd:",
+        min(rates),
+        statistics.mean(rates),
+        max(rates),
+        statistics.stdev(rates),
+    )

@@ -1,6 +1,6 @@
 """The thresholds of ppo's learning checks and probes, held against fresh reference runs.
 
-    PYTHONPATH=. python tests/assignments/test_ppo.py cartpole 40      prints the distribution that grading/ppo quotes (also: pendulum, probes)
+PYTHONPATH=. python tests/assignments/test_ppo.py cartpole 40      prints the distribution that grading/ppo quotes (also: pendulum, probes)
 """
 
 import importlib.util
@@ -28,7 +28,10 @@ hidden = load(ROOT / "grading" / "ppo" / "test_hidden.py")
 reference = load(ROOT / "solutions" / "ppo" / "ppo.py")
 
 
-SMOKE = {"cartpole": ("CartPole-v1", hidden.CARTPOLE, 250), "pendulum": ("Pendulum-v1", hidden.PENDULUM, 200)}
+SMOKE = {
+    "cartpole": ("CartPole-v1", hidden.CARTPOLE, 250),
+    "pendulum": ("Pendulum-v1", hidden.PENDULUM, 200),
+}
 
 
 def reached(task, seed):
@@ -81,7 +84,9 @@ def main():
         found.append(probe_error(seed) if task == "probes" else reached(task, seed))
         print(f"{seed} {found[-1]:.4f}", flush=True)
     quantiles = np.percentile(found, [0, 10, 50, 90, 100])
-    print(f"{task}: n {count}, min/p10/median/p90/max {np.round(quantiles, 4)}, {(time.process_time() - start) / count:.2f} cpu s each")
+    print(
+        f"{task}: n {count}, min/p10/median/p90/max {np.round(quantiles, 4)}, {(time.process_time() - start) / count:.2f} cpu s each"
+    )
 
 
 if __name__ == "__main__":

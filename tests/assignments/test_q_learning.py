@@ -70,7 +70,9 @@ class Simulator:
 
     def reset(self, which, state=None):
         """Start new episodes in the copies of the mask; ``state`` overrides the start distribution."""
-        drawn = np.searchsorted(self._start, self._rng.random(which.sum()) * self._start[-1], side="right")
+        drawn = np.searchsorted(
+            self._start, self._rng.random(which.sum()) * self._start[-1], side="right"
+        )
         self.state[which] = drawn if state is None else state
         self._clock[which] = 0
         return self.state.copy()
@@ -82,7 +84,9 @@ class Simulator:
         index = (self.state, action, k)
         terminated, reward = self._over[index], self._reward[index]
         self.state, self._clock = self._next[index], self._clock + 1
-        return Moves(self.state.copy(), reward, terminated, (self._clock >= self._limit) & ~terminated)
+        return Moves(
+            self.state.copy(), reward, terminated, (self._clock >= self._limit) & ~terminated
+        )
 
 
 def learn(env, algo, episodes, alpha, epsilon, gamma, copies, rng):
@@ -96,7 +100,11 @@ def learn(env, algo, episodes, alpha, epsilon, gamma, copies, rng):
 
     def act(state):
         explore = rng.random(copies) < epsilon
-        return np.where(explore, rng.integers(sim.n_actions, size=copies), best_of(tables[:, row, state].sum(axis=0)))
+        return np.where(
+            explore,
+            rng.integers(sim.n_actions, size=copies),
+            best_of(tables[:, row, state].sum(axis=0)),
+        )
 
     s = sim.state.copy()
     a = act(s)
@@ -170,13 +178,19 @@ def test_simulator_slips_as_gymnasium_does(options):
                 theirs[key] = theirs.get(key, 0) + 1
             sim.reset(np.ones(n, bool), state=s)
             move = sim.step(np.full(n, a))
-            for key in zip(move.state.tolist(), move.reward.tolist(), move.terminated.tolist(), strict=True):
+            for key in zip(
+                move.state.tolist(), move.reward.tolist(), move.terminated.tolist(), strict=True
+            ):
                 ours[key] = ours.get(key, 0) + 1
             assert theirs.keys() == ours.keys(), (s, a)
-            statistic += sum((theirs[key] - ours[key]) ** 2 / (theirs[key] + ours[key]) for key in ours)
+            statistic += sum(
+                (theirs[key] - ours[key]) ** 2 / (theirs[key] + ours[key]) for key in ours
+            )
             freedom += len(ours) - 1
     assert freedom > 50
-    assert abs(statistic - freedom) < 5 * np.sqrt(2 * freedom)  # chi-square of two samples of equal size
+    assert abs(statistic - freedom) < 5 * np.sqrt(
+        2 * freedom
+    )  # chi-square of two samples of equal size
 
 
 @pytest.mark.parametrize("options", [CLIFF, LAKE, TAXI])
@@ -243,7 +257,9 @@ def greedy_value(gamma, horizon):
 
 
 def soft_value(epsilon, horizon):
-    return lambda model, Q, returns: hidden.expected_return(model, hidden.soft(Q, epsilon), 1.0, horizon)
+    return lambda model, Q, returns: hidden.expected_return(
+        model, hidden.soft(Q, epsilon), 1.0, horizon
+    )
 
 
 def online(model, Q, returns):
@@ -252,13 +268,43 @@ def online(model, Q, returns):
 
 ON_CLIFF = {"episodes": 300, "alpha": 0.5, "epsilon": 0.1, "gamma": 1.0}
 CHECKS = {
-    "dry lake": Check(DRY_LAKE, "q_learning", 1000, 0.5, 0.1, 0.99, greedy_value(0.99, 100), hidden.DRY_LAKE_BAR, 2),
-    "slippery lake": Check(LAKE, "q_learning", 2000, 0.1, 0.3, 0.99, greedy_value(0.99, 1000), hidden.SLIPPERY_LAKE_BAR, 3),
+    "dry lake": Check(
+        DRY_LAKE,
+        "q_learning",
+        1000,
+        0.5,
+        0.1,
+        0.99,
+        greedy_value(0.99, 100),
+        hidden.DRY_LAKE_BAR,
+        2,
+    ),
+    "slippery lake": Check(
+        LAKE,
+        "q_learning",
+        2000,
+        0.1,
+        0.3,
+        0.99,
+        greedy_value(0.99, 1000),
+        hidden.SLIPPERY_LAKE_BAR,
+        3,
+    ),
     "shortest path": Check(
-        CLIFF, "q_learning", **ON_CLIFF, measure=greedy_value(1.0, 500), bar=hidden.SHORTEST_PATH_BAR, seeds=2
+        CLIFF,
+        "q_learning",
+        **ON_CLIFF,
+        measure=greedy_value(1.0, 500),
+        bar=hidden.SHORTEST_PATH_BAR,
+        seeds=2,
     ),
     "Expected SARSA": Check(
-        CLIFF, "expected_sarsa", **ON_CLIFF, measure=soft_value(0.1, 500), bar=hidden.EXPECTED_SARSA_BAR, seeds=3
+        CLIFF,
+        "expected_sarsa",
+        **ON_CLIFF,
+        measure=soft_value(0.1, 500),
+        bar=hidden.EXPECTED_SARSA_BAR,
+        seeds=3,
     ),
     "SARSA online": Check(CLIFF, "sarsa", **ON_CLIFF, measure=online),
     "Q-learning online": Check(CLIFF, "q_learning", **ON_CLIFF, measure=online),
@@ -281,7 +327,9 @@ def sample(check, copies, seed):
 
 def lead_of_sarsa(copies, seed, batch=5):
     """SARSA's lead over Q-learning while both learn, as the mean over batches of runs."""
-    sarsa, q_learning = (sample(CHECKS[name], copies, seed) for name in ("SARSA online", "Q-learning online"))
+    sarsa, q_learning = (
+        sample(CHECKS[name], copies, seed) for name in ("SARSA online", "Q-learning online")
+    )
     return (sarsa - q_learning).reshape(-1, batch).mean(axis=1)
 
 
@@ -295,7 +343,11 @@ def lead_of_left(copies, seed, batch=3, episodes=40):
 
     shares = []
     for n_tables in (1, 2):
-        start, noisy, left = np.zeros((n_tables, copies, 2)), np.zeros((n_tables, copies, 10)), np.zeros(copies)
+        start, noisy, left = (
+            np.zeros((n_tables, copies, 2)),
+            np.zeros((n_tables, copies, 10)),
+            np.zeros(copies),
+        )
         for _ in range(episodes):
             (a, _), (b, _) = choose(start.sum(axis=0)), choose(noisy.sum(axis=0))
             coins = rng.integers(n_tables, size=(2, copies))
@@ -315,7 +367,9 @@ def test_vectorised_learner_learns_like_the_reference(algo):
     _, fast = learn(env, algo, 120, 0.5, 0.1, 1.0, 100, np.random.default_rng(0))
     slow = np.array(
         [
-            reference.train(env, algo, 120, 0.5, lambda episode: 0.1, 1.0, np.random.default_rng(seed), seed).returns
+            reference.train(
+                env, algo, 120, 0.5, lambda episode: 0.1, 1.0, np.random.default_rng(seed), seed
+            ).returns
             for seed in range(12)
         ]
     )

@@ -50,7 +50,11 @@ class Plain:
     practice = staticmethod(practice)
 
     def lend(self, env, budget=None):
-        lent = LentEnvironment(env, budget, {"action_space": env.action_space, "observation_space": env.observation_space})
+        lent = LentEnvironment(
+            env,
+            budget,
+            {"action_space": env.action_space, "observation_space": env.observation_space},
+        )
         return lent, lent
 
 
@@ -71,7 +75,9 @@ def measured(work, name, seeds):
 
 def reached(work, seed):
     """What the grader's evaluation says of one run on CartPole-v1."""
-    result = work.train_reinforce(gymnasium.make("CartPole-v1"), work.Config(**hidden.CARTPOLE), seed)
+    result = work.train_reinforce(
+        gymnasium.make("CartPole-v1"), work.Config(**hidden.CARTPOLE), seed
+    )
     return hidden.mean_return(result.policy)
 
 
@@ -97,7 +103,10 @@ def main(what, runs, path=reference):
     else:
         rows = {key: row for name in PROBES for key, row in measured(work, name, seeds).items()}
     for key, (bar, values) in rows.items():
-        print(f"{key:58} {values.mean():8.3f} {values.std():7.3f} {values.min():8.3f} {bar:7.2f} {(values < bar).sum():4d}", flush=True)
+        print(
+            f"{key:58} {values.mean():8.3f} {values.std():7.3f} {values.min():8.3f} {bar:7.2f} {(values < bar).sum():4d}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

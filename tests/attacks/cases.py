@@ -70,7 +70,9 @@ class Case:
     base: str
     control: str
     attack: str = ""  # the text that is put below the base
-    build: Callable[[Path, str], None] | None = None  # instead: makes the hand-in from a folder and the base's text
+    build: Callable[[Path, str], None] | None = (
+        None  # instead: makes the hand-in from a folder and the base's text
+    )
 
     def __str__(self) -> str:
         return f"{self.assignment}/{self.name}"
@@ -104,7 +106,9 @@ def base(assignment: str, kind: str) -> str:
 
 def without(assignment: str, names: tuple[str, ...]) -> str:
     """The solution with these functions raising an error: what an honest student would hand in who could not write them."""
-    missing = "".join(f"def {name}(*args, **kwargs):\n    raise RuntimeError('left out')\n\n\n" for name in names)
+    missing = "".join(
+        f"def {name}(*args, **kwargs):\n    raise RuntimeError('left out')\n\n\n" for name in names
+    )
     return f"{base(assignment, 'solution')}\n\n{missing}"
 
 
@@ -116,11 +120,18 @@ def files() -> list[Case]:
 def _read(path: Path) -> Case:
     text = path.read_text(encoding="utf-8")
     docstring = ast.get_docstring(ast.parse(text)) or ""
-    return described(docstring, f"{path.parent.name}/{path.name}", path.parent.name, path.stem, attack=text)
+    return described(
+        docstring, f"{path.parent.name}/{path.name}", path.parent.name, path.stem, attack=text
+    )
 
 
 def described(
-    docstring: str, place: str, assignment: str, name: str, attack: str = "", build: Callable[[Path, str], None] | None = None
+    docstring: str,
+    place: str,
+    assignment: str,
+    name: str,
+    attack: str = "",
+    build: Callable[[Path, str], None] | None = None,
 ) -> Case:
     """A case from its four lines. Raises CorpusError."""
     found: dict[str, str] = {}
@@ -135,11 +146,28 @@ def described(
         elif line.strip():
             raise CorpusError(f"{place}: begins with {line[:40]!r}, not with 'Tries: ...'")
     if tuple(found) != KEYS:
-        raise CorpusError(f"{place}: has {', '.join(found) or 'nothing'}; {', '.join(KEYS)} are expected, in this order")
-    for key, pattern in (("Deserves", DESERVES), ("Base", re.compile("nothing|stub|solution")), ("Control", CONTROL)):
+        raise CorpusError(
+            f"{place}: has {', '.join(found) or 'nothing'}; {', '.join(KEYS)} are expected, in this order"
+        )
+    for key, pattern in (
+        ("Deserves", DESERVES),
+        ("Base", re.compile("nothing|stub|solution")),
+        ("Control", CONTROL),
+    ):
         if not pattern.fullmatch(found[key]):
-            raise CorpusError(f"{place}: {key}: {found[key]!r} is none of the forms that cases.py describes")
-    return Case(assignment, name, found["Tries"], found["Deserves"], found["Base"], found["Control"], attack, build)
+            raise CorpusError(
+                f"{place}: {key}: {found[key]!r} is none of the forms that cases.py describes"
+            )
+    return Case(
+        assignment,
+        name,
+        found["Tries"],
+        found["Deserves"],
+        found["Base"],
+        found["Control"],
+        attack,
+        build,
+    )
 
 
 # -- controls: the same attack without a wall ------------------------------------------------------------------------
@@ -153,10 +181,16 @@ def control_holds(case: Case) -> str:
         (folder / "reference.py").write_text(base(case.assignment, "solution"), encoding="utf-8")
         shutil.copy(HERE / "naive.py", folder)
         (folder / "expected.json").write_text(_snapshot(case.assignment), encoding="utf-8")
-        patience = 10.0 if case.control == "taken down" else 60.0  # what ends by itself may take its time on a busy machine
+        patience = (
+            10.0 if case.control == "taken down" else 60.0
+        )  # what ends by itself may take its time on a busy machine
         score, complaint = _under_the_naive_grader(folder, case.assignment, patience)
     if case.control == "full marks":
-        return "" if score and score["score"] == score["of"] else f"no full marks but {score} ({complaint[-200:]})"
+        return (
+            ""
+            if score and score["score"] == score["of"]
+            else f"no full marks but {score} ({complaint[-200:]})"
+        )
     if case.control == "taken down":
         return "" if score is None else f"the naive grader went on and said {score}"
     if case.control == "works":
@@ -176,15 +210,25 @@ def _snapshot(assignment: str) -> str:
         reference = type(sys)("reference")
         exec(base(assignment, "solution"), vars(reference))
         asked = naive.questions(assignment, reference)
-        _snapshots[assignment] = json.dumps({name: getattr(reference, name)(*args).tolist() for name, args in asked})
+        _snapshots[assignment] = json.dumps(
+            {name: getattr(reference, name)(*args).tolist() for name, args in asked}
+        )
     return _snapshots[assignment]
 
 
-def _under_the_naive_grader(folder: Path, assignment: str, seconds: float) -> tuple[dict[str, int] | None, str]:
+def _under_the_naive_grader(
+    folder: Path, assignment: str, seconds: float
+) -> tuple[dict[str, int] | None, str]:
     """The score, if there is one, and the end of what was said on stderr. Everything that is left of it is ended."""
     family = uuid.uuid4().hex
-    environment = {"PATH": "/usr/bin:/bin", "AUTOGRADER_SECRET": "a secret of the naive grader", "AUTOGRADER_FAMILY": family}
-    environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "AUTOGRADER_SECRET": "a secret of the naive grader",
+        "AUTOGRADER_FAMILY": family,
+    }
+    environment |= dict.fromkeys(
+        ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"
+    )
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
         process = subprocess.Popen(
             [sys.executable, str(folder / "naive.py"), str(folder), assignment],
@@ -197,7 +241,9 @@ def _under_the_naive_grader(folder: Path, assignment: str, seconds: float) -> tu
         end_family(family)
         process.wait()
     with (folder / "out").open("rb") as log:
-        said = log.read(1 << 20).decode(errors="replace").strip().splitlines()  # whoever logs more is not read on
+        said = (
+            log.read(1 << 20).decode(errors="replace").strip().splitlines()
+        )  # whoever logs more is not read on
     complaint = (folder / "err").read_bytes()[-2000:].decode(errors="replace")
     try:
         score = json.loads(said[-1]) if said and code == 0 else None
@@ -208,7 +254,11 @@ def _under_the_naive_grader(folder: Path, assignment: str, seconds: float) -> tu
 
 def _bounded() -> None:
     """Limits for attacks that run without a wall: they are bounded themselves, this is the second line."""
-    for kind, limit in ((resource.RLIMIT_AS, 8 << 30), (resource.RLIMIT_FSIZE, 256 << 20), (resource.RLIMIT_CPU, 20)):
+    for kind, limit in (
+        (resource.RLIMIT_AS, 8 << 30),
+        (resource.RLIMIT_FSIZE, 256 << 20),
+        (resource.RLIMIT_CPU, 20),
+    ):
         resource.setrlimit(kind, (limit, limit))
 
 

@@ -36,7 +36,19 @@ EXTREMES = [0, -1, 1, 2, 7, 31, 2**31, 2**40, 2**63, 2**64 - 1, -(2**63), 0.5, f
             "x" * 2000, "9" * 1000, "__class__", "count", None, True, False, [], [[]], ["l"], ["b", 0], ["b", -1], ["o", 0]]  # fmt: skip
 TAGS = ["l", "t", "s", "fs", "d", "n", "D", "y", "c", "i", "sl", "e", "rg", "nd", "x", "a", "T", "o", "g", "G", "td", "tv", "tz", "b", "h",
         "k", "m", "u8"]  # fmt: skip
-NAMES = [*sorted(wire.NUMPY_DTYPES), *sorted(wire.TORCH_DTYPES), "PCG64", "MT19937", "cpu", "cuda:0", "meta", "|O", "V8", "U4", "M8[s]"]
+NAMES = [
+    *sorted(wire.NUMPY_DTYPES),
+    *sorted(wire.TORCH_DTYPES),
+    "PCG64",
+    "MT19937",
+    "cpu",
+    "cuda:0",
+    "meta",
+    "|O",
+    "V8",
+    "U4",
+    "M8[s]",
+]
 
 
 def samples() -> list[Any]:
@@ -47,10 +59,31 @@ def samples() -> list[Any]:
         [1, -2.5, "text", None, True, 2**70, [[], [1, [2]]]],
         {"a": array, (1, 2): {3, 4}, 5: frozenset(("x", "y"))},
         (array.T, array.astype("<i4"), np.float32(1.5), np.zeros((0, 3)), np.array(7)),
-        (tensor, tensor.T, tensor.bool(), tensor.bfloat16(), torch.zeros(0, 2), tensor.clone().requires_grad_()),
+        (
+            tensor,
+            tensor.T,
+            tensor.bool(),
+            tensor.bfloat16(),
+            torch.zeros(0, 2),
+            tensor.clone().requires_grad_(),
+        ),
         Pair(array[0], wire.Record(one=tensor, other=[1, 2, 3])),
-        [np.random.default_rng(0), np.random.Generator(np.random.MT19937(1)), torch.Generator().manual_seed(3)],
-        [slice(1, 2, 3), range(10), ..., b"bytes", 1j, np.dtype("<f8"), torch.float64, torch.Size([2, 3]), torch.device("cpu")],
+        [
+            np.random.default_rng(0),
+            np.random.Generator(np.random.MT19937(1)),
+            torch.Generator().manual_seed(3),
+        ],
+        [
+            slice(1, 2, 3),
+            range(10),
+            ...,
+            b"bytes",
+            1j,
+            np.dtype("<f8"),
+            torch.float64,
+            torch.Size([2, 3]),
+            torch.device("cpu"),
+        ],
         [{"deep": [{"deeper": [({"deepest": array},)]}]}, list(range(300)), "long " * 200],
     ]
 
@@ -66,7 +99,14 @@ def frames() -> list[tuple[Target, Any, list[bytes]]]:
         node = encoder.encode(value)
         buffers = [bytes(buffer) for buffer in encoder.buffers]
         found.append((through_the_decoder, node, buffers))
-        answer = [1, "ok", ["l", node, ["h", 3, "Thing", True, False]], [["T", "float64", [], None, 0, len(encoder.buffers)]], [[0, ["l", 1]]], []]
+        answer = [
+            1,
+            "ok",
+            ["l", node, ["h", 3, "Thing", True, False]],
+            [["T", "float64", [], None, 0, len(encoder.buffers)]],
+            [[0, ["l", 1]]],
+            [],
+        ]
         found.append((through_a_bridge, answer, [*buffers, bytes(8)]))
     raised = [1, "raise", "ValueError", ["ValueError"], "a message", [["work.py", 3, "f", "line"]]]
     return [*found, (through_a_bridge, raised, [])]
@@ -94,7 +134,9 @@ def mutated(rng: random.Random, node: Any, buffers: list[bytes]) -> bytes:
         rng.choice(CHANGES)(rng, everywhere)
     if buffers and rng.random() < 0.3:
         index = rng.randrange(len(buffers))
-        buffers[index] = rng.choice((b"", buffers[index][1:], buffers[index] * 2, rng.choice(buffers), rng.randbytes(16)))
+        buffers[index] = rng.choice(
+            (b"", buffers[index][1:], buffers[index] * 2, rng.choice(buffers), rng.randbytes(16))
+        )
     if rng.random() < 0.1:
         rng.shuffle(buffers)
     try:
@@ -139,17 +181,36 @@ def _retag(rng: random.Random, everywhere: list[tuple[list[Any], int]]) -> None:
 
 
 def _rename(rng: random.Random, everywhere: list[tuple[list[Any], int]]) -> None:
-    named = [(here, index) for here, index in everywhere if index < len(here) and isinstance(here[index], str)]
+    named = [
+        (here, index)
+        for here, index in everywhere
+        if index < len(here) and isinstance(here[index], str)
+    ]
     if named:
         here, index = rng.choice(named)
         here[index] = rng.choice(NAMES)
 
 
 def _count(rng: random.Random, everywhere: list[tuple[list[Any], int]]) -> None:
-    numbered = [(here, index) for here, index in everywhere if index < len(here) and type(here[index]) is int]
+    numbered = [
+        (here, index)
+        for here, index in everywhere
+        if index < len(here) and type(here[index]) is int
+    ]
     if numbered:
         here, index = rng.choice(numbered)
-        here[index] = rng.choice((here[index] + 1, here[index] - 1, -here[index], here[index] * 2, 2**20, 2**26, 2**40, 3))
+        here[index] = rng.choice(
+            (
+                here[index] + 1,
+                here[index] - 1,
+                -here[index],
+                here[index] * 2,
+                2**20,
+                2**26,
+                2**40,
+                3,
+            )
+        )
 
 
 def _nest(rng: random.Random, everywhere: list[tuple[list[Any], int]]) -> None:
@@ -187,7 +248,9 @@ def through_the_decoder(message: bytes) -> str:
     """What the decoder says of a message: "value", or the WireError's text."""
     try:
         header, buffers = wire.unpack(message)
-        decoder = wire.Decoder(buffers, lambda tag, fields, decoder: fields, [[1], {}].__getitem__, register=[].append)
+        decoder = wire.Decoder(
+            buffers, lambda tag, fields, decoder: fields, [[1], {}].__getitem__, register=[].append
+        )
         decoder.decode(header)
     except wire.WireError as error:
         return str(error)
@@ -197,7 +260,9 @@ def through_the_decoder(message: bytes) -> str:
 def through_a_bridge(message: bytes) -> str:
     """What a test's call gets from such an answer: "value", or the StudentError's text."""
     try:
-        Bridge(Scripted(message)).ask("call", [1.0], {"a": np.zeros(3)}, torch.zeros(2, requires_grad=True))
+        Bridge(Scripted(message)).ask(
+            "call", [1.0], {"a": np.zeros(3)}, torch.zeros(2, requires_grad=True)
+        )
     except StudentError as error:
         return str(error)
     return "value"
@@ -218,13 +283,18 @@ def fuzz(count: int, seed: int, tell: Callable[[str], None] = lambda line: None)
     before = grown(0)
     for number in range(count):
         target, node, buffers = rng.choice(originals)
-        message, place = mutated(rng, node, buffers), f"message {number}, seed {seed}: {target.__name__}"
+        message, place = (
+            mutated(rng, node, buffers),
+            f"message {number}, seed {seed}: {target.__name__}",
+        )
         try:
             told = target(message)
         except BaseException as error:
             raise AssertionError(f"{place} raised {type(error).__name__}\n{message!r}") from error
         assert "MemoryError" not in told, f"{place} ran out of memory\n{message!r}"
-        assert grown(before) < ROOM, f"{place} took {grown(before) >> 20} MiB for {len(message)} bytes\n{message[:300]!r}"
+        assert grown(before) < ROOM, (
+            f"{place} took {grown(before) >> 20} MiB for {len(message)} bytes\n{message[:300]!r}"
+        )
         seen[told[:90]] += 1
         if number % 100_000 == 99_999:
             tell(f"{number + 1} messages, {grown(before) >> 20} MiB grown")
@@ -245,8 +315,12 @@ def main() -> int:
         traceback.print_exc()
         return 1
     accepted = seen.pop("value", 0)
-    print(f"{options.count} messages: {accepted} accepted, {sum(seen.values())} refused for {len(seen)} reasons")
-    print(f"nothing but WireError and StudentError was raised; {time.monotonic() - begun:.0f} seconds")
+    print(
+        f"{options.count} messages: {accepted} accepted, {sum(seen.values())} refused for {len(seen)} reasons"
+    )
+    print(
+        f"nothing but WireError and StudentError was raised; {time.monotonic() - begun:.0f} seconds"
+    )
     return 0
 
 

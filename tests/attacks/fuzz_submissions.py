@@ -36,8 +36,14 @@ WORDS = ["0", "None", "1e999", "float('nan')", "lambda: 0", "[]", "'\\ud800'", "
 
 def attack_lines() -> list[str]:
     """Single statements of the corpus's attacks that stand at the left margin."""
-    lines = [line for path in HERE.glob("corpus/*/*.py") for line in path.read_text(encoding="utf-8").splitlines()]
-    return sorted({line for line in lines if line[:1].isalpha() and not line.endswith((":", ",", "("))})
+    lines = [
+        line
+        for path in HERE.glob("corpus/*/*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+    ]
+    return sorted(
+        {line for line in lines if line[:1].isalpha() and not line.endswith((":", ",", "("))}
+    )
 
 
 def mutated(rng: random.Random, text: str, lines_of_attacks: list[str]) -> str:
@@ -63,12 +69,17 @@ def mutated(rng: random.Random, text: str, lines_of_attacks: list[str]) -> str:
         elif kind == 6:
             lines[at] = lines[at].replace("return ", f"return {rng.choice(WORDS)} or ")
         else:
-            lines[at] = "".join(rng.choice("()[]{}.,:+-*/@=<> abcnp01\n\t") if rng.random() < 0.1 else c for c in lines[at])
+            lines[at] = "".join(
+                rng.choice("()[]{}.,:+-*/@=<> abcnp01\n\t") if rng.random() < 0.1 else c
+                for c in lines[at]
+            )
         lines = lines or [""]
     return "\n".join(lines)
 
 
-def write_one(rng: random.Random, folder: Path, name: str, text: str, lines_of_attacks: list[str]) -> None:
+def write_one(
+    rng: random.Random, folder: Path, name: str, text: str, lines_of_attacks: list[str]
+) -> None:
     """One hand-in, in one of the forms that hand-ins have."""
     changed = mutated(rng, text, lines_of_attacks).encode("utf-8", "replace")
     if rng.random() < 0.1:
@@ -90,16 +101,30 @@ def write_one(rng: random.Random, folder: Path, name: str, text: str, lines_of_a
                 data[rng.randrange(len(data))] = rng.randrange(256)
             path.write_bytes(data)
     else:
-        cells = [{"cell_type": "code", "metadata": {}, "source": changed.decode(errors="replace"), "outputs": [], "execution_count": None}]
+        cells = [
+            {
+                "cell_type": "code",
+                "metadata": {},
+                "source": changed.decode(errors="replace"),
+                "outputs": [],
+                "execution_count": None,
+            }
+        ]
         notebook = json.dumps({"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": cells})
         cut = rng.randrange(len(notebook)) if rng.random() < 0.2 else None
         (folder / f"{name}.ipynb").write_text(notebook[:cut], encoding="utf-8")
 
 
-def fuzz(count: int, seed: int, folder: Path, tell: Callable[[str], None] = lambda line: None) -> list[str]:
+def fuzz(
+    count: int, seed: int, folder: Path, tell: Callable[[str], None] = lambda line: None
+) -> list[str]:
     """Mark ``count`` of them below an empty folder; what is not as it should be."""
     rng, course = random.Random(seed), toy.Toy.build(folder / "course")
-    course.edit("assignments/sequences/assignment.yml", "call_seconds: 2, test_seconds: 20", "call_seconds: 1, test_seconds: 6")
+    course.edit(
+        "assignments/sequences/assignment.yml",
+        "call_seconds: 2, test_seconds: 20",
+        "call_seconds: 1, test_seconds: 6",
+    )
     handed_in, text, lines = folder / "handed_in", course.submission(), attack_lines()
     handed_in.mkdir()
     for number in range(count):
@@ -114,10 +139,18 @@ def fuzz(count: int, seed: int, folder: Path, tell: Callable[[str], None] = lamb
         grading.run(submissions, True, lambda grade, left: tell(grade.student))
     finally:
         engine.close()
-    return problems(grading.folder, {submission.student for submission in submissions}, honest, count, grading.worth)
+    return problems(
+        grading.folder,
+        {submission.student for submission in submissions},
+        honest,
+        count,
+        grading.worth,
+    )
 
 
-def problems(results: Path, students: set[str], honest: list[str], count: int, worth: float) -> list[str]:
+def problems(
+    results: Path, students: set[str], honest: list[str], count: int, worth: float
+) -> list[str]:
     """Everything that is wrong with the results."""
     found = []
     if len(students) != count + len(honest):
@@ -133,7 +166,9 @@ def problems(results: Path, students: set[str], honest: list[str], count: int, w
             found.append(f"{student}: {type(error).__name__} {error}")
             continue
         if told.get("score") != total or not 0 <= total <= worth:
-            found.append(f"{student}: {told.get('score')} points, but the tests come to {total} of {worth}")
+            found.append(
+                f"{student}: {told.get('score')} points, but the tests come to {total} of {worth}"
+            )
         if not told["tests"] and not told["extra_data"]["problem"]:
             found.append(f"{student}: neither tests nor a problem")
         if student in honest and total != worth:
@@ -156,7 +191,9 @@ def main() -> int:
             found.append(f"everything is kept in {kept}")
     for line in found:
         print(line)
-    print(f"{options.count} submissions, seed {options.seed}: {len(found)} problems; {time.monotonic() - begun:.0f} seconds")
+    print(
+        f"{options.count} submissions, seed {options.seed}: {len(found)} problems; {time.monotonic() - begun:.0f} seconds"
+    )
     return int(bool(found))
 
 

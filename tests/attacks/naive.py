@@ -20,7 +20,10 @@ def questions(assignment, reference):
     if assignment == "gae":
         import torch
 
-        roll = [torch.linspace(low, 2.0, 6, dtype=torch.float64).reshape(3, 2) for low in (0.5, 0.7, 0.9)]
+        roll = [
+            torch.linspace(low, 2.0, 6, dtype=torch.float64).reshape(3, 2)
+            for low in (0.5, 0.7, 0.9)
+        ]
         never = torch.zeros(3, 2, dtype=torch.bool)
         return [
             ("td_residuals", (*roll, never, 0.9)),
@@ -58,7 +61,9 @@ def mark(assignment):
     asked, failures = questions(assignment, reference), 0
     for name, arguments in asked:
         try:
-            failures += not same(getattr(student, name)(*arguments), getattr(reference, name)(*arguments))
+            failures += not same(
+                getattr(student, name)(*arguments), getattr(reference, name)(*arguments)
+            )
         except unittest.SkipTest:
             pass
         except Exception as error:

@@ -25,7 +25,13 @@ def cases() -> Iterator[Case]:
     """The cases that are built, in the order of this file."""
     for builder in _BUILDERS:
         docstring = inspect.getdoc(builder) or ""
-        yield described(docstring, f"packages.py: {builder.__name__}", ASSIGNMENT, builder.__name__, build=builder)
+        yield described(
+            docstring,
+            f"packages.py: {builder.__name__}",
+            ASSIGNMENT,
+            builder.__name__,
+            build=builder,
+        )
 
 
 def hand_in(builder: Callable[[Path, str], None]) -> Callable[[Path, str], None]:
@@ -37,12 +43,16 @@ def hand_in(builder: Callable[[Path, str], None]) -> Callable[[Path, str], None]
 # -- archives --------------------------------------------------------------------------------------------------------
 
 
-def _zip(folder: Path, name: str, members: dict[str, bytes | str], links: tuple[str, ...] = ()) -> None:
+def _zip(
+    folder: Path, name: str, members: dict[str, bytes | str], links: tuple[str, ...] = ()
+) -> None:
     with zipfile.ZipFile(folder / f"{name}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for member, data in members.items():
             entry = zipfile.ZipInfo(member)
             entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = ((stat.S_IFLNK if member in links else stat.S_IFREG) | 0o644) << 16
+            entry.external_attr = (
+                (stat.S_IFLNK if member in links else stat.S_IFREG) | 0o644
+            ) << 16
             archive.writestr(entry, data)
 
 
@@ -66,7 +76,9 @@ def zip_bomb_of_notebooks(folder: Path, text: str) -> None:
     Control: none, because it is aimed at whoever opens archives
     """
     blank = b" " * (30 << 20)
-    _zip(folder, "zip_bomb_of_notebooks", {f"notebook{number}.ipynb": blank for number in range(20)})
+    _zip(
+        folder, "zip_bomb_of_notebooks", {f"notebook{number}.ipynb": blank for number in range(20)}
+    )
 
 
 @hand_in
@@ -77,7 +89,11 @@ def zip_of_many_entries(folder: Path, text: str) -> None:
     Base: solution
     Control: none, because it is aimed at whoever opens archives
     """
-    _zip(folder, "zip_of_many_entries", {f"file{number}.py": b"" for number in range(20_000)} | {MAIN: text})
+    _zip(
+        folder,
+        "zip_of_many_entries",
+        {f"file{number}.py": b"" for number in range(20_000)} | {MAIN: text},
+    )
 
 
 @hand_in
@@ -88,7 +104,11 @@ def zip_slip(folder: Path, text: str) -> None:
     Base: solution
     Control: none, because it is aimed at whoever unpacks archives
     """
-    _zip(folder, "zip_slip", {MAIN: text, f"../../../../tmp/{MARK}-slip.py": b"", f"/tmp/{MARK}-slip.py": b""})
+    _zip(
+        folder,
+        "zip_slip",
+        {MAIN: text, f"../../../../tmp/{MARK}-slip.py": b"", f"/tmp/{MARK}-slip.py": b""},
+    )
 
 
 @hand_in
@@ -99,7 +119,11 @@ def zip_slip_with_backslashes(folder: Path, text: str) -> None:
     Base: solution
     Control: none, because it is aimed at whoever unpacks archives
     """
-    _zip(folder, "zip_slip_with_backslashes", {MAIN: text, f"..\\..\\{MARK}.py": b"", f"C:\\{MARK}.py": b""})
+    _zip(
+        folder,
+        "zip_slip_with_backslashes",
+        {MAIN: text, f"..\\..\\{MARK}.py": b"", f"C:\\{MARK}.py": b""},
+    )
 
 
 @hand_in
@@ -204,7 +228,9 @@ def link_to_the_solution(folder: Path, text: str) -> None:
     Base: nothing
     Control: none, because it is aimed at whoever opens folders
     """
-    (folder / "link_to_the_solution").symlink_to(Path(__file__).parents[2] / "solutions" / ASSIGNMENT)
+    (folder / "link_to_the_solution").symlink_to(
+        Path(__file__).parents[2] / "solutions" / ASSIGNMENT
+    )
 
 
 @hand_in
@@ -295,7 +321,9 @@ def not_text(folder: Path, text: str) -> None:
     Base: nothing
     Control: none, because whoever imports it gets a SyntaxError
     """
-    (folder / "not_text.py").write_bytes(b"# -*- coding: unknown-8bit-of-mine -*-\n\xff\xfe\x00" + bytes(range(256)))
+    (folder / "not_text.py").write_bytes(
+        b"# -*- coding: unknown-8bit-of-mine -*-\n\xff\xfe\x00" + bytes(range(256))
+    )
 
 
 @hand_in
@@ -360,10 +388,22 @@ _named("x" * 200, "a hand-in whose name is almost as long as a name can be.")
 
 def _notebook(folder: Path, name: str, *cells: str, outputs: list[object] | None = None) -> None:
     told = [
-        {"cell_type": "code", "id": f"c{number}", "metadata": {}, "source": cell, "outputs": outputs or [], "execution_count": 1}
+        {
+            "cell_type": "code",
+            "id": f"c{number}",
+            "metadata": {},
+            "source": cell,
+            "outputs": outputs or [],
+            "execution_count": 1,
+        }
         for number, cell in enumerate(cells)
     ]
-    notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"language_info": {"name": "python"}}, "cells": told}
+    notebook = {
+        "nbformat": 4,
+        "nbformat_minor": 5,
+        "metadata": {"language_info": {"name": "python"}},
+        "cells": told,
+    }
     (folder / f"{name}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
 
 
@@ -389,7 +429,15 @@ def notebook_with_commands(folder: Path, text: str) -> None:
     Control: none, because an in-process grader reads no notebooks
     """
     leave = f"touch /tmp/{MARK}-notebook"
-    _notebook(folder, "notebook_with_commands", f"!{leave}", f"%%bash\n{leave}", f"%sx {leave}", text, "while True:\n    pass")
+    _notebook(
+        folder,
+        "notebook_with_commands",
+        f"!{leave}",
+        f"%%bash\n{leave}",
+        f"%sx {leave}",
+        text,
+        "while True:\n    pass",
+    )
 
 
 @hand_in
@@ -424,7 +472,12 @@ def notebook_from_the_future(folder: Path, text: str) -> None:
     """
     _notebook(folder, "notebook_from_the_future", text)
     path = folder / "notebook_from_the_future.ipynb"
-    path.write_text(path.read_text(encoding="utf-8").replace('"nbformat_minor": 5', '"nbformat_minor": 4000000000'), encoding="utf-8")
+    path.write_text(
+        path.read_text(encoding="utf-8").replace(
+            '"nbformat_minor": 5', '"nbformat_minor": 4000000000'
+        ),
+        encoding="utf-8",
+    )
 
 
 @hand_in

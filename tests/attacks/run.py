@@ -43,7 +43,10 @@ from autograder.submission import read_all
 
 WORKER_UIDS = range(61000, 65000)
 LIMITS = {"call_seconds": 3, "test_seconds": 10}
-LEARNING = {"call_seconds": 4, "test_seconds": 24}  # learning checks need two CPU seconds, on a busy machine ten by the clock
+LEARNING = {
+    "call_seconds": 4,
+    "test_seconds": 24,
+}  # learning checks need two CPU seconds, on a busy machine ten by the clock
 LEARN = ("q_learning", "distributed_ppo")
 JOBS = 4  # some attacks only wait
 AS_DESERVED = "as deserved"
@@ -78,13 +81,17 @@ class Report:
     """The corpus, marked."""
 
     results: list[Result] = field(default_factory=list)
-    harm: list[str] = field(default_factory=list)  # to others: neighbours, processes and files left behind
+    harm: list[str] = field(
+        default_factory=list
+    )  # to others: neighbours, processes and files left behind
     seconds: float = 0.0
 
     @property
     def surprises(self) -> list[str]:
         """Everything that is not as it should be."""
-        return [f"{r.case}: {r.surprise} ({r.outcome})" for r in self.results if r.surprise] + self.harm
+        return [
+            f"{r.case}: {r.surprise} ({r.outcome})" for r in self.results if r.surprise
+        ] + self.harm
 
 
 def all_cases(names: Sequence[str] = ()) -> list[Case]:
@@ -108,9 +115,15 @@ def run(cases: Sequence[Case], folder: Path) -> Report:
     return report
 
 
-def _mark(course: Path, assignment: str, cases: Sequence[Case], folder: Path, report: Report) -> None:
+def _mark(
+    course: Path, assignment: str, cases: Sequence[Case], folder: Path, report: Report
+) -> None:
     neighbours = {name: base(assignment, "solution") for name in HONEST}
-    neighbours |= {_left_out(names): without(assignment, names) for names in {case.without for case in cases} if names}
+    neighbours |= {
+        _left_out(names): without(assignment, names)
+        for names in {case.without for case in cases}
+        if names
+    }
     try:
         students = hand_in(cases, folder)
         for name, text in neighbours.items():
@@ -118,13 +131,23 @@ def _mark(course: Path, assignment: str, cases: Sequence[Case], folder: Path, re
         grades, worth = _grades(course, assignment, folder)
     finally:
         remove(folder / "handed_in")
-    report.harm += unclean(folder / "results" / assignment, course / "grading" / assignment / "test_hidden.py")
+    report.harm += unclean(
+        folder / "results" / assignment, course / "grading" / assignment / "test_hidden.py"
+    )
     points = {name: score(grade, worth).points for name, grade in grades.items()}
-    report.harm += [f"{assignment}: {name} has {points[name]} of {worth:g} points" for name in HONEST if points[name] != worth]
+    report.harm += [
+        f"{assignment}: {name} has {points[name]} of {worth:g} points"
+        for name in HONEST
+        if points[name] != worth
+    ]
     for case in cases:
-        deserved = {"0": 0.0, "full": worth, "anything": None}.get(case.deserves, points.get(_left_out(case.without)))
+        deserved = {"0": 0.0, "full": worth, "anything": None}.get(
+            case.deserves, points.get(_left_out(case.without))
+        )
         grade = grades[students[case]]
-        report.results.append(Result(case, outcome(grade), points[students[case]], deserved, grade.seconds))
+        report.results.append(
+            Result(case, outcome(grade), points[students[case]], deserved, grade.seconds)
+        )
 
 
 def unclean(results: Path, hidden_tests: Path) -> list[str]:
@@ -177,7 +200,9 @@ def _grades(course: Path, assignment: str, folder: Path) -> tuple[dict[str, Grad
     engine = LocalEngine(found, JOBS)
     try:
         grading = Grading(loaded, found, engine, folder / "results")
-        grades = grading.run(read_all(folder / "handed_in", found.main), True, lambda grade, left: None)
+        grades = grading.run(
+            read_all(folder / "handed_in", found.main), True, lambda grade, left: None
+        )
     finally:
         engine.close()
     return {grade.student: grade for grade in grades}, grading.worth
@@ -188,7 +213,9 @@ def copied_course(target: Path) -> Path:
     target.mkdir()
     shutil.copy(ROOT / "course.yml", target)
     for part in ("assignments", "grading", "solutions"):
-        shutil.copytree(ROOT / part, target / part, ignore=shutil.ignore_patterns("__pycache__", "*.png"))
+        shutil.copytree(
+            ROOT / part, target / part, ignore=shutil.ignore_patterns("__pycache__", "*.png")
+        )
     for path in target.glob("assignments/*/assignment.yml"):
         told = yaml.safe_load(path.read_text(encoding="utf-8"))
         limits = told.get("limits", {}) | (LEARNING if path.parent.name in LEARN else LIMITS)
@@ -210,11 +237,17 @@ def workers_left(patience: float = 5.0) -> list[str]:
 def _orphans() -> Iterator[str]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            told = dict(line.split(":\t", 1) for line in (folder / "status").read_text().splitlines() if ":\t" in line)
+            told = dict(
+                line.split(":\t", 1)
+                for line in (folder / "status").read_text().splitlines()
+                if ":\t" in line
+            )
             uid, parent = int(told["Uid"].split()[0]), told["PPid"].strip()
             if uid in WORKER_UIDS and not told["State"].startswith("Z"):
                 mother = Path("/proc", parent, "cmdline").read_bytes()
-                if b"autograder.isolation.server" not in mother:  # another run's fork server ends its own
+                if (
+                    b"autograder.isolation.server" not in mother
+                ):  # another run's fork server ends its own
                     yield f"pid {folder.name}, uid {uid}"
         except (OSError, KeyError):
             continue
@@ -223,7 +256,15 @@ def _orphans() -> Iterator[str]:
 def marked_files() -> list[Path]:
     """Files with the attacks' mark in the places that programs may write to."""
     places = [Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"), Path("/"), ROOT, Path.cwd()]
-    return sorted({path for place in places if place.is_dir() for path in place.glob(f"{MARK}*") if "-control-" not in path.name})
+    return sorted(
+        {
+            path
+            for place in places
+            if place.is_dir()
+            for path in place.glob(f"{MARK}*")
+            if "-control-" not in path.name
+        }
+    )
 
 
 # -- telling ---------------------------------------------------------------------------------------------------------
@@ -236,9 +277,18 @@ def outcome(grade: Grade) -> str:
     counts = Counter(one.verdict for one in grade.outcomes)
     if counts[Verdict.PASSED] == len(grade.outcomes):
         return "no effect"
-    errors = Counter(one.error.split(":")[0].splitlines()[0] for one in grade.outcomes if one.error.strip())
-    findings = Counter("wrong answer" for one in grade.outcomes if one.verdict is Verdict.FAILED and not one.error.strip())
-    what = ", ".join(plain(name)[:40] for name, _ in (errors + findings).most_common(2)) or "not written"
+    errors = Counter(
+        one.error.split(":")[0].splitlines()[0] for one in grade.outcomes if one.error.strip()
+    )
+    findings = Counter(
+        "wrong answer"
+        for one in grade.outcomes
+        if one.verdict is Verdict.FAILED and not one.error.strip()
+    )
+    what = (
+        ", ".join(plain(name)[:40] for name, _ in (errors + findings).most_common(2))
+        or "not written"
+    )
     verdicts = ", ".join(f"{count} {verdict.value}" for verdict, count in counts.items())
     return f"{verdicts}: {what}"
 
@@ -261,14 +311,18 @@ def table(report: Report) -> str:
     rows: list[tuple[str, ...]] = [HEAD, ("---",) * len(HEAD)]
     for r in report.results:
         name, tries, deserves, control = row(r.case)
-        rows.append((name, tries, in_short(r.outcome), deserves, r.surprise or AS_DESERVED, control))
+        rows.append(
+            (name, tries, in_short(r.outcome), deserves, r.surprise or AS_DESERVED, control)
+        )
     return _lines(rows)
 
 
 def _lines(rows: Sequence[tuple[str, ...]]) -> str:
     contained = sum(cells[4] == AS_DESERVED for cells in rows[2:])
     lines = [f"| {' | '.join(cells)} |" for cells in rows]
-    return "\n".join([*lines, "", f"{contained} of {len(rows) - 2} attacks contained and scored as deserved."])
+    return "\n".join(
+        [*lines, "", f"{contained} of {len(rows) - 2} attacks contained and scored as deserved."]
+    )
 
 
 def _cells(text: str) -> list[tuple[str, ...]]:
@@ -295,16 +349,22 @@ def stale(path: Path) -> list[str]:
     """What the table in a document does not say, or says and must not: `--markdown` writes it anew."""
     _, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
     told = _cells(rest.partition(END)[0])
-    written = {(cells[0], cells[1], cells[3], cells[5]): cells[4] for cells in told if len(cells) == 6}
+    written = {
+        (cells[0], cells[1], cells[3], cells[5]): cells[4] for cells in told if len(cells) == 6
+    }
     wanted = {row(case) for case in all_cases()}
     found = [f"{name} is missing or out of date" for name, *_ in sorted(wanted - written.keys())]
     found += [f"{name} is no longer in the corpus" for name, *_ in sorted(written.keys() - wanted)]
-    return found + [f"{cells[0]}: {score}" for cells, score in written.items() if score != AS_DESERVED]
+    return found + [
+        f"{cells[0]}: {score}" for cells, score in written.items() if score != AS_DESERVED
+    ]
 
 
 def write_markdown(text: str, path: Path) -> None:
     """Put the table between the marks of a document."""
-    document = path.read_text(encoding="utf-8") if path.is_file() else f"# Grading\n\n{BEGIN}\n{END}\n"
+    document = (
+        path.read_text(encoding="utf-8") if path.is_file() else f"# Grading\n\n{BEGIN}\n{END}\n"
+    )
     head, begin, rest = document.partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:
@@ -314,9 +374,15 @@ def write_markdown(text: str, path: Path) -> None:
 
 def run_controls(cases: Sequence[Case]) -> int:
     """Try every attack that has a control under the naive grader."""
-    tried = [case for case in cases if not case.control.startswith("none") and case.assignment in NAIVE]
+    tried = [
+        case for case in cases if not case.control.startswith("none") and case.assignment in NAIVE
+    ]
     with ThreadPoolExecutor(2) as pool:
-        failures = [(case, told) for case, told in zip(tried, pool.map(control_holds, tried), strict=True) if told]
+        failures = [
+            (case, told)
+            for case, told in zip(tried, pool.map(control_holds, tried), strict=True)
+            if told
+        ]
     for case, told in failures:
         print(f"{case}: '{case.control}' is said, but it {told}")
     print(f"{len(tried) - len(failures)} of {len(tried)} attacks work where there is no wall")
@@ -326,11 +392,23 @@ def run_controls(cases: Sequence[Case]) -> int:
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("names", nargs="*", help="only cases whose assignment/name holds one of these")
-    parser.add_argument("--controls", action="store_true", help="run the attacks without a wall instead")
-    parser.add_argument("--slowest", type=int, default=0, metavar="N", help="say which N attacks took the longest")
-    parser.add_argument("--markdown", action="store_true", help="write the table into docs/GRADING.md")
-    parser.add_argument("--check", action="store_true", help="mark nothing; say whether the table in docs/GRADING.md is that of the corpus")
+    parser.add_argument(
+        "names", nargs="*", help="only cases whose assignment/name holds one of these"
+    )
+    parser.add_argument(
+        "--controls", action="store_true", help="run the attacks without a wall instead"
+    )
+    parser.add_argument(
+        "--slowest", type=int, default=0, metavar="N", help="say which N attacks took the longest"
+    )
+    parser.add_argument(
+        "--markdown", action="store_true", help="write the table into docs/GRADING.md"
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="mark nothing; say whether the table in docs/GRADING.md is that of the corpus",
+    )
     options = parser.parse_args()
     if options.check:
         found = stale(GRADING)

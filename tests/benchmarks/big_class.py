@@ -72,8 +72,13 @@ def measure(toy: Toy, submissions: Path, out: Path, jobs: int) -> Size:
         before, begun, ours = meter.read(), time.perf_counter(), time.process_time()
         looking = meter_cpu()
         grades = grading.run(read_all(submissions, MAIN), True, lambda grade, total: None)
-        wall, own = time.perf_counter() - begun, time.process_time() - ours - (meter_cpu() - looking)
-        memory = sum(map(_memory, [os.getpid(), engine._process.pid, *_children(engine._process.pid)]))
+        wall, own = (
+            time.perf_counter() - begun,
+            time.process_time() - ours - (meter_cpu() - looking),
+        )
+        memory = sum(
+            map(_memory, [os.getpid(), engine._process.pid, *_children(engine._process.pid)])
+        )
         cpu = meter.stop() - before
     finally:
         engine.close()
@@ -97,7 +102,18 @@ def _memory(pid: int) -> float:
 
 def start(toy: Toy, submissions: Path, out: Path, jobs: int) -> subprocess.Popen[bytes]:
     """The command itself."""
-    command = [sys.executable, "-m", "autograder", "grade", NAME, str(submissions), "--out", str(out), "--jobs", str(jobs)]
+    command = [
+        sys.executable,
+        "-m",
+        "autograder",
+        "grade",
+        NAME,
+        str(submissions),
+        "--out",
+        str(out),
+        "--jobs",
+        str(jobs),
+    ]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     return subprocess.Popen(command, cwd=toy.root, env=environment, stdout=subprocess.PIPE)
 
@@ -132,14 +148,23 @@ def _done(out: Path) -> int:
 
 def differences(one: Path, other: Path) -> list[str]:
     """The files that are in only one of two folders of results, or differ beyond the times."""
-    names = {str(path.relative_to(root)) for root in (one, other) for path in root.rglob("*") if path.is_file()}
+    names = {
+        str(path.relative_to(root))
+        for root in (one, other)
+        for path in root.rglob("*")
+        if path.is_file()
+    }
     return sorted(name for name in names if _read(one / name) != _read(other / name))
 
 
 def _read(path: Path) -> list[str] | None:
     if not path.is_file():
         return None
-    return [line for line in path.read_text().splitlines() if not line.startswith((' "execution_time":', ' "seconds":'))]
+    return [
+        line
+        for line in path.read_text().splitlines()
+        if not line.startswith((' "execution_time":', ' "seconds":'))
+    ]
 
 
 def main() -> None:
@@ -158,19 +183,33 @@ def main() -> None:
         toy = Toy.build(folder / "course")
         hand_in(toy, folder / "small", options.small)
         hand_in(toy, folder / "big", options.count)
-        print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {options.jobs} at a time", flush=True)
-        before, big, after = (measure(toy, folder / name, folder / f"{name}-out", options.jobs) for name in ("small", "big", "small"))
+        print(
+            f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {options.jobs} at a time",
+            flush=True,
+        )
+        before, big, after = (
+            measure(toy, folder / name, folder / f"{name}-out", options.jobs)
+            for name in ("small", "big", "small")
+        )
         print(table([before, big, after], options.small, options.count), flush=True)
         disturb(toy, folder / "big", folder / "killed", options.jobs, options.count, options.kills)
         seconds, said = finish(start(toy, folder / "big", folder / "killed", options.jobs))
         print(f"left to finish: {seconds:.1f} s. {said}")
         seconds, said = finish(start(toy, folder / "big", folder / "killed", options.jobs))
-        print(f"nothing to do: {seconds:.1f} s, {1000 * seconds / options.count:.1f} ms each, start-up included. {said}")
+        print(
+            f"nothing to do: {seconds:.1f} s, {1000 * seconds / options.count:.1f} ms each, start-up included. {said}"
+        )
         different = differences(folder / "big-out", folder / "killed")
-        print(f"{_done(folder / 'killed')} results, {len(different)} files differ from the undisturbed run")
+        print(
+            f"{_done(folder / 'killed')} results, {len(different)} files differ from the undisturbed run"
+        )
         for name in different[:3]:
             one, other = (_read(folder / part / name) or [] for part in ("big-out", "killed"))
-            print(name, *difflib.unified_diff(one, other, "undisturbed", "killed", n=1, lineterm=""), sep="\n")
+            print(
+                name,
+                *difflib.unified_diff(one, other, "undisturbed", "killed", n=1, lineterm=""),
+                sep="\n",
+            )
         sys.exit(bool(different) or _done(folder / "killed") != options.count)
     finally:
         shutil.rmtree(folder)
@@ -179,7 +218,11 @@ def main() -> None:
 def table(sizes: list[Size], small: int, big: int) -> str:
     """Small, big, small again (what else the machine does changes meanwhile), and the ratio of the big one to the small ones' mean."""
     lines = [f"{'submissions':26}{small:>10}{big:>10}{small:>10}{'ratio':>10}"]
-    for name, label, digits in (("wall", "wall, s each", 3), ("cpu", "CPU, s each", 3), ("memory", "memory at the end, MiB", 0)):
+    for name, label, digits in (
+        ("wall", "wall, s each", 3),
+        ("cpu", "CPU, s each", 3),
+        ("memory", "memory at the end, MiB", 0),
+    ):
         before, middle, after = (getattr(size, name) for size in sizes)
         numbers = "".join(f"{value:10.{digits}f}" for value in (before, middle, after))
         lines.append(f"{label:26}{numbers}{2 * middle / (before + after):10.2f}")

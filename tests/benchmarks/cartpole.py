@@ -103,7 +103,9 @@ def our_ppo(work: ModuleType, run: Run) -> None:
 
     def make_env(n: int) -> Any:
         mode = {"autoreset_mode": AutoresetMode.SAME_STEP}
-        return gymnasium.make_vec("CartPole-v1", num_envs=n, vectorization_mode="sync", vector_kwargs=mode)
+        return gymnasium.make_vec(
+            "CartPole-v1", num_envs=n, vectorization_mode="sync", vector_kwargs=mode
+        )
 
     def on_update(model: Any, metrics: dict[str, float]) -> bool:
         @torch.no_grad()
@@ -119,7 +121,12 @@ def our_ppo(work: ModuleType, run: Run) -> None:
 # What differs from the defaults of DQNConfig. In CartPole the policy is good once its values have nearly grown to 1 / (1 - gamma), and they grow by one
 # target network at a time: gamma = 0.98 halves the way (50 instead of 100), and a larger learning rate follows the targets more closely. Exploration
 # that ends sooner saved steps, and layers of 128 units instead of 64 saved more than they cost: most of so small a gradient step is overhead of calls.
-TUNED_DQN: dict[str, Any] = {"gamma": 0.98, "learning_rate": 4e-3, "hidden": (128, 128), "epsilon_decay_steps": 2_500}
+TUNED_DQN: dict[str, Any] = {
+    "gamma": 0.98,
+    "learning_rate": 4e-3,
+    "hidden": (128, 128),
+    "epsilon_decay_steps": 2_500,
+}
 
 
 def our_dqn(work: ModuleType, run: Run) -> None:
@@ -133,7 +140,11 @@ def our_dqn(work: ModuleType, run: Run) -> None:
         return run.look(int(progress.step), act)
 
     config = dataclasses.replace(
-        work.DQNConfig(), total_steps=BUDGET["dqn"], callback=callback, progress_bar=False, **TUNED_DQN
+        work.DQNConfig(),
+        total_steps=BUDGET["dqn"],
+        callback=callback,
+        progress_bar=False,
+        **TUNED_DQN,
     )
     work.train_dqn(gymnasium.make("CartPole-v1"), config, run.seed)
 
@@ -219,22 +230,32 @@ def main() -> int:
     parser.add_argument("--only", choices=("ppo", "dqn"))
     options = parser.parse_args()
     if importlib.util.find_spec("stable_baselines3") is None:
-        print(f"CartPole against Stable-Baselines3 is left out, because that is not installed. To have it: {INSTALL}")
+        print(
+            f"CartPole against Stable-Baselines3 is left out, because that is not installed. To have it: {INSTALL}"
+        )
         return 0
     torch.set_num_threads(1)
-    print(f"CartPole-v1 to a mean return of {GOAL:g}, {options.seeds} seeds, one thread; medians and worst")
+    print(
+        f"CartPole-v1 to a mean return of {GOAL:g}, {options.seeds} seeds, one thread; medians and worst"
+    )
     print(f"{'':28} {'cpu s':>7} {'worst':>7}   {'wall s':>7}   {'steps':>8} {'worst':>8}   solved")
     for name, ours, zoo in (("ppo", our_ppo, zoo_ppo), ("dqn", our_dqn, zoo_dqn)):
         work = solution(name)
         if options.only not in (None, name) or work is None:
             continue
-        mine = contest(options.seeds, lambda run, ours=ours, work=work: ours(work, run), BUDGET[name])
+        mine = contest(
+            options.seeds, lambda run, ours=ours, work=work: ours(work, run), BUDGET[name]
+        )
         report(f"solutions/{name} (tuned)", mine)
         zoo_budget = {"ppo": 100_000, "dqn": 50_000}[name]
-        theirs = contest(options.seeds, lambda run, zoo=zoo, b=zoo_budget: stock(zoo, b, run), zoo_budget)
+        theirs = contest(
+            options.seeds, lambda run, zoo=zoo, b=zoo_budget: stock(zoo, b, run), zoo_budget
+        )
         report(f"SB3 {name.upper()} (zoo, stock)", theirs)
         for field, unit in (("cpu", "CPU time"), ("steps", "environment steps")):
-            one, other = (statistics.median(getattr(run, field) for run in runs) for runs in (mine, theirs))
+            one, other = (
+                statistics.median(getattr(run, field) for run in runs) for runs in (mine, theirs)
+            )
             print(f"  {unit}: SB3 takes {other / one:.1f} times ours")
     return 0
 

@@ -28,7 +28,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository, whether it is installed or not
+sys.path.insert(
+    0, str(Path(__file__).resolve().parents[2])
+)  # the repository, whether it is installed or not
 
 from autograder.course import Assignment, load_assignment
 from autograder.engines import Job, LocalEngine
@@ -69,7 +71,12 @@ class Meter:
     def read(self) -> float:
         """CPU seconds so far."""
         self._look()
-        return _cpu(self.grader) + _cpu(self._server) + _cpu_of_waited_for(self._server) + sum(self.markers.values())
+        return (
+            _cpu(self.grader)
+            + _cpu(self._server)
+            + _cpu_of_waited_for(self._server)
+            + sum(self.markers.values())
+        )
 
     def stop(self) -> float:
         """The last reading, while grader and fork server are still there."""
@@ -113,11 +120,18 @@ def by_engine(assignment: Assignment, copies: dict[str, str], jobs: int) -> Cost
         meter = Meter(engine._process.pid)
         cost = Cost(start_wall=time.perf_counter() - begun, start_cpu=meter.read())
         begun = time.perf_counter()
-        done = [Job(name, {assignment.main: text.encode()}, seed) for seed, (name, text) in enumerate(copies.items())]
+        done = [
+            Job(name, {assignment.main: text.encode()}, seed)
+            for seed, (name, text) in enumerate(copies.items())
+        ]
         for progress in engine.run(done):
             wrong = [o.test for o in progress.outcomes.values() if o.verdict is not Verdict.PASSED]
-            if progress.finished and (wrong or progress.trouble or len(progress.outcomes) != len(engine.tests)):
-                sys.exit(f"engine: {progress.job.student} did not get full marks: {progress.trouble or wrong}")
+            if progress.finished and (
+                wrong or progress.trouble or len(progress.outcomes) != len(engine.tests)
+            ):
+                sys.exit(
+                    f"engine: {progress.job.student} did not get full marks: {progress.trouble or wrong}"
+                )
         cost.wall = time.perf_counter() - begun
         cost.cpu = meter.stop() - cost.start_cpu
     finally:
@@ -134,10 +148,24 @@ def by_pytest(assignment: Assignment, copies: dict[str, str], jobs: int, folder:
     def mark(name: str) -> None:
         path = folder / f"{name}.py"
         path.write_text(copies[name], encoding="utf-8")
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(assignment.hidden_tests), "--student", str(path)]
-        done = subprocess.run(command, cwd=assignment.root, capture_output=True, text=True, check=False)
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            str(assignment.hidden_tests),
+            "--student",
+            str(path),
+        ]
+        done = subprocess.run(
+            command, cwd=assignment.root, capture_output=True, text=True, check=False
+        )
         if done.returncode != 0:
-            raise SystemExit(f"pytest: {name} did not get full marks:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+            raise SystemExit(
+                f"pytest: {name} did not get full marks:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+            )
 
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     with ThreadPoolExecutor(jobs) as pool:
@@ -164,22 +192,32 @@ def main() -> None:
     engine = by_engine(assignment, copies, options.jobs)
     with tempfile.TemporaryDirectory() as folder:
         pytest = by_pytest(assignment, copies, options.jobs, Path(folder))
-    print(f"{options.count} submissions of {NAME}, {options.jobs} at a time, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
+    print(
+        f"{options.count} submissions of {NAME}, {options.jobs} at a time, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n"
+    )
     print(table(engine, pytest, options.count))
-    print(f"\nThe engine's CPU may be low by up to {INTERVAL:g} s each: the file's first lines say what is measured.")
+    print(
+        f"\nThe engine's CPU may be low by up to {INTERVAL:g} s each: the file's first lines say what is measured."
+    )
 
 
 def table(engine: Cost, pytest: Cost, count: int) -> str:
     """Seconds for each submission, and how many times more the pytest lane takes."""
     rows = [
         ("wall, s each", engine.wall / count, pytest.wall / count),
-        ("wall with start-up, s each", (engine.start_wall + engine.wall) / count, pytest.wall / count),
+        (
+            "wall with start-up, s each",
+            (engine.start_wall + engine.wall) / count,
+            pytest.wall / count,
+        ),
         ("CPU, s each", engine.cpu / count, pytest.cpu / count),
         ("CPU with start-up, s each", (engine.start_cpu + engine.cpu) / count, pytest.cpu / count),
     ]
     lines = [f"{'':28}{'engine':>10}{'pytest':>10}{'ratio':>10}"]
     lines += [f"{name:28}{one:10.3f}{other:10.3f}{other / one:9.1f}x" for name, one, other in rows]
-    lines.append(f"{'start-up once: wall, CPU, s':28}{engine.start_wall:10.2f}{engine.start_cpu:10.2f}")
+    lines.append(
+        f"{'start-up once: wall, CPU, s':28}{engine.start_wall:10.2f}{engine.start_cpu:10.2f}"
+    )
     return "\n".join(lines)
 
 

@@ -47,27 +47,55 @@ def timed(work: Callable[[], object]) -> Cost:
 def call(python: Path, tool: str, *arguments: str, folder: Path) -> str:
     """One command of a tool in a folder."""
     paths = os.pathsep.join(map(str, (ROOT, Path(__file__).parent)))
-    environment = os.environ | {"PYTHONPATH": paths, "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run([python.parent / tool, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    environment = os.environ | {
+        "PYTHONPATH": paths,
+        "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    done = subprocess.run(
+        [python.parent / tool, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode != 0:
-        raise SystemExit(f"{tool} {arguments[0]} failed:\n{done.stdout[-1500:]}{done.stderr[-1500:]}")
+        raise SystemExit(
+            f"{tool} {arguments[0]} failed:\n{done.stdout[-1500:]}{done.stderr[-1500:]}"
+        )
     return done.stdout + done.stderr
 
 
 def has(python: Path, module: str) -> bool:
     """The tool's lane can be run."""
-    return subprocess.run([python, "-c", f"import {module}"], capture_output=True, check=False).returncode == 0
+    return (
+        subprocess.run(
+            [python, "-c", f"import {module}"], capture_output=True, check=False
+        ).returncode
+        == 0
+    )
 
 
 # -- otter-grader ----------------------------------------------------------------------------------------------------
 
 
-def by_otter(assignment: Assignment, copies: dict[str, str], jobs: int, folder: Path, python: Path) -> Cost:
+def by_otter(
+    assignment: Assignment, copies: dict[str, str], jobs: int, folder: Path, python: Path
+) -> Cost:
     """Mark each copy with `otter run`."""
     names = [test.name for test in collect(assignment.hidden_tests)]
-    lines = ["from in_kernel import check", "from otter.test_files import test_case", "OK_FORMAT = False", f"name, points = 'all', {len(names)}"]
+    lines = [
+        "from in_kernel import check",
+        "from otter.test_files import test_case",
+        "OK_FORMAT = False",
+        f"name, points = 'all', {len(names)}",
+    ]
     for number, name in enumerate(names):
-        lines += ["@test_case()", f"def test_{number}(SOURCE):", f"    check({assignment.name!r}, {name!r}, SOURCE)"]
+        lines += [
+            "@test_case()",
+            f"def test_{number}(SOURCE):",
+            f"    check({assignment.name!r}, {name!r}, SOURCE)",
+        ]
     (folder / "tests").mkdir()
     (folder / "tests" / "all.py").write_text("\n".join(lines) + "\n")
     call(python, "otter", "generate", "--no-environment", folder=folder)
@@ -92,10 +120,14 @@ def by_otter(assignment: Assignment, copies: dict[str, str], jobs: int, folder: 
 def by_nbgrader(assignment: Assignment, copies: dict[str, str], folder: Path, python: Path) -> Cost:
     """Mark all copies with one `nbgrader autograde`."""
     names = [test.name for test in collect(assignment.hidden_tests)]
-    (folder / "nbgrader_config.py").write_text("c = get_config()\nc.CourseDirectory.course_id = 'bench'\nc.ExecutePreprocessor.timeout = 600\n")
+    (folder / "nbgrader_config.py").write_text(
+        "c = get_config()\nc.CourseDirectory.course_id = 'bench'\nc.ExecutePreprocessor.timeout = 600\n"
+    )
     source = folder / "source" / assignment.name / "work.ipynb"
     source.parent.mkdir(parents=True)
-    nbformat.write(_notebook("### BEGIN SOLUTION\npass\n### END SOLUTION", names, assignment.name), source)
+    nbformat.write(
+        _notebook("### BEGIN SOLUTION\npass\n### END SOLUTION", names, assignment.name), source
+    )
     call(python, "nbgrader", "generate_assignment", assignment.name, folder=folder)
     for name, text in copies.items():
         path = folder / "submitted" / name / assignment.name / "work.ipynb"
@@ -103,8 +135,12 @@ def by_nbgrader(assignment: Assignment, copies: dict[str, str], folder: Path, py
         nbformat.write(_notebook(f"{text}\nSOURCE = {text!r}", names, assignment.name), path)
     cost = timed(lambda: call(python, "nbgrader", "autograde", assignment.name, folder=folder))
     call(python, "nbgrader", "export", folder=folder)
-    if (folder / "grades.csv").read_text().count(f",{float(len(names))},{float(len(names))}") != len(copies):
-        raise SystemExit(f"nbgrader: not all got full marks:\n{(folder / 'grades.csv').read_text()[:1500]}")
+    if (folder / "grades.csv").read_text().count(
+        f",{float(len(names))},{float(len(names))}"
+    ) != len(copies):
+        raise SystemExit(
+            f"nbgrader: not all got full marks:\n{(folder / 'grades.csv').read_text()[:1500]}"
+        )
     return cost
 
 
@@ -118,8 +154,17 @@ def _notebook(solution: str, tests: list[str], assignment: str) -> nbformat.Note
 
 
 def _cell(text: str, identity: str, solution: bool) -> nbformat.NotebookNode:
-    marks = {"schema_version": 3, "grade_id": identity, "solution": solution, "grade": not solution, "locked": not solution, "task": False}
-    return v4.new_code_cell(text, metadata={"nbgrader": marks if solution else marks | {"points": 1}})
+    marks = {
+        "schema_version": 3,
+        "grade_id": identity,
+        "solution": solution,
+        "grade": not solution,
+        "locked": not solution,
+        "task": False,
+    }
+    return v4.new_code_cell(
+        text, metadata={"nbgrader": marks if solution else marks | {"points": 1}}
+    )
 
 
 # -- the table -------------------------------------------------------------------------------------------------------
@@ -130,7 +175,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=6, help="submissions in each lane")
     parser.add_argument("--jobs", type=int, default=2, help="submissions marked at a time")
-    parser.add_argument("--others", type=lambda path: Path(path).absolute(), default=Path(sys.executable), help="a Python with otter-grader and nbgrader")
+    parser.add_argument(
+        "--others",
+        type=lambda path: Path(path).absolute(),
+        default=Path(sys.executable),
+        help="a Python with otter-grader and nbgrader",
+    )
     options = parser.parse_args()
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
@@ -139,19 +189,30 @@ def main() -> None:
     copies = {f"copy{number}": f"{solution}# copy {number}\n" for number in range(options.count)}
     lanes = {"pytest": lambda folder: by_pytest(assignment, copies, options.jobs, folder)}
     if has(options.others, "otter"):
-        lanes["otter run"] = lambda folder: by_otter(assignment, copies, options.jobs, folder, options.others)
+        lanes["otter run"] = lambda folder: by_otter(
+            assignment, copies, options.jobs, folder, options.others
+        )
     if has(options.others, "nbgrader"):
-        lanes["nbgrader autograde"] = lambda folder: by_nbgrader(assignment, copies, folder, options.others)
-    print(f"{options.count} submissions of {NAME}, {options.jobs} at a time, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
+        lanes["nbgrader autograde"] = lambda folder: by_nbgrader(
+            assignment, copies, folder, options.others
+        )
+    print(
+        f"{options.count} submissions of {NAME}, {options.jobs} at a time, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n"
+    )
     print(f"{'CPU, s each':24}{'':>10}{'engine':>10}{'ratio':>10}{'with its start-up':>20}")
     before = by_engine(assignment, copies, options.jobs)
     for name, lane in lanes.items():
         with tempfile.TemporaryDirectory() as folder:
             cost = lane(Path(folder))
-        after = by_engine(assignment, copies, options.jobs)  # the machine may be faster now than when the lane began
+        after = by_engine(
+            assignment, copies, options.jobs
+        )  # the machine may be faster now than when the lane began
         engine, started = (before.cpu + after.cpu) / 2, (before.start_cpu + after.start_cpu) / 2
         each = f"{cost.cpu / options.count:10.2f}{engine / options.count:10.3f}"
-        print(f"{name:24}{each}{cost.cpu / engine:9.1f}x{cost.cpu / (engine + started):19.1f}x", flush=True)
+        print(
+            f"{name:24}{each}{cost.cpu / engine:9.1f}x{cost.cpu / (engine + started):19.1f}x",
+            flush=True,
+        )
         before = after
 
 

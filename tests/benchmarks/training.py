@@ -24,7 +24,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository, whether it is installed or not
+sys.path.insert(
+    0, str(Path(__file__).resolve().parents[2])
+)  # the repository, whether it is installed or not
 
 from autograder import examine, plugin
 from autograder.course import Assignment, load_course
@@ -96,9 +98,15 @@ def compare(assignment: Assignment, runs: int, everything: bool) -> Seconds:
     total = Seconds()
     try:
         files = {assignment.main: (text + WATCH).encode()}
-        there = server.candidate(files, assignment.main, assignment.limits, CORE, keeps_workers=True)
-        there.open(lambda event: None, None).close()  # compiled, as for all tests but a submission's first
-        for test in [test for test in plugin.collect(assignment.hidden_tests) if test.learning or everything]:
+        there = server.candidate(
+            files, assignment.main, assignment.limits, CORE, keeps_workers=True
+        )
+        there.open(
+            lambda event: None, None
+        ).close()  # compiled, as for all tests but a submission's first
+        for test in [
+            test for test in plugin.collect(assignment.hidden_tests) if test.learning or everything
+        ]:
             timed(test, here)  # what is imported at the first use is no training
             # In turn: the machine may be faster now than a minute later.
             found = [(timed(test, there), timed(test, here)[0]) for _ in range(runs)]
@@ -113,11 +121,17 @@ def compare(assignment: Assignment, runs: int, everything: bool) -> Seconds:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("names", nargs="*", help="assignments; all that have learning checks if none is named")
+    parser.add_argument(
+        "names", nargs="*", help="assignments; all that have learning checks if none is named"
+    )
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--all", action="store_true", help="all hidden tests instead of the learning checks")
+    parser.add_argument(
+        "--all", action="store_true", help="all hidden tests instead of the learning checks"
+    )
     options = parser.parse_args()
-    print(f"{'hidden tests of' if options.all else 'learning checks of':24}{'own code, s':>12}{'behind the wall, s':>20}{'ratio':>7}{'in process, s':>15}{'ratio':>7}")
+    print(
+        f"{'hidden tests of' if options.all else 'learning checks of':24}{'own code, s':>12}{'behind the wall, s':>20}{'ratio':>7}{'in process, s':>15}{'ratio':>7}"
+    )
     for assignment in load_course(ROOT).assignments:
         if options.names and assignment.name not in options.names:
             continue
@@ -126,7 +140,10 @@ def main() -> None:
         if total.there:
             to_own = f"{total.there / total.own:7.2f}" if total.own else f"{'-':>7}"
             own = f"{total.own:12.2f}" if total.own else f"{'-':>12}"
-            print(f"{assignment.name:24}{own}{total.there:20.2f}{to_own}{total.here:15.2f}{total.there / total.here:7.2f}", flush=True)
+            print(
+                f"{assignment.name:24}{own}{total.there:20.2f}{to_own}{total.here:15.2f}{total.there / total.here:7.2f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

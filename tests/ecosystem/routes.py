@@ -30,7 +30,9 @@ HARDENED = (
 ).split()
 
 
-def run(*command: object, cwd: Path | None = None, limit: float = 900, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *command: object, cwd: Path | None = None, limit: float = 900, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """A command, with its output; what goes wrong in it is for the caller to see."""
     return subprocess.run(
         [str(word) for word in command],
@@ -46,7 +48,9 @@ def run(*command: object, cwd: Path | None = None, limit: float = 900, **environ
 def must(*command: object, cwd: Path | None = None, **environment: str) -> str:
     """A command that has to succeed; its output."""
     done = run(*command, cwd=cwd, **environment)
-    assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    assert done.returncode == 0, (
+        f"{command} ended with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    )
     return done.stdout + done.stderr
 
 
@@ -69,7 +73,9 @@ def command_line(assignment: Assignment, handed_in: Mapping[str, str], folder: P
         place.write_text(as_notebook(assignment, text))
     command = [sys.executable, "-m", "autograder", "grade", assignment.name, folder / "handed_in"]
     must(*command, "--out", folder / "marks", "--course", assignment.root, "--quiet")
-    return {name: read(folder / "marks" / assignment.name / name / "results.json") for name in handed_in}
+    return {
+        name: read(folder / "marks" / assignment.name / name / "results.json") for name in handed_in
+    }
 
 
 def gradescope(assignment: Assignment, handed_in: Mapping[str, str], folder: Path) -> Marks:
@@ -78,7 +84,9 @@ def gradescope(assignment: Assignment, handed_in: Mapping[str, str], folder: Pat
     marks = {}
     for name, text in handed_in.items():
         root = laid_out(folder / name, folder / f"{assignment.name}-gradescope.zip")
-        (root / "submission" / f"{Path(assignment.main).stem}.ipynb").write_text(as_notebook(assignment, text))
+        (root / "submission" / f"{Path(assignment.main).stem}.ipynb").write_text(
+            as_notebook(assignment, text)
+        )
         must(root / "run_autograder", cwd=root, GRADER_PYTHON=sys.executable, PYTHONPATH="")
         marks[name] = read(root / "results" / "results.json")
     return marks
@@ -92,7 +100,9 @@ def laid_out(root: Path, archive: Path) -> Path:
         file.extractall(root / "source")
     (root / "source" / "run_autograder").rename(root / "run_autograder")
     (root / "run_autograder").chmod(0o755)
-    (root / "submission_metadata.json").write_text(json.dumps({"created_at": "2027-01-01T10:00:00.000000+00:00"}))
+    (root / "submission_metadata.json").write_text(
+        json.dumps({"created_at": "2027-01-01T10:00:00.000000+00:00"})
+    )
     return root
 
 
@@ -110,7 +120,11 @@ def otter(assignment: Assignment, handed_in: Mapping[str, str], folder: Path) ->
         (results / f"{stem}.ipynb").write_text(filled(assignment, released, text))
         must("otter", "run", results / f"{stem}.ipynb", "-a", archive, "-o", results, cwd=results)
         found = json.loads((results / "results.json").read_text())["tests"]
-        marks[name] = {test["name"]: test["score"] for test in found if "score" in test and test["name"] != "Public Tests"}
+        marks[name] = {
+            test["name"]: test["score"]
+            for test in found
+            if "score" in test and test["name"] != "Public Tests"
+        }
     return marks
 
 
@@ -141,7 +155,12 @@ def _from_the_database(path: Path, assignment: Assignment, handed_in: Mapping[st
     return marks
 
 
-def image(assignment: Assignment, handed_in: Mapping[str, str], folder: Path, options: tuple[str, ...] = ()) -> Marks:
+def image(
+    assignment: Assignment,
+    handed_in: Mapping[str, str],
+    folder: Path,
+    options: tuple[str, ...] = (),
+) -> Marks:
     """A container for each hand-in, from $GRADER_IMAGE by $GRADER_ENGINE."""
     marks = {}
     for name, text in handed_in.items():
@@ -155,26 +174,65 @@ def image(assignment: Assignment, handed_in: Mapping[str, str], folder: Path, op
 
 def in_a_container(name: str, root: Path, options: tuple[str, ...] = ()) -> list[str]:
     """The command that an instructor types."""
-    mounts = ["-v", f"{root}/submission:/autograder/submission:ro", "-v", f"{root}/results:/autograder/results"]
+    mounts = [
+        "-v",
+        f"{root}/submission:/autograder/submission:ro",
+        "-v",
+        f"{root}/results:/autograder/results",
+    ]
     engine, tag = os.environ["GRADER_ENGINE"], os.environ["GRADER_IMAGE"]
-    return [engine, "run", "--rm", "--network=none", *options, "-e", f"ASSIGNMENT={name}", *mounts, tag, "/autograder/run_autograder"]
+    return [
+        engine,
+        "run",
+        "--rm",
+        "--network=none",
+        *options,
+        "-e",
+        f"ASSIGNMENT={name}",
+        *mounts,
+        tag,
+        "/autograder/run_autograder",
+    ]
 
 
 def export(assignment: Assignment, kind: str, folder: Path) -> None:
-    must(sys.executable, "-m", "autograder", "export", kind, assignment.name, "--out", folder, "--course", assignment.root)
+    must(
+        sys.executable,
+        "-m",
+        "autograder",
+        "export",
+        kind,
+        assignment.name,
+        "--out",
+        folder,
+        "--course",
+        assignment.root,
+    )
 
 
 def filled(assignment: Assignment, released: Path, text: str) -> str:
     """A released notebook with the work in it: the cells to fill hold the definitions of ``text``, a new one imports and helpers."""
-    pieces = {_defines(source): source for kind, source in notebook.split(text) if kind == "code" and _defines(source)}
-    given = [source for kind, source in notebook.split(Source(assignment.solution).stub()) if kind == "code"]
+    pieces = {
+        _defines(source): source
+        for kind, source in notebook.split(text)
+        if kind == "code" and _defines(source)
+    }
+    given = [
+        source
+        for kind, source in notebook.split(Source(assignment.solution).stub())
+        if kind == "code"
+    ]
     names = {_defines(source) for source in given} - {""}
     helpers = [source for name, source in pieces.items() if name not in names]
-    others = [source for kind, source in notebook.split(text) if kind == "code" and not _defines(source)]
+    others = [
+        source for kind, source in notebook.split(text) if kind == "code" and not _defines(source)
+    ]
     document = nbformat.read(released, 4)
     first = next(place for place, cell in enumerate(document.cells) if cell.source in given)
     for cell in document.cells:
-        name = _defines(cell.source) if cell.cell_type == "code" and STUB not in cell.metadata else ""
+        name = (
+            _defines(cell.source) if cell.cell_type == "code" and STUB not in cell.metadata else ""
+        )
         if name in names and name in pieces:
             cell.source = pieces[name]
             cell.outputs = [nbformat.v4.new_output("stream", text="what it printed\n")]

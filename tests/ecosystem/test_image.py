@@ -23,7 +23,10 @@ HOSTILE = ("imports_the_solution", "reads_the_expected_values", "walks_the_heap"
 pytestmark = [
     pytest.mark.ecosystem,
     pytest.mark.timeout(900),
-    pytest.mark.skipif("GRADER_IMAGE" not in os.environ, reason="no grading image: .ci/image builds one and runs this"),
+    pytest.mark.skipif(
+        "GRADER_IMAGE" not in os.environ,
+        reason="no grading image: .ci/image builds one and runs this",
+    ),
 ]
 
 

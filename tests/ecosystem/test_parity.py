@@ -23,7 +23,11 @@ from autograder.source import Source
 
 COURSE = load_course(Path(__file__).resolve().parents[2])
 CHOSEN = os.environ.get("PARITY", "gae")
-NAMES = [one.name for one in COURSE.assignments] if CHOSEN == "all" else [COURSE.assignment(name).name for name in CHOSEN.split(",")]
+NAMES = (
+    [one.name for one in COURSE.assignments]
+    if CHOSEN == "all"
+    else [COURSE.assignment(name).name for name in CHOSEN.split(",")]
+)
 pytestmark = [pytest.mark.ecosystem, pytest.mark.timeout(3600)]
 
 
@@ -37,7 +41,9 @@ def handed_in(assignment) -> dict[str, str]:
     source = Source(assignment.solution)
     bugs = [bug.name for bug in source.bugs]
     chosen = [bugs[0], bugs[len(bugs) // 2], bugs[-1]]
-    return {"solution": source.solution(), "stub": source.stub()} | {bug: source.broken(bug) for bug in chosen}
+    return {"solution": source.solution(), "stub": source.stub()} | {
+        bug: source.broken(bug) for bug in chosen
+    }
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +77,15 @@ def certain(assignment, handed_in) -> dict[str, set[str]]:
 @pytest.fixture
 def assert_the_same_as(marks, certain):
     def of_certain(points: routes.Marks) -> routes.Marks:
-        return {name: {test: got for test, got in of.items() if test in certain[name]} for name, of in points.items()}
+        return {
+            name: {test: got for test, got in of.items() if test in certain[name]}
+            for name, of in points.items()
+        }
 
     def compare(found: routes.Marks) -> None:
-        assert {name: points.keys() for name, points in found.items()} == {name: points.keys() for name, points in marks.items()}
+        assert {name: points.keys() for name, points in found.items()} == {
+            name: points.keys() for name, points in marks.items()
+        }
         assert of_certain(found) == of_certain(marks)
 
     return compare
@@ -85,16 +96,22 @@ def test_gradescope(assignment, handed_in, assert_the_same_as, tmp_path):
 
 
 def test_otter(assignment, handed_in, assert_the_same_as, tmp_path):
-    pytest.importorskip("otter", reason="requirements/ecosystem.txt is not installed: make ecosystem")
+    pytest.importorskip(
+        "otter", reason="requirements/ecosystem.txt is not installed: make ecosystem"
+    )
     assert_the_same_as(routes.otter(assignment, handed_in, tmp_path))
 
 
 def test_nbgrader(assignment, handed_in, assert_the_same_as, tmp_path):
-    pytest.importorskip("nbgrader", reason="requirements/ecosystem.txt is not installed: make ecosystem")
+    pytest.importorskip(
+        "nbgrader", reason="requirements/ecosystem.txt is not installed: make ecosystem"
+    )
     assert_the_same_as(routes.nbgrader(assignment, handed_in, tmp_path))
 
 
 def test_the_grading_image(assignment, handed_in, assert_the_same_as, tmp_path):
     if "GRADER_IMAGE" not in os.environ:
-        pytest.skip("no grading image: `make image` builds one; then set GRADER_IMAGE and GRADER_ENGINE")
+        pytest.skip(
+            "no grading image: `make image` builds one; then set GRADER_IMAGE and GRADER_ENGINE"
+        )
     assert_the_same_as(routes.image(assignment, handed_in, tmp_path))

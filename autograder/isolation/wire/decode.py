@@ -21,7 +21,12 @@ from autograder.isolation.wire.limits import (
     WireError,
     torch_module,
 )
-from autograder.isolation.wire.structures import check_names, instance, named_tuple_class, record_class
+from autograder.isolation.wire.structures import (
+    check_names,
+    instance,
+    named_tuple_class,
+    record_class,
+)
 
 
 class Decoder:
@@ -85,7 +90,9 @@ class Decoder:
         if not isinstance(nodes, list):
             raise WireError("a list was expected")
         count = len(nodes)
-        if self._nodes + count <= MAX_NODES and SCALARS.issuperset(map(type, nodes)):  # such as tokens
+        if self._nodes + count <= MAX_NODES and SCALARS.issuperset(
+            map(type, nodes)
+        ):  # such as tokens
             self._nodes += count
             return list(nodes)
         return [self._decode(node, depth) for node in nodes]
@@ -119,7 +126,9 @@ class Decoder:
         name, names, nodes = fields
         self._check_class(name, names)
         values = _exactly(len(names), self._items(nodes, depth))
-        return instance(self._classes(name, names) or named_tuple_class(name, tuple(names)), names, values)
+        return instance(
+            self._classes(name, names) or named_tuple_class(name, tuple(names)), names, values
+        )
 
     def _record(self, fields: list[Any], depth: int) -> Any:
         name, names, nodes = fields
@@ -196,7 +205,9 @@ class Decoder:
         dtype = getattr(torch, name)
         count = _count(shape)
         raw = self._sized(buffer, count * dtype.itemsize)
-        flat = torch.frombuffer(bytearray(raw), dtype=dtype) if count else torch.empty(0, dtype=dtype)
+        flat = (
+            torch.frombuffer(bytearray(raw), dtype=dtype) if count else torch.empty(0, dtype=dtype)
+        )
         inverse = _inverse(order, shape)
         if inverse is None:
             result = flat.reshape(shape)
@@ -221,7 +232,10 @@ class Decoder:
             raise WireError("an unknown bit generator")
         bit_generator = getattr(np.random, name)(0)
         decoded = self._state(state, depth)
-        if not 0 <= decoded.get("buffer_pos", 0) <= 4 or not 0 <= decoded["state"].get("pos", 0) <= 624:
+        if (
+            not 0 <= decoded.get("buffer_pos", 0) <= 4
+            or not 0 <= decoded["state"].get("pos", 0) <= 624
+        ):
             raise WireError("a generator's state that points outside of it")
         bit_generator.state = decoded
         result = np.random.Generator(bit_generator)
@@ -232,11 +246,14 @@ class Decoder:
         if isinstance(node, list) and node[:1] == ["u8"] and len(node) < 1000:
             return np.array(
                 node[1:],
-                dtype=np.uint64 if max(node[1:], default=0) >= 2**32 or len(node) < 100 else np.uint32,
+                dtype=np.uint64
+                if max(node[1:], default=0) >= 2**32 or len(node) < 100
+                else np.uint32,
             )
         if isinstance(node, list) and node[:1] == ["d"] and depth < 6:
             return {
-                str(key): self._state(value, depth + 1) for key, value in zip(node[1], node[2], strict=True)
+                str(key): self._state(value, depth + 1)
+                for key, value in zip(node[1], node[2], strict=True)
             }
         return self._decode(node, depth)
 
@@ -269,7 +286,11 @@ class Decoder:
     def _buffer(self, index: Any) -> Any:
         """Each buffer can be used once: a small message must not become large by naming one buffer many times."""
         buffers = self._buffers
-        if type(index) is not int or not 0 <= index < len(buffers) or (buffer := buffers[index]) is None:
+        if (
+            type(index) is not int
+            or not 0 <= index < len(buffers)
+            or (buffer := buffers[index]) is None
+        ):
             raise WireError("a buffer that is not there, or is used twice")
         if isinstance(buffers, list):
             buffers[index] = None

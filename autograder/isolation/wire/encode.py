@@ -60,7 +60,9 @@ class Encoder:
             raise WireError(f"data nested deeper than {MAX_DEPTH} levels")
         if (index := self._known.get(id(value))) is not None:
             return ["b", index]
-        if type(value) in CONTAINERS:  # the most frequent kinds: none of the questions below is about them
+        if (
+            type(value) in CONTAINERS
+        ):  # the most frequent kinds: none of the questions below is about them
             return self._container(value, depth + 1)
         if isinstance(value, (np.ndarray, np.generic)):
             return self._array(value)
@@ -88,7 +90,9 @@ class Encoder:
     def _container(self, value: Any, depth: int) -> Any:
         def inner(items: Any) -> list[Any]:
             count = len(items) if type(items) in SEQUENCES else 0
-            if count and self._nodes + count <= MAX_NODES and _are_nodes(items):  # such as a row of tokens
+            if (
+                count and self._nodes + count <= MAX_NODES and _are_nodes(items)
+            ):  # such as a row of tokens
                 self._nodes += count
                 return list(items)
             return [self.encode(item, depth) for item in items]
@@ -179,13 +183,22 @@ class Encoder:
         if value.is_contiguous():
             try:  # most tensors are as NumPy would have them
                 raw = value.detach().numpy().tobytes()
-                return ["T", name, list(value.shape), list(range(value.ndim)), grad, self._buffer(raw)]
+                return [
+                    "T",
+                    name,
+                    list(value.shape),
+                    list(range(value.ndim)),
+                    grad,
+                    self._buffer(raw),
+                ]
             except (RuntimeError, TypeError):
                 pass
         plain = value.detach().resolve_conj().resolve_neg().cpu()
         order, dense = _dense_order(plain.stride(), plain.shape, 1)
         data = plain.permute(order) if dense else plain
-        bits = data.view(torch.int16) if data.dtype is torch.bfloat16 else data  # a dtype that numpy has not
+        bits = (
+            data.view(torch.int16) if data.dtype is torch.bfloat16 else data
+        )  # a dtype that numpy has not
         raw = bits.numpy().tobytes()
         return ["T", name, list(value.shape), order if dense else None, grad, self._buffer(raw)]
 
@@ -218,7 +231,9 @@ def _digits(value: int) -> str:
     return str(value)
 
 
-def _dense_order(strides: Sequence[int], shape: Sequence[int], itemsize: int) -> tuple[list[int], bool]:
+def _dense_order(
+    strides: Sequence[int], shape: Sequence[int], itemsize: int
+) -> tuple[list[int], bool]:
     """The axis order in which the data lie gapless in memory, if there is one (so that x.T stays x.T)."""
     order = sorted(range(len(shape)), key=lambda axis: (-strides[axis], axis))
     expected = itemsize

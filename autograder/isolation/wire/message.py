@@ -8,7 +8,13 @@ from typing import Any
 
 import msgpack
 
-from autograder.isolation.wire.limits import MAX_BUFFER_COUNT, MAX_BUFFERS, MAX_HEADER, MAX_NODES, WireError
+from autograder.isolation.wire.limits import (
+    MAX_BUFFER_COUNT,
+    MAX_BUFFERS,
+    MAX_HEADER,
+    MAX_NODES,
+    WireError,
+)
 
 _PREFIX = struct.Struct("!II")
 

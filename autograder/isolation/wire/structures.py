@@ -15,7 +15,12 @@ def check_names(name: Any, names: Any) -> None:
     if not isinstance(names, list) or len(names) > 64 or len(set(map(str, names))) != len(names):
         raise WireError("malformed field names")
     for word in (name, *names):
-        if not isinstance(word, str) or len(word) > 100 or not word.isidentifier() or keyword.iskeyword(word):
+        if (
+            not isinstance(word, str)
+            or len(word) > 100
+            or not word.isidentifier()
+            or keyword.iskeyword(word)
+        ):
             raise WireError("malformed field names")
     if any(word.startswith("_") for word in names):
         raise WireError("malformed field names")
