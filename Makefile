@@ -20,7 +20,7 @@ attacks: setup
 # Every known bug named by a real diagnosis, every other style, training on many seeds, the proofs on further draws of the test data.
 thorough: setup
 	$(RUN) -m autograder verify --draws 20
-	$(RUN) -m pytest -q -m "slow and not corpus" tests/test_assignments.py tests/assignments
+	$(RUN) -m pytest -q -m "slow and not corpus" tests/test_assignments.py grading/*/bars.py
 
 check: setup
 	.venv/bin/ruff check . && .venv/bin/mypy && $(RUN) -m autograder starter --check

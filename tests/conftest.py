@@ -17,10 +17,10 @@ sys.path.insert(0, str(Path(__file__).parent))  # toy.py is found from everywher
 
 from toy import Toy, forget_hidden_tests
 
-from autograder.course import Limits
-from autograder.examine import InProcess
-from autograder.isolation.client import Bridge, Lab
-from autograder.isolation.walled import WorkerServer
+from autograder.isolation.bridge.client import Bridge, Lab
+from autograder.isolation.limits import Limits
+from autograder.isolation.workers.walled import WorkerServer
+from autograder.judging.hidden_test import InProcess
 
 MAIN = "work.py"
 

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from autograder.as_graded import SENTENCE
-from autograder.verify import run_public_tests
+from autograder.proof.as_graded import SENTENCE
+from autograder.proof.verify import run_public_tests
 
 CENTRED = "    return numbers - numbers.mean()"
 FAITHFUL = "    return weights / weights.sum()"

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from autograder import diagnose, examine, plugin, starter
-from autograder.course import load_course
-from autograder.engines import Job, LocalEngine
-from autograder.examine import InProcess
+from autograder.authoring import starter
+from autograder.authoring.course import load_course
+from autograder.authoring.source import Source
+from autograder.judging import diagnose, hidden_test, plugin
+from autograder.judging.hidden_test import InProcess
+from autograder.marking.engines import Job, LocalEngine
 from autograder.model import Verdict
-from autograder.source import Source
 
 pytestmark = pytest.mark.timeout(
     1800
@@ -29,7 +30,7 @@ QUICK = (
 
 def independent(assignment):
     """Right answers in other styles, by name."""
-    files = sorted((ROOT / "tests" / "independent" / assignment.name).glob("*.py"))
+    files = sorted((ROOT / "grading" / assignment.name / "right").glob("*.py"))
     return {f"independent {path.stem}": path.read_text(encoding="utf-8") for path in files}
 
 
@@ -99,7 +100,7 @@ def test_right_answers_in_all_other_styles_pass_on_further_draws(name):
     failed = [
         (test.name, style, seed)
         for test, style, seed in runs
-        if not examine.run(test, styles[style], seed).passed
+        if not hidden_test.run(test, styles[style], seed).passed
     ]
     assert failed == []
 

@@ -16,13 +16,15 @@ import numpy as np
 import pytest
 import torch
 
-from autograder.checks import CheckFailure, assert_close, assert_unchanged
-from autograder.course import Limits
 from autograder.errors import StudentDied, StudentError, StudentMisuse, StudentTimeout
-from autograder.isolation import client, stream, wire
-from autograder.isolation.channel import ProcessChannel
-from autograder.isolation.client import Remote
-from autograder.isolation.wire import Record
+from autograder.isolation import codec
+from autograder.isolation.bridge import client
+from autograder.isolation.bridge.client import Remote
+from autograder.isolation.codec import Record
+from autograder.isolation.limits import Limits
+from autograder.isolation.workers import stream
+from autograder.isolation.workers.channel import ProcessChannel
+from autograder.judging.checks import CheckFailure, assert_close, assert_unchanged
 
 ECHO = "import copy\ndef echo(x): return copy.deepcopy(x)\n"  # a copy: the argument itself would come back as a mere reference
 
@@ -124,7 +126,7 @@ def test_an_expanded_tensor_becomes_dense(reach):
 
 
 TENSORS = [
-    *(torch.tensor([0, 1, 2]).to(getattr(torch, name)) for name in sorted(wire.TORCH_DTYPES)),
+    *(torch.tensor([0, 1, 2]).to(getattr(torch, name)) for name in sorted(codec.TORCH_DTYPES)),
     torch.tensor(2.5), torch.zeros(0), torch.zeros(2, 0), torch.arange(6.0).reshape(2, 3), torch.arange(6.0).reshape(2, 3).T,
     torch.arange(24).reshape(2, 3, 4).permute(2, 0, 1), torch.tensor([math.nan, math.inf]), torch.ones(2, 2, dtype=torch.complex64).conj(),
 ]  # fmt: skip
@@ -1459,14 +1461,14 @@ def test_how_a_process_ended_is_heard_even_when_the_server_closed_its_end_first(
     status, server = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     prints, other_end = os.pipe()
     channel = ProcessChannel(conversation, prints, status, Limits())
-    stream.Stream(theirs).send(stream.READY, wire.pack(None, []))
+    stream.Stream(theirs).send(stream.READY, codec.pack(None, []))
     server.send(msgpack.packb(["ended", 3, 0.1]))
     status.send(b"end")  # never read by the server
     for end in (server, theirs):
         end.close()
     os.close(other_end)
     with pytest.raises(StudentDied, match="exit code 3"):
-        channel.request(wire.pack([1, "get", None, False, False, []], []), lambda message: b"")
+        channel.request(codec.pack([1, "get", None, False, False, []], []), lambda message: b"")
     channel.close()
 
 

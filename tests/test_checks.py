@@ -9,7 +9,8 @@ import pytest
 import torch
 from scipy import stats
 
-from autograder.checks import (
+from autograder.errors import StudentError
+from autograder.judging.checks import (
     CheckFailure,
     assert_close,
     assert_equal,
@@ -20,7 +21,6 @@ from autograder.checks import (
     assert_true,
     assert_unchanged,
 )
-from autograder.errors import StudentError
 
 NAN, INF = math.nan, math.inf
 

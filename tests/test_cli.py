@@ -18,11 +18,11 @@ import pytest
 from toy import MAIN, NAME, Toy
 from typer.testing import CliRunner
 
-from autograder import cli
+from autograder.cli import main
 from autograder.isolation import doctor
 
 SCHEMA = json.loads((Path(__file__).parent / "schemas" / "gradescope_results.json").read_text())
-REPOSITORY = Path(cli.__file__).parents[1]
+REPOSITORY = Path(main.__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class Said:
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch):
     """A terminal in which no sentence is wrapped."""
-    for console in (cli.out, cli.err):
+    for console in (main.out, main.err):
         monkeypatch.setattr(console, "_width", 500)
 
 
 def call(*arguments: object) -> Said:
     """One command in this process."""
-    result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+    result = CliRunner().invoke(main.app, [str(argument) for argument in arguments])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     assert "Traceback" not in result.output
     return Said(result.exit_code, result.stdout, result.stderr)
@@ -300,7 +300,7 @@ def test_a_wall_that_cannot_be_had_ends_with_code_2_and_a_remedy(toy, monkeypatc
         def close(self):
             pass
 
-    monkeypatch.setattr("autograder.engines.LocalEngine", WeakEngine)
+    monkeypatch.setattr("autograder.marking.engines.LocalEngine", WeakEngine)
     said = call(
         "grade",
         NAME,
@@ -559,7 +559,7 @@ def test_check_explains_work_that_never_ends(toy, monkeypatch):
     def never(*args, **kwargs):
         raise subprocess.TimeoutExpired("pytest", 600)
 
-    monkeypatch.setattr("autograder.verify.subprocess.run", never)
+    monkeypatch.setattr("autograder.proof.verify.subprocess.run", never)
     toy.write(MAIN, toy.submission())
     said = call("check", NAME, toy.root / MAIN, "--course", toy.root)
     assert said.code in (1, 2) and "600 seconds" in flat(said.out + said.err)
@@ -581,7 +581,7 @@ def test_starter_says_what_it_wrote_and_what_is_stale(toy):
 
 @pytest.fixture
 def no_public_tests(monkeypatch):
-    monkeypatch.setattr("autograder.verify._check_public_tests", lambda *args: None)
+    monkeypatch.setattr("autograder.proof.verify._check_public_tests", lambda *args: None)
 
 
 def test_verify_prints_the_matrix_and_keeps_it_when_all_is_proven(toy, no_public_tests):
@@ -663,5 +663,5 @@ def test_help_names_every_command():
 
 
 def test_a_student_s_text_cannot_style_the_terminal():
-    assert cli._plain("[red]\x1b[31mhi[/red]\r\nx").plain == "[red] [31mhi[/red]  x"
-    assert len(cli._plain("x" * 1000).plain) == 300
+    assert main._plain("[red]\x1b[31mhi[/red]\r\nx").plain == "[red] [31mhi[/red]  x"
+    assert len(main._plain("x" * 1000).plain) == 300

@@ -9,8 +9,8 @@ import pydantic
 import pytest
 from toy import ASSIGNMENT, COURSE, NAME, Toy
 
-from autograder import course
-from autograder.course import find_root, load_assignment, load_course
+from autograder.authoring import course
+from autograder.authoring.course import find_root, load_assignment, load_course
 from autograder.errors import CourseError
 
 ASSIGNMENT_FILE = f"assignments/{NAME}/assignment.yml"
@@ -78,7 +78,7 @@ def test_a_folder_that_is_given_must_be_the_course_s_own(toy, tmp_path):
 
 def test_outside_of_any_course_it_is_the_one_that_the_engine_lies_in(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert find_root() == Path(course.__file__).parents[1]
+    assert find_root() == Path(course.__file__).parents[2]
 
 
 def test_the_secret_comes_from_the_environment_or_else_the_file_or_is_empty(toy, monkeypatch):

@@ -9,11 +9,11 @@ import pytest
 import torch
 from toy import MAIN
 
-from autograder import examine
-from autograder.diagnose import AnswerKey, _same, gives_the_numbers_of, judge
 from autograder.errors import IsolationError, StudentDied, StudentError, StudentTimeout
-from autograder.examine import InProcess, Trace
-from autograder.isolation.wire import Record
+from autograder.isolation.codec import Record
+from autograder.judging import hidden_test
+from autograder.judging.diagnose import AnswerKey, _same, gives_the_numbers_of, judge
+from autograder.judging.hidden_test import InProcess, Trace
 from autograder.model import Verdict
 
 WEIGHTS = "gamma ** np.arange(float(len(rewards)))"  # how the toy's solution discounts
@@ -182,12 +182,12 @@ def test_a_test_that_never_ends_is_ended(toy, key):
 
 def test_test_data_depend_on_the_seed_and_the_test_alone():
     draws = {
-        (seed, name): examine.generator(seed, name).normal()
+        (seed, name): hidden_test.generator(seed, name).normal()
         for seed in (1, 2)
         for name in ("test_a", "test_b")
     }
     assert len(set(draws.values())) == 4
-    assert examine.generator(1, "test_a").normal() == draws[1, "test_a"]
+    assert hidden_test.generator(1, "test_a").normal() == draws[1, "test_a"]
 
 
 # -- diagnosis -------------------------------------------------------------------------------------------------------
@@ -388,7 +388,7 @@ def test_a_replay_is_given_up_at_the_first_answer_that_differs(toy, key):
     )
     test, calls = toy.tests["test_probabilities_sum_to_one"], []
     wrong = toy.candidate("weights / weights.sum()", "weights")
-    trace = examine.run(test, wrong, SEED)
+    trace = hidden_test.run(test, wrong, SEED)
     broken = key.broken["no-discount"]
 
     class Counting:
@@ -402,7 +402,10 @@ def test_a_replay_is_given_up_at_the_first_answer_that_differs(toy, key):
     key.broken["no-discount"] = Counting()
     everything = {name for changed in key.changed.values() for name in changed or ()}
     assert everything
-    assert key.suspects(test, SEED, trace, examine.run(test, key.reference, SEED), everything) == ()
+    assert (
+        key.suspects(test, SEED, trace, hidden_test.run(test, key.reference, SEED), everything)
+        == ()
+    )
     assert len(calls) < len(trace.events)
 
 
@@ -496,15 +499,15 @@ def test_parameters_are_remembered_as_they_were_when_asked_for():
 
 def test_an_answer_too_few_is_not_the_same_run(key, toy):
     test = toy.tests["test_two_rewards"]
-    whole = examine.run(test, key.reference, SEED)
+    whole = hidden_test.run(test, key.reference, SEED)
     assert gives_the_numbers_of(whole, Trace(whole.events[:1]))
     assert not gives_the_numbers_of(Trace(whole.events[:1]), whole)
 
 
 def test_the_kinds_of_errors_are_told_apart():
-    assert examine.is_hopeless(StudentTimeout("Timeout", "")) and not examine.is_hopeless(
+    assert hidden_test.is_hopeless(StudentTimeout("Timeout", "")) and not hidden_test.is_hopeless(
         StudentError("ValueError", "")
     )
-    assert not examine.is_not_written(NotImplementedError("of the test, not of the student"))
-    assert examine.explain(KeyError("x")) == "KeyError: 'x'"
-    assert examine.finding_of(ValueError("x")) == examine.story_of(ValueError("x")) == ""
+    assert not hidden_test.is_not_written(NotImplementedError("of the test, not of the student"))
+    assert hidden_test.explain(KeyError("x")) == "KeyError: 'x'"
+    assert hidden_test.finding_of(ValueError("x")) == hidden_test.story_of(ValueError("x")) == ""

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 from toy import MAIN, NAME, Toy
 
-from autograder import engines
-from autograder.engines import Job
 from autograder.errors import IsolationError
+from autograder.marking import engines
+from autograder.marking.engines import Job
+from autograder.marking.provenance import fingerprint
 from autograder.model import Verdict
-from autograder.provenance import fingerprint
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
@@ -28,8 +28,8 @@ pytest.importorskip("ray", reason="Ray is not installed: pip install -r requirem
 
 from ray.cluster_utils import Cluster
 
-from autograder.engines import ray as engine_module
-from autograder.engines.ray import RayEngine
+from autograder.marking.engines import ray as engine_module
+from autograder.marking.engines.ray import RayEngine
 
 pytestmark = pytest.mark.timeout(900)  # a cluster starts slowly on a busy machine
 REPOSITORY = Path(__file__).parents[1]

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from autograder.errors import StudentError
-from autograder.examine import InProcess
-from autograder.isolation.client import Lab, Remote
-from autograder.isolation.environments import RESETS, LentEnvironment
+from autograder.isolation.bridge.client import Lab, Remote
+from autograder.isolation.bridge.environments import RESETS, LentEnvironment
+from autograder.judging.hidden_test import InProcess
 
 STUDENT = """
 def walk(env, steps, seed):

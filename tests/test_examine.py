@@ -10,9 +10,9 @@ import time
 import pytest
 from toy import Toy
 
-from autograder import alarm, diagnose, examine
 from autograder.errors import StudentTimeout
-from autograder.examine import HiddenTest, InProcess
+from autograder.judging import alarm, diagnose, hidden_test
+from autograder.judging.hidden_test import HiddenTest, InProcess
 from autograder.model import Verdict
 
 pytestmark = [
@@ -84,9 +84,9 @@ def test_the_generator_of_the_test_s_data_is_never_handed_over():
         lambda student, rng: student.draw(rng.spawn(1)[0]),
     )
     assert "give the student a generator of their own" in str(
-        examine.run(careless, candidate, 0).error
+        hidden_test.run(careless, candidate, 0).error
     )
-    assert examine.run(careful, candidate, 0).passed
+    assert hidden_test.run(careful, candidate, 0).passed
 
 
 def test_a_run_without_end_is_ended():
@@ -121,7 +121,7 @@ def test_an_alarm_that_was_set_before_is_still_set():
 def test_a_worker_is_closed_even_when_the_alarm_rings_meanwhile():
     candidate = Closing()
     with pytest.raises(StudentTimeout):
-        alarm.within(60, lambda: examine.run(hidden(lambda student: None), candidate, 0))
+        alarm.within(60, lambda: hidden_test.run(hidden(lambda student: None), candidate, 0))
     assert candidate.closed == 1
 
 
@@ -140,7 +140,7 @@ def test_an_alarm_that_rang_just_before_alarms_are_held_back_costs_no_worker_and
     monkeypatch.setattr(signal, "pthread_sigmask", heard_late)
     candidate = Closing(rings=False)
     with pytest.raises(StudentTimeout, match="late"):
-        examine.run(hidden(lambda student: None), candidate, 0)
+        hidden_test.run(hidden(lambda student: None), candidate, 0)
     assert candidate.closed == 1
 
 

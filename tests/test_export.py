@@ -16,7 +16,7 @@ import nbformat
 import pytest
 from toy import MAIN, NAME
 
-from autograder.course import load_course
+from autograder.authoring.course import load_course
 from autograder.errors import CourseError, SourceError
 from autograder.export import gradescope, nbgrader, otter
 from autograder.export.gradescope import autograde
@@ -70,7 +70,7 @@ def test_the_zip_holds_what_marks_this_assignment_and_the_secret(locked):
         f"grading/{NAME}/test_hidden.py",
     } <= names
     assert {
-        "autograder/grader.py",
+        "autograder/marking/grader.py",
         "autograder/export/install.sh",
         "requirements/lock.txt",
         "requirements/image.sh",

@@ -129,9 +129,9 @@ def _kind(pid: int) -> str:
         return ""
     return (
         "fork server"
-        if b"autograder.isolation.server" in words
+        if b"autograder.isolation.workers.server" in words
         else "grader"
-        if b"autograder.grader" in words
+        if b"autograder.marking.grader" in words
         else ""
     )
 

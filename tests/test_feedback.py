@@ -17,14 +17,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autograder import checks, diagnose, lazy, plugin, report
-from autograder.course import Assignment, load_course
-from autograder.examine import HiddenTest
-from autograder.isolation.client import Bridge
-from autograder.isolation.handles import Exposed, Remote
-from autograder.isolation.wire import torch_module
+from autograder.authoring.course import Assignment, load_course
+from autograder.authoring.source import Source
+from autograder.isolation.bridge.client import Bridge
+from autograder.isolation.bridge.handles import Exposed, Remote
+from autograder.isolation.codec import torch_module
+from autograder.judging import checks, diagnose, plugin
+from autograder.judging.hidden_test import HiddenTest
+from autograder.marking import result_files
 from autograder.model import Grade, Outcome, Verdict
-from autograder.source import Source
+from autograder.proof import lazy
 
 ROOT = Path(__file__).resolve().parent.parent
 ASSIGNMENTS = {assignment.name: assignment for assignment in load_course(ROOT).assignments}
@@ -154,11 +156,11 @@ def leaks(
     public: str,
 ) -> list[str]:
     """What the student's part of results.json holds and must not."""
-    told = report.results(assignment, test.worth, Grade("ada", (outcome,)))
+    told = result_files.results(assignment, test.worth, Grade("ada", (outcome,)))
     text = told["tests"][0]["output"]
     everything = json.dumps(told, ensure_ascii=False)
     ours = [line for line in text.splitlines() if not line.startswith("  | ")]
-    words = {word[0].upper() + word[1:] + "." for word in report.WORDS.values()}
+    words = {word[0].upper() + word[1:] + "." for word in result_files.WORDS.values()}
     known = words | {f"Hint: {test.hint}", outcome.diagnosis, "Your code:", "Your code printed:"}
     found = [
         f"a line of unknown origin: {line}"

@@ -13,18 +13,21 @@ import pytest
 import torch
 from toy import MAIN, NAME
 
-from autograder import gpu, grader, report, scale
-from autograder.course import Limits, load_course
-from autograder.engines import Job, Listed, LocalEngine, Progress
+from autograder.authoring.course import load_course
 from autograder.errors import CourseError, StudentError
-from autograder.examine import HiddenTest, InProcess, Trace, run
 from autograder.export import gradescope, master
-from autograder.grade import Grading
-from autograder.isolation import doctor, sandbox
-from autograder.isolation.walled import WorkerServer
+from autograder.isolation import doctor
+from autograder.isolation.limits import Limits
+from autograder.isolation.wall import gpu, sandbox
+from autograder.isolation.workers.walled import WorkerServer
+from autograder.judging import gpu_part
+from autograder.judging.hidden_test import HiddenTest, InProcess, Trace, run
+from autograder.marking import grader, result_files
+from autograder.marking.engines import Job, Listed, LocalEngine, Progress
+from autograder.marking.grade import Grading
+from autograder.marking.score import score
+from autograder.marking.submission import Submission
 from autograder.model import Grade, Outcome, Verdict
-from autograder.score import score
-from autograder.submission import Submission
 
 walled_only = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="the wall needs Linux and root"
@@ -34,8 +37,8 @@ SCALE = """\
 import numpy as np
 import pytest
 
-from autograder.checks import assert_close
-from autograder.plugin import points
+from autograder.judging.checks import assert_close
+from autograder.judging.plugin import points
 
 pytestmark = pytest.mark.gpu
 
@@ -105,7 +108,7 @@ def mark(course, tmp_path, monkeypatch):
     """Marks one submission where there is a GPU or not; returns its grade, results.json and what full marks come to."""
 
     def mark(text: str, missing: str, engine=HereEngine):
-        monkeypatch.setattr(scale, "gpu_missing", lambda: missing)
+        monkeypatch.setattr(gpu_part, "gpu_missing", lambda: missing)
         opened = engine(course.assignment)
         try:
             grading = Grading(course.course, course.assignment, opened, tmp_path / "out")
@@ -116,7 +119,7 @@ def mark(course, tmp_path, monkeypatch):
             opened.close()
         return (
             grade,
-            json.loads((grading.folder / "ada" / report.RESULTS).read_text()),
+            json.loads((grading.folder / "ada" / result_files.RESULTS).read_text()),
             grading.worth,
         )
 
@@ -147,7 +150,7 @@ def test_an_optional_part_is_shown_with_a_gpu_and_worth_nothing(course, mark):
 def test_failing_an_optional_part_costs_nothing(course, mark):
     grade, found, _ = mark(course.submission("return float(rewards @ weights)", WRONG), "")
     assert verdicts(grade) == [Verdict.PASSED] * 4 + [Verdict.FAILED]
-    assert found["score"] == 10.0 and report.note(grade) == "all passed"
+    assert found["score"] == 10.0 and result_files.note(grade) == "all passed"
     assert "Hint: Long sequences" in found["tests"][-1]["output"]
 
 
@@ -184,7 +187,7 @@ def test_a_required_part_without_a_gpu_is_ungraded_and_says_what_to_do(course, m
     grade, found, worth = mark(course.submission(), MISSING)
     assert "score" not in found and score(grade, worth).points is None
     assert verdicts(grade) == [Verdict.PASSED] * 4 + [Verdict.UNGRADED]
-    assert report.note(grade) == (
+    assert result_files.note(grade) == (
         f"ungraded: this test runs on a GPU, and did not: {MISSING}. Run 'grade' where it can, "
         "or write 'scale: optional' in course.yml"
     )
@@ -213,8 +216,8 @@ def test_an_assignment_without_a_gpu_part_says_nothing_of_it(toy):
 
 @walled_only
 def test_a_marker_that_waits_for_the_gpu_says_that_it_lives(course, monkeypatch):
-    monkeypatch.setattr(scale, "LOOK", 0.01)
-    part = scale.GpuPart(course.assignment, [])
+    monkeypatch.setattr(gpu_part, "LOOK", 0.01)
+    part = gpu_part.GpuPart(course.assignment, [])
     child = os.fork()
     if child == 0:  # another marker
         list(part._wait(1.0))
@@ -263,7 +266,7 @@ def test_a_test_that_is_not_marked_gpu_is_refused(course):
         CourseError,
         match=r"test_long_sequences is not marked gpu: write 'pytestmark = pytest\.mark\.gpu'",
     ):
-        scale.collect(course.assignment)
+        gpu_part.collect(course.assignment)
 
 
 @walled_only
@@ -398,7 +401,7 @@ def test_a_device_of_the_gpu_may_be_written_to(monkeypatch, tmp_path):
 
 def _opens_only(device: str, other: str) -> int:
     """In a child: 0 if the device can be opened for reading and writing and nothing else can."""
-    from autograder.isolation import seccomp
+    from autograder.isolation.wall import seccomp
 
     open(other, "w").close()
     ruleset = sandbox.reading_rules(gpu=True)
@@ -465,7 +468,7 @@ def test_ranks_can_have_it_too():
 @walled_only
 def test_submissions_meet_the_gpu_part_as_jobs_do_everything_else(course, monkeypatch):
     """A job's files and seed reach it; nothing else does."""
-    monkeypatch.setattr(scale, "gpu_missing", lambda: "")
+    monkeypatch.setattr(gpu_part, "gpu_missing", lambda: "")
     engine = HereEngine(course.assignment)
     (progress,) = engine.run([Job("ada", {MAIN: course.submission().encode()}, 3)])
     engine.close()

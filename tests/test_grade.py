@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 import pytest
 from toy import MAIN, NAME
 
-from autograder import report
-from autograder.engines import Job, Listed, LocalEngine, Progress
-from autograder.engines.local import Cores
 from autograder.errors import IsolationError
-from autograder.grade import Grading
-from autograder.isolation.sandbox import Layers
+from autograder.isolation.wall.sandbox import Layers
+from autograder.marking import result_files
+from autograder.marking.engines import Job, Listed, LocalEngine, Progress
+from autograder.marking.engines.local import Cores
+from autograder.marking.grade import Grading
+from autograder.marking.submission import Submission
 from autograder.model import Outcome, Verdict
-from autograder.submission import Submission
 
 TESTS = [Listed("test_a", "A.", "sums", 2.0, False), Listed("test_b", "B.", "means", 3.0, False)]
 STRONG = Layers(uid=True, seccomp=True, landlock=True, namespaces=True)
@@ -73,7 +73,7 @@ def mark(toy, tmp_path):
 
 
 def results(tmp_path, student: str = "ada") -> dict:
-    return json.loads((tmp_path / "out" / "sequences" / student / report.RESULTS).read_text())
+    return json.loads((tmp_path / "out" / "sequences" / student / result_files.RESULTS).read_text())
 
 
 # -- what is marked --------------------------------------------------------------------------------------------------
@@ -87,7 +87,7 @@ def test_every_submission_gets_its_results_and_a_row(mark, tmp_path):
     )
     assert list(grades) == ["ada", "ben"]
     assert results(tmp_path)["score"] == 2.0 and results(tmp_path)["extra_data"]["max_score"] == 5.0
-    assert (tmp_path / "out" / "sequences" / report.GRADEBOOK).read_text().count("\n") == 3
+    assert (tmp_path / "out" / "sequences" / result_files.GRADEBOOK).read_text().count("\n") == 3
 
 
 def test_what_cannot_be_opened_is_not_sent_to_the_engine(mark, tmp_path):
@@ -212,7 +212,7 @@ def test_however_it_ends_the_gradebook_has_a_row_for_everybody_and_no_zero(mark,
             submission("ada"),
             submission("ben", b"y = 1\n"),
         )
-    _, ada, ben = (tmp_path / "out" / "sequences" / report.GRADEBOOK).read_text().splitlines()
+    _, ada, ben = (tmp_path / "out" / "sequences" / result_files.GRADEBOOK).read_text().splitlines()
     assert (
         ada.startswith("ada,5,") and ben.startswith("ben,,") and "run the same command again" in ben
     )
@@ -273,7 +273,7 @@ CHANGES = {
         "requirements/lock.txt", "numpy==1\n"
     ),
     "the engine": lambda toy, monkeypatch: monkeypatch.setattr(
-        "autograder.provenance._digest", lambda paths: "another"
+        "autograder.marking.provenance._digest", lambda paths: "another"
     ),
 }
 
@@ -341,7 +341,7 @@ def test_why_something_is_marked_again_is_said(toy, tmp_path, monkeypatch, name)
 
 def test_a_hand_in_that_still_cannot_be_opened_is_not_written_again(mark, tmp_path):
     mark(PaperEngine(), submission(problem="it is encrypted"))
-    path = tmp_path / "out" / "sequences" / "ada" / report.RESULTS
+    path = tmp_path / "out" / "sequences" / "ada" / result_files.RESULTS
     before = path.stat().st_mtime_ns
     mark(PaperEngine(), submission(problem="it is encrypted"))
     assert path.stat().st_mtime_ns == before
@@ -469,7 +469,7 @@ def test_each_marker_gets_the_core_that_fewest_have(monkeypatch):
 def impatient(toy, monkeypatch):
     """The toy course's tests may take a second, and the command has next to no patience on top of that."""
     toy.edit(f"assignments/{NAME}/assignment.yml", "test_seconds: 20", "test_seconds: 1")
-    monkeypatch.setattr("autograder.engines.local.PATIENCE", 0.5)
+    monkeypatch.setattr("autograder.marking.engines.local.PATIENCE", 0.5)
 
 
 def test_a_marker_that_falls_silent_is_ended(engine, toy, impatient):
@@ -504,7 +504,7 @@ def test_a_course_that_cannot_be_read_is_explained_by_the_engine(engine, toy):
 
 
 def test_a_grader_process_that_does_not_start_is_explained(toy, monkeypatch):
-    monkeypatch.setattr("autograder.engines.local.sys.executable", "/bin/false")
+    monkeypatch.setattr("autograder.marking.engines.local.sys.executable", "/bin/false")
     with pytest.raises(
         IsolationError, match="the grader process did not start: try 'python -m autograder doctor'"
     ):
@@ -541,7 +541,7 @@ def test_one_student_is_marked_again_and_the_others_keep_their_marks(toy, tmp_pa
         grade.student for grade in grades
     ] == ["ada", "ben"]
     assert results(tmp_path, "ada")["score"] == 5.0 and results(tmp_path, "ben")["score"] == 0.0
-    book = (tmp_path / "out" / "sequences" / report.GRADEBOOK).read_text()
+    book = (tmp_path / "out" / "sequences" / result_files.GRADEBOOK).read_text()
     assert "ada,5," in book and "ben,0," in book and "new" not in book
 
 

@@ -10,9 +10,10 @@ import pytest
 from toy import NAME
 from typer.testing import CliRunner
 
-from autograder import cli, report
+from autograder.cli import main
 from autograder.errors import CourseError
 from autograder.export import gradebook as books
+from autograder.marking import result_files
 from autograder.model import Grade, Outcome, Verdict
 
 PASSED = Outcome("test_a", "Sums are sums.", "sums", Verdict.PASSED, 7.0)
@@ -160,12 +161,12 @@ def test_no_cell_of_a_roster_is_a_formula(toy, roster):
 
 
 def invoke(*arguments: object):
-    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+    return CliRunner().invoke(main.app, [str(argument) for argument in arguments])
 
 
 def test_the_command_writes_canvas_s_file_and_says_who_is_a_stranger(toy, roster, tmp_path):
     for grade in GRADES.values():
-        report.write_results(tmp_path / "marks" / NAME, toy.assignment, 7.0, grade)
+        result_files.write_results(tmp_path / "marks" / NAME, toy.assignment, 7.0, grade)
     said = invoke(
         "gradebook", NAME, tmp_path / "marks", "--roster", roster(OURS), "--course", toy.root
     )

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from autograder import grader
-from autograder.course import Limits
-from autograder.examine import HiddenTest
+from autograder.isolation.limits import Limits
+from autograder.judging.hidden_test import HiddenTest
+from autograder.marking import grader
 from autograder.model import Outcome, Verdict
 
 

@@ -6,9 +6,9 @@ import textwrap
 
 import pytest
 
-from autograder.course import Limits
-from autograder.examine import HiddenTest, InProcess, run
-from autograder.isolation.handles import Remote
+from autograder.isolation.bridge.handles import Remote
+from autograder.isolation.limits import Limits
+from autograder.judging.hidden_test import HiddenTest, InProcess, run
 
 MAIN = "work.py"
 TEXT = textwrap.dedent("""

@@ -20,8 +20,8 @@ class Net(nn.Module):
 def touch(net): return 0.0
 """
 WORKER = """
-worker = sys.modules["autograder.isolation.worker"]
-wire = sys.modules["autograder.isolation.wire"]
+worker = sys.modules["autograder.isolation.bridge.worker"]
+wire = sys.modules["autograder.isolation.codec"]
 handle = worker.Worker.handle
 answers = []
 def patched(change):

@@ -6,10 +6,10 @@ import textwrap
 
 import pytest
 
-from autograder import diagnose
-from autograder.course import Limits
-from autograder.examine import HiddenTest, run
-from autograder.isolation import channel, walled
+from autograder.isolation.limits import Limits
+from autograder.isolation.workers import channel, walled
+from autograder.judging import diagnose
+from autograder.judging.hidden_test import HiddenTest, run
 from autograder.model import Verdict
 
 MAIN = "work.py"

@@ -8,10 +8,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from autograder import notebook
-from autograder.course import load_course
+from autograder.authoring import notebook
+from autograder.authoring.course import load_course
+from autograder.authoring.source import BEGIN, Source
 from autograder.export import master
-from autograder.source import BEGIN, Source
 
 COURSE = load_course(Path(__file__).resolve().parents[1])
 

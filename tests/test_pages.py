@@ -15,10 +15,12 @@ import pytest
 from toy import NAME
 from typer.testing import CliRunner
 
-from autograder import charts, cli, pages, report
-from autograder.class_report import ClassReport
+from autograder.cli import main
+from autograder.marking import result_files
 from autograder.model import Grade, Outcome, Verdict
-from autograder.similar import Pair
+from autograder.reports import charts, pages
+from autograder.reports.class_report import ClassReport
+from autograder.reports.similar import Pair
 
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -59,7 +61,7 @@ def folder(toy, tmp_path) -> Path:
     """A marked class of five."""
     folder = tmp_path / "out" / NAME
     for one in CLASS:
-        report.write_results(folder, toy.assignment, 10.0, one)
+        result_files.write_results(folder, toy.assignment, 10.0, one)
     return folder
 
 
@@ -193,7 +195,7 @@ def test_the_report_holds_every_section_and_leads_to_every_student(page, folder)
 
 
 def test_a_section_that_would_be_empty_is_left_out(toy, tmp_path):
-    report.write_results(
+    result_files.write_results(
         tmp_path / NAME, toy.assignment, 10.0, grade("ada", dataclasses.replace(PASSED, curve=()))
     )
     pages.write(toy.course, tmp_path / NAME)
@@ -220,7 +222,7 @@ def test_parts_stand_in_the_order_of_the_tests(page, folder):
 def test_a_student_s_page_is_made_without_reading_the_staff_s_file(toy, folder):
     pages.write(toy.course, folder)
     before = (folder / "ben" / "feedback.html").read_text()
-    staff = json.loads((folder / "ben" / report.STAFF).read_text())
+    staff = json.loads((folder / "ben" / result_files.STAFF).read_text())
     for outcome in staff["outcomes"]:
         outcome |= {
             "detail": "changed",
@@ -228,7 +230,7 @@ def test_a_student_s_page_is_made_without_reading_the_staff_s_file(toy, folder):
             "hint": "changed",
             "error": "changed",
         }
-    (folder / "ben" / report.STAFF).write_text(json.dumps(staff))
+    (folder / "ben" / result_files.STAFF).write_text(json.dumps(staff))
     pages.write(toy.course, folder)
     assert (folder / "ben" / "feedback.html").read_text() == before
 
@@ -267,7 +269,7 @@ def test_charts_have_text_alternatives_and_tables(page):
 
 
 def call(*arguments: object) -> tuple[int, str]:
-    result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+    result = CliRunner().invoke(main.app, [str(argument) for argument in arguments])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, " ".join((result.stdout + result.stderr).split())
 
@@ -285,10 +287,10 @@ def test_a_folder_without_results_is_a_sentence(toy, tmp_path):
 
 
 def test_damaged_results_are_named(toy, folder):
-    (folder / "ada" / report.STAFF).write_text("{")
+    (folder / "ada" / result_files.STAFF).write_text("{")
     pages.write(toy.course, folder)
     assert "The results of ada are damaged" in (folder / "report.html").read_text()
-    (folder / "ben" / report.RESULTS).write_text("{")
+    (folder / "ben" / result_files.RESULTS).write_text("{")
     code, said = call("report", folder, "--course", toy.root)
     assert code == 2 and "ben/results.json: this file is damaged: run 'grade' again" in said
 

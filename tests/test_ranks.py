@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from autograder import examine
-from autograder.course import Limits
 from autograder.errors import IsolationError, StudentError
-from autograder.examine import HiddenTest, InProcess
 from autograder.isolation import doctor
-from autograder.isolation.ranks import LoneRank
-from autograder.isolation.walled import WorkerServer
+from autograder.isolation.limits import Limits
+from autograder.isolation.ranks.ranks import LoneRank
+from autograder.isolation.workers.walled import WorkerServer
+from autograder.judging import hidden_test
+from autograder.judging.hidden_test import HiddenTest, InProcess
 
 torch = pytest.importorskip("torch")
 
@@ -79,7 +79,7 @@ def run(candidate, function):
     """One run of a test; what it raised is raised here."""
     kept = []
     test = HiddenTest("t", "", 1, "", (), "", False, lambda lab: kept.append(function(lab)))
-    trace = examine.run(test, candidate, 0)
+    trace = hidden_test.run(test, candidate, 0)
     if trace.error is not None:
         raise trace.error
     return kept[0], trace

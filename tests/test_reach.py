@@ -3,8 +3,9 @@
 import pytest
 from toy import SOLUTION
 
-from autograder import examine, reach, verify
-from autograder.reach import calls, can_tell, changed
+from autograder.judging import hidden_test, relevance
+from autograder.judging.relevance import calls, can_tell, changed
+from autograder.proof import verify
 
 TEXT = """
 LIMIT = 3
@@ -105,13 +106,13 @@ def test_what_differs_everywhere_can_always_be_told():
 def test_the_kill_matrix_is_that_of_running_every_variant(toy, monkeypatch):
     quick = verify.verify(toy.assignment)
     runs = []
-    original = examine.run
+    original = hidden_test.run
     monkeypatch.setattr(
-        examine, "run", lambda *arguments: runs.append(arguments) or original(*arguments)
+        hidden_test, "run", lambda *arguments: runs.append(arguments) or original(*arguments)
     )
     verify.verify(toy.assignment)
     few = len(runs)
-    monkeypatch.setattr(reach, "can_tell", lambda called, differ: True)
+    monkeypatch.setattr(relevance, "can_tell", lambda called, differ: True)
     whole = verify.verify(toy.assignment)
     assert few < len(runs) - few
     assert (whole.kills, whole.named, whole.shortcomings) == (quick.kills, quick.named, [])

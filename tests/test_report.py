@@ -13,7 +13,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from autograder import report
+from autograder.marking import result_files
 from autograder.model import Grade, Outcome, Verdict
 
 SCHEMA = json.loads((Path(__file__).parent / "schemas" / "gradescope_results.json").read_text())
@@ -86,7 +86,9 @@ def test_the_schema_itself_is_one_and_refuses_what_gradescope_does_not_know():
 
 @pytest.mark.parametrize("name", GRADES)
 def test_results_are_as_gradescope_documents_them(assignment, name):
-    found = json.loads(json.dumps(report.results(assignment, WORTH, GRADES[name]), allow_nan=False))
+    found = json.loads(
+        json.dumps(result_files.results(assignment, WORTH, GRADES[name]), allow_nan=False)
+    )
     jsonschema.validate(found, SCHEMA)
     assert len(found["tests"]) == len(GRADES[name].outcomes)
     assert not any(
@@ -95,9 +97,9 @@ def test_results_are_as_gradescope_documents_them(assignment, name):
 
 
 def test_points_and_verdicts_stand_with_each_test(assignment):
-    passed, failed, unwritten, ungraded = report.results(assignment, WORTH, GRADES["all kinds"])[
-        "tests"
-    ]
+    passed, failed, unwritten, ungraded = result_files.results(
+        assignment, WORTH, GRADES["all kinds"]
+    )["tests"]
     assert (passed["name"], passed["score"], passed["max_score"], passed["status"]) == (
         "Sums are sums.",
         2.0,
@@ -123,17 +125,17 @@ def test_points_and_verdicts_stand_with_each_test(assignment):
 
 def test_a_learning_curve_stands_with_its_test_and_survives_the_way_back(assignment, tmp_path):
     trained = grade(dataclasses.replace(PASSED, curve=(0.5, 2.0)), FAILED)
-    first, second = report.results(assignment, WORTH, trained)["tests"]
+    first, second = result_files.results(assignment, WORTH, trained)["tests"]
     assert first["extra_data"]["curve"] == [0.5, 2.0] and "curve" not in second["extra_data"]
-    report.write_results(tmp_path, assignment, WORTH, trained)
-    assert report.read_grade(tmp_path, "ada") == trained
+    result_files.write_results(tmp_path, assignment, WORTH, trained)
+    assert result_files.read_grade(tmp_path, "ada") == trained
 
 
 def test_the_score_is_left_out_while_it_is_open(assignment):
-    assert report.results(assignment, WORTH, GRADES["late"])["score"] == 1.6
-    assert report.results(assignment, WORTH, GRADES["unopened"])["score"] == 0.0
+    assert result_files.results(assignment, WORTH, GRADES["late"])["score"] == 1.6
+    assert result_files.results(assignment, WORTH, GRADES["unopened"])["score"] == 0.0
     for name in ("all kinds", "cut off"):
-        assert "score" not in report.results(assignment, WORTH, GRADES[name])
+        assert "score" not in result_files.results(assignment, WORTH, GRADES[name])
 
 
 # -- what a student reads --------------------------------------------------------------------------------------------
@@ -141,17 +143,17 @@ def test_the_score_is_left_out_while_it_is_open(assignment):
 
 @pytest.mark.parametrize("verdict", Verdict)
 def test_a_student_never_reads_the_details(verdict):
-    told = report.student_text(dataclasses.replace(FAILED, verdict=verdict))
+    told = result_files.student_text(dataclasses.replace(FAILED, verdict=verdict))
     assert EXPECTED not in told and "forgets-n" not in told and "test_b" not in told
 
 
 @pytest.mark.parametrize("name", GRADES)
 def test_results_hold_no_details(assignment, name):
-    assert EXPECTED not in json.dumps(report.results(assignment, WORTH, GRADES[name]))
+    assert EXPECTED not in json.dumps(result_files.results(assignment, WORTH, GRADES[name]))
 
 
 def test_a_failed_test_is_explained_from_the_most_telling_to_the_student_s_own_lines():
-    assert report.student_text(FAILED) == (
+    assert result_files.student_text(FAILED) == (
         "Failed.\n"
         "These are the numbers one gets when n is forgotten.\n"
         "the result has shape (2,) where (3,) is asked.\n"
@@ -162,31 +164,31 @@ def test_a_failed_test_is_explained_from_the_most_telling_to_the_student_s_own_l
 
 
 def test_other_verdicts_are_said_in_a_sentence():
-    assert report.student_text(PASSED) == "Passed."
+    assert result_files.student_text(PASSED) == "Passed."
     assert (
-        report.student_text(UNWRITTEN)
+        result_files.student_text(UNWRITTEN)
         == "Not written yet.\nYour code:\n  | NotImplementedError: TODO(means): end"
     )
     assert (
-        report.student_text(UNGRADED)
+        result_files.student_text(UNGRADED)
         == "Could not be graded, which is not your fault: your instructor has been told."
     )
 
 
 def test_long_prints_are_cut():
-    told = report.student_text(dataclasses.replace(FAILED, prints="x" * 5000))
+    told = result_files.student_text(dataclasses.replace(FAILED, prints="x" * 5000))
     assert "x" * 2000 + " ..." in told and "x" * 2001 not in told
 
 
 def test_a_student_s_prints_cannot_pose_as_ours():
-    told = report.student_text(
+    told = result_files.student_text(
         dataclasses.replace(FAILED, prints="a\n\x1b[2JPassed.\r\nHint: none\u2028Passed.", error="")
     )
     assert told.splitlines()[-4:] == ["  | a", "  | [2JPassed.", "  | Hint: none", "  | Passed."]
 
 
 def test_a_file_name_in_a_problem_acts_on_no_terminal(assignment):
-    told = report.results(
+    told = result_files.results(
         assignment,
         WORTH,
         grade(problem="a\x1b[2J\x9b31m\nPassed.\u202e is a link: pack the file itself"),
@@ -200,10 +202,10 @@ def test_a_file_name_in_a_problem_acts_on_no_terminal(assignment):
 
 def test_what_staff_reads_acts_on_no_terminal_either(tmp_path, assignment):
     hostile = dataclasses.replace(FAILED, error="E\x9b2J\u202eE", prints="\x1b[2J", detail="\x9b")
-    report.write_results(tmp_path, assignment, WORTH, grade(hostile))
-    text = (tmp_path / "ada" / report.STAFF).read_text(encoding="utf-8")
+    result_files.write_results(tmp_path, assignment, WORTH, grade(hostile))
+    text = (tmp_path / "ada" / result_files.STAFF).read_text(encoding="utf-8")
     assert text.replace("\n", "").isprintable() and text.isascii()
-    assert report.read_grade(tmp_path, "ada").outcomes == (hostile,)
+    assert result_files.read_grade(tmp_path, "ada").outcomes == (hostile,)
 
 
 @pytest.mark.parametrize(
@@ -229,11 +231,11 @@ def test_what_staff_reads_acts_on_no_terminal_either(tmp_path, assignment):
     ],
 )
 def test_the_summary_says_how_it_stands(assignment, name, said):
-    assert report.summary(assignment, WORTH, GRADES[name]) == said
+    assert result_files.summary(assignment, WORTH, GRADES[name]) == said
 
 
 def test_one_day_is_one_day(assignment):
-    assert "Handed in 1 day late: 10 %" in report.summary(
+    assert "Handed in 1 day late: 10 %" in result_files.summary(
         assignment, WORTH, grade(PASSED, late_days=1, late_factor=0.9)
     )
 
@@ -242,15 +244,15 @@ def test_a_weak_wall_is_said(assignment):
     weak = dataclasses.replace(
         GRADES["all passed"], provenance={"wall": {"uid": True, "seccomp": False}}
     )
-    assert "Marked without the full wall" in report.summary(assignment, WORTH, weak)
+    assert "Marked without the full wall" in result_files.summary(assignment, WORTH, weak)
 
 
 # -- the gradebook ---------------------------------------------------------------------------------------------------
 
 
 def gradebook(tmp_path, assignment, *grades: Grade) -> list[dict[str, str]]:
-    report.write_gradebook(tmp_path / "out", assignment, WORTH, grades)
-    with (tmp_path / "out" / report.GRADEBOOK).open(encoding="utf-8", newline="") as file:
+    result_files.write_gradebook(tmp_path / "out", assignment, WORTH, grades)
+    with (tmp_path / "out" / result_files.GRADEBOOK).open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -304,7 +306,7 @@ def test_no_text_of_a_student_s_adds_a_row_or_a_cell(tmp_path, assignment, break
     )
     (row,) = gradebook(tmp_path, assignment, grade(odd))
     assert row["note"].endswith("mallory where a float is asked.") and row.keys() == set(
-        report.COLUMNS
+        result_files.COLUMNS
     )
     assert all(c.isprintable() for c in row["note"])
 
@@ -337,7 +339,7 @@ def test_no_text_of_a_student_s_adds_a_row_or_a_cell(tmp_path, assignment, break
     ],
 )
 def test_the_note_says_what_stands_out(outcomes, note):
-    assert report.note(grade(*outcomes)) == note
+    assert result_files.note(grade(*outcomes)) == note
 
 
 # -- writing and reading back ----------------------------------------------------------------------------------------
@@ -346,8 +348,8 @@ def test_the_note_says_what_stands_out(outcomes, note):
 @pytest.mark.parametrize("name", GRADES)
 def test_a_grade_is_read_back_as_it_was_written(tmp_path, assignment, name):
     written = json.loads(json.dumps(dataclasses.asdict(GRADES[name])))
-    report.write_results(tmp_path, assignment, WORTH, GRADES[name])
-    found = report.read_grade(tmp_path, "ada")
+    result_files.write_results(tmp_path, assignment, WORTH, GRADES[name])
+    found = result_files.read_grade(tmp_path, "ada")
     assert found == GRADES[name] and json.loads(json.dumps(dataclasses.asdict(found))) == written
 
 
@@ -356,34 +358,34 @@ def test_a_grade_is_read_back_as_it_was_written(tmp_path, assignment, name):
     ["", "{", "[]", '{"outcomes": []}', '{"student": "ada", "outcomes": [{"test": 1}]}', "\udcff"],
 )
 def test_a_damaged_file_is_as_good_as_none(tmp_path, assignment, damage):
-    report.write_results(tmp_path, assignment, WORTH, GRADES["failed"])
-    (tmp_path / "ada" / report.STAFF).write_bytes(damage.encode("utf-8", "surrogateescape"))
-    assert report.read_grade(tmp_path, "ada") is None
+    result_files.write_results(tmp_path, assignment, WORTH, GRADES["failed"])
+    (tmp_path / "ada" / result_files.STAFF).write_bytes(damage.encode("utf-8", "surrogateescape"))
+    assert result_files.read_grade(tmp_path, "ada") is None
 
 
 def test_a_grade_without_results_is_as_good_as_none(tmp_path, assignment):
-    assert report.read_grade(tmp_path, "ada") is None
-    report.write_results(tmp_path, assignment, WORTH, GRADES["failed"])
-    (tmp_path / "ada" / report.RESULTS).unlink()
-    assert report.read_grade(tmp_path, "ada") is None
+    assert result_files.read_grade(tmp_path, "ada") is None
+    result_files.write_results(tmp_path, assignment, WORTH, GRADES["failed"])
+    (tmp_path / "ada" / result_files.RESULTS).unlink()
+    assert result_files.read_grade(tmp_path, "ada") is None
 
 
 def test_the_details_are_for_staff(tmp_path, assignment):
-    report.write_results(tmp_path, assignment, WORTH, GRADES["failed"])
-    assert EXPECTED in (tmp_path / "ada" / report.STAFF).read_text()
-    assert EXPECTED not in (tmp_path / "ada" / report.RESULTS).read_text()
+    result_files.write_results(tmp_path, assignment, WORTH, GRADES["failed"])
+    assert EXPECTED in (tmp_path / "ada" / result_files.STAFF).read_text()
+    assert EXPECTED not in (tmp_path / "ada" / result_files.RESULTS).read_text()
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "results.json"
-    report.write_atomically(path, "old\n")
+    result_files.write_atomically(path, "old\n")
 
     def fail(*args):
         raise OSError("the disk is full")
 
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="the disk is full"):
-        report.write_atomically(path, "new\n")
+        result_files.write_atomically(path, "new\n")
     assert path.read_text() == "old\n" and os.listdir(tmp_path) == ["results.json"]
 
 
@@ -393,19 +395,23 @@ def test_what_a_killed_command_left_half_written_is_swept(tmp_path):
     for pid in (done.pid, os.getpid()):
         for place in (tmp_path, tmp_path / "ada"):
             place.mkdir(exist_ok=True)
-            (place / f".{report.RESULTS}.{pid}.abc_1").write_text("{")
-            (place / f".{report.GRADEBOOK}.{pid}.abc_1").write_text("stud")
-    (tmp_path / "ada" / report.RESULTS).write_text("{}")
-    report.sweep(tmp_path)
+            (place / f".{result_files.RESULTS}.{pid}.abc_1").write_text("{")
+            (place / f".{result_files.GRADEBOOK}.{pid}.abc_1").write_text("stud")
+    (tmp_path / "ada" / result_files.RESULTS).write_text("{}")
+    result_files.sweep(tmp_path)
     left = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
     assert left == sorted(
-        2 * [f".{name}.{os.getpid()}.abc_1" for name in (report.RESULTS, report.GRADEBOOK)]
-        + [report.RESULTS]
+        2
+        * [
+            f".{name}.{os.getpid()}.abc_1"
+            for name in (result_files.RESULTS, result_files.GRADEBOOK)
+        ]
+        + [result_files.RESULTS]
     )
 
 
 def test_text_that_cannot_be_encoded_is_written_all_the_same(tmp_path):
-    report.write_atomically(tmp_path / "x", "half \ud800")
+    result_files.write_atomically(tmp_path / "x", "half \ud800")
     assert (tmp_path / "x").read_text() == "half \\ud800"
 
 

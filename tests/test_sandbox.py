@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from autograder.course import Limits
 from autograder.errors import IsolationError, StudentDied
-from autograder.isolation import doctor, sandbox, seccomp
-from autograder.isolation.sandbox import Layers
-from autograder.isolation.walled import ENVIRONMENT, WorkerServer
+from autograder.isolation import doctor
+from autograder.isolation.limits import Limits
+from autograder.isolation.wall import sandbox, seccomp
+from autograder.isolation.wall.sandbox import Layers
+from autograder.isolation.workers.walled import ENVIRONMENT, WorkerServer
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 FORBIDDEN = {
@@ -52,7 +53,8 @@ def test_behind_the_wall_nothing_forbidden_is_allowed(server, hidden):
 
 TRY = """
 import json, sys
-from autograder.isolation import probe, sandbox, seccomp
+from autograder.isolation import probe
+from autograder.isolation.wall import sandbox, seccomp
 hidden, victim, layers = sys.argv[1], int(sys.argv[2]), sys.argv[3].split("+")
 if "namespaces" in layers and not sandbox.separate([]):
     sys.exit("no namespaces here")
@@ -71,7 +73,7 @@ def allowed(hidden):
     victim = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 
     def attempt(layers: str) -> set[str]:
-        package = str(Path(sandbox.__file__).parents[2])
+        package = str(Path(sandbox.__file__).parents[3])
         command = [sys.executable, "-c", TRY, str(hidden), str(victim.pid), layers]
         done = subprocess.run(
             command,
@@ -128,8 +130,8 @@ def test_each_layer_alone_closes_what_it_is_for_and_not_the_rest(allowed, layer)
 
 @root
 def test_groups_of_the_grader_s_are_left_behind():
-    program = "import os; from autograder.isolation import sandbox; sandbox.enter(sandbox.Cell(64999, 5, sandbox.address_space() + (512 << 20), 16, None, None)); print(os.getgroups())"
-    package = str(Path(sandbox.__file__).parents[2])
+    program = "import os; from autograder.isolation.wall import sandbox; sandbox.enter(sandbox.Cell(64999, 5, sandbox.address_space() + (512 << 20), 16, None, None)); print(os.getgroups())"
+    package = str(Path(sandbox.__file__).parents[3])
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={"PYTHONPATH": package},
@@ -156,7 +158,7 @@ def test_namespaces_stand_in_for_landlock_where_there_is_none(allowed):
 
 READ = """
 import json, os, sys
-from autograder.isolation import sandbox, seccomp
+from autograder.isolation.wall import sandbox, seccomp
 if not sandbox.separate([]):
     sys.exit("no namespaces here")
 sandbox.enter(sandbox.Cell(64999, 5, sandbox.address_space() + (512 << 20), 16, seccomp.build_filter(own_uid=True), None))
@@ -167,7 +169,7 @@ print(json.dumps([sorted(os.listdir("/etc")), [os.listdir(path) for path in ("/t
 
 @root
 def test_behind_namespaces_nobody_s_files_are_left_and_python_still_imports():
-    package = str(Path(sandbox.__file__).parents[2])
+    package = str(Path(sandbox.__file__).parents[3])
     done = subprocess.run(
         [sys.executable, "-c", READ],
         env={"PYTHONPATH": package},
@@ -315,7 +317,8 @@ def test_a_library_that_is_not_installed_is_named():
 
 def test_a_fork_server_that_does_not_start_says_why(monkeypatch):
     monkeypatch.setattr(
-        "autograder.isolation.walled.ENVIRONMENT", ENVIRONMENT | {"PYTHONHOME": "/nonexistent"}
+        "autograder.isolation.workers.walled.ENVIRONMENT",
+        ENVIRONMENT | {"PYTHONHOME": "/nonexistent"},
     )
     with pytest.raises(
         IsolationError,

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from autograder.course import LateRule
+from autograder.authoring.course import LateRule
+from autograder.marking.score import earned, lateness, score
 from autograder.model import Grade, Outcome, Verdict
-from autograder.score import earned, lateness, score
 
 DUE = datetime(2027, 2, 5, 23, 59, tzinfo=UTC)
 RULE = LateRule(grace_minutes=15, per_day=0.1, max_days=3)

@@ -8,8 +8,8 @@ import pytest
 from toy import MAIN
 
 from autograder.errors import CourseError
-from autograder.similar import of_class, pairs
-from autograder.submission import Submission
+from autograder.marking.submission import Submission
+from autograder.reports.similar import of_class, pairs
 
 ORIGINAL = """
 def discounted(rewards, gamma):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from autograder.authoring.source import Bug, Source, Todo
 from autograder.errors import SourceError
-from autograder.source import Bug, Source, Todo
 
 TEXT = '''\
 """A module."""

@@ -12,10 +12,10 @@ import nbformat
 import pytest
 from toy import MAIN, NAME
 
-from autograder import starter
+from autograder.authoring import starter
 from autograder.errors import CourseError, SourceError
-from autograder.submission import read_all
-from autograder.verify import run_public_tests
+from autograder.marking.submission import read_all
+from autograder.proof.verify import run_public_tests
 
 FILES = {
     "README.md",

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from autograder import submission as intake
 from autograder.errors import CourseError
-from autograder.submission import Submission, read_all
+from autograder.marking import submission as intake
+from autograder.marking.submission import Submission, read_all
 
 MAIN = "gae.py"
 CODE = b"def f(x):\n    return x\n"
@@ -290,7 +290,7 @@ def test_whatever_a_parser_raises_is_that_student_s_problem_alone(tmp_path, monk
 
     write(tmp_path / "ada.ipynb", notebook("x = 1"))
     write(tmp_path / "ben.py")
-    monkeypatch.setattr("autograder.notebook._definitions", explode)
+    monkeypatch.setattr("autograder.authoring.notebook._definitions", explode)
     found = class_of(tmp_path)
     assert (
         found["ada"].problem == "ada.ipynb cannot be read (MemoryError): hand in one plain .py file"
@@ -523,7 +523,8 @@ def test_a_notebook_may_be_as_large_in_a_zip_as_alone(tmp_path):
 def test_a_large_notebook_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
     monkeypatch.setattr(intake, "MAX_NOTEBOOK", 1 << 20)
     monkeypatch.setattr(
-        "autograder.notebook.nbformat.reads", lambda *args, **kwargs: pytest.fail("it was parsed")
+        "autograder.authoring.notebook.nbformat.reads",
+        lambda *args, **kwargs: pytest.fail("it was parsed"),
     )
     big = notebook("#" * (1 << 20))
     assert "ada.ipynb is larger than 1 MiB" in problem(write(tmp_path / "ada.ipynb", big))

@@ -7,8 +7,8 @@ import textwrap
 import pytest
 import torch  # noqa: F401  as in a worker: a first import of it by the submission changes the generators there are
 
-from autograder.isolation import generators, worker
-from autograder.isolation.untouched import Modules
+from autograder.isolation.bridge import generators, worker
+from autograder.isolation.workers.untouched import Modules
 
 MAIN = "work.py"
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 from toy import MAIN, NAME, Toy, forget_hidden_tests
 
-from autograder import starter
-from autograder import verify as module
+from autograder.authoring import starter
 from autograder.errors import CourseError, SourceError
-from autograder.examine import InProcess
-from autograder.lazy import LAZY, Lazy
-from autograder.plugin import collect
-from autograder.verify import Proof, matrix, prove_each, verify
+from autograder.judging.hidden_test import InProcess
+from autograder.judging.plugin import collect
+from autograder.proof import verify as module
+from autograder.proof.lazy import LAZY, Lazy
+from autograder.proof.verify import Proof, matrix, prove_each, verify
 
 PUBLIC = f"assignments/{NAME}/test_local.py"
 

@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 from rich.console import Console
 
+from autograder.cli.watch import Watch, summary
 from autograder.model import Grade, Outcome, Verdict
-from autograder.watch import Watch, summary
 
 
 def marked(*verdicts: Verdict) -> Grade:

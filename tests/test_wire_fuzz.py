@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from autograder.isolation import wire
+from autograder.isolation import codec
 
 FUZZ = Path(__file__).parent / "attacks" / "fuzz.py"
 Pair = collections.namedtuple("Pair", "left right")
@@ -41,7 +41,7 @@ keys = st.integers(-9, 9) | texts | st.booleans() | st.tuples(st.integers(0, 3),
 @st.composite
 def arrays(draw):
     """Arrays of every dtype that may cross, in every order of their axes, with and without gaps, with any bytes in them."""
-    dtype = np.dtype(draw(st.sampled_from(sorted(wire.NUMPY_DTYPES))))
+    dtype = np.dtype(draw(st.sampled_from(sorted(codec.NUMPY_DTYPES))))
     shape = draw(shapes)
     count = math.prod(shape)
     raw = draw(st.binary(min_size=count * dtype.itemsize, max_size=count * dtype.itemsize))
@@ -55,7 +55,7 @@ def arrays(draw):
 @st.composite
 def tensors(draw):
     """Tensors of every dtype that may cross, with and without a gradient."""
-    dtype = getattr(torch, draw(st.sampled_from(sorted(wire.TORCH_DTYPES))))
+    dtype = getattr(torch, draw(st.sampled_from(sorted(codec.TORCH_DTYPES))))
     numbers = draw(st.lists(st.integers(0, 100), min_size=24, max_size=24))
     tensor = (
         torch.tensor(numbers)
@@ -88,7 +88,7 @@ values = st.recursive(
         | st.tuples(inner, inner)
         | st.dictionaries(keys, inner, max_size=4)
         | st.builds(Pair, inner, inner)
-        | st.builds(lambda one, other: wire.Record(one=one, other=other), inner, inner)
+        | st.builds(lambda one, other: codec.Record(one=one, other=other), inner, inner)
         | st.frozensets(keys, max_size=4)
         | st.sets(keys, max_size=4)
     ),
@@ -98,9 +98,9 @@ values = st.recursive(
 
 def crossed(value):
     """The value after a journey as bytes."""
-    encoder = wire.Encoder()
-    header, buffers = wire.unpack(wire.pack(encoder.encode(value), encoder.buffers))
-    return wire.Decoder(buffers).decode(header)
+    encoder = codec.Encoder()
+    header, buffers = codec.unpack(codec.pack(encoder.encode(value), encoder.buffers))
+    return codec.Decoder(buffers).decode(header)
 
 
 def same(one, other) -> bool:
@@ -121,8 +121,8 @@ def same(one, other) -> bool:
             other.shape,
             other.tobytes(),
         ) and order
-    if isinstance(one, wire.Record):
-        return isinstance(other, wire.Record) and same(vars(one), vars(other))
+    if isinstance(one, codec.Record):
+        return isinstance(other, codec.Record) and same(vars(one), vars(other))
     if isinstance(one, tuple) and hasattr(one, "_fields"):
         return (
             type(other).__name__ == type(one).__name__
@@ -148,7 +148,8 @@ def test_what_crosses_comes_back_as_it_was(value):
 
 @relaxed
 @given(
-    st.sampled_from(sorted(wire.NUMPY_DTYPES - {"<f8", ">f8"})), st.binary(min_size=16, max_size=16)
+    st.sampled_from(sorted(codec.NUMPY_DTYPES - {"<f8", ">f8"})),
+    st.binary(min_size=16, max_size=16),
 )  # a float64 is a float
 def test_numpy_scalars_keep_their_dtype_and_bits(dtype, raw):
     scalar = np.frombuffer(raw, dtype)[0]
@@ -174,9 +175,9 @@ def test_generators_go_on_where_they_were(name, seed, draws):
 @relaxed
 @given(st.binary(max_size=400))
 def test_noise_is_a_wire_error(noise):
-    with pytest.raises(wire.WireError):
-        wire.unpack(noise)
-        raise wire.WireError("noise that happens to be a message")
+    with pytest.raises(codec.WireError):
+        codec.unpack(noise)
+        raise codec.WireError("noise that happens to be a message")
 
 
 nodes = st.recursive(
@@ -212,8 +213,8 @@ nodes = st.recursive(
 @given(nodes, st.lists(st.binary(max_size=40), max_size=3))
 def test_random_nodes_raise_wire_errors_only(node, buffers):
     try:
-        wire.Decoder(buffers, lambda tag, fields, decoder: tag, [].__getitem__).decode(node)
-    except wire.WireError:
+        codec.Decoder(buffers, lambda tag, fields, decoder: tag, [].__getitem__).decode(node)
+    except codec.WireError:
         pass
 
 

@@ -10,11 +10,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from autograder import starter
-from autograder.course import Assignment, Course, load_assignment, load_course
-from autograder.examine import HiddenTest, InProcess
-from autograder.plugin import collect
-from autograder.source import Source
+from autograder.authoring import starter
+from autograder.authoring.course import Assignment, Course, load_assignment, load_course
+from autograder.authoring.source import Source
+from autograder.judging.hidden_test import HiddenTest, InProcess
+from autograder.judging.plugin import collect
 
 NAME, MAIN = "sequences", "sequences.py"
 
@@ -80,8 +80,8 @@ def softmax(logits):
 HIDDEN = '''\
 import numpy as np
 
-from autograder.checks import assert_close
-from autograder.plugin import points
+from autograder.judging.checks import assert_close
+from autograder.judging.plugin import points
 
 
 @points(2, part="sums", catches=("no-discount", "last-reward-whole"), hint="The second reward counts gamma times.")

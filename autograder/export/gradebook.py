@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autograder.course import Assignment
+from autograder.authoring.course import Assignment
 from autograder.errors import CourseError
+from autograder.marking.result_files import harmless
+from autograder.marking.score import score
 from autograder.model import Grade
-from autograder.report import harmless
-from autograder.score import score
 
 # What each field may be called in a roster, in lower case: ours, Canvas's, Gradescope's.
 NAMES = {

@@ -13,12 +13,12 @@ from typing import Any
 
 import yaml
 
-from autograder import report
-from autograder.course import COURSE_FILE, SECRET_FILE, Assignment, Course
+from autograder.authoring.course import COURSE_FILE, SECRET_FILE, Assignment, Course
 from autograder.errors import CourseError
 from autograder.export.single import Desk
+from autograder.marking import result_files
+from autograder.marking.score import score
 from autograder.model import Grade, Verdict
-from autograder.score import score
 
 FOLDER = Path(__file__).parent
 PACKAGE = FOLDER.parent
@@ -30,6 +30,7 @@ sh "$here/requirements/image.sh" system
 sh "$here/requirements/image.sh" packages cpu
 sh "$here/autograder/export/install.sh"
 """
+LEFT_OUT = {"__pycache__", "right"}  # right answers in other styles prove a grader; they mark nobody
 LOCKED = ("lock.txt", "image.txt", "image.sh")  # of requirements/
 
 
@@ -48,7 +49,7 @@ def bundle(course: Course, assignment: Assignment) -> dict[str, bytes]:
     for folder in folders:
         base = PACKAGE.parent if folder == PACKAGE else assignment.root
         for path in sorted(folder.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
+            if path.is_file() and not LEFT_OUT & set(path.parts):
                 files[path.relative_to(base).as_posix()] = path.read_bytes()
     for name in LOCKED:
         files[f"requirements/{name}"] = _read(course.root / "requirements" / name)
@@ -106,7 +107,7 @@ def autograde(course: Course, name: str, root: Path) -> Grade:
             f"{submission}: there is no such folder: mount the hand-in there (-v ada.py:{submission}/gae.py:ro)"
         )
     results.mkdir(exist_ok=True)
-    written = results / report.RESULTS
+    written = results / result_files.RESULTS
     written.unlink(missing_ok=True)
     desk = Desk(course, name)
     try:
@@ -118,7 +119,7 @@ def autograde(course: Course, name: str, root: Path) -> Grade:
         grade = desk.mark(submission, received, lambda data: _write(written, dress(data, None)))
     finally:
         desk.close()
-    data = dress(report.results(assignment, desk.worth, grade), grade)
+    data = dress(result_files.results(assignment, desk.worth, grade), grade)
     ungraded = score(grade, desk.worth).points is None
     _write(results / "ungraded.json" if ungraded else written, data)
     if ungraded:
@@ -127,7 +128,7 @@ def autograde(course: Course, name: str, root: Path) -> Grade:
 
 
 def _write(path: Path, data: dict[str, Any]) -> None:
-    report.write_atomically(
+    result_files.write_atomically(
         path, json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     )
 

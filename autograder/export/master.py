@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from autograder import notebook, plugin, scale, starter
-from autograder.course import Assignment
-from autograder.examine import HiddenTest
-from autograder.source import BEGIN, Source
+from autograder.authoring import notebook, starter
+from autograder.authoring.course import Assignment
+from autograder.authoring.source import BEGIN, Source
+from autograder.judging import gpu_part, plugin
+from autograder.judging.hidden_test import HiddenTest
 
 INTRODUCTION = (
     "Read the handout, README.md. Fill the cells that say `YOUR CODE HERE`. "
@@ -41,7 +42,7 @@ def cells(assignment: Assignment) -> list[Cell]:
 def hidden_tests(assignment: Assignment) -> list[tuple[str, HiddenTest]]:
     """The hidden tests that count, with their ids."""
     tests = plugin.collect(assignment.hidden_tests)
-    tests += [test for test in scale.collect(assignment) if not test.extra]
+    tests += [test for test in gpu_part.collect(assignment) if not test.extra]
     return list(zip(ids(test.name for test in tests), tests, strict=True))
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograder import notebook, starter
-from autograder.course import Assignment, Course
+from autograder.authoring import notebook, starter
+from autograder.authoring.course import Assignment, Course
 from autograder.export import master
 
 STUB = "rl_course_stub"  # metadata of a solution cell: what students get in its place

@@ -14,13 +14,13 @@ from nbgrader.plugins import LateSubmissionPlugin
 from nbgrader.preprocessors import ClearSolutions, Execute, NbGraderPreprocessor
 from traitlets import Unicode
 
-from autograder.course import find_root, load_course
+from autograder.authoring.course import find_root, load_course
 from autograder.errors import IsolationError
 from autograder.export import master, single
 from autograder.export.nbgrader import STUB
+from autograder.marking.result_files import note, student_text
+from autograder.marking.score import lateness, score
 from autograder.model import Outcome, Verdict
-from autograder.report import note, student_text
-from autograder.score import lateness, score
 
 
 def configure(config: Any, course: str) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 import nbformat
 import yaml
 
-from autograder import notebook, starter
-from autograder.course import Assignment
+from autograder.authoring import notebook, starter
+from autograder.authoring.course import Assignment
+from autograder.authoring.source import BEGIN, END, TODO
 from autograder.export import master
-from autograder.source import BEGIN, END, TODO
 
 PLUGIN = "autograder.export.otter_plugin.Walled"
 

@@ -13,9 +13,9 @@ from otter.test_files.abstract_test import TestCaseResult
 
 from autograder.errors import IsolationError
 from autograder.export import master, single
+from autograder.marking.result_files import note, student_text
+from autograder.marking.score import score
 from autograder.model import Grade, Verdict
-from autograder.report import note, student_text
-from autograder.score import score
 
 
 class Walled(AbstractOtterPlugin):

@@ -11,12 +11,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from autograder import report
-from autograder.course import Course, find_root, load_course
-from autograder.engines import Listed, LocalEngine
-from autograder.grade import Grading
+from autograder.authoring.course import Course, find_root, load_course
+from autograder.marking import result_files
+from autograder.marking.engines import Listed, LocalEngine
+from autograder.marking.grade import Grading
+from autograder.marking.submission import read_one
 from autograder.model import Grade
-from autograder.submission import read_one
 
 STUDENT = "student"
 
@@ -48,7 +48,7 @@ class Desk:
         submission = read_one(STUDENT, path, self.assignment.main, received)
         with tempfile.TemporaryDirectory() as folder:
             grading = Grading(self.course, self.assignment, self._engine, Path(folder))
-            written = grading.folder / STUDENT / report.RESULTS
+            written = grading.folder / STUDENT / result_files.RESULTS
 
             def so_far(*_: object) -> None:
                 tell(json.loads(written.read_text(encoding="utf-8")))

@@ -6,12 +6,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from autograder.course import Limits
 from autograder.errors import IsolationError, StudentError
-from autograder.isolation import sandbox
-from autograder.isolation.client import Bridge
-from autograder.isolation.ranks import Ranks
-from autograder.isolation.walled import WorkerServer
+from autograder.isolation.bridge.client import Bridge
+from autograder.isolation.limits import Limits
+from autograder.isolation.ranks.ranks import Ranks
+from autograder.isolation.wall import sandbox
+from autograder.isolation.workers.walled import WorkerServer
 
 PROBE = Path(__file__).with_name("probe.py")
 MEETING = b"""

@@ -4,7 +4,7 @@ import numbers
 
 import numpy as np
 
-from autograder.checks import (
+from autograder.judging.checks import (
     assert_close,
     assert_equal,
     assert_frequencies,
@@ -12,7 +12,7 @@ from autograder.checks import (
     assert_true,
     assert_unchanged,
 )
-from autograder.plugin import points
+from autograder.judging.plugin import points
 
 # ---- helpers and slow references ---------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import zlib
 import numpy as np
 import torch
 
-from autograder.checks import (
+from autograder.judging.checks import (
     assert_close,
     assert_equal,
     assert_finite,
@@ -22,7 +22,7 @@ from autograder.checks import (
     assert_true,
     assert_unchanged,
 )
-from autograder.plugin import points
+from autograder.judging.plugin import points
 
 AMERICAN_LEAGUE = np.array(
     [  # 1987: Milwaukee, Detroit, Toronto, New York, Boston, Cleveland, Baltimore

@@ -14,8 +14,8 @@ import gymnasium
 import numpy as np
 import torch
 
-from autograder.checks import assert_close, assert_equal, assert_raises, assert_true
-from autograder.plugin import points
+from autograder.judging.checks import assert_close, assert_equal, assert_raises, assert_true
+from autograder.judging.plugin import points
 
 OBS, ACTIONS, HIDDEN = 3, 2, 5
 SHARDS = (7, 3)  # rows of rank 0 and of rank 1
@@ -1068,7 +1068,7 @@ def greedy_return(model, episodes=20):
 
 
 # Greedy returns after two reference ranks have trained, seeds 100-129: median 500, lowest 318, none below 195. No failure in 30 bounds the chance of
-# one by 0.1 (95%), so of failing a correct solution on all of five seeds by 1e-5. Again: python tests/assignments/test_distributed_ppo.py 30
+# one by 0.1 (95%), so of failing a correct solution on all of five seeds by 1e-5. Again: python grading/distributed_ppo/bars.py 30
 LEARNED = 195.0
 
 

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 import torch
 
-from autograder.checks import assert_close, assert_equal, assert_finite, assert_true
-from autograder.plugin import points
+from autograder.judging.checks import assert_close, assert_equal, assert_finite, assert_true
+from autograder.judging.plugin import points
 
 pytestmark = pytest.mark.gpu
 OBS, ACTIONS, HIDDEN = 16, 4, 32

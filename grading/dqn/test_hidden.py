@@ -14,7 +14,7 @@ import gymnasium
 import numpy as np
 import torch
 
-from autograder.checks import (
+from autograder.judging.checks import (
     assert_close,
     assert_equal,
     assert_finite,
@@ -23,7 +23,7 @@ from autograder.checks import (
     assert_raises,
     assert_true,
 )
-from autograder.plugin import points
+from autograder.judging.plugin import points
 
 FLOAT = np.dtype("float32")
 
@@ -1043,7 +1043,7 @@ def test_only_termination_is_stored_as_an_ending(student, lab, rng):
 #
 # Largest error of any Q-value of the reference, over seeds of training: 0.0014 in the chain (200 seeds; the learning rate has to be small:
 # at 0.02 a burst of Adam's made it 0.15, at 0.05 0.44), 0.0005 in every other probe (40 seeds). The nearest mistake is off by at least 0.5.
-# `tests/assignments/test_dqn.py probes 200` measures more seeds.
+# `grading/dqn/bars.py probes 200` measures more seeds.
 
 PROBE_TOLERANCE = 0.02
 
@@ -1447,7 +1447,7 @@ def test_evaluation_builds_no_graph(student, lab, rng):
 
 # -- learning check --------------------------------------------------------------------------------------
 #
-# Measured with 40 reference seeds by which nothing was chosen (1000 to 1039; `tests/assignments/test_dqn.py cartpole 40`): greedy return 183
+# Measured with 40 reference seeds by which nothing was chosen (1000 to 1039; `grading/dqn/bars.py cartpole 40`): greedy return 183
 # on average, sd 83, lowest 73, then 88 and 98; largest 478; training ended after 6414 to 21949 environment steps. A policy that always does
 # the same gets 9, a random one 22. No run of 40 fell below the bar: the chance of that is below 7.3% with 95% confidence, and 0.073^4 = 2.8e-5
 # bounds the chance that a correct solution fails with all four seeds.

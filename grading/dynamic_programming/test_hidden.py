@@ -14,7 +14,7 @@ from typing import NamedTuple
 import gymnasium
 import numpy as np
 
-from autograder.checks import (
+from autograder.judging.checks import (
     assert_close,
     assert_equal,
     assert_finite,
@@ -22,7 +22,7 @@ from autograder.checks import (
     assert_true,
     assert_unchanged,
 )
-from autograder.plugin import points
+from autograder.judging.plugin import points
 
 CLIFF_START = 36  # the state in which CliffWalking-v1 begins; FrozenLake-v1 begins in state 0
 LAKE = {"id": "FrozenLake-v1", "map_name": "4x4", "is_slippery": True}

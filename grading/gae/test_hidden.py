@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from autograder.checks import (
+from autograder.judging.checks import (
     assert_close,
     assert_equal,
     assert_no_grad,
@@ -20,7 +20,7 @@ from autograder.checks import (
     assert_true,
     assert_unchanged,
 )
-from autograder.plugin import points
+from autograder.judging.plugin import points
 
 
 def assert_near(actual, expected, what="the result"):

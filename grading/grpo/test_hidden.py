@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from autograder.checks import (
+from autograder.judging.checks import (
     assert_close,
     assert_equal,
     assert_finite,
@@ -25,7 +25,7 @@ from autograder.checks import (
     assert_true,
     assert_unchanged,
 )
-from autograder.plugin import points
+from autograder.judging.plugin import points
 
 VOCABULARY = "0123456789>rs$_"
 EOS, PAD = 13, 14

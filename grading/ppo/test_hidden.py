@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
 
-from autograder.checks import (
+from autograder.judging.checks import (
     assert_close,
     assert_equal,
     assert_finite,
@@ -24,7 +24,7 @@ from autograder.checks import (
     assert_true,
     assert_unchanged,
 )
-from autograder.plugin import points
+from autograder.judging.plugin import points
 
 NEAR = {"rtol": 1e-5, "atol": 1e-6}  # float32 inside is a legitimate style
 EXACT = {"rtol": 1e-10, "atol": 1e-12}  # the same sum in another order, in float64
@@ -1762,7 +1762,7 @@ CARTPOLE = {"total_steps": 32_768, "num_envs": 16, "horizon": 64, "epochs": 6, "
 def test_learns_to_balance_a_pole(student, lab):
     """CartPole-v1: a mean return of at least 195 in 250 steps, after training for at most 32,768, for one of four seeds."""
     # Reference, seeds 1000 to 1039: all 40 reach 250 of 250 (in 500 steps: min 475.9, 10% 500.0). At 95% a run fails with less than
-    # 3 / 40 = 0.075, four independent ones with less than 0.075 ** 4 = 3.2e-5 (tests/assignments/test_ppo.py prints this again).
+    # 3 / 40 = 0.075, four independent ones with less than 0.075 ** 4 = 3.2e-5 (grading/ppo/bars.py prints this again).
     learns(student, lab, "CartPole-v1", CARTPOLE, 195.0, (1, 2, 3, 4), 250)
 
 
@@ -1780,5 +1780,5 @@ def test_learns_to_swing_up_a_pendulum(student, lab):
     """Pendulum-v1: a mean return of at least -400 after at most 65,536 steps, for one of three seeds."""
     # Reference, seeds 1000 to 1069, by which nothing was chosen: min -307.9, then -296.0, 10% -274.1, median -218.7, max -151.5; none of 70
     # fails. At 95% a run fails with less than 3 / 70 = 0.043, three independent ones with less than 0.043 ** 3 = 8e-5. An untrained
-    # policy is near -1200. 8 CPU seconds a run (tests/assignments/test_ppo.py prints this again).
+    # policy is near -1200. 8 CPU seconds a run (grading/ppo/bars.py prints this again).
     learns(student, lab, "Pendulum-v1", PENDULUM, -400.0, (1, 2, 3), 200)

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import gymnasium
 import numpy as np
 
-from autograder.checks import (
+from autograder.isolation.bridge.environments import one_more_reset
+from autograder.judging.checks import (
     assert_close,
     assert_equal,
     assert_finite,
@@ -20,8 +21,7 @@ from autograder.checks import (
     assert_true,
     assert_unchanged,
 )
-from autograder.isolation.environments import one_more_reset
-from autograder.plugin import points
+from autograder.judging.plugin import points
 
 DISCRETE = "gymnasium.spaces.Discrete"
 
@@ -1016,7 +1016,7 @@ def test_training_with_two_tables_returns_their_mean(student, lab, rng):
 # -- learning checks: any of the declared seeds may pass ---------------------------------------------
 #
 # The bars were set with 2000 reference runs of each check, 2000 batches for the lead of SARSA and 20,000 for the lead of left
-# (tests/assignments/test_q_learning.py plays them with a vectorised simulator that is tested against Gymnasium; run as a
+# (grading/q_learning/bars.py plays them with a vectorised simulator that is tested against Gymnasium; run as a
 # script, it prints these figures). p is the chance that a correct solution fails with all its seeds: the share of runs below
 # the bar to the power of the number of seeds (no run below the bar: 3 / 2000, the upper 95% bound). Learned tables are scored
 # by exact policy evaluation, so all the noise is that of learning.

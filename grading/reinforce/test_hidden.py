@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 import torch
 
-from autograder.checks import (
+from autograder.judging.checks import (
     assert_close,
     assert_equal,
     assert_finite,
@@ -23,7 +23,7 @@ from autograder.checks import (
     assert_true,
     assert_unchanged,
 )
-from autograder.plugin import points
+from autograder.judging.plugin import points
 
 
 def assert_near(actual, expected, what="the result"):
@@ -1301,7 +1301,7 @@ def assert_some_seed(measure, bar, what, seeds=(1, 2, 3, 4)):
 
 
 # The bars of the probes, and 100 reference runs of each (seeds 5001 to 5100, by which nothing was chosen;
-# `tests/assignments/test_reinforce.py probes 100` prints these figures). No run missed a bar. With no miss in 100 one run misses
+# `grading/reinforce/bars.py probes 100` prints these figures). No run missed a bar. With no miss in 100 one run misses
 # with a chance below 3.0% (95%), and all four seeds of a question below 8e-7; eleven questions: below 9e-6.
 #
 #     what is measured                                           mean      sd     worst      bar
@@ -1636,7 +1636,7 @@ def mean_return(policy, episodes=64, steps=150, seed=0):
     return total.mean()
 
 
-# 70 reference runs (seeds 3001 to 3070, by which nothing was chosen; `tests/assignments/test_reinforce.py cartpole 70`): mean return
+# 70 reference runs (seeds 3001 to 3070, by which nothing was chosen; `grading/reinforce/bars.py cartpole 70`): mean return
 # of at most 150 steps 148, sd 3, lowest 134; of whole episodes 312, sd 62, lowest 143. No run fell below the bar. With no miss in 70 one
 # run misses with a chance below 4.2% (95%), and all four seeds below 3.1e-6: the bound on failing a correct solution. An untrained policy
 # gets 16 to 25 (40 seeds), one that always does the same 9.

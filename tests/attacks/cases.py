@@ -47,8 +47,8 @@ NAIVE = ("bandits", "dynamic_programming", "gae")  # what naive.py can ask about
 
 sys.path.insert(0, str(ROOT))
 
-from autograder.course import load_assignment  # noqa: E402
-from autograder.source import Source  # noqa: E402
+from autograder.authoring.course import load_assignment  # noqa: E402
+from autograder.authoring.source import Source  # noqa: E402
 
 KEYS = ("Tries", "Deserves", "Base", "Control")
 DESERVES = re.compile(r"0|full|anything|full without \w+(?:, \w+)*")

@@ -27,8 +27,8 @@ import numpy as np
 import torch
 
 from autograder.errors import StudentError
-from autograder.isolation import wire
-from autograder.isolation.client import Bridge
+from autograder.isolation import codec
+from autograder.isolation.bridge.client import Bridge
 
 Pair = collections.namedtuple("Pair", "left right")
 ROOM = 96 << 20  # bytes that the process may grow by: the largest message here has less than 100 kB
@@ -37,8 +37,8 @@ EXTREMES = [0, -1, 1, 2, 7, 31, 2**31, 2**40, 2**63, 2**64 - 1, -(2**63), 0.5, f
 TAGS = ["l", "t", "s", "fs", "d", "n", "D", "y", "c", "i", "sl", "e", "rg", "nd", "x", "a", "T", "o", "g", "G", "td", "tv", "tz", "b", "h",
         "k", "m", "u8"]  # fmt: skip
 NAMES = [
-    *sorted(wire.NUMPY_DTYPES),
-    *sorted(wire.TORCH_DTYPES),
+    *sorted(codec.NUMPY_DTYPES),
+    *sorted(codec.TORCH_DTYPES),
     "PCG64",
     "MT19937",
     "cpu",
@@ -67,7 +67,7 @@ def samples() -> list[Any]:
             torch.zeros(0, 2),
             tensor.clone().requires_grad_(),
         ),
-        Pair(array[0], wire.Record(one=tensor, other=[1, 2, 3])),
+        Pair(array[0], codec.Record(one=tensor, other=[1, 2, 3])),
         [
             np.random.default_rng(0),
             np.random.Generator(np.random.MT19937(1)),
@@ -95,7 +95,7 @@ def frames() -> list[tuple[Target, Any, list[bytes]]]:
     """Each sample as node and buffers, and as a whole answer with changes, outputs and a handle: with what each goes through."""
     found: list[tuple[Target, Any, list[bytes]]] = []
     for value in samples():
-        encoder = wire.Encoder(outputs=[])
+        encoder = codec.Encoder(outputs=[])
         node = encoder.encode(value)
         buffers = [bytes(buffer) for buffer in encoder.buffers]
         found.append((through_the_decoder, node, buffers))
@@ -140,9 +140,9 @@ def mutated(rng: random.Random, node: Any, buffers: list[bytes]) -> bytes:
     if rng.random() < 0.1:
         rng.shuffle(buffers)
     try:
-        message = bytearray(wire.pack(node[0] if node else None, buffers))
-    except (ValueError, wire.WireError, OverflowError):
-        message = bytearray(wire.pack(["l"], buffers))
+        message = bytearray(codec.pack(node[0] if node else None, buffers))
+    except (ValueError, codec.WireError, OverflowError):
+        message = bytearray(codec.pack(["l"], buffers))
     if rng.random() < 0.25:
         for _ in range(rng.choice((1, 1, 4, 30))):
             message[rng.randrange(len(message))] = rng.randrange(256)
@@ -247,12 +247,12 @@ class Scripted:
 def through_the_decoder(message: bytes) -> str:
     """What the decoder says of a message: "value", or the WireError's text."""
     try:
-        header, buffers = wire.unpack(message)
-        decoder = wire.Decoder(
+        header, buffers = codec.unpack(message)
+        decoder = codec.Decoder(
             buffers, lambda tag, fields, decoder: fields, [[1], {}].__getitem__, register=[].append
         )
         decoder.decode(header)
-    except wire.WireError as error:
+    except codec.WireError as error:
         return str(error)
     return "value"
 
@@ -277,7 +277,7 @@ def fuzz(count: int, seed: int, tell: Callable[[str], None] = lambda line: None)
     """Send ``count`` mutated messages. Raises AssertionError for the first that does what none may; counts what came of them."""
     rng, originals, seen = random.Random(seed), frames(), collections.Counter[str]()
     for target, node, buffers in originals:
-        target(wire.pack(node, buffers))
+        target(codec.pack(node, buffers))
         for _ in range(5):
             target(mutated(rng, node, buffers))
     before = grown(0)

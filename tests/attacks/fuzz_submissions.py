@@ -24,10 +24,10 @@ sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent)]
 
 import toy  # noqa: E402
 
-from autograder.engines import LocalEngine  # noqa: E402
-from autograder.grade import Grading  # noqa: E402
-from autograder.report import GRADEBOOK, RESULTS  # noqa: E402
-from autograder.submission import read_all  # noqa: E402
+from autograder.marking.engines import LocalEngine  # noqa: E402
+from autograder.marking.grade import Grading  # noqa: E402
+from autograder.marking.result_files import GRADEBOOK, RESULTS  # noqa: E402
+from autograder.marking.submission import read_all  # noqa: E402
 
 WORDS = ["0", "None", "1e999", "float('nan')", "lambda: 0", "[]", "'\\ud800'", "10**400", "np.zeros((2, 0))", "np", "raise", "while True: pass",
          "import os; os._exit(3)", "def f(: ", "\t", "\x00", "\u2028", "é", "return", "yield 1", "global x", "print('x' * 10**6)",

@@ -34,12 +34,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import packages
 from cases import MARK, NAIVE, ROOT, Case, base, control_holds, files, without
 
-from autograder.course import load_course
-from autograder.engines import LocalEngine
-from autograder.grade import Grading
+from autograder.authoring.course import load_course
+from autograder.marking.engines import LocalEngine
+from autograder.marking.grade import Grading
+from autograder.marking.score import score
+from autograder.marking.submission import read_all
 from autograder.model import Grade, Verdict
-from autograder.score import score
-from autograder.submission import read_all
 
 WORKER_UIDS = range(61000, 65000)
 LIMITS = {"call_seconds": 3, "test_seconds": 10}
@@ -246,7 +246,7 @@ def _orphans() -> Iterator[str]:
             if uid in WORKER_UIDS and not told["State"].startswith("Z"):
                 mother = Path("/proc", parent, "cmdline").read_bytes()
                 if (
-                    b"autograder.isolation.server" not in mother
+                    b"autograder.isolation.workers.server" not in mother
                 ):  # another run's fork server ends its own
                     yield f"pid {folder.name}, uid {uid}"
         except (OSError, KeyError):

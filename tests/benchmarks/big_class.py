@@ -31,9 +31,9 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests"), str(Path(__file__).p
 from marking import Meter, _children  # noqa: E402
 from toy import MAIN, NAME, Toy  # noqa: E402
 
-from autograder.engines import LocalEngine  # noqa: E402
-from autograder.grade import Grading  # noqa: E402
-from autograder.submission import read_all  # noqa: E402
+from autograder.marking.engines import LocalEngine  # noqa: E402
+from autograder.marking.grade import Grading  # noqa: E402
+from autograder.marking.submission import read_all  # noqa: E402
 
 VARIANTS = (
     ("", ""),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from autograder.course import Assignment, load_assignment
-from autograder.examine import HiddenTest, InProcess, run
-from autograder.plugin import collect
+from autograder.authoring.course import Assignment, load_assignment
+from autograder.judging.hidden_test import HiddenTest, InProcess, run
+from autograder.judging.plugin import collect
 
 ROOT = Path(__file__).resolve().parents[2]
 

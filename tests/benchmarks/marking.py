@@ -32,10 +32,10 @@ sys.path.insert(
     0, str(Path(__file__).resolve().parents[2])
 )  # the repository, whether it is installed or not
 
-from autograder.course import Assignment, load_assignment
-from autograder.engines import Job, LocalEngine
+from autograder.authoring.course import Assignment, load_assignment
+from autograder.authoring.source import Source
+from autograder.marking.engines import Job, LocalEngine
 from autograder.model import Verdict
-from autograder.source import Source
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "gae"

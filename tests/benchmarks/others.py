@@ -28,9 +28,9 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).par
 import nbformat  # noqa: E402
 from marking import NAME, ROOT, Cost, by_engine, by_pytest  # noqa: E402
 
-from autograder.course import Assignment, load_assignment  # noqa: E402
-from autograder.plugin import collect  # noqa: E402
-from autograder.source import Source  # noqa: E402
+from autograder.authoring.course import Assignment, load_assignment  # noqa: E402
+from autograder.authoring.source import Source  # noqa: E402
+from autograder.judging.plugin import collect  # noqa: E402
 
 v4 = nbformat.v4
 

@@ -28,11 +28,11 @@ sys.path.insert(
     0, str(Path(__file__).resolve().parents[2])
 )  # the repository, whether it is installed or not
 
-from autograder import examine, plugin
-from autograder.course import Assignment, load_course
-from autograder.examine import Candidate, HiddenTest, InProcess
-from autograder.isolation.walled import WorkerServer
-from autograder.source import Source
+from autograder.authoring.course import Assignment, load_course
+from autograder.authoring.source import Source
+from autograder.isolation.workers.walled import WorkerServer
+from autograder.judging import hidden_test, plugin
+from autograder.judging.hidden_test import Candidate, HiddenTest, InProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 7
@@ -46,7 +46,7 @@ own_seconds = 0.0
 
 def _watch():
     import time
-    from autograder.isolation.worker import Worker
+    from autograder.isolation.bridge.worker import Worker
 
     call = Worker._op_call
 
@@ -84,9 +84,9 @@ def timed(test: HiddenTest, candidate: Candidate) -> tuple[float, float]:
         own.append(student.own_seconds - before)
 
     begun = time.perf_counter()
-    trace = examine.run(replace(test, function=asking), candidate, SEED)
+    trace = hidden_test.run(replace(test, function=asking), candidate, SEED)
     if trace.error is not None:
-        sys.exit(f"{test.name} fails for the solution: {examine.explain(trace.error)}")
+        sys.exit(f"{test.name} fails for the solution: {hidden_test.explain(trace.error)}")
     return time.perf_counter() - begun, own[0]
 
 

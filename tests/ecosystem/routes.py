@@ -12,11 +12,11 @@ from pathlib import Path
 
 import nbformat
 
-from autograder import notebook, starter
-from autograder.course import Assignment
+from autograder.authoring import notebook, starter
+from autograder.authoring.course import Assignment
+from autograder.authoring.source import Source
 from autograder.export import master
 from autograder.export.nbgrader import STUB
-from autograder.source import Source
 
 Marks = dict[str, dict[str, float]]
 BIN = Path(sys.executable).parent

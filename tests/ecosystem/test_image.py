@@ -11,8 +11,8 @@ import jsonschema
 import pytest
 import routes
 
-from autograder.course import load_assignment
-from autograder.source import Source
+from autograder.authoring.course import load_assignment
+from autograder.authoring.source import Source
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((ROOT / "tests" / "schemas" / "gradescope_results.json").read_text())

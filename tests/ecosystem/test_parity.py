@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 import routes
 
-from autograder import examine, plugin, reach
-from autograder.course import load_course
-from autograder.diagnose import AnswerKey
+from autograder.authoring.course import load_course
+from autograder.authoring.source import Source
 from autograder.export import master
-from autograder.source import Source
+from autograder.judging import hidden_test, plugin, relevance
+from autograder.judging.diagnose import AnswerKey
 
 COURSE = load_course(Path(__file__).resolve().parents[2])
 CHOSEN = os.environ.get("PARITY", "gae")
@@ -64,8 +64,8 @@ def certain(assignment, handed_in) -> dict[str, set[str]]:
     for number, test in zip(ids, tests, strict=True):
         if test.learning:
             continue
-        with reach.calls(assignment.main) as called:
-            assert examine.run(test, key.reference, 0).passed
+        with relevance.calls(assignment.main) as called:
+            assert hidden_test.run(test, key.reference, 0).passed
         near = key.within_reach(called)
         for bug in key.texts.keys() & handed_in:
             if bug in test.catches or bug not in near:

@@ -7,9 +7,9 @@ Control: none, because an in-process grader's generators are changed in place by
 
 import sys
 
-worker = sys.modules.get("autograder.isolation.worker")
+worker = sys.modules.get("autograder.isolation.bridge.worker")
 if worker:
-    wire, handle, count = sys.modules["autograder.isolation.wire"], worker.Worker.handle, []
+    wire, handle, count = sys.modules["autograder.isolation.codec"], worker.Worker.handle, []
     KEY = ["u8", *range(624)]
     STATES = [
         ["g", "MT19937", ["d", ["bit_generator", "state"], ["MT19937", ["d", ["key", "pos"], [KEY, position]]]]]

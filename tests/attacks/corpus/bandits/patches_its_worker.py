@@ -7,9 +7,9 @@ Control: none, because an in-process grader has no worker; patches_the_runner is
 
 import sys
 
-worker = sys.modules.get("autograder.isolation.worker")
+worker = sys.modules.get("autograder.isolation.bridge.worker")
 if worker:
-    wire, handle = sys.modules["autograder.isolation.wire"], worker.Worker.handle
+    wire, handle = sys.modules["autograder.isolation.codec"], worker.Worker.handle
 
     def answer(self, message, callback):
         header, buffers = wire.unpack(handle(self, message, callback))

@@ -7,7 +7,7 @@ Control: none, because an in-process grader does not build the answers anew
 
 import sys
 
-wire = sys.modules.get("autograder.isolation.wire")
+wire = sys.modules.get("autograder.isolation.codec")
 if wire:
     pack = wire.pack
 

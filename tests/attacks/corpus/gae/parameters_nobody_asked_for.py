@@ -7,9 +7,9 @@ Control: none, because an in-process grader exchanges no messages
 
 import sys
 
-worker = sys.modules.get("autograder.isolation.worker")
+worker = sys.modules.get("autograder.isolation.bridge.worker")
 if worker:
-    wire, handle = sys.modules["autograder.isolation.wire"], worker.Worker.handle
+    wire, handle = sys.modules["autograder.isolation.codec"], worker.Worker.handle
     ODD = [[0, "weight", ["l"], None], [[], {}, None, None], ["x"], 5, None, [0, "w", ["T", "float64", [1], None, 0, 0], ["l"]], [10**30] * 4]
 
     def answer(self, message, callback):

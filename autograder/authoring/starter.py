@@ -1,0 +1,121 @@
+"""Generates starter/NAME from the solution and the handout, and says what is stale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from autograder.authoring import notebook as notebooks
+from autograder.authoring.course import Assignment
+from autograder.authoring.source import Source
+from autograder.errors import CourseError
+
+HANDOUT = ("README.md", "test_local.py", "report.py")
+INTRODUCTION = (
+    "Read the handout, README.md. Fill the cells that say `YOUR CODE HERE`; the last cells run the public tests and draw the plots. "
+    "Hand in this notebook as it is: only its definitions count."
+)
+
+CONFTEST = '''"""Turns a failure that only says "not written yet" into one short line, first task first."""
+
+import pytest
+
+TODO = {}
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if call.excinfo is not None and call.excinfo.errisinstance(NotImplementedError):
+        message = str(call.excinfo.value)
+        report.longrepr = f"not written yet: {message}"
+        TODO.setdefault(message, item.name)
+
+
+def pytest_terminal_summary(terminalreporter):
+    if TODO:
+        terminalreporter.section("what to write next")
+        for message in TODO:
+            terminalreporter.write_line(message)
+'''
+
+
+def files(assignment: Assignment) -> dict[str, bytes]:
+    """Every file of the starter folder: name -> content. Raises CourseError for a file that assignment.yml names in vain."""
+    stub = Source(assignment.solution).stub()
+    generated = {
+        assignment.main: stub,
+        "conftest.py": CONFTEST,
+        "requirements.txt": "".join(f"{line}\n" for line in assignment.requirements),
+        f"{Path(assignment.main).stem}.ipynb": notebook(assignment, stub),
+    }
+    copies = {name: _copy(assignment, name) for name in (*HANDOUT, *assignment.files)}
+    if taken := sorted(generated.keys() & copies.keys()):
+        raise CourseError(
+            f"{_declaration(assignment)}: 'files' names {taken[0]}, which is generated: rename it"
+        )
+    return copies | {name: text.encode() for name, text in generated.items()}
+
+
+def _copy(assignment: Assignment, name: str) -> bytes:
+    try:
+        return (assignment.handout / name).read_bytes()
+    except OSError as error:
+        reason = f"{assignment.handout / name} cannot be copied ({error.strerror})"
+        raise CourseError(f"{_declaration(assignment)}: {reason}") from None
+
+
+def _declaration(assignment: Assignment) -> Path:
+    return assignment.handout / "assignment.yml"
+
+
+def notebook(assignment: Assignment, text: str) -> str:
+    """The stub (or any reading of the solution) as a notebook that runs from top to bottom: definitions, public tests, plots."""
+    cells = [
+        notebooks.markdown(source) if kind == "markdown" else notebooks.code(source)
+        for kind, source in notebooks.split(text)
+    ]
+    return notebooks.new(
+        [
+            notebooks.markdown(f"# {assignment.title}\n\n{INTRODUCTION}"),
+            *cells,
+            *last_cells(assignment),
+        ]
+    )
+
+
+def last_cells(assignment: Assignment) -> list[Any]:
+    """The cells with the public tests and the plots."""
+    tests, report = (
+        (assignment.handout / name).read_text(encoding="utf-8") for name in HANDOUT[1:3]
+    )
+    return notebooks.public_tests_and_plots(Path(assignment.main).stem, tests, report)
+
+
+def write(assignment: Assignment) -> list[Path]:
+    """Bring starter/NAME up to date; returns the files that changed (those that no longer belong there are removed)."""
+    wanted = files(assignment)
+    changed = [assignment.starter / name for name in stale(assignment)]
+    for path in changed:
+        if path.name in wanted:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(wanted[path.name])
+        else:
+            path.unlink()
+    return changed
+
+
+def stale(assignment: Assignment) -> list[str]:
+    """Names of files in starter/NAME that are missing, outdated, or do not belong there."""
+    wanted = files(assignment)
+    there = (
+        {path.name for path in assignment.starter.iterdir() if path.is_file()}
+        if assignment.starter.is_dir()
+        else set()
+    )
+    outdated = {
+        name
+        for name, content in wanted.items()
+        if name in there and (assignment.starter / name).read_bytes() != content
+    }
+    return sorted((set(wanted) ^ there) | outdated)

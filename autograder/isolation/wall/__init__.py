@@ -1,0 +1,1 @@
+"""The kernel's means: what a worker may not do."""

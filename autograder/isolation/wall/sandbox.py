@@ -1,0 +1,288 @@
+"""What a worker may not do, layer by layer. Each layer is tried, and what is in force is reported.
+
+    another uid      its own for every worker: no signals, no ptrace, no files of root's          needs root
+    seccomp          an allow-list of system calls: no new processes, no sockets, no writing      needs libseccomp.so.2
+    landlock         reading only the interpreter and its libraries                               needs Linux 5.13
+    namespaces       no network device at all; no folders but the system's                        needs CAP_SYS_ADMIN
+    rlimits          address space, CPU seconds, threads, descriptors, no core, no file growth    everywhere
+
+What is not covered: a bug in the kernel; how much time the machine spends on a worker within its limits.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import os
+import resource
+import signal
+import site
+import stat
+import struct
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autograder.isolation.wall import seccomp
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
+CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWNET = 0x20000, 0x08000000, 0x40000000
+MS_BIND, MS_REC, MS_PRIVATE, MS_NOSUID, MS_NODEV = 4096, 16384, 1 << 18, 2, 4
+
+READABLE_DIRECTORIES = (
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/local/lib",
+    "/lib",
+    "/lib64",
+    "/usr/share/zoneinfo",
+    "/sys/devices/system/cpu",
+)
+READABLE_BY_RANKS = (  # gloo looks for the machine's network devices
+    "/sys/bus/pci/devices",
+    "/sys/class/net",
+    *map(str, Path("/sys/devices").glob("pci*")),
+)
+# What CUDA opens, from its documentation and other sandboxes' lists: not measured on a machine with a GPU.
+READABLE_WITH_A_GPU = (
+    "/proc/driver/nvidia",
+    "/sys/bus/pci/devices",
+    "/sys/module/nvidia",
+    "/sys/devices/system/node",
+    "/sys/devices/system/memory",
+    *map(str, Path("/sys/devices").glob("pci*")),
+)
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset")
+READABLE_FILES = (
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/dev/null",
+    "/dev/zero",
+    "/dev/urandom",
+    "/dev/random",
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+)
+SYSTEM_FOLDERS = frozenset(
+    "bin dev lib lib32 lib64 libx32 proc sbin sys usr".split()
+)  # of "/"; nobody's own files lie there
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Which layers are in force; the words go into the provenance of every result."""
+
+    uid: bool
+    seccomp: bool
+    landlock: bool
+    namespaces: bool
+    rlimits: bool = True
+
+    @property
+    def strong(self) -> bool:
+        """Enough to grade with: another uid and seccomp."""
+        return self.uid and self.seccomp
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one worker gets: its uid, its limits, and the prepared filter."""
+
+    uid: int | None
+    call_seconds: float
+    memory: int  # bytes, of address space
+    processes: int
+    filter: bytes | None
+    ruleset: int | None  # a landlock ruleset's descriptor
+    gpu: bool = (
+        False  # CUDA reserves far more addresses than memory: the limit is on private memory then
+    )
+
+
+def enter(cell: Cell) -> None:
+    """Lock this process in, for good. Called once, in a freshly forked worker; raises OSError where a layer fails."""
+    _limit(cell)
+    _prctl(PR_SET_NO_NEW_PRIVS, 1)
+    if cell.ruleset is not None:
+        if _libc.syscall(_RESTRICT_SELF, cell.ruleset, ctypes.c_uint32(0)) != 0:
+            raise OSError(ctypes.get_errno(), "landlock")
+        os.close(cell.ruleset)
+    if cell.uid is not None:
+        os.setgroups([])
+        os.setresgid(cell.uid, cell.uid, cell.uid)
+        os.setresuid(cell.uid, cell.uid, cell.uid)
+    die_with_parent()  # after setuid, which clears it
+    _prctl(PR_SET_DUMPABLE, 0)
+    if cell.filter is not None:
+        seccomp.install(cell.filter)
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends, however that ends."""
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def interpreter_folders() -> list[str]:
+    """What a lazy import may have to read."""
+    return sorted({os.path.realpath(folder) for folder in _named_interpreter_folders()})
+
+
+def _named_interpreter_folders() -> set[str]:
+    """The same as the interpreter calls them: some may be links."""
+    folders = {sys.prefix, sys.base_prefix, *site.getsitepackages(), os.path.dirname(os.__file__)}
+    # Where one environment lies on top of another, a .pth file names the lower one's.
+    folders |= {
+        folder
+        for folder in sys.path
+        if os.path.basename(folder) in ("site-packages", "dist-packages")
+    }
+    return {folder for folder in folders if os.path.isdir(folder)}
+
+
+# -- limits ----------------------------------------------------------------------------------------------------------
+
+
+def address_space() -> int:
+    """Bytes of address space that this process has, which its children begin with."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+def private_memory() -> int:
+    """Bytes that this process may write without sharing them, touched or not."""
+    return int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+
+
+def _limit(cell: Cell) -> None:
+    cpu = max(1, round(cell.call_seconds))
+    limits = {
+        resource.RLIMIT_DATA if cell.gpu else resource.RLIMIT_AS: cell.memory,
+        resource.RLIMIT_NPROC: cell.processes,
+        resource.RLIMIT_NOFILE: 1024 if cell.gpu else 64,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MEMLOCK: 0,
+        resource.RLIMIT_MSGQUEUE: 0,
+    }
+    for kind, value in limits.items():
+        resource.setrlimit(kind, (value, value))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))  # SIGXCPU, then SIGKILL
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option})")
+
+
+# -- landlock --------------------------------------------------------------------------------------------------------
+
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
+_WRITE_FILE, _READ_FILE, _READ_DIRECTORY, _DEVICE_IOCTL = 1 << 1, 1 << 2, 1 << 3, 1 << 15
+_FILE_RIGHTS_BY_VERSION = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
+
+
+def landlock_version() -> int:
+    """Landlock's ABI version in this kernel; 0 where there is none."""
+    return max(0, int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(1))))
+
+
+def reading_rules(ranks: bool = False, gpu: bool = False) -> int:
+    """A ruleset, made once for all workers, that allows reading the interpreter and its libraries, and nothing else.
+
+    ``ranks``: binding and connecting are left to the network namespace. ``gpu``: its devices may be written to.
+    """
+    version = landlock_version()
+    handled = (1 << _FILE_RIGHTS_BY_VERSION.get(version, 16)) - 1
+    network = 3 if version >= 4 and not ranks else 0  # bind and connect
+    scoped = 3 if version >= 6 else 0  # abstract sockets and signals
+    attributes = struct.pack("=QQQ", handled, network, scoped)[
+        : 8 if version < 4 else 16 if version < 6 else 24
+    ]
+    ruleset = _libc.syscall(
+        _CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0)
+    )
+    if ruleset < 0:
+        raise OSError(ctypes.get_errno(), "landlock")
+    folders = (*interpreter_folders(), *READABLE_DIRECTORIES, *(READABLE_BY_RANKS if ranks else ()))
+    rights = [(folder, _READ_FILE | _READ_DIRECTORY) for folder in folders]
+    rights += [(file, _READ_FILE) for file in READABLE_FILES]
+    if gpu:
+        rights += [(folder, _READ_FILE | _READ_DIRECTORY) for folder in READABLE_WITH_A_GPU]
+        rights.append(("/proc/devices", _READ_FILE))
+        rights += [
+            (file, (_READ_FILE | _WRITE_FILE | _DEVICE_IOCTL) & handled) for file in gpu_devices()
+        ]
+    for path, allowed in rights:
+        try:
+            parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            continue  # what is not there need not be allowed
+        _libc.syscall(
+            _ADD_RULE, ruleset, 1, struct.pack("=Qi", allowed, parent), ctypes.c_uint32(0)
+        )
+        os.close(parent)
+    return int(ruleset)
+
+
+def gpu_devices() -> list[str]:
+    """The device files of NVIDIA's GPUs on this machine."""
+    numbered = (str(path) for path in Path("/dev").glob("nvidia[0-9]*"))
+    return [path for path in (*GPU_DEVICES, *sorted(numbered)) if os.path.exists(path)]
+
+
+# -- namespaces ------------------------------------------------------------------------------------------------------
+
+
+def separate(hidden: Sequence[str]) -> bool:
+    """Give the fork server a network without devices, and mounts of its own in which little else than the system and Python is left.
+
+    Folders that others may read (homes, submissions, /etc) are empty there; an interpreter in a folder that other users may not enter (a
+    home folder, say) is made reachable. False where the machine does not allow it.
+    """
+    if _libc.unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC) != 0:
+        return False
+    try:
+        _mount("none", "/", None, MS_REC | MS_PRIVATE)
+        _cover_all_but(
+            sorted({*_named_interpreter_folders(), *interpreter_folders(), *READABLE_FILES})
+        )
+        for folder in hidden:
+            if os.path.isdir(folder):
+                _mount("tmpfs", folder, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=4k")
+    except OSError:
+        return False
+    return True
+
+
+def _cover_all_but(needed: Sequence[str]) -> None:
+    """Cover every top-level folder but the system's with an empty one, through which only what is needed shows."""
+    handles = {
+        path: os.open(path, os.O_PATH)
+        for path in needed
+        if _is_covered(path) and os.path.exists(path)
+    }
+    for entry in os.scandir("/"):
+        if entry.is_dir(follow_symlinks=False) and _is_covered(entry.path):
+            _mount("tmpfs", entry.path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=1m")
+    for path, handle in handles.items():
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            os.makedirs(path, exist_ok=True)
+        elif not os.path.exists(path):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            os.close(os.open(path, os.O_CREAT, 0o644))
+        _mount(f"/proc/self/fd/{handle}", path, None, MS_BIND | MS_REC)
+        os.close(handle)
+
+
+def _is_covered(path: str) -> bool:
+    return path.split("/")[1] not in SYSTEM_FOLDERS
+
+
+def _mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
+    def text(value: str | None) -> bytes | None:
+        return value.encode() if value is not None else None
+
+    if _libc.mount(text(source), text(target), text(kind), ctypes.c_ulong(flags), text(data)) != 0:
+        raise OSError(ctypes.get_errno(), f"mount {target}")

@@ -1,0 +1,195 @@
+"""The grader's end of the conversation with one worker process: deadlines, prints, and how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+
+import msgpack
+
+from autograder.errors import (
+    IsolationError,
+    StudentDied,
+    StudentError,
+    StudentMisuse,
+    StudentTimeout,
+)
+from autograder.isolation import codec
+from autograder.isolation.limits import Limits
+from autograder.isolation.workers import stream
+
+MAX_PIECES = 256  # of prints that are read at a time: a thread may print as fast as they are read
+MAX_RECEIVED = 512 << 20  # bytes of answers in one test
+
+
+class ProcessChannel:
+    """The conversation with one worker: deadlines, prints, and how it ended."""
+
+    def __init__(
+        self,
+        conversation: socket.socket,
+        prints: int,
+        status: socket.socket,
+        limits: Limits,
+        leave: Callable[[ProcessChannel, bool], bool] | None = None,
+    ) -> None:
+        """``leave``: told at the end of a test whether it has passed; True if the worker is to live on (KeptWorker.leave)."""
+        self.born = time.monotonic()
+        self.used = False  # by an earlier test
+        self.limits = limits
+        self._leave = leave
+        self._socket = conversation
+        self._prints = prints
+        self._status = status
+        self._deadline = time.monotonic() + limits.test_seconds
+        self._stream = stream.Stream(conversation, prints, self._drain)
+        self._printed = bytearray()
+        self._dropped = 0
+        self._failure: StudentError | None = None
+        self._ready = False
+        self._closed = False
+
+    def send_files(self, message: bytes) -> None:
+        """The worker's first message."""
+        with contextlib.suppress(
+            stream.Closed, stream.Late
+        ):  # whoever asks the first question hears of it
+            self._stream.send(stream.QUESTION, message, self._deadline)
+
+    def begin_anew(self, limits: Limits) -> bool:
+        """The next test: prints, deadline and counters begin again, and so do the submission's modules (untouched.py). False if the worker has gone."""
+        self.used = True
+        self._printed.clear()
+        self._dropped = self._stream.received = 0
+        self.limits = limits
+        self._deadline = time.monotonic() + limits.test_seconds
+        try:
+            self._stream.send(stream.ANEW, codec.pack(None, []), self._deadline)
+        except (stream.Closed, stream.Late):
+            self.finish()
+            return False
+        return True
+
+    def request(self, message: bytes, on_callback: Callable[[bytes], bytes]) -> bytes:
+        """Ask, serve callbacks, return the answer. Raises StudentTimeout, StudentDied or StudentMisuse; then always the same."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            kind = stream.QUESTION
+            while True:
+                if time.monotonic() > self._deadline or self._stream.received > MAX_RECEIVED:
+                    raise stream.Late
+                self._stream.send(kind, message, self._deadline)
+                kind, answer = self._receive()
+                if kind == stream.ANSWER:
+                    return answer
+                if kind != stream.CALLBACK:
+                    raise codec.WireError("a message of an unknown kind")
+                kind, message = stream.ANSWER, on_callback(answer)
+        except stream.Late:
+            self._failure = StudentTimeout(
+                "Timeout",
+                f"no answer within {self.limits.test_seconds:g} seconds; the process was ended",
+            )
+        except stream.Closed:
+            self._failure = self._how_it_ended()
+        except codec.WireError as error:
+            self._failure = StudentMisuse("no answer", f"the student's process sent {error}")
+        except StudentMisuse as error:
+            self._failure = error
+        self._end()
+        raise self._failure
+
+    def _receive(self) -> tuple[bytes, bytes]:
+        if not self._ready:
+            kind, _ = self._stream.receive(self._deadline)
+            self._ready = kind == stream.READY
+        return self._stream.receive(self._deadline)
+
+    def _look_for_ready(self) -> None:
+        """The line may have broken while we were sending, with the worker's first word still unread."""
+        for _ in range(2):
+            with contextlib.suppress(stream.Closed, stream.Late, codec.WireError):
+                self._ready = (
+                    self._ready or self._stream.receive(time.monotonic() + 1)[0] == stream.READY
+                )
+
+    @property
+    def prints(self) -> str:
+        """What the student's code printed, capped."""
+        text = self._printed.decode(errors="replace")
+        return text + (f"\n... and {self._dropped} bytes more" if self._dropped else "")
+
+    def close(self, passed: bool = False) -> None:
+        """The test has ended: so does the worker, unless it is kept for the next one."""
+        if self._closed:
+            return
+        self._drain()
+        passed = passed and self._failure is None
+        if self._leave is None or not self._leave(self, passed):
+            self.finish()
+
+    def finish(self) -> None:
+        """End the worker and everything that leads to it."""
+        self._end()
+        os.close(self._prints)
+        self._closed = True
+
+    def abort(self) -> None:
+        """Break the conversation from another thread; whoever waits for an answer hears of it."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _end(self) -> None:
+        self._status.close()  # the server kills the worker
+        self._socket.close()
+
+    def _drain(self) -> None:
+        for _ in range(MAX_PIECES):
+            try:
+                piece = os.read(self._prints, 65536)
+            except OSError:
+                return
+            if not piece:
+                return
+            room = (self.limits.prints_kib << 10) - len(self._printed)
+            self._printed += piece[:room]
+            self._dropped += max(0, len(piece) - room)
+
+    def _how_it_ended(self) -> StudentError:
+        with contextlib.suppress(OSError):
+            self._status.shutdown(socket.SHUT_WR)  # ends it: it may live on behind a closed line
+        self._status.settimeout(30)
+        told = None
+        for _ in range(
+            2
+        ):  # a reset of the line may be reported before the message that came earlier
+            with contextlib.suppress(ConnectionResetError):
+                told = msgpack.unpackb(self._status.recv(65536) or b"\xc0")
+                break
+        if not told:
+            raise IsolationError("the fork server has gone")
+        if told[0] == "refused":
+            raise IsolationError(f"no worker could be started: {told[1]}")
+        if not self._ready:
+            self._look_for_ready()
+        if not self._ready:
+            self._drain()
+            raise IsolationError(
+                f"a worker could not enter its sandbox: {self.prints.strip()[-300:]}"
+            )
+        _, code, cpu = told
+        if code == -signal.SIGXCPU or (code == -signal.SIGKILL and cpu >= self.limits.call_seconds):
+            return StudentTimeout(
+                "Timeout",
+                f"more than {self.limits.call_seconds:g} seconds of computing in one test; the process was ended",
+            )
+        names = {number.value: number.name for number in signal.Signals}
+        how = (
+            f"killed by {names.get(-code, f'signal {-code}')}" if code < 0 else f"exit code {code}"
+        )
+        return StudentDied("Ended", f"the process ended in the middle of a call ({how})")

@@ -1,0 +1,313 @@
+"""The fork server: imports and uses the libraries once, then forks a sandboxed worker for each test in milliseconds.
+
+It is exec'ed with an empty environment before any test is read, so the memory that workers inherit holds no secret. It speaks over one
+socket: a request carries the limits and three descriptors (the conversation, the prints, the status line). When the status line
+closes or says so, the worker is killed; when the worker ends, the status line says how.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import io
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgpack
+
+from autograder.isolation import codec
+from autograder.isolation.bridge import generators, worker
+from autograder.isolation.wall import network, sandbox, seccomp
+from autograder.isolation.workers import stream
+from autograder.isolation.workers.untouched import Modules
+from autograder.isolation.workers.warm import COMMON_MODULES, RANK_MODULES, warm_up
+
+MAX_RANKS = 8
+UID_BLOCKS = range(61000, 65000, 64)
+
+
+_libc = ctypes.PyDLL(None)  # keeps the interpreter's lock, which the child needs
+
+
+def main() -> None:
+    """Serve until the control socket closes. Argument: its descriptor; the first message names libraries, folders to hide, the profile, and whether there is a GPU."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    control = socket.socket(fileno=int(sys.argv[1]))
+    libraries, hidden, profile, gpu = msgpack.unpackb(control.recv(65536))
+    distributed = profile == "distributed"
+    sys.argv[:] = sys.orig_argv[:] = [""]  # workers inherit what this process remembers
+    os.environ.pop("PYTHONPATH", None)
+    package = os.path.realpath(os.path.join(os.path.dirname(__file__), *3 * [".."]))
+    failures = warm_up([*COMMON_MODULES, *libraries, *(RANK_MODULES if distributed else ())])
+    if gpu and "torch" in sys.modules:  # many of its operations have no deterministic form there
+        sys.modules["torch"]._C._set_deterministic_algorithms(False)
+    generators.seed(
+        0
+    )  # workers begin with these global generators: what uses them gives the same again
+    block = (
+        _claim_uids() if os.geteuid() == 0 else None
+    )  # before the network namespace, which has names of its own
+    namespaces = sandbox.separate(hidden)
+    sys.path[:] = [path for path in sys.path if path and os.path.realpath(path) != package]
+    sys.meta_path[:] = [
+        finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", "")
+    ]
+    landlock = sandbox.landlock_version() > 0
+    with_gpu = (
+        gpu and landlock
+    )  # nothing else keeps a worker that may write from writing everywhere
+    bpf = seccomp.build_filter(own_uid=block is not None, gpu=with_gpu)
+    ruleset = sandbox.reading_rules(gpu=with_gpu) if landlock else None
+    layers = sandbox.Layers(
+        uid=block is not None, seccomp=bpf is not None, landlock=landlock, namespaces=namespaces
+    )
+    control.send(msgpack.packb({"layers": vars(layers), "failures": failures}))
+    server = Server(control, layers, bpf, ruleset, block, with_gpu)
+    if distributed:
+        server.admit_ranks(
+            seccomp.build_filter(own_uid=block is not None, ranks=True, gpu=with_gpu),
+            sandbox.reading_rules(ranks=True, gpu=with_gpu) if landlock else None,
+        )
+    server.serve()
+
+
+def _claim_uids() -> tuple[socket.socket, range] | None:
+    """A block of uids that no other fork server on this machine uses: whoever holds the abstract socket owns the block."""
+    for first in UID_BLOCKS:
+        lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            lock.bind(f"\0autograder-uids-{first}")
+        except OSError:
+            lock.close()
+            continue
+        return lock, range(first, first + 64)
+    return None
+
+
+class Server:
+    """Forks, watches and reaps workers; single-threaded, so forking is safe."""
+
+    def __init__(
+        self,
+        control: socket.socket,
+        layers: sandbox.Layers,
+        bpf: bytes | None,
+        ruleset: int | None,
+        block: tuple[socket.socket, range] | None,
+        gpu: bool,
+    ) -> None:
+        self._control = control
+        self._gpu = gpu
+        self._layers = layers
+        self._filter = bpf
+        self._ruleset = ruleset
+        self._rank_walls: tuple[bytes | None, int | None] | None = None
+        self._lock = block[0] if block else None
+        self._free = list(block[1]) if block else []
+        self._poll = select.poll()
+        self._poll.register(control, select.POLLIN)
+        self._workers: dict[int, _Child] = {}  # by pidfd and by status descriptor
+
+    def serve(self) -> None:
+        """Until the control socket closes; then every worker is killed."""
+        while True:
+            for descriptor, _ in self._poll.poll():
+                if descriptor == self._control.fileno():
+                    if not self._accept():
+                        return self._end()
+                elif child := self._workers.get(descriptor):
+                    self._attend(child, descriptor)
+
+    def admit_ranks(self, bpf: bytes | None, ruleset: int | None) -> None:
+        """Be ready for requests of several workers that may talk to each other over loopback."""
+        self._rank_walls = bpf, ruleset
+
+    def _accept(self) -> bool:
+        try:
+            request, descriptors, _, _ = socket.recv_fds(self._control, 65536, 3 * MAX_RANKS)
+        except InterruptedError:
+            return True
+        if not request:
+            return False
+        limits = msgpack.unpackb(request)
+        lines = [descriptors[first : first + 3] for first in range(0, len(descriptors), 3)]
+        if not limits["ranks"]:
+            self._start(limits, lines[0], self._filter, self._ruleset)
+        elif self._rank_walls is None:
+            self._refuse(lines, "this fork server was not started for ranks")
+        else:
+            self._start_ranks(limits, lines, *self._rank_walls)
+        return True
+
+    def _start_ranks(
+        self, limits: dict[str, Any], lines: list[list[int]], bpf: bytes | None, ruleset: int | None
+    ) -> None:
+        """Several workers, in a network of their own where that can be had."""
+        home = network.of_their_own() if self._layers.namespaces else contextlib.nullcontext()
+        try:
+            with home:
+                while lines:
+                    self._start(limits, lines.pop(0), bpf, ruleset)
+        except OSError as error:
+            self._refuse(lines, f"no network for ranks: {error}")
+
+    def _refuse(self, lines: list[list[int]], reason: str) -> None:
+        for line in lines:
+            self._report(line[2], ["refused", reason])
+            _close(line)
+
+    def _start(
+        self, limits: dict[str, Any], line: list[int], bpf: bytes | None, ruleset: int | None
+    ) -> None:
+        """One worker, with three descriptors: the conversation, the prints, the status line."""
+        uid = self._free.pop() if self._free else None
+        if self._layers.uid and uid is None:
+            return self._refuse([line], "every uid is in use")
+        had = sandbox.private_memory() if self._gpu else sandbox.address_space()
+        memory = had + (limits["memory_mib"] << 20)
+        cell = sandbox.Cell(
+            uid, limits["call_seconds"], memory, limits["processes"], bpf, ruleset, self._gpu
+        )
+        pid = bare_fork()
+        if pid == 0:
+            stay_on(limits["core"])
+            _become_a_worker(cell, line[0], line[1])
+        child = _Child(pid, os.pidfd_open(pid), line[2], uid)
+        for descriptor in (child.pidfd, child.status):
+            self._workers[descriptor] = child
+            self._poll.register(descriptor, select.POLLIN)
+        _close(line[:2])
+
+    def _attend(self, child: _Child, descriptor: int) -> None:
+        if descriptor == child.status:  # closed, or asked to kill: either way this worker is done
+            self._poll.unregister(child.status)
+            self._kill(child)
+            return
+        _, status, usage = os.wait4(child.pid, 0)
+        self._report(
+            child.status,
+            ["ended", os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime],
+        )
+        for known in (child.pidfd, child.status):
+            self._workers.pop(known)
+            try:
+                self._poll.unregister(known)
+            except KeyError:
+                pass
+            os.close(known)
+        if child.uid is not None:
+            self._free.append(child.uid)
+
+    def _report(self, descriptor: int, message: list[Any]) -> None:
+        try:
+            os.write(descriptor, msgpack.packb(message))
+        except OSError:
+            pass  # the grader has gone
+
+    def _kill(self, child: _Child) -> None:
+        try:
+            signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def _end(self) -> None:
+        for child in set(self._workers.values()):
+            self._kill(child)
+
+
+class _Child:
+    def __init__(self, pid: int, pidfd: int, status: int, uid: int | None) -> None:
+        self.pid, self.pidfd, self.status, self.uid = pid, pidfd, status, uid
+
+
+def bare_fork() -> int:
+    """fork(2) itself. os.fork would run every library's after-fork hooks: a millisecond for locks that only threads need.
+
+    They would also seed `random` anew in each worker; so its state is the same in all of them, and so is what a submission does with it.
+    """
+    pid: int = _libc.fork()
+    if pid < 0:
+        raise OSError("fork")
+    return pid
+
+
+def stay_on(core: int | None) -> None:
+    """Run on this core only, if there is one to run on (engines/local.py says why)."""
+    if core is not None:
+        with contextlib.suppress(OSError):  # taken from this process meanwhile
+            os.sched_setaffinity(0, {core})
+
+
+def _close(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def _become_a_worker(cell: sandbox.Cell, conversation: int, prints: int) -> None:
+    """In the forked child: keep three descriptors, enter the cell, serve. Never returns."""
+    try:
+        os.setsid()
+        os.dup2(prints, 1)
+        os.dup2(prints, 2)
+        sock = socket.socket(
+            socket.AF_UNIX, socket.SOCK_STREAM, fileno=conversation
+        )  # before the filter, which refuses its questions
+        first = 3
+        for kept in sorted(fd for fd in (conversation, cell.ruleset) if fd is not None):
+            os.closerange(first, kept)
+            first = kept + 1
+        os.closerange(first, 4096)
+        sandbox.enter(cell)
+        line = stream.Stream(sock, patient=True)
+        line.send(
+            stream.READY, codec.pack(None, [])
+        )  # from here on, whatever happens is the student's doing
+    except BaseException as error:  # a worker that cannot start says why
+        os.write(2, f"{type(error).__name__}: {error}\n".encode())
+        os._exit(1)
+    try:
+        serve_worker(line)
+    finally:
+        os._exit(1)
+
+
+def serve_worker(line: stream.Stream) -> None:
+    """The worker's life: the first message brings the files, each further one is a question."""
+    raw = open(1, "wb", 0, closefd=False)  # noqa: SIM115
+    sys.stdout = io.TextIOWrapper(raw, "utf-8", "replace", write_through=True)
+    sys.stderr = sys.stdout
+    _, message = line.receive()
+    (main_file, names, compiled), buffers = codec.unpack(message)
+    parts = iter(map(bytes, buffers))
+    files, code = dict(zip(names, parts, strict=False)), {name: next(parts) for name in compiled}
+    converse(line, lambda: worker.load(files, main_file, code))
+
+
+def converse(line: stream.Stream, load: Callable[[], worker.Worker]) -> None:
+    """Answer questions for as long as the line stands; a new test finds the student's module as its import leaves it."""
+    modules = Modules(load)
+    student = modules.fresh()
+
+    def call_back(question: bytes) -> bytes:
+        line.send(stream.CALLBACK, question)
+        return line.receive()[1]
+
+    while True:
+        kind, message = line.receive()
+        if kind == stream.ANEW:
+            generators.begin_anew()
+            student = modules.fresh()
+        else:
+            line.send(stream.ANSWER, student.handle(message, call_back))
+
+
+if __name__ == "__main__":
+    time.tzset()
+    main()

@@ -1,0 +1,116 @@
+"""Messages over a socket: whole ones only, with a deadline, and never more memory than the message may have."""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable
+
+from autograder.isolation import codec
+
+READY, QUESTION, ANSWER, CALLBACK, ANEW = b"R", b"Q", b"A", b"C", b"N"
+CHUNK = 1 << 20
+HEAD = 1 + codec.PREFIX_SIZE
+AHEAD = 1 << 13  # bytes
+
+
+class Closed(Exception):
+    """The other side has gone."""
+
+
+class Late(Exception):
+    """The deadline passed."""
+
+
+class Stream:
+    """One end of the conversation.
+
+    ``watch``, ``idle``: while waiting, ``idle`` is called when this descriptor can be read; the grader drains the student's prints there.
+    ``patient``: this end never gives a deadline (a worker).
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        watch: int | None = None,
+        idle: Callable[[], None] | None = None,
+        patient: bool = False,
+    ) -> None:
+        self._socket = sock
+        self._watch = watch
+        self._idle = idle
+        self._patient = patient
+        self._ahead = bytearray()  # received, and not yet taken
+        self._piece = memoryview(bytearray(AHEAD))
+        self._polls = {event: self._poll(event) for event in (select.POLLIN, select.POLLOUT)}
+        self.received = 0  # bytes so far
+        sock.setblocking(patient)
+
+    def send(self, kind: bytes, message: bytes, deadline: float | None = None) -> None:
+        """Send one message. Raises Closed or Late."""
+        view = memoryview(kind + message)
+        while view:
+            try:
+                view = view[self._socket.send(view[:CHUNK]) :]
+            except BlockingIOError:
+                self._wait(select.POLLOUT, deadline)
+            except OSError:
+                raise Closed from None
+
+    def receive(self, deadline: float | None = None) -> tuple[bytes, bytes]:
+        """The next message: its kind and its bytes. Raises Closed, Late, or WireError for one that is too large."""
+        self._gather(HEAD, deadline)
+        size, count = codec.prefix_sizes(self._ahead[1:HEAD])
+        self._gather(HEAD + 8 * count, deadline)
+        sizes = struct.unpack_from(f"!{count}Q", self._ahead, HEAD)
+        codec.check_sizes(size, sizes)
+        end = HEAD + 8 * count + size + sum(sizes)
+        self._gather(end, deadline)
+        with memoryview(self._ahead) as view:
+            kind, message = bytes(view[:1]), bytes(view[1:end])
+        del self._ahead[:end]
+        return kind, message
+
+    def _gather(self, count: int, deadline: float | None) -> None:
+        """Have that many bytes, and some that came behind them: a system call costs more than a small message does."""
+        while len(self._ahead) < count:
+            if not self._patient:  # an answer is hardly ever there already
+                self._wait(select.POLLIN, deadline)
+            try:
+                piece = self._read(count - len(self._ahead))
+            except BlockingIOError:
+                self._wait(select.POLLIN, deadline)
+                continue
+            except OSError:
+                raise Closed from None
+            if not piece:
+                raise Closed
+            self._ahead += piece
+            self.received += len(piece)
+
+    def _read(self, missing: int) -> bytes | memoryview:
+        if missing > AHEAD:
+            return self._socket.recv(min(CHUNK, missing))
+        return self._piece[: self._socket.recv_into(self._piece)]
+
+    def _wait(self, event: int, deadline: float | None) -> None:
+        left = None if deadline is None else (deadline - time.monotonic()) * 1000
+        if left is not None and left <= 0:
+            raise Late
+        ready = dict(self._polls[event].poll(left))
+        if not ready:
+            raise Late
+        if self._watch in ready and self._idle is not None:
+            if not ready[self._watch] & select.POLLIN:
+                self._watch = None  # hung up: nothing more will come
+                self._polls = {event: self._poll(event) for event in self._polls}
+            self._idle()
+
+    def _poll(self, event: int) -> select.poll:
+        poll = select.poll()
+        poll.register(self._socket, event)
+        if self._watch is not None:
+            poll.register(self._watch, select.POLLIN)
+        return poll

@@ -1,0 +1,80 @@
+"""Imports libraries and uses them once, so that what is forked afterwards finds all that ready."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from autograder.isolation.bridge import worker
+from autograder.isolation.bridge.client import Bridge, Loopback
+
+RANK_MODULES = ("torch.distributed", "autograder.isolation.ranks.group")
+COMMON_MODULES = (
+    "abc argparse array bisect collections contextlib copy csv dataclasses datetime decimal enum "
+    "fractions functools heapq html inspect io itertools json logging math numbers operator os pathlib "
+    "pprint queue random re secrets statistics string tempfile textwrap threading time timeit traceback "
+    "types typing unittest uuid warnings weakref "
+).split()  # fmt: skip
+
+
+def warm_up(libraries: Sequence[str]) -> list[str]:
+    """Import the libraries and use them once: the first use of some imports hundreds of modules. Returns what failed."""
+    failures = []
+    for name in libraries:
+        try:
+            importlib.import_module(name)
+        except Exception as error:
+            failures.append(f"{name}: {type(error).__name__}: {error}")
+    if torch := sys.modules.get("torch"):
+        _use_torch(torch, optimise="torch.optim" in libraries)
+    _use_the_wire()
+    gc.collect()
+    gc.freeze()
+    return failures
+
+
+def _use_torch(torch: Any, optimise: bool) -> None:
+    torch.set_num_threads(1)
+    torch._C._set_deterministic_algorithms(
+        True
+    )  # the public function imports torch._dynamo and sympy: 70 MB to fork each time
+    layer = torch.nn.Linear(2, 2).double()
+    loss = layer(torch.ones(1, 2, dtype=torch.float64)).pow(2).mean()
+    torch.autograd.backward([loss], [torch.ones_like(loss)], retain_graph=True)
+    torch.distributions.Categorical(logits=torch.zeros(2)).log_prob(torch.tensor(1))
+    if optimise:  # brings torch._dynamo and sympy: about 800 modules
+        optimizer = torch.optim.Adam(layer.parameters())
+        loss.backward()
+        optimizer.step()
+
+
+def _use_the_wire() -> None:
+    """One conversation with a toy: first uses of numpy's and torch's conversions cost each worker 9 ms otherwise."""
+    toy = worker.load({"warm.py": b"def echo(*values): return values\n"}, "warm.py")
+    values: list[Any] = [
+        1,
+        0.5,
+        "text",
+        [np.arange(3.0)],
+        np.random.default_rng(0),
+        {"key": (None, True)},
+    ]
+    if torch := sys.modules.get("torch"):
+        sample = torch.tensor(np.arange(6.0).reshape(2, 3))
+        values += [
+            sample,
+            sample.T > 1,
+            torch.tensor([1, 2]),
+            torch.Generator().manual_seed(0),
+            torch.float64,
+        ]
+        (sample * 2 - sample).sum(0).cumsum(0).flip(0).numpy()
+        torch.zeros(2, 3)[0] = torch.where(sample > 1, sample, torch.zeros_like(sample))[1]
+    bridge = Bridge(Loopback(toy))
+    bridge.student.echo(*values)
+    sys.modules.pop("warm")

@@ -1,0 +1,1 @@
+"""What a hidden test is, how one is run, and which known mistake explains a failure."""

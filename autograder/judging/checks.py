@@ -1,0 +1,267 @@
+"""What hidden tests compare with. Every check looks at kind, shape and number kind before it looks at numbers.
+
+A failed check raises CheckFailure. Its text is for staff and may hold expected values; its ``finding`` is for students and speaks
+only of kinds, shapes and non-finite numbers. Nothing of the student's is ever asked whether it is equal or true.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from autograder.errors import StudentError
+from autograder.isolation.bridge.client import Remote, open_bridges
+from autograder.isolation.codec import torch_module
+
+__tracebackhide__ = True
+
+CHI_SQUARE_TAIL = (
+    1e-6  # a fair solution fails a frequency check once in a million draws of its inputs
+)
+
+
+class CheckFailure(AssertionError):
+    """A check did not hold. ``finding`` is the part of the reason that a student may read."""
+
+    def __init__(self, detail: str, finding: str = "") -> None:
+        super().__init__(detail)
+        self.finding = finding
+
+
+def assert_close(
+    actual: Any, expected: Any, *, rtol: float = 1e-7, atol: float = 1e-9, what: str = "the result"
+) -> None:
+    """``actual`` is of the kind, shape and number kind of ``expected``, finite where that is, and close to it.
+
+    ``expected`` is a number, an array, a tensor, or a list or tuple of them. |actual - expected| <= atol + rtol*|expected|.
+    """
+    if isinstance(expected, (list, tuple)):
+        _same_length(actual, expected, what)
+        for index, (one, other) in enumerate(zip(actual, expected, strict=True)):
+            assert_close(one, other, rtol=rtol, atol=atol, what=f"{what}[{index}]")
+        return
+    got, want = map(_floating, _same_kind(actual, expected, what))
+    if np.isfinite(want).all() and (np.abs(got - want) <= atol + rtol * np.abs(want)).all():
+        return  # as nearly always; what follows says what is wrong, or that infinities are where they should be
+    if not np.array_equal(np.isfinite(got), np.isfinite(want)):
+        bad = "nan" if np.isnan(got).any() else "infinite"
+        finding = (
+            f"{what} holds {bad} values where finite ones belong."
+            if np.isfinite(want).all()
+            else f"{what} is finite where it must not be, or the reverse."
+        )
+        raise CheckFailure(f"{finding}\n{_both(got, want)}", finding)
+    finite = np.isfinite(want)
+    same_infinite = np.array_equal(got[~finite], want[~finite], equal_nan=True)
+    gap = np.abs(got[finite] - want[finite])
+    if not same_infinite or (gap > atol + rtol * np.abs(want[finite])).any():
+        worst = f"largest difference {gap.max():.6g}" if gap.size else "infinities differ"
+        raise CheckFailure(
+            f"{what} is not close to what is expected ({worst}; rtol {rtol:g}, atol {atol:g})\n{_both(got, want)}"
+        )
+
+
+def assert_equal(actual: Any, expected: Any, what: str = "the result") -> None:
+    """``actual`` is exactly ``expected``: ints, bools, strings, None, integer or bool arrays and tensors, lists and tuples of them."""
+    if isinstance(expected, (list, tuple)):
+        _same_length(actual, expected, what)
+        for index, (one, other) in enumerate(zip(actual, expected, strict=True)):
+            assert_equal(one, other, f"{what}[{index}]")
+        return
+    if expected is None or isinstance(expected, str):
+        if isinstance(actual, str) if isinstance(expected, str) else actual is None:
+            if actual is expected or str(actual) == str(expected):
+                return
+            raise CheckFailure(f"{what} is {actual!r}, expected {expected!r}")
+        finding = f"{what} is {_kind_name(actual)} where {_kind_name(expected)} is asked."
+        raise CheckFailure(finding, finding)
+    got, want = _same_kind(actual, expected, what)
+    if not np.array_equal(got, want):
+        raise CheckFailure(f"{what} is not what is expected\n{_both(got, want)}")
+
+
+def assert_true(condition: bool | np.bool_, statement: str) -> None:
+    """A bool that the test computed from checked data; ``statement`` says what must hold (for staff)."""
+    if not isinstance(condition, (bool, np.bool_)):
+        raise TypeError(
+            f"assert_true takes a bool that the test computed, not {_kind_name(condition)}"
+        )
+    if not condition:
+        raise CheckFailure(f"does not hold: {statement}")
+
+
+def assert_finite(actual: Any, what: str = "the result") -> None:
+    """Every number in an array, tensor or float is finite."""
+    numbers_ = _numbers(actual, what)
+    if not np.isfinite(numbers_).all():
+        finding = f"{what} holds nan or infinite values."
+        raise CheckFailure(finding, finding)
+
+
+def assert_unchanged(before: Any, after: Any, what: str = "an input") -> None:
+    """A copy made before the call equals the object after it, bit for bit.
+
+    Behind the bridge only functions whose name ends in _ change a test's objects; of the others the attempt is known.
+    """
+    attempted = any(bridge.was_changed(after) for bridge in list(open_bridges))
+    old, new = _numbers(before, what), _numbers(after, what)
+    if (
+        attempted
+        or old.shape != new.shape
+        or old.dtype != new.dtype
+        or old.tobytes() != new.tobytes()
+    ):
+        finding = f"{what} was changed in place: work on a copy."
+        raise CheckFailure(finding, finding)
+
+
+def assert_no_grad(tensor: Any, what: str = "the result") -> None:
+    """A tensor that carries no gradient."""
+    torch = torch_module()
+    if torch is None or not isinstance(tensor, torch.Tensor):
+        finding = f"{what} is {_kind_name(tensor)} where a tensor is asked."
+        raise CheckFailure(finding, finding)
+    if tensor.requires_grad:
+        finding = f"{what} still requires grad: detach it, or compute it under torch.no_grad()."
+        raise CheckFailure(finding, finding)
+
+
+@contextmanager
+def assert_raises(*kinds: type[Exception]) -> Iterator[None]:
+    """The block raises one of ``kinds`` with a message that is more than a word."""
+    names = " or ".join(kind.__name__ for kind in kinds)
+    try:
+        yield
+    except NotImplementedError:
+        raise
+    except StudentError as error:
+        if not isinstance(error, kinds):
+            raise
+        if len(error.message.split()) < 2:
+            finding = f"{names} was raised without a sentence that says what is wrong."
+            raise CheckFailure(finding, finding) from None
+    else:
+        finding = f"no {names} was raised for an impossible argument."
+        raise CheckFailure(finding, finding)
+
+
+def assert_frequencies(counts: Any, probabilities: Any, what: str = "the frequencies") -> None:
+    """Counts of independent draws fit the probabilities: Pearson's chi-square, upper tail above 1e-6.
+
+    Outcomes of probability zero must not occur. The tail is Wilson and Hilferty's normal approximation (1931).
+    """
+    seen, chance = _numbers(counts, what).astype(float), np.asarray(probabilities, float)
+    if not np.isfinite(seen).all() or seen.sum() <= 0:
+        raise CheckFailure(f"{what}: there is nothing to count: {seen}")
+    if seen.shape != chance.shape:
+        raise CheckFailure(f"{what}: counts {seen.shape}, probabilities {chance.shape}")
+    possible = chance > 0
+    if seen[~possible].any():
+        raise CheckFailure(
+            f"{what}: something impossible happened: counts {seen}, probabilities {chance}"
+        )
+    expected = chance[possible] / chance.sum() * seen.sum()
+    statistic = float(((seen[possible] - expected) ** 2 / expected).sum())
+    freedom = int(possible.sum()) - 1
+    if freedom == 0:
+        return
+    z = ((statistic / freedom) ** (1 / 3) - (1 - 2 / (9 * freedom))) / math.sqrt(2 / (9 * freedom))
+    if 0.5 * math.erfc(z / math.sqrt(2)) < CHI_SQUARE_TAIL:
+        raise CheckFailure(
+            f"{what} do not fit: counts {seen}, expected {expected}, chi-square {statistic:.1f} with {freedom} degrees of freedom"
+        )
+
+
+# -- kinds -----------------------------------------------------------------------------------------------------------
+
+
+def _same_kind(actual: Any, expected: Any, what: str) -> tuple[Any, Any]:
+    """Both as NumPy arrays, after kind, shape and number kind were found alike."""
+    kind, asked = _kind_name(actual), _kind_name(expected)
+    if kind != asked and {kind, asked} != {"a float", "an int"}:
+        finding = f"{what} is {kind} where {asked} is asked."
+        raise CheckFailure(finding, finding)
+    got, want = _numbers(actual, what), _numbers(expected, what)
+    if got.shape != want.shape:
+        finding = f"{what} has shape {_shape(got)} where {_shape(want)} is asked."
+        raise CheckFailure(finding, finding)
+    if (asked == "an int" and kind == "a float") or (
+        want.dtype.kind in "iub" and got.dtype.kind not in ("b" if want.dtype.kind == "b" else "iu")
+    ):
+        finding = f"{what} holds numbers of type {got.dtype} where {_number_kind(want)} are asked."
+        raise CheckFailure(finding, finding)
+    if want.dtype.kind == "f" and got.dtype.kind not in ("f" if got.ndim else "fiu"):
+        finding = (
+            f"{what} holds numbers of type {got.dtype} where floating-point numbers are asked."
+        )
+        raise CheckFailure(finding, finding)
+    return got, want
+
+
+def _floating(array: Any) -> Any:
+    return array.astype(complex if array.dtype.kind == "c" else float)
+
+
+def _kind_name(value: Any) -> str:
+    torch = torch_module()
+    if torch is not None and isinstance(value, torch.Tensor):
+        return "a tensor"
+    if isinstance(value, np.ndarray):
+        return "an array"
+    if value is None:
+        return "None"
+    if isinstance(value, (bool, np.bool_)):
+        return "a bool"
+    if isinstance(value, numbers.Integral):
+        return "an int"
+    if isinstance(value, numbers.Real):
+        return "a float"
+    if isinstance(value, Remote):
+        return f"an object of class {value._type_name}"
+    return f"a {type(value).__name__}"
+
+
+def _numbers(value: Any, what: str) -> Any:
+    torch = torch_module()
+    if torch is not None and isinstance(value, torch.Tensor):
+        plain = value.detach().cpu()
+        return (plain.float() if plain.dtype is torch.bfloat16 else plain).numpy()
+    if isinstance(value, (np.ndarray, np.generic, bool, int, float, complex)):
+        array = np.asarray(value)
+        return (
+            array if array.dtype.kind in "biufc" else np.asarray(math.inf)
+        )  # an integer of more than 64 bits
+    finding = f"{what} is {_kind_name(value)} where numbers are asked."
+    raise CheckFailure(finding, finding)
+
+
+def _number_kind(array: Any) -> str:
+    return {"b": "bools"}.get(array.dtype.kind, "integers")
+
+
+def _shape(array: Any) -> str:
+    return str(tuple(array.shape))
+
+
+def _same_length(actual: Any, expected: Any, what: str) -> None:
+    if not isinstance(actual, (list, tuple)) or len(actual) != len(expected):
+        got = f"{len(actual)} values" if isinstance(actual, (list, tuple)) else _kind_name(actual)
+        finding = f"{what} is {got} where {len(expected)} values are asked."
+        raise CheckFailure(finding, finding)
+
+
+def _both(got: Any, want: Any) -> str:
+    with np.printoptions(precision=8, threshold=60, edgeitems=4):
+        return f"got      {_excerpt(got)}\nexpected {_excerpt(want)}"
+
+
+def _excerpt(array: Any) -> str:
+    """Arrays of many small dimensions would be printed whole."""
+    return (
+        str(array) if array.size <= 1000 else f"{array.reshape(-1)[:60]} ... of shape {array.shape}"
+    )

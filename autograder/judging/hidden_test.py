@@ -1,0 +1,199 @@
+"""Runs one hidden test against one candidate and says what happened.
+
+A candidate is anything that can open a Bridge to a worker: a submission behind the wall, the reference solution or a
+broken variant in this process. Every run of a test begins with the module imported anew and with test data from the same seed, so the runs
+of two candidates can be compared call by call.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from autograder.errors import (
+    AutograderError,
+    IsolationError,
+    StudentDied,
+    StudentError,
+    StudentTimeout,
+)
+from autograder.isolation.bridge import worker
+from autograder.isolation.bridge.client import Bridge, Lab, Loopback
+from autograder.isolation.bridge.handles import Names
+from autograder.isolation.ranks import in_process
+from autograder.isolation.ranks.ranks import Ranks
+from autograder.judging import alarm
+from autograder.judging.checks import CheckFailure
+
+MAX_DETAIL = 4000  # characters for staff
+FIXTURES = ("student", "lab", "rng")
+
+
+@dataclass(frozen=True)
+class HiddenTest:
+    """One test function with what its ``points`` marker says."""
+
+    name: str
+    says: str
+    worth: float
+    part: str
+    catches: tuple[str, ...]
+    hint: str
+    learning: bool
+    function: Callable[..., None]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float | None = None  # a time limit of its own
+    gpu: bool = False  # needs a GPU
+    extra: bool = False  # worth nothing, whatever comes of it
+
+    @functools.cached_property
+    def asks_for(self) -> tuple[str, ...]:
+        """The names of what the function wants to be given."""
+        return tuple(inspect.signature(self.function).parameters)
+
+
+class Candidate(Protocol):
+    """Something that a test can be run against."""
+
+    def open(self, record: Callable[[Any], None], seconds: float | None) -> Bridge:
+        """A bridge to a worker that has imported the files anew. Raises StudentError when they cannot even be imported."""
+
+    def open_ranks(
+        self, count: int, records: Sequence[Callable[[Any], None]], seconds: float | None
+    ) -> list[Bridge]:
+        """Bridges to fresh workers that can reach each other over loopback (`lab.ranks`)."""
+
+
+@dataclass(frozen=True)
+class InProcess:
+    """Trusted code (ours) or a student's own work on their own machine: no wall, the same bridge."""
+
+    files: Mapping[str, bytes]
+    main: str
+    names: Names = field(default_factory=dict)  # what tests need not ask for again (handles.py)
+
+    @classmethod
+    def of(cls, text: str, main: str) -> InProcess:
+        """A candidate of one file."""
+        return cls({main: text.encode()}, main)
+
+    def open(self, record: Callable[[Any], None], seconds: float | None) -> Bridge:
+        """A bridge to a module that was executed anew."""
+        return Bridge(Loopback(worker.load(self.files, self.main)), record, self.names)
+
+    def open_ranks(
+        self, count: int, records: Sequence[Callable[[Any], None]], seconds: float | None
+    ) -> list[Bridge]:
+        """Bridges to forked processes."""
+        return in_process.open_ranks(lambda: worker.load(self.files, self.main), count, records)
+
+
+@dataclass
+class Trace:
+    """What one run of a test did: every answer of the candidate, and how the run ended."""
+
+    events: list[Any] = field(default_factory=list)
+    error: BaseException | None = None
+    prints: str = ""
+    curve: tuple[float, ...] = ()
+    rates: dict[str, float] = field(default_factory=dict)
+    used: bool = False  # by a worker that had served another test
+
+    @property
+    def passed(self) -> bool:
+        """The test ran to its end."""
+        return self.error is None
+
+
+def run(
+    test: HiddenTest, candidate: Candidate, seed: int, watch: Callable[[Any], None] | None = None
+) -> Trace:
+    """Run ``test`` against ``candidate`` with test data drawn from ``seed``. Raises only what is our fault.
+
+    ``watch`` is told each answer and may end the run by raising.
+    """
+    trace = Trace()
+    bridge = lab = None
+    record = watch or trace.events.append
+    try:
+        bridge = candidate.open(record, test.seconds)
+        lab = laboratory(bridge, candidate, record, test.seconds)
+        rng = bridge.kept_back = generator(seed, test.name)
+        available = {"student": bridge.student, "lab": lab, "rng": rng, **test.parameters}
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # a broken variant may divide by zero: that is what it is for
+            test.function(**{name: available[name] for name in test.asks_for})
+    except IsolationError:
+        raise
+    except Exception as error:
+        trace.error = error
+    finally:
+        if bridge is not None:
+            end = functools.partial(_end, bridge, lab, trace)
+            alarm.undisturbed(end)  # a worker that is only half closed would live on
+    return trace
+
+
+def _end(bridge: Bridge, lab: Lab | None, trace: Trace) -> None:
+    """Close what the run had opened, and keep what it leaves."""
+    bridge.close(trace.passed)
+    trace.used = bridge.used
+    trace.prints = bridge.prints() + (lab.close() if lab else "")
+    if lab:
+        trace.curve, trace.rates = lab.recorded, lab.rates
+
+
+def laboratory(
+    bridge: Bridge,
+    candidate: Candidate,
+    record: Callable[[Any], None],
+    seconds: float | None,
+    device: str = "cuda",
+) -> Lab:
+    """The `lab` of one run: it acts where ``bridge`` leads, and can have ranks of the same candidate."""
+
+    def open_ranks(count: int, records: Sequence[Callable[[Any], None]]) -> list[Bridge]:
+        return candidate.open_ranks(count, records, seconds)
+
+    return Lab(bridge, lambda count, backend: Ranks(open_ranks, count, record, backend), device)
+
+
+def generator(seed: int, test: str) -> np.random.Generator:
+    """The generator of a test's data: one stream for each submission and test."""
+    digest = hashlib.sha256(f"{seed}/{test}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16], "big"))
+
+
+def is_not_written(error: BaseException | None) -> bool:
+    """The student's code says that it is not written yet."""
+    return isinstance(error, StudentError) and isinstance(error, NotImplementedError)
+
+
+def is_hopeless(error: BaseException | None) -> bool:
+    """Comparing numbers cannot explain this failure: the process ended, or never answered."""
+    return isinstance(error, (StudentTimeout, StudentDied)) or is_not_written(error)
+
+
+def finding_of(error: BaseException | None) -> str:
+    """What a student may read of a failed check."""
+    return error.finding if isinstance(error, CheckFailure) else ""
+
+
+def story_of(error: BaseException | None) -> str:
+    """The student's own exception and lines, if that is what ended the test."""
+    return error.story() if isinstance(error, StudentError) else ""
+
+
+def explain(error: BaseException) -> str:
+    """The staff's line: what ended the test."""
+    known = isinstance(error, (StudentError, AutograderError, CheckFailure))
+    return (str(error) if known else f"{type(error).__name__}: {error}")[:MAX_DETAIL]

@@ -1,0 +1,246 @@
+"""The pytest plugin of hidden tests: `points`, and the fixtures `student`, `lab` and `rng`.
+
+The grader only collects with it and runs each test itself (examine.py). Authors run the same files with plain pytest:
+
+    python -m pytest grading/gae                      against the reference solution, in this process
+    python -m pytest grading/gae --bug double-count   against a broken variant
+    python -m pytest grading/gae --student my/gae.py  against a file;   --wall: in a sandboxed process
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+
+from autograder.authoring.course import Assignment, load_assignment
+from autograder.authoring.source import Source
+from autograder.errors import CourseError
+from autograder.isolation.bridge.client import Bridge, Lab
+from autograder.isolation.wall.gpu import gpu_missing
+from autograder.isolation.workers.walled import WorkerServer
+from autograder.judging.hidden_test import (
+    FIXTURES,
+    Candidate,
+    HiddenTest,
+    InProcess,
+    generator,
+    laboratory,
+)
+
+AUTHOR_SEED = 0
+_RUNNING = pytest.StashKey[dict[tuple[str, ...], WorkerServer]]()
+Function = TypeVar("Function", bound=Callable[..., None])
+
+
+def points(
+    worth: float,
+    *,
+    part: str,
+    hint: str,
+    catches: str | tuple[str, ...] = (),
+    learning: bool = False,
+    seconds: float | None = None,
+) -> Callable[[Function], Function]:
+    """Mark a hidden test: what it is worth, its part, the bugs it catches, and the hint that a failing student reads.
+
+    ``learning``: a statistical check of training, not run against broken variants. ``seconds``: its own time limit.
+    """
+    caught = (catches,) if isinstance(catches, str) else tuple(catches)
+    return pytest.mark.points(
+        worth=float(worth), part=part, hint=hint, catches=caught, learning=learning, seconds=seconds
+    )
+
+
+def hidden_test(item: pytest.Function) -> HiddenTest:
+    """What a collected item says about itself. Raises pytest.UsageError naming file, test and remedy."""
+    mark = item.get_closest_marker("points")
+    says = (inspect.getdoc(item.function) or "").split("\n")[0].strip()
+    if mark is None or not says:
+        missing = "@points(...)" if mark is None else "a docstring: the line that students read"
+        raise pytest.UsageError(
+            f"{item.location[0]}:{(item.location[1] or 0) + 1}: {item.name} needs {missing}"
+        )
+    spec = getattr(item, "callspec", None)
+    parameters = dict(spec.params) if spec else {}
+    strange = set(inspect.signature(item.function).parameters) - set(FIXTURES) - set(parameters)
+    if strange:
+        raise pytest.UsageError(
+            f"{item.location[0]}: {item.name} asks for {', '.join(sorted(strange))}; hidden tests have {', '.join(FIXTURES)}"
+        )
+    return HiddenTest(
+        name=item.name,
+        says=says,
+        function=item.function,
+        parameters=parameters,
+        gpu=item.get_closest_marker("gpu") is not None,
+        **mark.kwargs,
+    )
+
+
+def collect(path: Path) -> list[HiddenTest]:
+    """The hidden tests of a file, in file order. Raises CourseError where the file is at fault."""
+    collector = _Collector()
+    options = [
+        "--collect-only",
+        "--import-mode=importlib",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:terminal",
+        "-p",
+        "autograder.judging.plugin",
+        "-c",
+        "/dev/null",
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(
+            "PYTEST_ADDOPTS", raising=False
+        )  # meant for whoever runs pytest, not for this look into a file
+        code = pytest.main(
+            [*options, f"--rootdir={path.parents[2]}", str(path)], plugins=[collector]
+        )
+    if code != pytest.ExitCode.OK:
+        raise CourseError(
+            f"{path}: the hidden tests cannot be collected\n{collector.problems}".rstrip()
+        )
+    try:
+        return [hidden_test(item) for item in collector.items]
+    except pytest.UsageError as error:
+        raise CourseError(str(error)) from None
+
+
+class _Collector:
+    def __init__(self) -> None:
+        self.items: list[pytest.Function] = []
+        self.problems = ""
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.items = [item for item in session.items if isinstance(item, pytest.Function)]
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.problems += report.longreprtext
+
+
+# -- hooks and fixtures for authors -----------------------------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The author's three switches."""
+    group = parser.getgroup("autograder")
+    group.addoption(
+        "--student",
+        type=Path,
+        help="run the hidden tests against this file (default: the reference solution)",
+    )
+    group.addoption("--bug", help="run the hidden tests against the solution with this known bug")
+    group.addoption(
+        "--device",
+        choices=("cuda", "cpu"),
+        default="cuda",
+        help="where GPU parts run: cpu is a rehearsal on small sizes, for authors without a GPU",
+    )
+    group.addoption(
+        "--wall", action="store_true", help="run the student's code in a sandboxed process"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Announce the marker."""
+    config.addinivalue_line(
+        "markers",
+        "points: what a hidden test is worth, its part, hint, and the bugs that it catches",
+    )
+    config.addinivalue_line("markers", "gpu: needs a CUDA device; skips and says so without one")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Every test of a hidden file carries its marker and its docstring (`collect` says so itself); what needs a GPU is skipped without."""
+    if any(isinstance(plugin, _Collector) for plugin in config.pluginmanager.get_plugins()):
+        return
+    for item in items:
+        if isinstance(item, pytest.Function) and item.path.name in (
+            "test_hidden.py",
+            "test_scale.py",
+        ):
+            hidden_test(item)
+    on_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if on_gpu and config.getoption("--device") == "cuda" and (missing := gpu_missing()):
+        for item in on_gpu:
+            item.add_marker(pytest.mark.skip(reason=f"no GPU: {missing}"))
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """Test data only; never handed to the student."""
+    return generator(AUTHOR_SEED, request.node.name)
+
+
+@pytest.fixture
+def _opened(request: pytest.FixtureRequest) -> Iterator[tuple[Bridge, Lab]]:
+    assignment = load_assignment(request.path.parents[2], request.path.parent.name)
+    text = _text(
+        assignment.solution,
+        request.config.getoption("--student"),
+        request.config.getoption("--bug"),
+    )
+    candidate: Candidate = InProcess.of(text, assignment.main)
+    device = request.config.getoption("--device")
+    if request.config.getoption("--wall"):
+        gpu = device == "cuda" and request.node.get_closest_marker("gpu") is not None
+        server = _servers(request.config, assignment, gpu)
+        candidate = server.candidate(
+            {assignment.main: text.encode()}, assignment.main, assignment.limits
+        )
+    mark = request.node.get_closest_marker("points")
+    seconds = mark.kwargs["seconds"] if mark else None
+    bridge = candidate.open(lambda event: None, seconds)
+    lab = laboratory(bridge, candidate, lambda event: None, seconds, device)
+    yield bridge, lab
+    for name, rate in lab.rates.items():
+        print(f"{rate:,.6g} {name}")
+    bridge.close()
+    lab.close()
+
+
+@pytest.fixture
+def student(_opened: tuple[Bridge, Lab]) -> Any:
+    """The submission."""
+    return _opened[0].student
+
+
+@pytest.fixture
+def lab(_opened: tuple[Bridge, Lab]) -> Lab:
+    """Tools that act where the student's code lives."""
+    return _opened[1]
+
+
+@functools.cache
+def _text(solution: Path, student: Path | None, bug: str | None) -> str:
+    if student is not None:
+        return student.read_text(encoding="utf-8")
+    source = Source(solution)
+    return source.broken(bug) if bug else source.solution()
+
+
+def _servers(config: pytest.Config, assignment: Assignment, gpu: bool) -> WorkerServer:
+    """One fork server for each set of libraries, for the whole session."""
+    running = config.stash.setdefault(_RUNNING, {})
+    key = (*assignment.libraries, assignment.isolation, str(gpu))
+    if key not in running:
+        running[key] = WorkerServer.start(
+            assignment.libraries, profile=assignment.isolation, gpu=gpu
+        )
+    return running[key]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the fork servers."""
+    for server in config.stash.get(_RUNNING, {}).values():
+        server.close()

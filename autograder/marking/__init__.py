@@ -1,0 +1,1 @@
+"""From submissions to grades: intake, the pipeline, where it runs, points and provenance."""

@@ -1,0 +1,211 @@
+"""The pipeline itself: submissions -> jobs -> outcomes -> grades, each written down as soon as it is known."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from autograder.authoring.course import Assignment, Course
+from autograder.errors import IsolationError
+from autograder.marking import result_files
+from autograder.marking.engines import Engine, Job, Listed, Progress
+from autograder.marking.provenance import changes, provenance
+from autograder.marking.score import lateness
+from autograder.marking.submission import Submission
+from autograder.model import Grade, Outcome, Verdict
+
+Tell = Callable[[Grade, int], None]  # hears each new grade, and how many there will be in all
+
+
+class Grading:
+    """One run of `grade`: an assignment, an engine, and where results go."""
+
+    def __init__(
+        self,
+        course: Course,
+        assignment: Assignment,
+        engine: Engine,
+        out: Path,
+        allow_weak: bool = False,
+        extensions: Mapping[str, int]
+        | None = None,  # student -> days by which the due date is put off
+    ) -> None:
+        if not allow_weak:
+            _refuse_a_weak_wall(engine)
+        self.course, self.assignment, self.engine = course, assignment, engine
+        self.folder = out / assignment.name
+        self._extensions = extensions or {}
+        self._written = 0.0  # when partial results were last written
+        self.write_every = 1.0  # seconds
+        self.partial: Callable[[Grade], None] = lambda grade: None  # hears of partial results
+        self.kept: set[str] = set()  # students whose results were kept
+        self.reasons: Counter[str] = Counter()  # why the others were marked
+        self._common = provenance(course, assignment, engine.layers) | {"leaks": list(engine.leaks)}
+        if engine.scale:
+            self._common["scale"] = f"{assignment.scale}, {engine.scale}"
+
+    @property
+    def worth(self) -> float:
+        """What full marks come to."""
+        return sum(test.worth for test in self.engine.tests)
+
+    def run(
+        self, submissions: Sequence[Submission], fresh: bool, tell: Tell, only: str | None = None
+    ) -> list[Grade]:
+        """Mark all; results that are complete and have the same provenance are kept. Returns the grades by student.
+
+        ``only``: mark this student, changed or not, and keep whatever the others have. However it ends, what was found is written
+        down, and the gradebook has a row for everybody.
+        """
+        result_files.sweep(self.folder)
+        chosen = [one for one in submissions if only in (None, one.student)]
+        grades = self._others(only) if only else {}
+        try:
+            again = "--fresh" if fresh else "--only" if only else ""
+            left = [one for one in chosen if not self._settled(one, again, grades)]
+            self._mark(left, grades, tell)
+        finally:
+            missing = {one.student: Grade(one.student, (), complete=False) for one in chosen}
+            result = [grade for _, grade in sorted((missing | grades).items())]
+            result_files.write_gradebook(self.folder, self.assignment, self.worth, result)
+        return result
+
+    def _settled(self, submission: Submission, again: str, grades: dict[str, Grade]) -> bool:
+        """The grade is known without marking: kept from an earlier run, or of a hand-in that cannot be opened."""
+        kept = result_files.read_grade(self.folder, submission.student)
+        new = Grade(
+            submission.student,
+            (),
+            submission.problem,
+            True,
+            *self._late(submission),
+            self._provenance(submission),
+        )
+        if submission.problem:
+            grades[submission.student] = kept if kept == new and not again else self._write(new)
+            return True
+        reason = _reason(kept, new.provenance, again)
+        if kept is None or reason:
+            self.reasons[reason] += 1
+            return False
+        self.kept.add(submission.student)
+        grades[submission.student] = kept
+        return True
+
+    def _mark(self, left: Sequence[Submission], grades: dict[str, Grade], tell: Tell) -> None:
+        """Equal content is marked once: it would meet the same inputs anyway."""
+        by_content: dict[str, list[Submission]] = {}
+        for submission in left:
+            by_content.setdefault(submission.digest, []).append(submission)
+        same = {group[0].student: group for group in by_content.values()}
+        unfinished: dict[str, Progress] = {}
+        try:
+            for progress in self.engine.run([self._job(group[0]) for group in same.values()]):
+                unfinished[progress.job.student] = progress
+                self._write_now_and_then(same[progress.job.student][0], progress)
+                if progress.finished:
+                    del unfinished[progress.job.student]
+                    for submission in same[progress.job.student]:
+                        grades[submission.student] = self._write(self._grade(submission, progress))
+                        tell(grades[submission.student], len(left))
+        finally:
+            for student, progress in unfinished.items():
+                for submission in same[student]:
+                    grades[submission.student] = self._write(self._grade(submission, progress))
+
+    def _others(self, student: str) -> dict[str, Grade]:
+        """The marks that everybody else has already."""
+        names = [path.parent.name for path in self.folder.glob(f"*/{result_files.STAFF}")]
+        read = {
+            name: result_files.read_grade(self.folder, name) for name in names if name != student
+        }
+        self.kept = {name for name, grade in read.items() if grade}
+        return {name: grade for name, grade in read.items() if grade}
+
+    def _write_now_and_then(self, submission: Submission, progress: Progress) -> None:
+        """Partial results, at most once in ``write_every`` seconds: whatever cuts grading off, what was found so far is there."""
+        if not progress.finished and time.monotonic() - self._written >= self.write_every:
+            self.partial(self._write(self._grade(submission, progress)))
+            self._written = time.monotonic()
+
+    def _job(self, submission: Submission) -> Job:
+        return Job(submission.student, submission.files, self._seed(submission))
+
+    def _seed(self, submission: Submission) -> int:
+        """The same content meets the same hidden inputs; without the course's secret nobody can tell which."""
+        message = f"{self.assignment.name}/{submission.digest}".encode()
+        return int.from_bytes(
+            hmac.digest(self.course.secret or b"no secret", message, "sha256")[:6], "big"
+        )
+
+    def _provenance(self, submission: Submission) -> dict[str, Any]:
+        extension = self._extensions.get(submission.student)
+        return (
+            self._common
+            | ({"extension": extension} if extension else {})
+            | {
+                "submission": submission.digest,
+                "seed": self._seed(submission),
+                "received": _iso(submission.received),
+            }
+        )
+
+    def _grade(self, submission: Submission, progress: Progress) -> Grade:
+        outcomes = [
+            progress.outcomes.get(test.name) or _missing_outcome(test, progress)
+            for test in self.engine.tests
+        ]
+        reached = tuple(outcome for outcome in outcomes if outcome is not None)
+        complete = progress.finished and not any(outcome.open for outcome in reached)
+        late, found = self._late(submission), self._provenance(submission)
+        return Grade(
+            submission.student, reached, "", complete, *late, found, round(progress.seconds, 3)
+        )
+
+    def _late(self, submission: Submission) -> tuple[int, float]:
+        due = self.assignment.due
+        if due is not None:
+            due += timedelta(days=self._extensions.get(submission.student, 0))
+        return lateness(submission.received, due, self.assignment.late)
+
+    def _write(self, grade: Grade) -> Grade:
+        result_files.write_results(self.folder, self.assignment, self.worth, grade)
+        return grade
+
+
+def _missing_outcome(test: Listed, progress: Progress) -> Outcome | None:
+    if not progress.finished or test.extra:
+        return None
+    reason = progress.trouble or "this test was not reached"
+    return Outcome(test.name, test.says, test.part, Verdict.UNGRADED, test.worth, detail=reason)
+
+
+def _reason(kept: Grade | None, provenance: dict[str, Any], again: str) -> str:
+    """Why a submission has to be marked; empty if what was kept stands. ``again``: the option that asks for it anyway."""
+    if kept is None:
+        return "new"
+    if again:
+        return again
+    if changed := changes(kept.provenance, provenance):
+        return f"{changed} changed"
+    return "" if kept.complete else "not finished before"
+
+
+def _refuse_a_weak_wall(engine: Engine) -> None:
+    needed = (("another uid", engine.layers.uid), ("seccomp", engine.layers.seccomp))
+    missing = [f"{name} cannot be had" for name, there in needed if not there]
+    missing += [f"a worker can {leak}" for leak in engine.leaks]
+    if missing:
+        raise IsolationError(
+            f"the wall does not hold on {engine.where}: {'; '.join(missing)}. Run as root or in the grading image, see "
+            "'python -m autograder doctor', or accept the risk with --allow-weak; the results then say so."
+        )
+
+
+def _iso(time: datetime | None) -> str | None:
+    return time.isoformat() if time else None

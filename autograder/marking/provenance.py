@@ -1,0 +1,90 @@
+"""All that a score depends on besides the submission, and in words what has changed since it was written down."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import platform
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from autograder.authoring.course import Assignment, Course
+from autograder.isolation.wall.sandbox import Layers
+
+WORDS = {
+    "submission": "the submission",
+    "seed": "the hidden inputs",
+    "received": "the time of receipt",
+    "extension": "the late days",
+    "engine": "the autograder",
+    "hidden_tests": "the hidden tests",
+    "solution": "the solution",
+    "requirements": "the locked requirements",
+    "limits": "the limits",
+    "late": "the due date or late rule",
+    "python": "Python",
+    "versions": "the libraries",
+    "wall": "the wall",
+    "leaks": "the wall",
+    "secret": "the course's secret",
+    "scale": "the GPU part",
+}
+
+
+def fingerprint(assignment: Assignment) -> dict[str, Any]:
+    """What must be the same on two machines for the same submission to get the same outcomes on both."""
+    engine = sorted(Path(__file__).parents[1].rglob("*.py"))
+    locked = assignment.root / "requirements" / "lock.txt"
+    return {
+        "assignment": assignment.name,
+        "engine": _digest(engine),
+        "hidden_tests": _digest(
+            path for path in (assignment.hidden_tests, assignment.scale_tests) if path.is_file()
+        ),
+        "solution": _digest([assignment.solution]),
+        "requirements": _digest([locked]) if locked.is_file() else None,
+        "limits": assignment.limits.model_dump(),
+        "python": platform.python_version(),
+        "versions": _versions(
+            {"numpy", "torch", *(name.partition(".")[0] for name in assignment.libraries)}
+        ),
+    }
+
+
+def provenance(course: Course, assignment: Assignment, layers: Layers) -> dict[str, Any]:
+    """The fingerprint, and what else a score depends on: dates, the wall that was in force, the secret."""
+    due = assignment.due.isoformat() if assignment.due else None
+    secret = (
+        hashlib.sha256(b"fingerprint" + course.secret).hexdigest()[:8] if course.secret else "none"
+    )
+    return fingerprint(assignment) | {
+        "late": assignment.late.model_dump() | {"due": due},
+        "wall": dict(vars(layers)),
+        "secret": secret,
+    }
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """What differs, in words: "the hidden tests, the limits". The causes alone: new content means new inputs anyway."""
+    keys = [key for key in {**new, **old} if old.get(key) != new.get(key)]
+    if {"submission", "secret"} & set(keys):
+        keys = [key for key in keys if key != "seed"]
+    return ", ".join(dict.fromkeys(WORDS.get(key, key) for key in keys))
+
+
+def _versions(libraries: Iterable[str]) -> dict[str, str]:
+    """Of those that come from a package of their name; the standard library's are Python's."""
+    found = {}
+    for name in sorted(libraries):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    total = hashlib.sha256()
+    for path in paths:
+        total.update(path.name.encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()[:16]

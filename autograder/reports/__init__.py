@@ -1,0 +1,1 @@
+"""Pages for people: the class report, the students' pages, similar pairs."""

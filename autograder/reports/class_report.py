@@ -1,0 +1,190 @@
+"""Grades of a class -> the facts of its report: how scores are spread, what failed, which mistakes, who waits for a grade."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from autograder.marking import result_files
+from autograder.marking.score import score
+from autograder.model import Grade, Outcome, Verdict
+
+BINS = 10  # of the histogram, each 10 per cent wide
+SLOWEST = 10  # submissions listed
+
+
+@dataclass
+class Tally:
+    """How often something was passed, failed, ... by those who were graded on it."""
+
+    name: str
+    label: str
+    part: str
+    worth: float
+    counts: Counter[Verdict] = field(default_factory=Counter)
+
+    @property
+    def graded(self) -> int:
+        """Outcomes that say something about the student."""
+        return self.counts.total() - self.counts[Verdict.UNGRADED]
+
+    @property
+    def rate(self) -> float | None:
+        """The share that passed, or None where nobody was graded."""
+        return self.counts[Verdict.PASSED] / self.graded if self.graded else None
+
+    def count(self, verdict: str) -> int:
+        """How many got this verdict."""
+        return self.counts[Verdict(verdict)]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A known mistake that was recognised by its numbers."""
+
+    sentence: str
+    students: tuple[str, ...]
+    parts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One student in the class."""
+
+    student: str
+    points: float | None
+    percent: float | None
+    late_days: int
+    passed: int
+    tests: int
+    note: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The learning curves of one training test."""
+
+    says: str
+    lines: dict[str, tuple[float, ...]]  # student -> values, evenly spread over the training
+
+
+class ClassReport:
+    """Everything that the class report shows, computed from the grades."""
+
+    def __init__(self, grades: Sequence[Grade], worth: float) -> None:
+        self.grades = sorted(grades, key=lambda grade: grade.student)
+        self.worth = worth
+        self.rows = [_row(grade, worth) for grade in self.grades]
+
+    @property
+    def percents(self) -> list[float]:
+        """Of those who are graded."""
+        return [row.percent for row in self.rows if row.percent is not None]
+
+    @property
+    def ungraded(self) -> list[Row]:
+        """Who waits for a grade; the note says why."""
+        return [row for row in self.rows if row.points is None]
+
+    @property
+    def unopened(self) -> list[Row]:
+        """Whose hand-in could not be opened: graded zero, and likely a slip."""
+        return [row for row, grade in zip(self.rows, self.grades, strict=True) if grade.problem]
+
+    @property
+    def late(self) -> int:
+        """How many handed in late."""
+        return sum(row.late_days > 0 for row in self.rows)
+
+    @property
+    def mean(self) -> float | None:
+        """Mean score in per cent."""
+        return statistics.fmean(self.percents) if self.percents else None
+
+    @property
+    def median(self) -> float | None:
+        """Median score in per cent."""
+        return statistics.median(self.percents) if self.percents else None
+
+    @property
+    def histogram(self) -> list[tuple[str, int]]:
+        """Scores in tenths: label and number of students; full marks are in the last."""
+        counts = Counter(min(int(percent / 100 * BINS), BINS - 1) for percent in self.percents)
+        width = 100 // BINS
+        labels = [f"{number * width} to {(number + 1) * width} %" for number in range(BINS)]
+        return [(label, counts[number]) for number, label in enumerate(labels)]
+
+    @property
+    def tests(self) -> list[Tally]:
+        """One tally for each hidden test, in the tests' order."""
+        tallies: dict[str, Tally] = {}
+        for outcome in self._outcomes():
+            new = Tally(outcome.test, outcome.says, outcome.part, outcome.worth)
+            tallies.setdefault(outcome.test, new).counts[outcome.verdict] += 1
+        return list(tallies.values())
+
+    @property
+    def parts(self) -> list[Tally]:
+        """One tally for each part: all its tests together that are worth something."""
+        tallies: dict[str, Tally] = {}
+        for test in filter(lambda test: test.worth, self.tests):
+            part = tallies.setdefault(test.part, Tally(test.part, test.part, test.part, 0.0))
+            part.counts += test.counts
+            part.worth += test.worth
+        return list(tallies.values())
+
+    @property
+    def mistakes(self) -> list[Mistake]:
+        """Diagnosed mistakes, the most frequent first: what to teach again."""
+        students: dict[str, set[str]] = defaultdict(set)
+        parts: dict[str, set[str]] = defaultdict(set)
+        for grade in self.grades:
+            for outcome in grade.outcomes:
+                if outcome.diagnosis:
+                    students[outcome.diagnosis].add(grade.student)
+                    parts[outcome.diagnosis].add(outcome.part)
+        found = [
+            Mistake(text, tuple(sorted(who)), tuple(sorted(parts[text])))
+            for text, who in students.items()
+        ]
+        return sorted(found, key=lambda mistake: (-len(mistake.students), mistake.sentence))
+
+    @property
+    def slowest(self) -> list[Row]:
+        """The submissions that took longest to mark."""
+        timed = [row for row in self.rows if row.seconds]
+        return sorted(timed, key=lambda row: -row.seconds)[:SLOWEST]
+
+    @property
+    def curves(self) -> list[Curves]:
+        """Learning curves, test by test, where tests have recorded some."""
+        found: dict[str, Curves] = {}
+        for grade in self.grades:
+            for outcome in grade.outcomes:
+                if outcome.curve:
+                    found.setdefault(outcome.test, Curves(outcome.says, {})).lines[
+                        grade.student
+                    ] = outcome.curve
+        return list(found.values())
+
+    def _outcomes(self) -> list[Outcome]:
+        return [outcome for grade in self.grades for outcome in grade.outcomes]
+
+
+def _row(grade: Grade, worth: float) -> Row:
+    total = score(grade, worth)
+    passed = sum(outcome.verdict is Verdict.PASSED for outcome in grade.outcomes)
+    late, tests, seconds = grade.late_days, len(grade.outcomes), grade.seconds
+    return Row(
+        grade.student,
+        total.points,
+        total.percent,
+        late,
+        passed,
+        tests,
+        result_files.note(grade),
+        seconds,
+    )
