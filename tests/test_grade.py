@@ -12,6 +12,7 @@ from toy import MAIN, NAME
 
 from autograder.errors import IsolationError
 from autograder.isolation.wall.sandbox import Layers
+from autograder.judging.gpu_part import GpuStatus
 from autograder.marking import result_files
 from autograder.marking.engines import Job, Listed, LocalEngine, Progress
 from autograder.marking.engines.local import Cores
@@ -35,7 +36,7 @@ class PaperEngine:
         finished: bool = True,
     ):
         self.tests, self.layers, self.leaks, self.where = TESTS, layers, list(leaks), "this machine"
-        self.scale = ""
+        self.gpu = GpuStatus()
         self._verdicts, self._trouble, self._finished = verdicts, trouble, finished
         self.jobs: list[Job] = []
 
@@ -95,7 +96,10 @@ def test_what_cannot_be_opened_is_not_sent_to_the_engine(mark, tmp_path):
     grades = mark(engine, submission("ada", problem="it is encrypted"), submission("ben"))
     assert [job.student for job in engine.jobs] == ["ben"]
     assert grades["ada"].problem == "it is encrypted" and results(tmp_path)["score"] == 0.0
-    assert results(tmp_path)["output"] == "Your hand-in could not be opened: it is encrypted."
+    assert results(tmp_path)["output"] == (
+        "Your submission could not be opened, so nothing was tested: it is encrypted.\n"
+        "As it is, it earns 0 of 5 points."
+    )
 
 
 def test_what_was_found_is_written_before_a_submission_is_finished(toy, tmp_path):
@@ -113,9 +117,12 @@ def test_what_was_found_is_written_before_a_submission_is_finished(toy, tmp_path
                 )
 
     grading = Grading(
-        toy.course, toy.assignment, Watched(Verdict.PASSED, Verdict.FAILED), tmp_path / "out"
+        toy.course,
+        toy.assignment,
+        Watched(Verdict.PASSED, Verdict.FAILED),
+        tmp_path / "out",
+        write_every=0.0,
     )
-    grading.write_every = 0.0
     grading.run([submission()], False, lambda grade, left: None)
     assert seen == [["passed"], ["passed", "failed"], None]
 
@@ -469,7 +476,7 @@ def test_each_marker_gets_the_core_that_fewest_have(monkeypatch):
 def impatient(toy, monkeypatch):
     """The toy course's tests may take a second, and the command has next to no patience on top of that."""
     toy.edit(f"assignments/{NAME}/assignment.yml", "test_seconds: 20", "test_seconds: 1")
-    monkeypatch.setattr("autograder.marking.engines.local.PATIENCE", 0.5)
+    monkeypatch.setattr("autograder.isolation.times.SILENCE_SECONDS", 0.5)
 
 
 def test_a_marker_that_falls_silent_is_ended(engine, toy, impatient):

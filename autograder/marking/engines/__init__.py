@@ -12,7 +12,7 @@ from autograder.isolation import doctor
 from autograder.marking.engines.base import Engine, Job, Listed, Progress
 from autograder.marking.engines.local import LocalEngine
 
-__all__ = ["Engine", "Job", "Listed", "LocalEngine", "Progress", "examine", "start"]
+__all__ = ["Engine", "Job", "Listed", "LocalEngine", "Progress", "inspect", "start"]
 
 
 def start(
@@ -28,14 +28,14 @@ def start(
     raise _unknown(name)
 
 
-def examine(name: str, root: Path, address: str) -> dict[str, list[doctor.Finding]]:
+def inspect(name: str, root: Path, address: str) -> dict[str, list[doctor.Finding]]:
     """What `doctor` finds on each machine that the engine would use, by the machine's name."""
     if name == "local":
         return {LocalEngine.where: doctor.examine(root)}
     if name == "ray":
         from autograder.marking.engines import ray
 
-        return {f"node {node}": findings for node, findings in ray.examine(root, address).items()}
+        return {f"node {node}": findings for node, findings in ray.inspect(root, address).items()}
     raise _unknown(name)
 
 
