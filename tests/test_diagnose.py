@@ -177,7 +177,7 @@ def test_a_test_that_never_ends_is_ended(toy, key):
         "rewards = rng.normal(size=2)\n    import time; time.sleep(20)",
     )
     outcome = judge(toy.tests["test_two_rewards"], toy.candidate(), SEED, key, seconds=0.2)
-    assert outcome.error == "Timeout: the test did not come to an end within 0.2 seconds"
+    assert outcome.error == "Timeout: the test did not come to an end within 0.2 seconds of waiting"
 
 
 def test_test_data_depend_on_the_seed_and_the_test_alone():

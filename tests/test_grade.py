@@ -163,7 +163,7 @@ def test_a_late_hand_in_loses_its_share(mark, toy, tmp_path):
     assert (grade.late_days, grade.late_factor) == (2, 0.8)
     assert (
         results(tmp_path)["score"] == 4.0
-        and "Handed in 2 days late: 20 %" in results(tmp_path)["output"]
+        and "Submitted 2 days late: 20 %" in results(tmp_path)["output"]
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +12,15 @@ from rich.text import Text
 
 from autograder.authoring.course import Assignment, Course, find_root, load_assignment
 from autograder.cli import platforms
-from autograder.cli.console import CourseOption, err, explained, out, the_course
+from autograder.cli.console import (
+    CourseOption,
+    end_as_on_ctrl_c,
+    err,
+    exit_code,
+    explained,
+    out,
+    the_course,
+)
 from autograder.cli.watch import Watch, summary
 from autograder.errors import CourseError
 from autograder.judging.gpu_part import GpuState
@@ -33,12 +40,9 @@ Names = Annotated[list[str] | None, typer.Argument(help="Assignments (default: a
 
 
 def main() -> None:
-    """The entry point: a person never sees a traceback of ours."""
-    try:
-        app()
-    except KeyboardInterrupt:
-        err.print("Stopped.", style="yellow")
-        sys.exit(130)
+    """The entry point."""
+    end_as_on_ctrl_c()
+    app()
 
 
 def _chosen(course: Course, names: list[str] | None) -> list[Assignment]:
@@ -127,12 +131,12 @@ def grade(
         grading = Grading(found, assignment, engine, destination, allow_weak, extensions)
         with Watch(err, quiet or as_json) as watch:
             grades = grading.run(read, fresh, watch.tell, only)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         err.print(
             f"Stopped. What was finished is in {destination / name}; the same command goes on from there.",
             style="yellow",
         )
-        raise typer.Exit(130) from None
+        raise typer.Exit(exit_code(stopped)) from None
     finally:
         engine.close()
     if as_json:

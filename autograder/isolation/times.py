@@ -31,13 +31,8 @@ NO_NODE_SECONDS = 120.0  # Without any node, until the run is given up.
 KEPT_WORKER_SHARE = 0.25  # Of a test's CPU seconds: how long one worker may serve tests.
 
 
-def call_seconds(own: float | None, usual: float) -> float:
-    """CPU seconds of one test; ``own`` is the test's own limit, if it has one."""
-    return usual if own is None else own
-
-
 def waiting_seconds(own: float | None, usual: float) -> float:
-    """Seconds that a worker may wait in one test."""
+    """Seconds that a worker may wait in one test; ``own`` is the test's own limit of computing."""
     return usual if own is None else max(WAITING_FACTOR * own, usual)
 
 

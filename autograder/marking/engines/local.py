@@ -46,8 +46,10 @@ class LocalEngine:
         try:
             hello = self._hello()
         except BaseException:
-            # It is still starting, and would hear only later that nobody needs it.
-            self._process.kill()
+            # They are still starting, and would hear only later that nobody needs them.
+            for pid in meter.family(self._process.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self.close()
             raise
         self.tests = [Listed(**test) for test in hello["tests"]]
