@@ -100,7 +100,7 @@ def results(out: Path) -> dict[str, object]:
     }
 
 
-# -- killing ---------------------------------------------------------------------------------------------------------
+# -- killing ---------------------------------------------------------------------------------------
 
 
 def family(pid: int) -> dict[str, list[int]]:
@@ -289,7 +289,7 @@ def test_a_command_that_is_told_to_end_leaves_no_process_and_keeps_what_it_found
         assert found["output"].startswith("Still being graded: 2 tests so far")
 
 
-# -- places that cannot be written to --------------------------------------------------------------------------------
+# -- places that cannot be written to --------------------------------------------------------------
 
 
 @pytest.fixture
@@ -340,7 +340,7 @@ def test_a_file_where_the_results_should_go_is_said_in_one_sentence(tmp_path):
     explained(grade(tmp_path, tmp_path / "taken"), "taken", "Not a directory")
 
 
-# -- whose fault it is -----------------------------------------------------------------------------------------------
+# -- whose fault it is -----------------------------------------------------------------------------
 
 
 @linux_root

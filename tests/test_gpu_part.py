@@ -118,7 +118,7 @@ def verdicts(grade: Grade) -> list[Verdict]:
     return [outcome.verdict for outcome in grade.outcomes]
 
 
-# -- what counts ------------------------------------------------------------------------------------------------------
+# -- what counts -----------------------------------------------------------------------------------
 
 
 @walled_only
@@ -224,7 +224,7 @@ def test_a_marker_that_waits_for_the_gpu_says_that_it_lives(course, monkeypatch)
     assert list(waiting) == []
 
 
-# -- course.yml and the file ------------------------------------------------------------------------------------------
+# -- course.yml and the file -----------------------------------------------------------------------
 
 
 def test_an_assignment_may_differ_from_its_course(toy):
@@ -284,7 +284,7 @@ def test_without_a_gpu_authors_read_why_it_was_skipped(monkeypatch):
     assert gpu.gpu_missing() == ""
 
 
-# -- rates --------------------------------------------------------------------------------------------------------------
+# -- rates -----------------------------------------------------------------------------------------
 
 
 def test_rates_are_recorded_and_must_be_numbers(toy):
@@ -313,7 +313,7 @@ def test_rates_go_to_the_leaderboard_of_who_passed():
     assert Outcome.from_dict(passed.to_dict()) == passed
 
 
-# -- the wall of workers with a GPU -----------------------------------------------------------------------------------
+# -- the wall of workers with a GPU ----------------------------------------------------------------
 
 CODE = """
 import os

@@ -77,7 +77,7 @@ def results(tmp_path, student: str = "ada") -> dict:
     return json.loads((tmp_path / "out" / "sequences" / student / result_files.RESULTS).read_text())
 
 
-# -- what is marked --------------------------------------------------------------------------------------------------
+# -- what is marked --------------------------------------------------------------------------------
 
 
 def test_every_submission_gets_its_results_and_a_row(mark, tmp_path):
@@ -154,7 +154,7 @@ def test_the_secret_itself_is_written_nowhere(mark, monkeypatch, tmp_path):
     assert results(tmp_path)["extra_data"]["provenance"]["secret"] != "none"
 
 
-# -- lateness --------------------------------------------------------------------------------------------------------
+# -- lateness --------------------------------------------------------------------------------------
 
 
 def test_a_late_hand_in_loses_its_share(mark, toy, tmp_path):
@@ -174,7 +174,7 @@ def test_what_cannot_be_opened_can_be_late_as_well(mark, toy):
     assert mark(PaperEngine(), late)["ada"].late_days == 2
 
 
-# -- what stays open -------------------------------------------------------------------------------------------------
+# -- what stays open -------------------------------------------------------------------------------
 
 
 def test_an_ungraded_test_keeps_the_grade_open(mark, tmp_path):
@@ -241,7 +241,7 @@ def test_equal_content_can_differ_in_lateness(mark, toy):
     assert (grades["ada"].late_days, grades["ben"].late_days) == (0, 2)
 
 
-# -- what is kept ----------------------------------------------------------------------------------------------------
+# -- what is kept ----------------------------------------------------------------------------------
 
 
 def test_an_unchanged_submission_is_not_marked_again(mark):
@@ -354,7 +354,7 @@ def test_a_hand_in_that_still_cannot_be_opened_is_not_written_again(mark, tmp_pa
     assert path.stat().st_mtime_ns == before
 
 
-# -- the wall must hold ----------------------------------------------------------------------------------------------
+# -- the wall must hold ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -399,7 +399,7 @@ def test_a_wall_that_leaks_and_was_accepted_is_said_too(mark, tmp_path):
     assert "Marked without the full wall" in results(tmp_path)["output"]
 
 
-# -- the engine itself -----------------------------------------------------------------------------------------------
+# -- the engine itself -----------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -529,7 +529,7 @@ def test_a_grader_process_that_has_ended_is_explained(engine, toy):
         list(one.run([Job("ada", {MAIN: b"x = 1\n"}, 1)]))
 
 
-# -- one student again, and late days --------------------------------------------------------------------------------
+# -- one student again, and late days --------------------------------------------------------------
 
 
 def test_one_student_is_marked_again_and_the_others_keep_their_marks(toy, tmp_path):

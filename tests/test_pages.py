@@ -71,7 +71,7 @@ def page(toy, folder) -> str:
     return (folder / "report.html").read_text()
 
 
-# -- facts -----------------------------------------------------------------------------------------------------------
+# -- facts -----------------------------------------------------------------------------------------
 
 
 def test_scores_are_those_of_the_graded_alone():
@@ -145,7 +145,7 @@ def test_charts_stay_inside_their_frame():
     assert charts.line_chart([]).lines == ()
 
 
-# -- what stands in the pages, and what must not ---------------------------------------------------------------------
+# -- what stands in the pages, and what must not ---------------------------------------------------
 
 
 class Shape(HTMLParser):
@@ -260,7 +260,7 @@ def test_charts_have_text_alternatives_and_tables(page):
     assert ("html", {"lang": "en"}) in shape.seen
 
 
-# -- the command -----------------------------------------------------------------------------------------------------
+# -- the command -----------------------------------------------------------------------------------
 
 
 def call(*arguments: object) -> tuple[int, str]:
@@ -290,7 +290,7 @@ def test_damaged_results_are_named(toy, folder):
     assert code == 2 and "ben/results.json: this file is damaged: run 'grade' again" in said
 
 
-# -- in a browser ----------------------------------------------------------------------------------------------------
+# -- in a browser ----------------------------------------------------------------------------------
 
 FRAME = """<!doctype html><iframe id=page src="PAGE" style="border:0;width:WIDTHpx;height:3000px"></iframe><pre id=found></pre><script>
 const channels = text => text.match(/[\\d.]+/g).slice(0, 3).map(Number);

@@ -69,7 +69,7 @@ def assignment(toy):
     return toy.assignment
 
 
-# -- results.json ----------------------------------------------------------------------------------------------------
+# -- results.json ----------------------------------------------------------------------------------
 
 
 def test_the_schema_itself_is_one_and_refuses_what_gradescope_does_not_know():
@@ -139,7 +139,7 @@ def test_the_score_is_left_out_while_it_is_open(assignment):
         assert "score" not in result_files.results(assignment, WORTH, GRADES[name])
 
 
-# -- what a student reads --------------------------------------------------------------------------------------------
+# -- what a student reads --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("verdict", Verdict)
@@ -249,7 +249,7 @@ def test_a_weak_wall_is_said(assignment):
     assert "Marked without the full wall" in feedback.headline(assignment, WORTH, weak)
 
 
-# -- the gradebook ---------------------------------------------------------------------------------------------------
+# -- the gradebook ---------------------------------------------------------------------------------
 
 
 def gradebook(tmp_path, assignment, *grades: Grade) -> list[dict[str, str]]:
@@ -345,7 +345,7 @@ def test_the_note_says_what_stands_out(outcomes, note):
     assert feedback.note(grade(*outcomes)) == note
 
 
-# -- writing and reading back ----------------------------------------------------------------------------------------
+# -- writing and reading back ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", GRADES)

@@ -94,7 +94,7 @@ def assert_equal(actual: Any, expected: Any, what: str = "the result") -> None:
 
 
 def assert_true(condition: bool | np.bool_, statement: str) -> None:
-    """A bool that the test computed from checked data; ``statement`` says what must hold (for staff)."""
+    """A bool that the test computed from checked data; ``statement`` tells staff what must hold."""
     if not isinstance(condition, (bool, np.bool_)):
         raise TypeError(
             f"assert_true takes a bool that the test computed, not {_kind_name(condition)}"
@@ -188,7 +188,7 @@ def assert_frequencies(counts: Any, probabilities: Any, what: str = "the frequen
         )
 
 
-# -- kinds -----------------------------------------------------------------------------------------------------------
+# -- kinds -----------------------------------------------------------------------------------------
 
 
 def _same_kind(actual: Any, expected: Any, what: str) -> tuple[Any, Any]:

@@ -200,7 +200,10 @@ def _failed(outcome: Outcome, test: HiddenTest, trace: Trace) -> Outcome:
 
 
 def _repeats(test: HiddenTest, candidate: Candidate, seed: int, student: Trace) -> bool:
-    """The broken variant fails the test with the student's answers; given up at the first answer that differs."""
+    """The broken variant fails the test with the student's answers.
+
+    It is given up at the first answer that differs.
+    """
 
     class Differs(Exception):
         pass
@@ -229,7 +232,7 @@ def gives_the_numbers_of(variant: Trace, student: Trace) -> bool:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Equal up to rounding; other precision and other containers of the same numbers count as equal."""
+    """Equal up to rounding, in whatever precision and containers of the same numbers."""
     if isinstance(one, Remote) or isinstance(other, Remote):
         return isinstance(one, Remote) and isinstance(other, Remote)
     if isinstance(one, Record) and isinstance(other, Record):

@@ -51,7 +51,7 @@ class GpuStatus:
 
 
 def collect(assignment: Assignment) -> list[HiddenTest]:
-    """The tests that need a GPU, worth what the course says. Raises CourseError where the file is at fault."""
+    """The tests that need a GPU, worth what the course says. Raises CourseError for a bad file."""
     path = assignment.scale_tests
     found = plugin.collect(path) if path.is_file() else []
     if strange := [test.name for test in found if not test.gpu]:
@@ -138,7 +138,7 @@ class GpuPart:
 
 
 def _started(assignment: Assignment, hidden: Sequence[Path]) -> WorkerServer:
-    """A fork server whose workers have the GPU. Raises IsolationError where the wall would not hold."""
+    """A fork server whose workers have the GPU. Raises IsolationError for a wall that leaks."""
     server = WorkerServer.start(assignment.libraries, hidden, assignment.isolation, gpu=True)
     try:
         bridge = doctor.probe(server)

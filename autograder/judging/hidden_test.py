@@ -77,7 +77,7 @@ class Candidate(Protocol):
 
 @dataclass(frozen=True)
 class InProcess:
-    """Trusted code (ours) or a student's own work on their own machine: no wall, the same bridge."""
+    """Trusted code of ours, or a student's work on their own machine: the same bridge, no wall."""
 
     files: Mapping[str, bytes]
     main: str

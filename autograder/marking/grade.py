@@ -145,7 +145,10 @@ class Grading:
         return Job(submission.student, submission.files, self._seed(submission))
 
     def _seed(self, submission: Submission) -> int:
-        """The same content meets the same hidden inputs; without the course's secret nobody can tell which."""
+        """The same content meets the same hidden inputs.
+
+        Without the course's secret nobody can tell which.
+        """
         message = f"{self.assignment.name}/{submission.digest}".encode()
         return int.from_bytes(
             hmac.digest(self.course.secret or b"no secret", message, "sha256")[:6], "big"

@@ -34,7 +34,7 @@ WORDS = {
 
 
 def fingerprint(assignment: Assignment) -> dict[str, Any]:
-    """What must be the same on two machines for the same submission to get the same outcomes on both."""
+    """What must be the same on two machines for a submission to get the same outcomes on both."""
     engine = sorted(Path(__file__).parents[1].rglob("*.py"))
     locked = assignment.root / "requirements" / "lock.txt"
     return {

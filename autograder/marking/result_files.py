@@ -26,7 +26,7 @@ from autograder.model import Grade, Outcome, Verdict, from_data, to_data
 RESULTS, STAFF, GRADEBOOK = "results.json", "staff.json", "gradebook.csv"
 
 
-# -- results.json -----------------------------------------------------------------------------------------------------
+# -- results.json ----------------------------------------------------------------------------------
 
 
 def write_results(folder: Path, assignment: Assignment, worth: float, grade: Grade) -> None:
@@ -93,7 +93,7 @@ def _test(number: int, outcome: Outcome) -> dict[str, Any]:
     return data
 
 
-# -- the class --------------------------------------------------------------------------------------------------------
+# -- the class -------------------------------------------------------------------------------------
 
 COLUMNS = (
     "student",
@@ -153,7 +153,7 @@ def harmless(cell: str) -> str:
     return f"'{cell}" if cell[:1] in ("=", "+", "-", "@") else cell
 
 
-# -- writing ----------------------------------------------------------------------------------------------------------
+# -- writing ---------------------------------------------------------------------------------------
 
 
 def _json(data: Any, escape: bool = False) -> str:

@@ -41,7 +41,10 @@ def earned(outcomes: Sequence[Outcome]) -> float:
 
 
 def lateness(received: datetime | None, due: datetime | None, rule: LateRule) -> tuple[int, float]:
-    """Started days after the grace period, and the factor on the points. Unknown times are not late."""
+    """Started days after the grace period, and the factor on the points.
+
+    Unknown times are not late.
+    """
     if received is None or due is None:
         return 0, 1.0
     overdue = received - due - timedelta(minutes=rule.grace_minutes)

@@ -1,4 +1,4 @@
-"""Where gradings run: base.py (the interface), local.py (this machine's cores), ray.py (a Ray cluster)."""
+"""Where gradings run: base.py (the interface), local.py (this machine), ray.py (a Ray cluster)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ __all__ = ["Engine", "Job", "Listed", "LocalEngine", "Progress", "inspect", "sta
 def start(
     name: str, assignment: Assignment, jobs: int, address: str, notice: Callable[[str], None]
 ) -> Engine:
-    """The engine called ``name``. ``jobs`` 0: one for each core. Raises CourseError, IsolationError."""
+    """The engine called ``name``; ``jobs`` 0: one for each core.
+
+    Raises CourseError, IsolationError.
+    """
     if name == "local":
         return LocalEngine(assignment, jobs or os.cpu_count() or 1)
     if name == "ray":

@@ -187,7 +187,7 @@ class RayEngine:
             raise
 
     def _enlist_all(self) -> None:
-        """Before the first submission every node must be fit; the wall is as strong as on the weakest."""
+        """Every node must be fit from the beginning; the wall is as strong as on the weakest."""
         started = self._start(self._cluster.nodes())
         if problems := [
             f"node {node.name}: {problem}" for node in started if (problem := self._problem(node))
