@@ -284,7 +284,7 @@ def test_a_folder_without_results_is_a_sentence(toy, tmp_path):
 def test_damaged_results_are_named(toy, folder):
     (folder / "ada" / result_files.STAFF).write_text("{")
     pages.write(toy.course, folder)
-    assert "The results of ada are damaged" in (folder / "report.html").read_text()
+    assert "damaged results" in (folder / "report.html").read_text()
     (folder / "ben" / result_files.RESULTS).write_text("{")
     code, said = call("report", folder, "--course", toy.root)
     assert code == 2 and "ben/results.json: this file is damaged: run 'grade' again" in said
