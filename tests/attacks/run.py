@@ -341,7 +341,7 @@ def _cells(text: str) -> list[tuple[str, ...]]:
 
 
 def merged(new: str, path: Path) -> str:
-    """A document's table with the rows of a new one, in the corpus's order, without lost attacks."""
+    """A document's table with a new one's rows, in the corpus's order, without lost attacks."""
     _, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
     known = {cells[0]: cells for cells in (*_cells(rest.partition(END)[0]), *_cells(new))}
     names = [row(case)[0] for case in all_cases()]
