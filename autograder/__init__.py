@@ -1,7 +1,7 @@
 """The course's autograder. Reading order: the order in which a submission meets the packages.
 
 1. errors, model: what can go wrong, and the data that everything passes on.
-2. authoring: course.yml and assignment.yml, the solution file and its readings, notebooks, starters.
+2. authoring: course.yml, assignment.yml, the solution file and its readings, notebooks, starters.
 3. marking: submission (what was handed over), grade (the pipeline), grader and engines (where it
    runs), score, provenance (what a result depends on), result_files.
 4. judging: plugin and checks (what a hidden test is), hidden_test (one run of one test), diagnose
