@@ -31,7 +31,9 @@ def moment(value: object) -> datetime:
     if not found:
         raise ValueError(f"a date with a time and a time zone is expected, as in {EXAMPLE}")
     year, month, day = (int(found[part]) for part in ("year", "month", "day"))
-    if not 1 <= month <= 12 or year < 1:
+    if not 1970 <= year <= 2200:
+        raise ValueError(f"a year from 1970 to 2200 is expected, as in {EXAMPLE}")
+    if not 1 <= month <= 12:
         raise ValueError(f"there is no such date: months are 01 to 12, as in {EXAMPLE}")
     if not 1 <= day <= (days := calendar.monthrange(year, month)[1]):
         raise ValueError(f"there is no such date: that month has {days} days")

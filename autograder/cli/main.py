@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autograder.authoring.course import Assignment, Course, find_root, load_assignment
-from autograder.cli import platforms
+from autograder.cli import authoring, platforms
 from autograder.cli.console import CourseOption, err, explained, out, the_course
 from autograder.cli.watch import Watch, summary
 from autograder.errors import CourseError
@@ -27,6 +27,7 @@ app = typer.Typer(
     help="The course's autograder.",
 )
 platforms.add_to(app)
+authoring.add_to(app)
 AddressOption = Annotated[str, typer.Option(help="Where the Ray cluster is, for --engine ray.")]
 Names = Annotated[list[str] | None, typer.Argument(help="Assignments (default: all).")]
 
@@ -41,16 +42,8 @@ def main() -> None:
 
 
 def _chosen(course: Course, names: list[str] | None) -> list[Assignment]:
-    """The assignments named, or all of the course; one under construction need not stand in course.yml yet."""
-    if not names:
-        return list(course.assignments)
-    drafts = {
-        name for name in names if (course.root / "assignments" / name / "assignment.yml").is_file()
-    }
-    return [
-        load_assignment(course.root, name) if name in drafts else course.assignment(name)
-        for name in names
-    ]
+    """The assignments named, or all that exist; a draft need not be in course.yml yet."""
+    return [course.assignment(name) for name in names] if names else list(course.catalogue)
 
 
 # -- grade ------------------------------------------------------------------------------------------------------------

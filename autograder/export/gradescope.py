@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from autograder.authoring.course import COURSE_FILE, SECRET_FILE, Assignment, Course
+from autograder.authoring.course import COURSE_FILE, SECRET_FILE, Assignment, Course, course_of_one
 from autograder.errors import CourseError
 from autograder.export.single import Desk
 from autograder.marking import result_files
@@ -30,7 +30,10 @@ sh "$here/requirements/image.sh" system
 sh "$here/requirements/image.sh" packages cpu
 sh "$here/autograder/export/install.sh"
 """
-LEFT_OUT = {"__pycache__", "right"}  # right answers in other styles prove a grader; they mark nobody
+LEFT_OUT = {
+    "__pycache__",
+    "right",
+}  # right answers in other styles prove a grader; they mark nobody
 LOCKED = ("lock.txt", "image.txt", "image.sh")  # of requirements/
 
 
@@ -53,9 +56,8 @@ def bundle(course: Course, assignment: Assignment) -> dict[str, bytes]:
                 files[path.relative_to(base).as_posix()] = path.read_bytes()
     for name in LOCKED:
         files[f"requirements/{name}"] = _read(course.root / "requirements" / name)
-    data = yaml.safe_load((course.root / COURSE_FILE).read_text(encoding="utf-8"))
-    data["assignments"] = {assignment.name: data["assignments"][assignment.name]}
-    files[COURSE_FILE] = yaml.safe_dump(data, sort_keys=False).encode()
+    said = course_of_one(course.root, assignment.name)
+    files[COURSE_FILE] = yaml.safe_dump(said, sort_keys=False).encode()
     if course.secret:
         files[SECRET_FILE] = course.secret
     return files
