@@ -96,7 +96,8 @@ class _CourseFile(_Frozen):
         """A week's due date has the weekday and the hour of the first one, whatever clocks do."""
         if entry.week is None or self.first_due is None:
             return entry.due
-        return self.first_due + timedelta(weeks=entry.week - 1)
+        due = self.first_due + timedelta(weeks=entry.week - 1)
+        return due.replace(fold=self.first_due.fold)
 
 
 class _AssignmentFile(_Frozen):

@@ -132,7 +132,8 @@ def grade(
             print(json.dumps(_line(one, grading.worth) | {"kept": one.student in grading.kept}))
     elif not quiet:
         _print_class(found, assignment, grading.worth, grades, grading.folder)
-        out.print(summary(len(grading.kept), grading.reasons), soft_wrap=True, highlight=False)
+        told = summary(len(grading.kept), grading.reasons, grading.rescored)
+        out.print(told, soft_wrap=True, highlight=False)
     if any(score(one, grading.worth).points is None for one in grades):
         raise typer.Exit(1)
 

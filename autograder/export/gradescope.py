@@ -114,11 +114,13 @@ def autograde(course: Course, name: str, root: Path) -> Grade:
     desk = Desk(course, name)
     try:
         rules, assignment = course.gradescope, desk.assignment
-        received = _received(root) if rules.late == "course" else None
+        received, due = _times(root) if rules.late == "course" else (None, None)
         dress = _dresser(
             desk, rules.visibility if assignment.visibility is None else assignment.visibility
         )
-        grade = desk.mark(submission, received, lambda data: _write(written, dress(data, None)))
+        grade = desk.mark(
+            submission, received, lambda data: _write(written, dress(data, None)), due
+        )
     finally:
         desk.close()
     data = dress(result_files.results(assignment, desk.worth, grade), grade)
@@ -135,12 +137,31 @@ def _write(path: Path, data: dict[str, Any]) -> None:
     )
 
 
-def _received(root: Path) -> datetime | None:
-    """When it was handed in, from submission_metadata.json; None where that does not say."""
+def _times(root: Path) -> tuple[datetime | None, datetime | None]:
+    """When it was submitted, and when it was due for these students, extensions included.
+
+    Both from submission_metadata.json; None where that does not say. Of a group whose members have
+    different dates the latest counts.
+    """
     try:
         metadata = json.loads((root / "submission_metadata.json").read_text(encoding="utf-8"))
-        time = datetime.fromisoformat(metadata["created_at"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError):
+        return None, None
+    users = metadata.get("users") if isinstance(metadata, dict) else None
+    due = [
+        time
+        for user in (users if isinstance(users, list) else ())
+        if (time := _time(user, "assignment", "due_date"))
+    ]
+    return _time(metadata, "created_at"), max(due, default=None)
+
+
+def _time(data: Any, *keys: str) -> datetime | None:
+    try:
+        for key in keys:
+            data = data[key]
+        time = datetime.fromisoformat(data)
+    except (ValueError, KeyError, TypeError):
         return None
     return time if time.tzinfo else None
 

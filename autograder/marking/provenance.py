@@ -32,6 +32,9 @@ WORDS = {
     "scale": "the GPU part",
 }
 
+# What the late rule alone depends on: where nothing else has changed, no test runs again.
+LATENESS = frozenset({"received", "extension", "late"})
+
 
 def fingerprint(assignment: Assignment) -> dict[str, Any]:
     """What must be the same on two machines for the same submission to get the same outcomes on both."""
@@ -66,9 +69,14 @@ def provenance(course: Course, assignment: Assignment, layers: Layers) -> dict[s
     }
 
 
-def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """What differs, in words: "the hidden tests, the limits". The causes alone: new content means new inputs anyway."""
-    keys = [key for key in {**new, **old} if old.get(key) != new.get(key)]
+def changes(
+    old: Mapping[str, Any], new: Mapping[str, Any], besides: frozenset[str] = frozenset()
+) -> str:
+    """What differs, in words: "the hidden tests, the limits". ``besides`` are left out.
+
+    The causes alone: new content means new inputs anyway.
+    """
+    keys = [key for key in {**new, **old} if old.get(key) != new.get(key) and key not in besides]
     if {"submission", "secret"} & set(keys):
         keys = [key for key in keys if key != "seed"]
     return ", ".join(dict.fromkeys(WORDS.get(key, key) for key in keys))
