@@ -577,7 +577,7 @@ def test_late_days_put_a_student_s_due_date_off(toy, tmp_path):
     grading = Grading(
         toy.course,
         toy.assignment,
-        PaperEngine(Verdict.PASSED),
+        PaperEngine(Verdict.PASSED, Verdict.PASSED),
         tmp_path / "out",
         extensions={"ada": 2},
     )

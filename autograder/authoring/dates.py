@@ -17,7 +17,9 @@ _FORM = re.compile(
 
 
 def moment(value: object) -> datetime:
-    """The moment that a text names. Its ``tzinfo`` is the zone, so that days added are calendar days.
+    """The moment that a text names.
+
+    Its ``tzinfo`` is the zone, so that days added are calendar days.
 
     Raises ValueError: one sentence that says what is expected instead.
     """

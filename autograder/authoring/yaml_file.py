@@ -1,4 +1,7 @@
-"""YAML files that people write -> checked data. Every mistake is a CourseError: file, key, remedy."""
+"""YAML files that people write -> checked data.
+
+Every mistake is a CourseError: file, key, remedy.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +97,7 @@ def _keys(model: type[BaseModel]) -> list[str]:
 
 def _sentence(problem: Any, known: set[str]) -> str:
     key, kind = ".".join(str(part) for part in problem["loc"]), problem["type"]
-    message = problem["msg"].removeprefix("Value error, ")
+    message: str = problem["msg"].removeprefix("Value error, ")
     if kind == "missing":
         return f"'{key}' is missing"
     if kind == "extra_forbidden":

@@ -104,7 +104,7 @@ def grade(
     found = the_course(course)
     assignment = found.assignment(name)
     read = read_all(submissions, assignment.main)
-    extensions = platforms.look_up([one.student for one in read], only, roster)
+    read, extensions = platforms.look_up(read, submissions, only, roster)
     engine = engines.start(engine_name, assignment, jobs, address, _notice)
     if "not run" in engine.scale:
         means = (

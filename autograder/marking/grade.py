@@ -98,8 +98,9 @@ class Grading:
         if moved := changes(kept.provenance, new.provenance):
             # Only arithmetic has changed: what the tests found stands.
             self.rescored[moved] += 1
-            times = {"late_days": new.late_days, "late_factor": new.late_factor}
-            kept = self._write(replace(kept, provenance=new.provenance, **times))
+            late, factor, origin = new.late_days, new.late_factor, new.provenance
+            scored = replace(kept, late_days=late, late_factor=factor, provenance=origin)
+            kept = self._write(scored)
         self.kept.add(submission.student)
         grades[submission.student] = kept
         return True

@@ -196,14 +196,15 @@ def _student(cells: dict[str, str]) -> str:
 
 def _person(path: Path, line: int, cells: dict[str, str]) -> Person:
     text = cells.pop("late_days", "") or "0"
+    shown = text[:20]
     if not re.fullmatch(r"\d+(\.0+)?", text):
         raise CourseError(
-            f"{path}:{line}: late_days is '{text}': a whole number of days is expected"
+            f"{path}:{line}: late_days is '{shown}': a whole number of days is expected"
         )
     days = text.partition(".")[0].lstrip("0") or "0"
     if len(days) > 3 or int(days) > MAX_LATE_DAYS:
         raise CourseError(
-            f"{path}:{line}: late_days is '{text}': at most {MAX_LATE_DAYS} days are expected, "
+            f"{path}:{line}: late_days is '{shown}': at most {MAX_LATE_DAYS} days are expected, "
             "by which this student's due dates move (it is a number of days, not a date)"
         )
     return Person(**cells | {"student": _student(cells)}, late_days=int(days), line=line)
