@@ -127,6 +127,13 @@ def test_what_cannot_be_opened_has_no_points_out_of_what_others_can_have(toy, ro
     assert (found.cell("cy"), found.percent("cy"), found.worth) == ("0", 0.0, 7.0)
 
 
+def test_a_group_has_one_grade(toy, roster):
+    known = {"known_as": ["bob@x.org", "cy@x.org"]}
+    grades = {"bob": replace(GRADES["ada"], student="bob", provenance=known)}
+    found = books.column(toy.assignment, read_roster(roster(OURS)), grades)
+    assert found.points == {"bob": 5.6, "cy": 5.6}
+
+
 def test_marks_under_two_names_of_one_person_are_refused(toy, roster):
     people = read_roster(roster(OURS))
     grades = {"ada": GRADES["ada"], "1": replace(GRADES["ada"], student="1")}

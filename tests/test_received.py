@@ -25,7 +25,7 @@ def read(tmp_path):
         if roster:
             (tmp_path / "roster.csv").write_text(roster, encoding="utf-8")
             people = read_roster(tmp_path / "roster.csv")
-        return times(tmp_path, {student: student for student in students or ("ada",)}, people)
+        return times(tmp_path, {student: (student,) for student in students or ("ada",)}, people)
 
     return read
 
@@ -48,7 +48,7 @@ def test_times_of_receipt_are_read(read):
 
 
 def test_no_file_says_nothing(tmp_path):
-    assert times(tmp_path, {"ada": "ada"}) == Times({})
+    assert times(tmp_path, {"ada": ()}) == Times({})
 
 
 @pytest.mark.parametrize(
@@ -116,6 +116,12 @@ def test_the_roster_knows_people_by_other_names(read):
     for name in ("77", "a.king@uni.example", "A.King", "Ada King", '"King, Ada"', "ADA"):
         assert read(f"{name},{WHEN}\n", "ada", roster=roster).by_student, name
     assert not read(f"78,{WHEN}\n", "ada", roster=roster).by_student
+
+
+def test_a_platform_s_further_names_will_do(tmp_path):
+    (tmp_path / "received.csv").write_text(f"50000,{WHEN}\ngroup@x.org,{WHEN}\n")
+    submitted = {"lovelaceada": ("lovelaceada", "50000"), "bob": ("bob", "b@x", "group@x.org")}
+    assert set(times(tmp_path, submitted).by_student) == {"lovelaceada", "bob"}
 
 
 def test_two_people_with_one_part_before_the_at_are_two_people(read):

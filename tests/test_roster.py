@@ -76,6 +76,24 @@ def test_every_unique_name_of_a_person_will_do(roster):
         assert people.owner(name) is people.people[0], name
 
 
+def test_canvas_s_names_of_files_are_recognised(roster):
+    people = roster(CANVAS + '"O\'Neil, Zoë",80,s3,zo,A\n' + '"Byron, Bob",81,s4,bb,A\n')
+    assert people.owner("lovelaceada").student == "ada"
+    assert people.owner("oneilzoë").student == "zo"
+    assert people.owner("byronbob") is None
+    assert people.owner("byronbob_81").student == "bb"
+    assert people.owner("somebody", "78").student == "bob"
+
+
+def test_a_group_is_all_whose_addresses_are_known(roster):
+    people = roster(OURS)
+    assert [one.student for one in people.owners("bob", "bob@x.org", "ada@x.org", "3")] == [
+        "bob",
+        "ada",
+    ]
+    assert people.owners("nobody", "no@x.org") == []
+
+
 def test_two_people_with_one_part_before_the_at_are_two_people(roster):
     people = roster("student,email\nada1,jsmith@u.edu\nbob1,jsmith@alumni.u.edu\n")
     assert students(people) == ["ada1", "bob1"] and people.owner("jsmith") is None
@@ -115,7 +133,7 @@ def test_staff_and_test_students_are_not_students(roster):
 
 def test_a_stranger_and_who_is_absent_are_said(roster):
     people = roster(OURS)
-    assert list(people.remarks_on(["ada", "bobb", "zed"])) == [
+    assert list(people.remarks_on({"ada": (), "bobb": (), "zed": ()})) == [
         f"bobb submitted and is not in {people.path}; is it bob?",
         f"zed submitted and is not in {people.path}",
         "no submission from Byron, Bob (bob), Cy (cy): their cells stay empty",

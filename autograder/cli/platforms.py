@@ -197,7 +197,7 @@ def _write_book(
 
 def _column(assignment: Assignment, folder: Path, people: Roster) -> Column:
     """One assignment's marks, with a word about strangers and who did not submit."""
-    from autograder.export.gradebook import column
+    from autograder.export.gradebook import column, names_of
 
     students = [path.parent.name for path in sorted(folder.glob(f"*/{result_files.STAFF}"))]
     if not students:
@@ -205,9 +205,11 @@ def _column(assignment: Assignment, folder: Path, people: Roster) -> Column:
             f"{folder}: there are no marks here: "
             f"python -m autograder grade {assignment.name} SUBMISSIONS --out {folder.parent}"
         )
-    for line in people.remarks_on(students):
-        complain(line)
     read = {student: result_files.read_grade(folder, student) for student in students}
+    for line in people.remarks_on(
+        {name: names_of(one) if one else () for name, one in read.items()}
+    ):
+        complain(line)
     if unread := [student for student, grade in read.items() if grade is None]:
         complain(f"{folder}: no marks can be read for {', '.join(unread)}: grade them again")
     return column(assignment, people, {name: grade for name, grade in read.items() if grade})
@@ -251,13 +253,14 @@ def look_up(
         guess = f"; did you mean '{near[0]}'?" if near else ""
         raise CourseError(f"--only {only}: nobody of this name submitted{guess}")
     people = read_roster(roster) if roster else None
-    found = times(folder, {student: student for student in students}, people)
+    submitted: dict[str, tuple[str, ...]] = dict.fromkeys(students, ())
+    found = times(folder, submitted, people)
     read = [replace(one, received=found.by_student.get(one.student, one.received)) for one in read]
     for line in found.remarks:
         complain(line)
     if people is None:
         return read, {}
-    for line in (*people.remarks, *people.remarks_on(students)):
+    for line in (*people.remarks, *people.remarks_on(submitted)):
         complain(line)
-    owners = {student: people.owner(student) for student in students}
+    owners = {student: people.owner(student, *names) for student, names in submitted.items()}
     return read, {student: person.late_days for student, person in owners.items() if person}

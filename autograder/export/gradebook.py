@@ -56,19 +56,24 @@ def column(assignment: Assignment, roster: Roster, grades: Mapping[str, Grade]) 
     """
     found: dict[str, Grade] = {}
     for student, grade in grades.items():
-        person = roster.owner(student)
-        if person and person.student in found:
-            other = found[person.student].student
-            raise CourseError(
-                f"{assignment.name}: {person.student} has marks under two names, {other} and "
-                f"{student}: delete the folder of the one that does not count"
-            )
-        if person:
+        for person in roster.owners(student, *names_of(grade)):
+            if person.student in found:
+                other = found[person.student].student
+                raise CourseError(
+                    f"{assignment.name}: {person.student} has marks under two names, {other} and "
+                    f"{student}: delete the folder of the one that does not count"
+                )
             found[person.student] = grade
     worths = [_worth(grade) for grade in grades.values() if grade.outcomes]
     worth = max(worths, default=None)
     points = {name: score(grade, worth or _worth(grade)).points for name, grade in found.items()}
     return Column(assignment.title, worth, points, assignment.weight, found)
+
+
+def names_of(grade: Grade) -> tuple[str, ...]:
+    """What else a learning platform called the submission: numbers, the addresses of a group."""
+    names = grade.provenance.get("known_as")
+    return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
 
 
 def _worth(grade: Grade) -> float:

@@ -18,6 +18,7 @@ WORDS = {
     "seed": "the hidden inputs",
     "received": "the time of receipt",
     "extension": "the late days",
+    "known_as": "the platform's names",
     "engine": "the autograder",
     "hidden_tests": "the hidden tests",
     "solution": "the solution",
@@ -32,8 +33,8 @@ WORDS = {
     "scale": "the GPU part",
 }
 
-# What the late rule alone depends on: where nothing else has changed, no test runs again.
-LATENESS = frozenset({"received", "extension", "late"})
+# What lateness and matching depend on: where nothing else has changed, no test runs again.
+LATENESS = frozenset({"received", "extension", "late", "known_as"})
 
 
 def fingerprint(assignment: Assignment) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -35,18 +35,21 @@ class _Row:
     time: datetime | None
 
 
-def times(folder: Path, stems: Mapping[str, str], roster: Roster | None = None) -> Times:
+def times(
+    folder: Path, submitted: Mapping[str, Sequence[str]], roster: Roster | None = None
+) -> Times:
     """Read ``folder``/received.csv, if there is one.
 
-    ``stems``: student -> the name of the file or folder that was submitted. A row may name either,
-    in any case and Unicode form, or, with a roster, whatever the roster knows the person by.
+    ``submitted``: student -> further names that the submission is known by, its file's first. A row
+    may have any of them, in any case and Unicode form, or, with a roster, whatever the roster knows
+    the person by.
     Raises CourseError for a row whose time is not a time with a zone.
     """
     path = folder / RECEIVED
     if not path.is_file():
         return Times({})
     rows = list(_rows(path))
-    finder = _Finder(stems, roster, rows)
+    finder = _Finder(submitted, roster, rows)
     found: dict[str, list[_Row]] = defaultdict(list)
     remarks = []
     for row in rows:
@@ -66,7 +69,7 @@ def times(folder: Path, stems: Mapping[str, str], roster: Roster | None = None) 
             remarks.append(
                 f"{path}: {student} is in lines {lines}: the latest time counts, {last.time}"
             )
-    if without := [student for student in stems if student not in known]:
+    if without := [student for student in submitted if student not in known]:
         remarks.append(f"{path}: no time for {', '.join(without)}: they do not count as late")
     return Times({name: time for name, time in known.items() if time}, tuple(remarks))
 
@@ -89,19 +92,21 @@ def _rows(path: Path) -> Iterator[_Row]:
 class _Finder:
     """Whose submission a row means: the exact name first, then what is nearly the same."""
 
-    def __init__(self, stems: Mapping[str, str], roster: Roster | None, rows: list[_Row]) -> None:
-        self._stems, self._roster = stems, roster
-        self._exact = {stem: student for student, stem in stems.items()}
-        self._exact = {student: student for student in stems} | self._exact
+    def __init__(
+        self, submitted: Mapping[str, Sequence[str]], roster: Roster | None, rows: list[_Row]
+    ) -> None:
+        self._roster = roster
+        # Of equal names, a file's own comes before what a platform says.
+        self._exact: dict[str, str] = {}
         self._alike: dict[str, list[str]] = defaultdict(list)
-        for student, stem in stems.items():
-            for name in {key(stem), key(student)}:
-                self._alike[name].append(student)
         self._owned: dict[str, list[str]] = defaultdict(list)
-        if roster is not None:
-            for student in stems:
-                if person := roster.owner(student):
-                    self._owned[person.student].append(student)
+        for student, names in submitted.items():
+            for name in (*names[:1], student, *names[1:]):
+                self._exact.setdefault(name, student)
+            for name in {key(name) for name in (student, *names)}:
+                self._alike[name].append(student)
+            for person in roster.owners(student, *names) if roster else ():
+                self._owned[person.student].append(student)
         parts = [key(row.name.partition("@")[0]) for row in rows if "@" in row.name]
         self._shared = {part for part in parts if parts.count(part) > 1}
 

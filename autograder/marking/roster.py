@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,6 +65,9 @@ class Person:
             if not comma:
                 first, _, last = self.name.rpartition(" ")
             names |= {f"{first.strip()} {last}", f"{last}, {first.strip()}"}
+            # Canvas names files after people like this, and two of one name with their number.
+            joined = re.sub(r"[\W_]", "", f"{last or self.last}{first or self.first}")
+            names |= {joined, f"{joined}_{self.canvas}" if self.canvas else ""}
         else:
             names = {getattr(self, kind)}
         return {key(name) for name in names if name.strip(" ,")}
@@ -107,19 +110,31 @@ class Roster:
                     "it names none of them"
                 )
 
-    def owner(self, name: str) -> Person | None:
-        """Whose name this is: of a submission, or in another file."""
-        return self._owners.get(key(name))
+    def owner(self, *names: str) -> Person | None:
+        """Whose names these are, of a submission or in another file: the first that is known."""
+        found = (self._owners.get(key(name)) for name in names)
+        return next((person for person in found if person), None)
 
-    def remarks_on(self, students: Sequence[str]) -> Iterator[str]:
-        """One line for each stranger among those who submitted, one for all who did not submit."""
+    def owners(self, *names: str) -> list[Person]:
+        """The owner, and everybody else of a group whose e-mail address is among the names."""
+        addresses = [self.owner(name) for name in names if "@" in name]
+        people = [person for person in (self.owner(*names), *addresses) if person]
+        return list(dict.fromkeys(people))
+
+    def remarks_on(self, submitted: Mapping[str, Sequence[str]]) -> Iterator[str]:
+        """One line for each stranger among those who submitted, one for all who did not submit.
+
+        ``submitted``: student -> all names that the submission is known by.
+        """
         known = [person.student for person in self.people]
-        for student in students:
-            if self.owner(student) is None:
+        there: set[str] = set()
+        for student, names in submitted.items():
+            owners = self.owners(student, *names)
+            there |= {person.student for person in owners}
+            if not owners:
                 near = difflib.get_close_matches(student, known, n=1)
                 guess = f"; is it {near[0]}?" if near else ""
                 yield f"{student} submitted and is not in {self.path}{guess}"
-        there = {person.student for student in students if (person := self.owner(student))}
         if absent := [str(person) for person in self.people if person.student not in there]:
             yield f"no submission from {', '.join(absent)}: their cells stay empty"
 

@@ -76,7 +76,8 @@ def read_all(path: Path, main: str) -> list[Submission]:
     for stem in sorted(by_stem, key=lambda stem: (safe(stem) != stem, stem)):
         names[_student(stem, names)] = stem
     read = (_read_one(student, by_stem[stem], main) for student, stem in sorted(names.items()))
-    received = {} if single else times(path, names).by_student
+    stems = {student: (stem,) for student, stem in names.items()}
+    received = {} if single else times(path, stems).by_student
     return [replace(one, received=received.get(one.student)) for one in read]
 
 
