@@ -38,7 +38,7 @@ def text(course: Course) -> str:
         "",
         *_table(course),
         "",
-        *(f"* Note: {warning}." for warning in warnings),
+        *(f"- Note: {warning}." for warning in warnings),
         *([""] if warnings else []),
     ]
     for assignment in course.assignments:
@@ -47,11 +47,11 @@ def text(course: Course) -> str:
     others = [one for one in course.catalogue if one.name not in taught_names]
     if others:
         lines += ["## Not taught this term", ""]
-        lines += [f"* {one.title} (`{one.name}`), {one.hours:g} hours" for one in others] + [""]
+        lines += [f"- {one.title} (`{one.name}`), {one.hours:g} hours" for one in others] + [""]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _table(course: Course) -> Iterator[str]:
+def _table(course: Course) -> list[str]:
     """One row for each assignment of the term, which others name by its number."""
     share = sum(one.weight for one in course.assignments)
     track = {name: track for track, names in course.tracks.items() for name in names}
@@ -71,20 +71,15 @@ def _table(course: Course) -> Iterator[str]:
     ]
     # Not every course has tracks or dates.
     used = [at for at in range(len(head)) if at < 2 or any(row[at] for row in rows)]
-    right = [head[at] in ("", "hours", "weight") for at in used]
-    return _lines([[row[at] for at in used] for row in (head, *rows)], right)
+    rule = [":-:" if head[at] in ("", "hours", "weight") else "--" for at in used]
+    cells = ([row[at] for at in used] for row in (head, *rows))
+    lines = [_line(row) for row in cells]
+    return [lines[0], _line(rule), *lines[1:]]
 
 
-def _lines(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> Iterator[str]:
-    """A Markdown table whose columns are as wide as their cells; numbers to the right."""
-    widths = [max(2, *(len(row[at]) for row in rows)) for at in range(len(right))]
-    rule = [
-        "-" * (wide - 1) + (":" if side else "-") for wide, side in zip(widths, right, strict=True)
-    ]
-    for row in (rows[0], rule, *rows[1:]):
-        cells = zip(row, widths, right, strict=True)
-        padded = [cell.rjust(wide) if side else cell.ljust(wide) for cell, wide, side in cells]
-        yield f"| {' | '.join(padded)} |"
+def _line(cells: Sequence[str]) -> str:
+    """One row of a table. Cells are not padded, so that a changed cell changes one line."""
+    return f"| {' | '.join(cells)} |"
 
 
 def _section(assignment: Assignment) -> Iterator[str]:
@@ -97,12 +92,12 @@ def _section(assignment: Assignment) -> Iterator[str]:
     yield from (*_wrapped(f"{facts}. [Handout]({handout})"), "")
     yield from ("What one learns:", "")
     for title in assignment.parts.values():
-        yield from _wrapped(f"* {title}", "  ")
+        yield from _wrapped(f"- {title}", "  ")
     yield ""
     if assignment.sources:
         yield from ("Sources:", "")
         for source in assignment.sources:
-            yield from _wrapped(f"* {source}", "  ")
+            yield from _wrapped(f"- {source}", "  ")
         yield ""
 
 
