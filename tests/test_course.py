@@ -17,7 +17,7 @@ from autograder.errors import CourseError
 ASSIGNMENT_FILE = f"assignments/{NAME}/assignment.yml"
 
 
-# -- what is read ----------------------------------------------------------------------------------------------------
+# -- what is read ----------------------------------------------------------------------------------
 
 
 def test_a_course_holds_its_assignments_in_teaching_order(toy):
@@ -29,8 +29,9 @@ def test_a_course_holds_its_assignments_in_teaching_order(toy):
     found = toy.course
     assert (found.title, found.term, found.late.max_days) == ("A toy course", "Spring 2027", 3)
     assert [(a.name, a.title, a.weight) for a in found.assignments] == [
-        ("sequences", "Sequences", 2), ("afterwards", "Afterwards", 1),
-    ]  # fmt: skip
+        ("sequences", "Sequences", 2),
+        ("afterwards", "Afterwards", 1),
+    ]
     assert found.assignments[0].due == datetime(2027, 2, 5, 23, 59, tzinfo=UTC)
     assert found.assignments[1].due is None
 
@@ -135,7 +136,7 @@ def test_the_secret_comes_from_the_environment_or_else_the_file_or_is_empty(toy,
     assert toy.course.secret == b"from the environment"
 
 
-# -- mistakes --------------------------------------------------------------------------------------------------------
+# -- mistakes --------------------------------------------------------------------------------------
 
 
 def mistakes_of(toy: Toy) -> list[str]:
@@ -147,76 +148,157 @@ def mistakes_of(toy: Toy) -> list[str]:
 COURSE_MISTAKES = {
     "a missing key": ("term: Spring 2027\n", "", "'term' is missing"),
     "an unknown key": ("term: Spring 2027", "term: x\ncolour: blue", "'colour' is not a known key"),
-    "a misspelt key": ("term: Spring 2027", "term: x\ntitel: y", "'titel' is not a known key; did you mean 'title'?"),
-    "a misspelt key of an assignment": ("{weight: 2,", "{weigth: 2,", "'assignments.sequences.weigth' is not a known key"),
+    "a misspelt key": (
+        "term: Spring 2027",
+        "term: x\ntitel: y",
+        "'titel' is not a known key; did you mean 'title'?",
+    ),
+    "a misspelt key of an assignment": (
+        "{weight: 2,",
+        "{weigth: 2,",
+        "'assignments.sequences.weigth' is not a known key",
+    ),
     "a word for a number": (
-        "{weight: 2,", "{weight: ten,", "assignments.sequences.weight is 'ten': input should be a valid number",
+        "{weight: 2,",
+        "{weight: ten,",
+        "assignments.sequences.weight is 'ten': input should be a valid number",
     ),
     "a negative weight": (
-        "{weight: 2,", "{weight: -1,", "assignments.sequences.weight is -1: input should be greater than or equal to 0",
+        "{weight: 2,",
+        "{weight: -1,",
+        "assignments.sequences.weight is -1: input should be greater than or equal to 0",
     ),
     "a due date without a zone": (
-        "23:59:00+00:00", "23:59:00", "a time zone is expected, as in 2027-02-05 23:59 Europe/Berlin",
+        "23:59:00+00:00",
+        "23:59:00",
+        "a time zone is expected, as in 2027-02-05 23:59 Europe/Berlin",
     ),
-    "a due date that is none": ("2027-02-05T23:59:00+00:00", "soon", "assignments.sequences.due is 'soon': "),
+    "a due date that is none": (
+        "2027-02-05T23:59:00+00:00",
+        "soon",
+        "assignments.sequences.due is 'soon': ",
+    ),
     "more than everything for a day": ("per_day: 0.1", "per_day: 10", "late.per_day is 10: "),
     "a negative grace": ("grace_minutes: 15", "grace_minutes: -1", "late.grace_minutes is -1: "),
     "half a day": ("max_days: 3", "max_days: 2.5", "late.max_days is 2.5: "),
     "a day that does not exist": (
-        "2027-02-05T23:59", "2027-02-30T23:59", "there is no such date: that month has 28 days",
+        "2027-02-05T23:59",
+        "2027-02-30T23:59",
+        "there is no such date: that month has 28 days",
     ),
     "a month that does not exist": ("2027-02-05T", "2027-13-05T", "months are 01 to 12"),
     "midnight as 24:00": (
-        "05T23:59:00", "05T24:00:00", "a day ends at 23:59: write that, or 00:00 of the next day",
+        "05T23:59:00",
+        "05T24:00:00",
+        "a day ends at 23:59: write that, or 00:00 of the next day",
     ),
     "a minute that does not exist": ("23:59:00", "23:60:00", "there is no such time of day"),
     "a number for a date": (
-        "2027-02-05T23:59:00+00:00", "20270205", "assignments.sequences.due is 20270205: a date with a time",
+        "2027-02-05T23:59:00+00:00",
+        "20270205",
+        "assignments.sequences.due is 20270205: a date with a time",
     ),
     "a date alone": ("T23:59:00+00:00", "", "a time of day is expected after the date"),
     "a date long ago": ("2027-02-05T", "0027-02-05T", "a year from 1970 to 2200 is expected"),
     "a misspelt zone": (
-        "T23:59:00+00:00", " 23:59 Europe/Berln",
+        "T23:59:00+00:00",
+        " 23:59 Europe/Berln",
         "'Europe/Berln' is not a time zone; did you mean Europe/Berlin?",
     ),
     "an hour that clocks skip": (
-        "2027-02-05T23:59:00+00:00", "2027-03-28 02:30 Europe/Berlin", "clocks skip this time that night",
+        "2027-02-05T23:59:00+00:00",
+        "2027-03-28 02:30 Europe/Berlin",
+        "clocks skip this time that night",
     ),
     "a week without a first due date": (
-        "due: 2027-02-05T23:59:00+00:00", "week: 2", "assignments.sequences has a 'week', so 'first_due' is needed",
+        "due: 2027-02-05T23:59:00+00:00",
+        "week: 2",
+        "assignments.sequences has a 'week', so 'first_due' is needed",
     ),
-    "a week and a date": ("{weight: 2,", "{week: 2,", "assignments.sequences has both 'due' and 'week': keep one"),
-    "week nought": ("due: 2027-02-05T23:59:00+00:00", "week: 0", "assignments.sequences.week is 0: "),
+    "a week and a date": (
+        "{weight: 2,",
+        "{week: 2,",
+        "assignments.sequences has both 'due' and 'week': keep one",
+    ),
+    "a weight without an end": (
+        "{weight: 2,",
+        "{weight: .inf,",
+        "assignments.sequences.weight is inf",
+    ),
+    "week nought": (
+        "due: 2027-02-05T23:59:00+00:00",
+        "week: 0",
+        "assignments.sequences.week is 0: ",
+    ),
     "an assignment of a track that is not there": (
-        "assignments:", "tracks: {all: [sequence]}\nassignments:",
-        "tracks.all names 'sequence', and there is no assignments/sequence/assignment.yml; did you mean 'sequences'?",
+        "assignments:",
+        "tracks: {all: [sequence]}\nassignments:",
+        "tracks.all names 'sequence', and there is no assignments/sequence/assignment.yml; "
+        "did you mean 'sequences'?",
     ),
     "an assignment in two tracks": (
-        "assignments:", "tracks: {one: [sequences], two: [sequences]}\nassignments:",
+        "assignments:",
+        "tracks: {one: [sequences], two: [sequences]}\nassignments:",
         "tracks: 'sequences' is there more than once (one and two): keep one",
     ),
-    "a track that is no list": ("assignments:", "tracks: {all: sequences}\nassignments:", "a list is expected, as in [a, b]"),
+    "a track that is no list": (
+        "assignments:",
+        "tracks: {all: sequences}\nassignments:",
+        "a list is expected, as in [a, b]",
+    ),
     "a late rule left empty": (
-        "late: {grace_minutes: 15, per_day: 0.1, max_days: 3}", "late:", "late is None: keys and values are expected",
+        "late: {grace_minutes: 15, per_day: 0.1, max_days: 3}",
+        "late:",
+        "late is None: keys and values are expected",
     ),
     "no assignments": (
-        "  sequences: {weight: 2, due: 2027-02-05T23:59:00+00:00}\n", "", "assignments is None: ",
+        "  sequences: {weight: 2, due: 2027-02-05T23:59:00+00:00}\n",
+        "",
+        "assignments is None: ",
     ),
-}  # fmt: skip
+}
 
 ASSIGNMENT_MISTAKES = {
     "a missing key": ("title: Sequences\n", "", "'title' is missing"),
-    "a misspelt key": ("libraries:", "librarys:", "'librarys' is not a known key; did you mean 'libraries'?"),
-    "a misspelt limit": ("call_seconds: 2", "cal_seconds: 2", "'limits.cal_seconds' is not a known key"),
-    "a key of course.yml": ("title: Sequences", "title: Sequences\nweight: 3", "'weight' is not a known key"),
+    "a misspelt key": (
+        "libraries:",
+        "librarys:",
+        "'librarys' is not a known key; did you mean 'libraries'?",
+    ),
+    "a misspelt limit": (
+        "call_seconds: 2",
+        "cal_seconds: 2",
+        "'limits.cal_seconds' is not a known key",
+    ),
+    "a key of course.yml": (
+        "title: Sequences",
+        "title: Sequences\nweight: 3",
+        "'weight' is not a known key",
+    ),
     "nothing to submit": ("[sequences.py]", "[]", "submit is []: "),
-    "a folder to submit": ("[sequences.py]", "[src/sequences.py]", "submit is ['src/sequences.py']: names of .py files without a folder"),
-    "a notebook to submit": ("[sequences.py]", "[sequences.ipynb]", "names of .py files without a folder are expected"),
+    "a folder to submit": (
+        "[sequences.py]",
+        "[src/sequences.py]",
+        "submit is ['src/sequences.py']: names of .py files without a folder",
+    ),
+    "a notebook to submit": (
+        "[sequences.py]",
+        "[sequences.ipynb]",
+        "names of .py files without a folder are expected",
+    ),
     "one name for a list": ("[sequences.py]", "sequences.py", "submit is 'sequences.py': "),
-    "no time": ("call_seconds: 2", "call_seconds: 0", "limits.call_seconds is 0: input should be greater than 0"),
+    "no time": (
+        "call_seconds: 2",
+        "call_seconds: 0",
+        "limits.call_seconds is 0: input should be greater than 0",
+    ),
     "half a mebibyte": ("call_seconds: 2", "memory_mib: 0.5", "limits.memory_mib is 0.5: "),
-    "a list of parts": ("  sums: Discounted sums\n  means: Means and probabilities", "  - sums", "parts is ['sums']: "),
-}  # fmt: skip
+    "a list of parts": (
+        "  sums: Discounted sums\n  means: Means and probabilities",
+        "  - sums",
+        "parts is ['sums']: ",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", COURSE_MISTAKES)
@@ -241,10 +323,13 @@ TWICE = {
     "an assignment": ("course.yml", COURSE + "  sequences: {}\n", 6, "sequences"),
     "a key": ("course.yml", COURSE + "term: again\n", 6, "term"),
     "a key of the late rule": (
-        "course.yml", COURSE.replace("max_days: 3", "max_days: 3, per_day: 0"), 3, "per_day",
+        "course.yml",
+        COURSE.replace("max_days: 3", "max_days: 3, per_day: 0"),
+        3,
+        "per_day",
     ),
     "a key of an assignment": (ASSIGNMENT_FILE, ASSIGNMENT + "title: again\n", 9, "title"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", TWICE)

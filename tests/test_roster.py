@@ -70,7 +70,9 @@ def test_a_name_is_recognised_however_it_is_written(roster, written, submitted):
 
 def test_every_unique_name_of_a_person_will_do(roster):
     people = roster(
-        "student,name,login,sid,email\nada1,Ada King,aking,77,Ada.King@x.org\nbob,Bob,b,78,b2@x.org\n"
+        "student,name,login,sid,email\n"
+        "ada1,Ada King,aking,77,Ada.King@x.org\n"
+        "bob,Bob,b,78,b2@x.org\n"
     )
     for name in ("ada1", "AKING", "77", "ada.king@X.org", "ada.king", "Ada_King", "King, Ada"):
         assert people.owner(name) is people.people[0], name

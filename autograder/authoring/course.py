@@ -59,7 +59,7 @@ class Entry(_Frozen):
     ``scale`` are written where they differ from the course's.
     """
 
-    weight: Annotated[float, Field(ge=0)] = 1
+    weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1
     due: Moment | None = None
     week: Annotated[int, Field(ge=1, le=60)] | None = None
     visibility: Visibility | None = None
@@ -109,7 +109,7 @@ class _AssignmentFile(_Frozen):
     # Further files in the handout's folder that students get as they are.
     files: tuple[str, ...] = ()
     prerequisites: tuple[str, ...] = ()
-    hours: Annotated[float, Field(gt=0)] = 5
+    hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5
     limits: Limits = Limits()
     # Distributed: tests may have ranks (lab.ranks).
     isolation: Literal["standard", "distributed"] = "standard"

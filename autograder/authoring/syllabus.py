@@ -38,7 +38,7 @@ def text(course: Course) -> str:
         "",
         *_table(course),
         "",
-        *(f"- Note: {warning}." for warning in warnings),
+        *(line for warning in warnings for line in _wrapped(f"- Note: {warning}.", "  ")),
         *([""] if warnings else []),
     ]
     for assignment in course.assignments:

@@ -1,4 +1,4 @@
-"""What the commands share: where they print, how they say what is wrong, how they find the course."""
+"""What the commands share: how they print, say what is wrong, and find the course."""
 
 from __future__ import annotations
 

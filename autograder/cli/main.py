@@ -155,7 +155,8 @@ def _notice(text: str) -> None:
 def _print_class(
     course: Course, assignment: Assignment, worth: float, grades: list[Grade], folder: Path
 ) -> None:
-    table = Table(title=f"{assignment.title}, {worth:g} points", title_justify="left")
+    when = f"due {assignment.due:%Y-%m-%d %H:%M %Z}" if assignment.due else "no due date"
+    table = Table(title=f"{assignment.title}, {worth:g} points, {when}", title_justify="left")
     for header, justify in (
         ("student", "left"),
         ("points", "right"),
