@@ -100,8 +100,8 @@ def test_files_that_differ_in_case_alone_have_times_of_their_own(tmp_path):
 def test_a_row_that_matches_nobody_is_said_with_the_nearest_name(read):
     found = read(f"sgermian,{WHEN}\nxyz,{WHEN}\nsgermain,{WHEN}\n", "sgermain")
     first, second = found.remarks
-    assert ":1: nobody submitted as 'sgermian'" in first and "is it sgermain?" in first
-    assert ":2: nobody submitted as 'xyz'" in second and "is it" not in second
+    assert ":1: 'sgermian' matches no submission" in first and "is it sgermain?" in first
+    assert ":2: 'xyz' matches no submission" in second and "is it" not in second
 
 
 def test_a_student_who_is_there_twice_is_said_and_the_latest_time_counts(read):

@@ -129,4 +129,4 @@ class _Finder:
             return f"'{name}' can be {' or '.join(alike)}: write the name exactly"
         near = difflib.get_close_matches(key(name), self._alike, n=1)
         guess = f"; is it {self._alike[near[0]][0]}?" if near else ""
-        return f"nobody submitted as '{name}', so this time counts for nobody{guess}"
+        return f"'{name}' matches no submission, so its time is not used{guess}"
