@@ -10,11 +10,12 @@ import pytest
 from toy import ASSIGNMENT, NAME
 from typer.testing import CliRunner
 
-from autograder.cli import main
+from autograder.cli import main, platforms
 from autograder.errors import CourseError
 from autograder.export import gradebook as books
 from autograder.marking import result_files
 from autograder.marking.roster import Roster, read_roster
+from autograder.marking.submission import Submission
 from autograder.model import Grade, Outcome, Verdict
 
 PASSED = Outcome("test_a", "Sums are sums.", "sums", Verdict.PASSED, 7.0)
@@ -204,6 +205,25 @@ def test_the_command_writes_canvas_s_file_and_says_who_is_a_stranger(toy, roster
     assert "no submission from Cy (cy)" in said.stderr
     text = (tmp_path / "marks" / NAME / "canvas.csv").read_text()
     assert "mallory" not in text and "Ada King Lovelace,,1,ada,A,5.6" in text
+
+
+def test_grade_matches_times_and_late_days_with_the_roster(roster, tmp_path, capsys):
+    (tmp_path / "received.csv").write_text(
+        "ADA@x.org;2027-02-05 23:59 Europe/Berlin\nnobody;2027-02-05 23:59 UTC\n"
+    )
+    read = [Submission("1"), Submission("bob")]
+    read, days = platforms.look_up(read, tmp_path, None, roster(OURS))
+    assert [one.received and one.received.hour for one in read] == [23, None]
+    assert days == {"1": 0, "bob": 3}
+    said = flat(capsys.readouterr().err)
+    assert "'nobody' matches no submission" in said and "no time for bob" in said
+    assert "no submission from Cy (cy)" in said
+
+
+def test_without_a_roster_names_alone_are_matched(tmp_path, capsys):
+    (tmp_path / "received.csv").write_text("ADA,2027-02-05 23:59 UTC\n")
+    read, days = platforms.look_up([Submission("ada")], tmp_path, "ada", None)
+    assert read[0].received is not None and days == {} and capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("form", ["canvas", "gradescope", "plain"])

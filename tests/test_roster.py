@@ -39,6 +39,7 @@ def students(roster) -> list[str]:
         OURS.replace(",", ";").replace('"Byron; Bob"', "Bob Byron"),
         GRADESCOPE.replace(",", ";"),
         GRADESCOPE.replace(",", "\t"),
+        "\ufeffsep=;\r\n" + GRADESCOPE.replace(",", ";"),
         CANVAS.replace("\n", "\r\n"),
         "First name,Surname,Username,ID number,Email address\nAda,L,ada,1,a@x\nBob,B,bob,2,b@x\n",
     ],

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 
 from autograder.errors import CourseError
 
 SEPARATORS = ",;\t"
+# What Excel writes, and reads, on a line before the others.
+_SAID = re.compile(rf"sep=([{SEPARATORS}])\s*$", re.MULTILINE | re.IGNORECASE)
 
 
 def read_table(path: Path) -> list[tuple[int, list[str]]]:
@@ -20,7 +23,8 @@ def read_table(path: Path) -> list[tuple[int, list[str]]]:
         # Spreadsheets begin with a byte order mark.
         text = path.read_text(encoding="utf-8-sig")
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text))
-        return [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+        return rows[1:] if _SAID.match(text) else rows
     except FileNotFoundError:
         raise CourseError(f"{path}: there is no such file") from None
     except (UnicodeDecodeError, csv.Error):
@@ -28,7 +32,9 @@ def read_table(path: Path) -> list[tuple[int, list[str]]]:
 
 
 def _separator(text: str) -> str:
-    """The separator of the first line that is not empty."""
+    """The separator that the file names, or that of its first line that is not empty."""
+    if said := _SAID.match(text):
+        return said[1]
     head = next((line for line in text.splitlines() if line.strip()), "")
     try:
         return csv.Sniffer().sniff(head, SEPARATORS).delimiter
