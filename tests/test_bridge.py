@@ -18,13 +18,14 @@ import torch
 
 from autograder.errors import StudentDied, StudentError, StudentMisuse, StudentTimeout
 from autograder.isolation import codec
-from autograder.isolation.bridge import client
-from autograder.isolation.bridge.client import Remote
-from autograder.isolation.codec import Record
+from autograder.isolation.bridge import loans
+from autograder.isolation.bridge.handles import Remote
+from autograder.isolation.codec import Fields
+from autograder.isolation.codec.limits import TORCH_DTYPES
 from autograder.isolation.limits import Limits
 from autograder.isolation.workers import stream
 from autograder.isolation.workers.channel import ProcessChannel
-from autograder.judging.checks import CheckFailure, assert_close, assert_unchanged
+from autograder.judging.checks import CheckFailure, assert_close, assert_unchanged, changes_known_to
 
 ECHO = "import copy\ndef echo(x): return copy.deepcopy(x)\n"  # a copy: the argument itself would come back as a mere reference
 
@@ -126,7 +127,7 @@ def test_an_expanded_tensor_becomes_dense(reach):
 
 
 TENSORS = [
-    *(torch.tensor([0, 1, 2]).to(getattr(torch, name)) for name in sorted(codec.TORCH_DTYPES)),
+    *(torch.tensor([0, 1, 2]).to(getattr(torch, name)) for name in sorted(TORCH_DTYPES)),
     torch.tensor(2.5), torch.zeros(0), torch.zeros(2, 0), torch.arange(6.0).reshape(2, 3), torch.arange(6.0).reshape(2, 3).T,
     torch.arange(24).reshape(2, 3, 4).permute(2, 0, 1), torch.tensor([math.nan, math.inf]), torch.ones(2, 2, dtype=torch.complex64).conj(),
 ]  # fmt: skip
@@ -210,7 +211,7 @@ def test_named_tuples_cross_as_named_tuples(reach):
 def test_dataclasses_cross_as_records_of_their_fields(reach):
     point = reach(STRUCTURES).student.point()
     assert (
-        isinstance(point, Record)
+        isinstance(point, Fields)
         and vars(point) == {"x": 0.5, "y": [1, 2]}
         and type(point).__name__ == "Point"
     )
@@ -377,14 +378,15 @@ def test_methods_follow_the_same_rule(reach):
 
 
 def test_assert_unchanged_fails_for_an_attempt(reach):
-    student, value = reach(CHANGES).student, np.ones(2)
+    reached, value = reach(CHANGES), np.ones(2)
     before = value.copy()
-    student.same(value)
-    assert_unchanged(before, value)
-    student.change(value)
-    assert np.array_equal(before, value)
-    with pytest.raises(CheckFailure, match="the rewards was changed in place: work on a copy"):
-        assert_unchanged(before, value, "the rewards")
+    with changes_known_to(reached.lab):
+        reached.student.same(value)
+        assert_unchanged(before, value)
+        reached.student.change(value)
+        assert np.array_equal(before, value)
+        with pytest.raises(CheckFailure, match="the rewards was changed in place: work on a copy"):
+            assert_unchanged(before, value, "the rewards")
 
 
 def test_a_change_deep_inside_an_argument_comes_back(reach):
@@ -973,7 +975,7 @@ def cheat(reach):
     )  # whatever the test did, the student's object was never asked
 
 
-@pytest.mark.parametrize("other", [1.0, None, "x", (), Record()], ids=repr)
+@pytest.mark.parametrize("other", [1.0, None, "x", (), Fields()], ids=repr)
 def test_equality_never_asks_the_student_s_object(cheat, other):
     assert (cheat == other) is False and (other == cheat) is False
     assert (cheat != other) is True and (other != cheat) is True
@@ -1308,7 +1310,7 @@ def test_a_handle_that_is_used_while_its_owner_waits_asks_nothing(reach, use):
 
 
 def test_a_lent_function_cannot_be_called_without_end(reach, monkeypatch):
-    monkeypatch.setattr(client, "MAX_CALLBACKS", 50)
+    monkeypatch.setattr(loans, "MAX_CALLBACKS", 50)
     with pytest.raises(StudentError, match="more than 50 calls of lent objects in one test"):
         reach(STORAGE).student.flood(lambda: 1)
 
@@ -1453,7 +1455,7 @@ def test_a_process_that_ends_fails_its_test_and_says_how(behind_the_wall, ending
     error = raised(reached.student.f)
     assert isinstance(error, StudentDied)
     assert str(error) == f"Ended: the process ended in the middle of a call ({how})"
-    assert raised(getattr, reached.student, "g") is error  # nothing more is heard of it
+    assert raised(reached.student.g) is error  # nothing more is heard of it
 
 
 def test_how_a_process_ended_is_heard_even_when_the_server_closed_its_end_first():

@@ -10,7 +10,7 @@ import torch
 from toy import MAIN
 
 from autograder.errors import IsolationError, StudentDied, StudentError, StudentTimeout
-from autograder.isolation.codec import Record
+from autograder.isolation.codec import Fields
 from autograder.judging import hidden_test
 from autograder.judging.diagnose import AnswerKey, _same, gives_the_numbers_of, judge
 from autograder.judging.hidden_test import InProcess, Trace
@@ -413,7 +413,7 @@ def test_a_replay_is_given_up_at_the_first_answer_that_differs(toy, key):
 
 
 def record(**fields):
-    return type("Point", (Record,), {})(**fields)
+    return type("Point", (Fields,), {})(**fields)
 
 
 @pytest.mark.parametrize(

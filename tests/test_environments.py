@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from autograder.errors import StudentError
-from autograder.isolation.bridge.client import Lab, Remote
 from autograder.isolation.bridge.environments import RESETS, LentEnvironment
+from autograder.isolation.bridge.handles import Remote
+from autograder.isolation.bridge.lab import Lab
 from autograder.judging.hidden_test import InProcess
 
 STUDENT = """

@@ -13,10 +13,11 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
+# The caches serve the grader, which loads the same broken variants again for each test, and a
+# worker that serves several tests.
 
-@functools.lru_cache(
-    maxsize=512
-)  # in the grader the same broken variants are loaded again for each test
+
+@functools.lru_cache(maxsize=512)
 def _read(data: bytes) -> tuple[int, list[str]]:
     """Length and lines of a file, as linecache wants them."""
     text = importlib.util.decode_source(data)
@@ -32,21 +33,17 @@ _unmarshalled = functools.lru_cache(maxsize=512)(marshal.loads)
 
 
 class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds and runs the submitted files. ``compiled`` holds code objects of theirs, marshalled."""
+    """Finds and runs the submitted files.
 
-    def __init__(self, files: Mapping[str, bytes], compiled: Mapping[str, bytes]) -> None:
+    ``known``: code objects of theirs, marshalled. What has to be compiled is added to it, and to
+    ``compiled``. Where it is None, neither is done.
+    """
+
+    def __init__(self, files: Mapping[str, bytes], known: dict[str, bytes] | None) -> None:
+        self.compiled: dict[str, bytes] = {}
         self._files = files
-        self._compiled = dict(compiled)
-        self._ran: dict[str, types.CodeType] = {}
+        self._known = known
         self._imported: list[str] = []
-
-    def compiled(self) -> dict[str, bytes]:
-        """The code objects of what has been imported so far, marshalled."""
-        return {file: marshal.dumps(code) for file, code in self._ran.items()}
-
-    def modules(self) -> list[types.ModuleType]:
-        """What has been imported of them by others of them."""
-        return [sys.modules[name] for name in self._imported if name in sys.modules]
 
     def forget(self) -> None:
         """Have the files that were imported by others of them imported again."""
@@ -74,6 +71,13 @@ class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         data = self._files[file]
         size, lines = _read(data)
         linecache.cache[file] = (size, None, lines, file)
-        known = self._compiled.get(file)
-        self._ran[file] = code = _unmarshalled(known) if known else _compiled(data, file)
-        exec(code, vars(module))
+        exec(self._code(file, data), vars(module))
+
+    def _code(self, file: str, data: bytes) -> types.CodeType:
+        if self._known is None:
+            return _compiled(data, file)
+        if file not in self._known:
+            code = marshal.dumps(_compiled(data, file))
+            self._known[file] = self.compiled[file] = code
+        found: types.CodeType = _unmarshalled(self._known[file])
+        return found
