@@ -89,7 +89,7 @@ values = st.recursive(
         | st.tuples(inner, inner)
         | st.dictionaries(keys, inner, max_size=4)
         | st.builds(Pair, inner, inner)
-        | st.builds(lambda one, other: codec.Record(one=one, other=other), inner, inner)
+        | st.builds(lambda one, other: codec.Fields(one=one, other=other), inner, inner)
         | st.frozensets(keys, max_size=4)
         | st.sets(keys, max_size=4)
     ),
@@ -122,8 +122,8 @@ def same(one, other) -> bool:
             other.shape,
             other.tobytes(),
         ) and order
-    if isinstance(one, codec.Record):
-        return isinstance(other, codec.Record) and same(vars(one), vars(other))
+    if isinstance(one, codec.Fields):
+        return isinstance(other, codec.Fields) and same(vars(one), vars(other))
     if isinstance(one, tuple) and hasattr(one, "_fields"):
         return (
             type(other).__name__ == type(one).__name__

@@ -27,7 +27,7 @@ UNTOLD = ("load", "seed", "rng_state", "backward", "unmirror")
 
 
 class Bridge:
-    """One test's connection to one worker. ``on_answer`` is told every answer of the student's code.
+    """One test's connection to one worker. ``on_answer`` is told each answer of student code.
 
     Attributes:
         student: the handle to the student's module.

@@ -1,4 +1,7 @@
-"""Imports from the submitted files, which are held in memory: a worker needs no folder and can leave none."""
+"""Imports from the submitted files, which are held in memory.
+
+So a worker needs no folder and can leave none behind.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Objects of a test that the student's code may use: they stay here, and only calls of them cross."""
+"""Objects of a test that the student's code may use.
+
+They stay here, and only calls of them cross.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ MAX_CALLBACKS = 100_000  # in one test
 
 
 class Exposed:
-    """A test's object lent to the student: these methods, these attributes as data, nothing else."""
+    """A test's object lent to the student: these methods and attributes, nothing else."""
 
     def __init__(self, target: Any, methods: tuple[str, ...], data: tuple[str, ...]) -> None:
         self.target = target
@@ -24,7 +27,10 @@ class Exposed:
 
 
 class Loans:
-    """What one test has lent, by number. ``special`` and ``resolve`` are the bridge's codec hooks."""
+    """What one test has lent, by number.
+
+    ``special`` and ``resolve`` are the bridge's hooks for the codec.
+    """
 
     def __init__(
         self,

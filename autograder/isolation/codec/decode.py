@@ -1,4 +1,4 @@
-"""Tagged nodes and buffers -> values. Everything is checked; whatever is wrong is a WireError and nothing else."""
+"""Tagged nodes and buffers -> values. Everything is checked; what is wrong is a WireError."""
 
 from __future__ import annotations
 

@@ -78,13 +78,16 @@ class Encoder:
         return self._container(value, depth + 1)
 
     def remember(self, value: Any) -> None:
-        """Give a mutable object the next index (before its contents are encoded: it may hold itself)."""
+        """Give a mutable object the next index.
+
+        This comes before its contents are encoded: it may hold itself.
+        """
         if self._register is not None:
             self._known[id(value)] = len(self._known)
             self._register(value)
 
     def encode_mutable(self, value: Any) -> Any:
-        """The node of one registered object itself, with back references for other registered objects inside it."""
+        """The node of one registered object itself, with back references for others inside it."""
         index = self._known.pop(id(value))
         try:
             return self.encode(value)
@@ -180,7 +183,7 @@ class Encoder:
         return None
 
     def tensor(self, value: Any) -> Any:
-        """A tensor's node. ``grad`` in it: 0 no, 1 a leaf that requires grad, 2 a result that requires grad."""
+        """A tensor's node. ``grad`` in it: 1 a leaf that requires grad, 2 a result that does, 0 no."""
         torch = torch_module()
         name = str(value.dtype)[6:]
         if name not in TORCH_DTYPES or value.layout != torch.strided or value.is_meta:

@@ -1,4 +1,7 @@
-"""Exceptions of the student's code: described in the worker, rebuilt in the grader as builtin classes only."""
+"""Exceptions of the student's code: described in the worker, rebuilt in the grader.
+
+They are rebuilt as builtin classes only.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,7 @@ def _printable(text: str) -> str:
 
 
 def rebuild(fields: list[Any]) -> StudentError:
-    """The exception of the other side: a StudentError that is also the builtin error it is there."""
+    """The exception of the other side: a StudentError, and also the builtin error it is."""
     try:
         kind, bases, text, frames = fields
         shown = tuple(

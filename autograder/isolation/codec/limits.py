@@ -21,7 +21,8 @@ NUMPY_DTYPES = frozenset(
     for name in "? i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8 c8 c16 >i4 >i8 >f4 >f8".split()
 )
 TORCH_DTYPES = frozenset(
-    "bool uint8 int8 int16 int32 int64 float16 bfloat16 float32 float64 complex64 complex128".split()
+    "bool uint8 int8 int16 int32 int64 float16 bfloat16 float32 float64 complex64".split()
+    + ["complex128"]
 )
 
 SCALARS = frozenset({type(None), bool, int, float, str})  # exactly these cross as they are

@@ -69,7 +69,7 @@ def unpack_header(head: bytes | memoryview) -> Any:
 
 
 def check_sizes(head: int, sizes: Sequence[int]) -> None:
-    """Raise WireError where a message is larger than may cross; nothing has been allocated for it yet."""
+    """Raise WireError where a message is larger than may cross, before memory is taken for it."""
     if head > MAX_HEADER:
         raise WireError(
             f"a message with {head} bytes of structure, more than {MAX_HEADER}: "

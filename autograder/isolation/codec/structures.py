@@ -1,4 +1,4 @@
-"""Named tuples and dataclasses that have crossed: their names, their classes and their instances."""
+"""Named tuples and dataclasses that have crossed: names, classes and instances."""
 
 from __future__ import annotations
 

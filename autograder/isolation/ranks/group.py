@@ -16,7 +16,8 @@ import torch.distributed
 from torch.utils._python_dispatch import TorchDispatchMode
 
 HOST = "127.0.0.1"
-# The wall gives no shared memory, no local sockets and no network card: sockets on loopback are left.
+# The wall gives no shared memory, no local sockets and no network card. What is left are sockets on
+# loopback.
 NCCL = {
     "NCCL_SHM_DISABLE": "1",
     "NCCL_P2P_DISABLE": "1",
@@ -28,7 +29,10 @@ _stores: list[Any] = []
 
 
 def host(world: int, seconds: float) -> int:
-    """Open the meeting point in rank 0, on loopback alone. Returns the port, which the kernel picks."""
+    """Open the meeting point in rank 0, on loopback alone.
+
+    Returns the port, which the kernel picks.
+    """
     listener = socket.create_server((HOST, 0))
     port = int(listener.getsockname()[1])
     limit, given = (

@@ -1,4 +1,4 @@
-"""Ranks without a wall: trusted code (ours) in processes forked from this one, behind the same bridge."""
+"""Ranks without a wall: trusted code (ours) in processes forked from this one."""
 
 from __future__ import annotations
 

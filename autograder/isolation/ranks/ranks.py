@@ -91,7 +91,7 @@ class Ranks:
         return any(bridge.was_changed(value) for bridge in self._bridges)
 
     def traffic(self, program: Callable[[Any, int], Any]) -> list[list[int]]:
-        """For each rank, the bytes of floating tensors in each collective operation that ``program`` enters."""
+        """For each rank, the bytes of floating tensors in each collective that ``program`` enters."""
         for rank in range(len(self._bridges)):
             self._tool(rank, "start_counting")
         self.run(program)
@@ -113,7 +113,10 @@ class Ranks:
         )
 
     def _gather(self, futures: list[Future[Result]]) -> list[int]:
-        """Wait for all; returns the ranks that had to be cut off because the ones they wait for have ended."""
+        """Wait for all; returns the ranks that had to be cut off.
+
+        The ones that they wait for have ended.
+        """
         _, pending = wait(futures, return_when=FIRST_COMPLETED)
         while pending:
             done, rest = self._wait_patiently(futures, pending)
@@ -144,7 +147,7 @@ class Ranks:
         return set(), pending
 
     def _cut_off(self, futures: list[Future[Result]], pending: set[Future[Result]]) -> list[int]:
-        """End the ranks that have returned: their sockets close, so whoever waits for them hears of it."""
+        """End the ranks that have returned: their sockets close, and who waits for them hears it."""
         for bridge, future in zip(self._bridges, futures, strict=True):
             if future not in pending:
                 bridge.close()

@@ -1,4 +1,4 @@
-"""The grader's end of the conversation with one worker process: deadlines, prints, and how it ended."""
+"""The grader's end of the line to one worker process: deadlines, prints, and how it ended."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class ProcessChannel:
         return self._stream.receive(self._deadline)
 
     def _look_for_ready(self) -> None:
-        """The line may have broken while we were sending, with the worker's first word still unread."""
+        """The line may have broken while we were sending, before the first word was read."""
         for _ in range(2):
             with contextlib.suppress(stream.Closed, stream.Late, codec.WireError):
                 if not self._ready:

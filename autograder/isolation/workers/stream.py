@@ -1,4 +1,7 @@
-"""Messages over a socket: whole ones only, with a deadline, and never more memory than the message may have."""
+"""Messages over a socket: whole ones only, with a deadline.
+
+They never take more memory than a message may have.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,8 @@ class Stream:
     """One end of the conversation.
 
     ``watch``, ``idle``: while waiting, ``idle`` is called when this descriptor can be read. The
-    grader drains the student's prints there. ``patient``: this end never gives a deadline (a worker).
+    grader drains the student's prints there. ``patient``: this end, a worker's, never gives a
+    deadline.
     """
 
     def __init__(
