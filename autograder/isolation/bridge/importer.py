@@ -38,15 +38,22 @@ _unmarshalled = functools.lru_cache(maxsize=512)(marshal.loads)
 class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds and runs the submitted files.
 
-    ``known``: code objects of theirs, marshalled. What has to be compiled is added to it, and to
-    ``compiled``. Where it is None, neither is done.
+    ``known``: code objects of theirs, marshalled; None where nobody collects them.
     """
 
     def __init__(self, files: Mapping[str, bytes], known: dict[str, bytes] | None) -> None:
-        self.compiled: dict[str, bytes] = {}
         self._files = files
         self._known = known
+        self._ran: dict[str, types.CodeType] = {}
         self._imported: list[str] = []
+
+    def compiled(self) -> dict[str, bytes]:
+        """The code objects of what was run and not known, marshalled. They are known from now on."""
+        if self._known is None:
+            return {}
+        new = {file: marshal.dumps(code) for file, code in self._ran.items()}
+        self._known.update(new)
+        return new
 
     def forget(self) -> None:
         """Have the files that were imported by others of them imported again."""
@@ -74,13 +81,8 @@ class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         data = self._files[file]
         size, lines = _read(data)
         linecache.cache[file] = (size, None, lines, file)
-        exec(self._code(file, data), vars(module))
-
-    def _code(self, file: str, data: bytes) -> types.CodeType:
-        if self._known is None:
-            return _compiled(data, file)
-        if file not in self._known:
-            code = marshal.dumps(_compiled(data, file))
-            self._known[file] = self.compiled[file] = code
-        found: types.CodeType = _unmarshalled(self._known[file])
-        return found
+        if self._known and file in self._known:
+            code = _unmarshalled(self._known[file])
+        else:
+            self._ran[file] = code = _compiled(data, file)
+        exec(code, vars(module))

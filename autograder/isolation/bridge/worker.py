@@ -61,7 +61,7 @@ class Worker(Operations):
         if self.failure:
             return codec.pack([0, "raise", *self.failure], [])
         encoder = codec.Encoder()
-        node = ["l", self._objects.callables(), encoder.encode(self._importer.compiled)]
+        node = ["l", self._objects.callables(), encoder.encode(self._importer.compiled())]
         return codec.pack([0, "ok", node, [], [], []], encoder.buffers)
 
     def handle(self, message: bytes, callback: Callback) -> bytes:

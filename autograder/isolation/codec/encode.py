@@ -183,7 +183,7 @@ class Encoder:
         return None
 
     def tensor(self, value: Any) -> Any:
-        """A tensor's node. ``grad`` in it: 1 a leaf that requires grad, 2 a result that does, 0 no."""
+        """A tensor's node. ``grad`` in it is 1 for a leaf that requires grad, 2 for a result, or 0."""
         torch = torch_module()
         name = str(value.dtype)[6:]
         if name not in TORCH_DTYPES or value.layout != torch.strided or value.is_meta:

@@ -91,7 +91,7 @@ class Ranks:
         return any(bridge.was_changed(value) for bridge in self._bridges)
 
     def traffic(self, program: Callable[[Any, int], Any]) -> list[list[int]]:
-        """For each rank, the bytes of floating tensors in each collective that ``program`` enters."""
+        """For each rank, the bytes of floating tensors in each collective of ``program``."""
         for rank in range(len(self._bridges)):
             self._tool(rank, "start_counting")
         self.run(program)
@@ -147,7 +147,7 @@ class Ranks:
         return set(), pending
 
     def _cut_off(self, futures: list[Future[Result]], pending: set[Future[Result]]) -> list[int]:
-        """End the ranks that have returned: their sockets close, and who waits for them hears it."""
+        """End the ranks that have returned. Whoever waits for them hears their sockets close."""
         for bridge, future in zip(self._bridges, futures, strict=True):
             if future not in pending:
                 bridge.close()

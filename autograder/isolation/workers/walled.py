@@ -145,7 +145,7 @@ class WorkerServer:
 
 
 def _hello(ours: socket.socket, process: subprocess.Popen[bytes]) -> Layers:
-    """Wait for a fork server's first words. Raises IsolationError if it cannot serve; it is ended."""
+    """Wait for a fork server's first words. Raises IsolationError if it cannot serve."""
     ours.settimeout(START_SECONDS)
     try:
         hello = ours.recv(65536)
