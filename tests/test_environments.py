@@ -76,7 +76,7 @@ def test_steps_and_rewards_are_those_of_the_real_environment(here):
 
 @pytest.fixture(params=["lent", "practice"])
 def cartpole(here, request):
-    """Makes the environment and its counter, lent or beside the student's code: nobody should see the difference."""
+    """Makes the environment and its counter, lent or beside the student's code: no difference."""
     student, lab = here
 
     def make(budget):

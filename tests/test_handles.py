@@ -1,4 +1,4 @@
-"""Handles: what a test asks of them, which questions that costs, and what the report of loading spares."""
+"""Handles: what a test asks of them, and which questions that costs."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_a_function_that_the_student_s_code_replaces_stays_what_loading_reported
     assert student.double(4) == 8
 
 
-# -- reports that lie --------------------------------------------------------------------------------------------------
+# -- reports that lie ------------------------------------------------------------------------------
 
 HANDLE = ["h", 1, "function", True, False]
 REPORTS = {
@@ -212,7 +212,8 @@ def test_a_worker_that_lies_in_its_report_fails_its_tests(server, patch):
         "nothing": "b''",
         "raises": "codec.pack([0, 'raise', 'Passed', [], '', []], [])",
         "other": "codec.pack([5, 'ok', True, [], [], []], [])",
-        "code": "codec.pack([0, 'ok', ['l', ['d', [], []], ['d', ['work.py'], [['y', 0]]]], [], [], []], [b'x'])",
+        "code": "codec.pack([0, 'ok', ['l', ['d', [], []], ['d', ['work.py'], [['y', 0]]]],"
+        " [], [], []], [b'x'])",
     }[patch]
     text = f"""
 import sys

@@ -1,4 +1,4 @@
-"""A worker whose test has passed serves the next one: what that one finds, and that nobody loses a point by it."""
+"""A worker whose test has passed serves the next one. Nobody loses a point by it."""
 
 from __future__ import annotations
 
@@ -130,11 +130,11 @@ def test_the_module_its_helpers_generators_and_modes_are_as_in_a_fresh_worker(su
     assert first[0][1] == (1, 1)
 
 
-# Where a submission may keep something from one call to the next: the next test must find none of it.
+# Where a submission may keep something between two calls: the next test must find none of it.
 REMEMBERS = {
     "a list": "seen = []\ndef ask(): seen.append(1); return len(seen)",
-    "a new name": "def ask():\n    times = globals().get('times', 0) + 1\n    globals()['times'] = times\n"
-    "    return times",
+    "a new name": "def ask():\n    times = globals().get('times', 0) + 1\n"
+    "    globals()['times'] = times\n    return times",
     "a default": "def ask(seen=[]): seen.append(1); return len(seen)",
     "a class": "class Count: made = 0\ndef ask(): Count.made += 1; return Count.made",
     "a cache": "import functools, itertools\nnumbers = itertools.count()\n@functools.cache\n"
@@ -145,7 +145,8 @@ REMEMBERS = {
     "    return len(helper.seen)",
     "a generator that an import seeds": "import numpy as np\nnp.random.seed(7)\n"
     "def ask(): return np.random.random()",
-    "torch's generator": "import torch\ntorch.manual_seed(7)\ndef ask(): return torch.rand(1).item()",
+    "torch's generator": "import torch\ntorch.manual_seed(7)\n"
+    "def ask(): return torch.rand(1).item()",
     "a default dtype": "import torch\ndef ask():\n    found = str(torch.get_default_dtype())\n"
     "    torch.set_default_dtype(torch.float64)\n    return found",
 }

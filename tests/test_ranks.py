@@ -237,7 +237,7 @@ def test_a_server_of_the_standard_profile_refuses_ranks():
         server.close()
 
 
-# -- what doctor says -------------------------------------------------------------------------------------------------
+# -- what doctor says ------------------------------------------------------------------------------
 
 
 @walled_only

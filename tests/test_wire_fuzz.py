@@ -1,4 +1,7 @@
-"""The codec under fire: whatever is encoded comes back as it was, and whatever is decoded raises WireError or nothing."""
+"""The codec under fire: whatever is encoded comes back as it was.
+
+Whatever is decoded raises WireError or nothing.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ Pair = collections.namedtuple("Pair", "left right")
 relaxed = settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
 
 
-# -- what may cross --------------------------------------------------------------------------------------------------
+# -- what may cross --------------------------------------------------------------------------------
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 integers = (
@@ -41,7 +44,7 @@ keys = st.integers(-9, 9) | texts | st.booleans() | st.tuples(st.integers(0, 3),
 
 @st.composite
 def arrays(draw):
-    """Arrays of every dtype that may cross, in every order of their axes, with and without gaps, with any bytes in them."""
+    """Arrays of every dtype that may cross: any order of axes, gaps or none, any bytes."""
     dtype = np.dtype(draw(st.sampled_from(sorted(NUMPY_DTYPES))))
     shape = draw(shapes)
     count = math.prod(shape)
@@ -169,7 +172,7 @@ def test_generators_go_on_where_they_were(name, seed, draws):
     assert crossed(generator).normal(size=5).tolist() == generator.normal(size=5).tolist()
 
 
-# -- what may not ----------------------------------------------------------------------------------------------------
+# -- what may not ----------------------------------------------------------------------------------
 
 
 @relaxed
@@ -219,7 +222,7 @@ def test_random_nodes_raise_wire_errors_only(node, buffers):
 
 
 def test_a_hostile_message_costs_no_more_memory_than_it_brings():
-    """20,000 mutated messages in a process of its own, which also says how much memory they took."""
+    """20,000 mutated messages in a process of its own, which also says what memory they took."""
     done = subprocess.run(
         [sys.executable, str(FUZZ), "--count", "20000"], capture_output=True, text=True, check=False
     )
