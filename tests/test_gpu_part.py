@@ -1,4 +1,4 @@
-"""GPU parts: what counts, what is shown and what stays open, with and without a GPU; and the wall of workers that have one."""
+"""GPU parts, with and without a GPU: what counts, what is shown; the wall of workers with one."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class HereEngine:
 
 @pytest.fixture
 def mark(course, tmp_path, monkeypatch):
-    """Marks one submission where there is a GPU or not; returns its grade, results.json and what full marks come to."""
+    """Marks one submission with a GPU or without; its grade, results.json and full marks."""
 
     def mark(text: str, missing: str, engine=HereEngine):
         monkeypatch.setattr(gpu_part, "gpu_missing", lambda: missing)

@@ -1,4 +1,4 @@
-"""The pipeline: what is marked, kept, open or late, with an engine made of paper and with the real one."""
+"""The pipeline: what is marked, kept, open or late, with a paper engine and with the real one."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_what_cannot_be_opened_is_not_sent_to_the_engine(mark, tmp_path):
 
 
 def test_what_was_found_is_written_before_a_submission_is_finished(toy, tmp_path):
-    """Whatever cuts grading off, kill -9 included, the tests that were reached have their results."""
+    """Whatever cuts grading off, kill -9 included, tests that were reached have their results."""
     seen = []
 
     class Watched(PaperEngine):
@@ -473,7 +473,8 @@ def test_a_marker_and_its_workers_share_a_core_where_every_core_has_a_marker(eng
     cores = sorted(os.sched_getaffinity(0))
     asking = toy.submission().replace(
         "    weights = gamma",
-        "    import os\n    print(sorted(os.sched_getaffinity(0)))\n    return 1.0\n    weights = gamma",
+        "    import os\n    print(sorted(os.sched_getaffinity(0)))\n    return 1.0\n"
+        "    weights = gamma",
     )
 
     def seen(jobs: int) -> set[str]:
@@ -500,13 +501,17 @@ def test_each_marker_gets_the_core_that_fewest_have(monkeypatch):
 
 @pytest.fixture
 def impatient(toy, monkeypatch):
-    """The toy course's tests may take a second, and the command has next to no patience on top of that."""
+    """The toy course's tests may take a second, and the command has hardly more patience."""
     toy.edit(f"assignments/{NAME}/assignment.yml", "test_seconds: 20", "test_seconds: 1")
     monkeypatch.setattr("autograder.isolation.times.SILENCE_SECONDS", 0.5)
 
 
 def test_a_marker_that_falls_silent_is_ended(engine, toy, impatient):
-    deaf = "    import signal, time\n    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})\n    time.sleep(60)"
+    deaf = (
+        "    import signal, time\n"
+        "    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})\n"
+        "    time.sleep(60)"
+    )
     toy.edit_hidden("    logits = rng.normal(size=4)", deaf)
     found = final(engine(1), [Job("ada", {MAIN: toy.submission().encode()}, 1)])["ada"]
     assert found.trouble.startswith("the marking process was silent for more than ")
@@ -514,7 +519,7 @@ def test_a_marker_that_falls_silent_is_ended(engine, toy, impatient):
 
 
 def test_a_test_with_a_time_of_its_own_is_waited_for(engine, toy, impatient):
-    """It is silent for longer than the assignment's limit and all patience, as a learning check may be."""
+    """It is silent for longer than all patience, as a learning check may be."""
     toy.edit_hidden('@points(3, part="means",', '@points(3, part="means", seconds=4,')
     toy.edit_hidden(
         "    logits = rng.normal(size=4)",

@@ -1,4 +1,4 @@
-"""The class report and the students' pages: the facts in them, what must not be in them, and how they look in a real browser."""
+"""The class report and the students' pages: their facts, their secrets, their looks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,18 @@ MISTAKE = Mistake("no-discount", "gamma is never used.")
 EVIL = "<script>alert(1)</script>"
 
 PASSED = Outcome("test_a", "Sums are sums.", "sums", Verdict.PASSED, 4.0, curve=(0.0, 5.0, 10.0))
-FAILED = Outcome("test_b", "Means are means.", "means", Verdict.FAILED, 6.0, hint="Think.", error=f"ValueError: {EVIL}", prints=EVIL, mistake=MISTAKE, detail=SECRET)  # fmt: skip
+FAILED = Outcome(
+    "test_b",
+    "Means are means.",
+    "means",
+    Verdict.FAILED,
+    6.0,
+    hint="Think.",
+    error=f"ValueError: {EVIL}",
+    prints=EVIL,
+    mistake=MISTAKE,
+    detail=SECRET,
+)
 UNGRADED = dataclasses.replace(FAILED, verdict=Verdict.UNGRADED, mistake=None, error="", prints="")
 
 
@@ -322,7 +333,7 @@ document.getElementById("page").onload = event => {
 
 
 def look(page: Path, width: int, dark: bool, folder: Path) -> dict:
-    """What a browser makes of a page at this width: overflow, contrast below 4.5, letters below 9 pixels."""
+    """What a browser makes of a page: overflow, contrast below 4.5, letters below 9 pixels."""
     frame = folder / "frame.html"
     frame.write_text(FRAME.replace("PAGE", page.as_uri()).replace("WIDTH", str(width)))
     command = [

@@ -1,4 +1,4 @@
-"""What people read: results.json as Gradescope documents it, the gradebook, and one line for each student."""
+"""What people read: results.json as Gradescope documents it, the gradebook, and a note for each."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ EXPECTED = "expected [0.31415926]"  # stands in details, which students must not
 
 PASSED = Outcome("test_a", "Sums are sums.", "sums", Verdict.PASSED, 2.0)
 FAILED = Outcome(
-    "test_b", "Means are means.", "means", Verdict.FAILED, 3.0, hint="Think of n.", finding="the result has shape (2,); (3,) was expected.",
-    error="ValueError: no\n  work.py:3 in mean\n    return x", prints="hello\n", mistake=Mistake("forgets-n", "n is forgotten."),
+    "test_b", "Means are means.", "means", Verdict.FAILED, 3.0, hint="Think of n.",
+    finding="the result has shape (2,); (3,) was expected.",
+    error="ValueError: no\n  work.py:3 in mean\n    return x", prints="hello\n",
+    mistake=Mistake("forgets-n", "n is forgotten."),
     suspects=("forgets-n",), detail=f"not close: {EXPECTED}",
 )  # fmt: skip
 UNWRITTEN = Outcome(
@@ -228,7 +230,8 @@ def test_what_staff_reads_acts_on_no_terminal_either(tmp_path, assignment):
         ),
         (
             "all kinds",
-            "Not everything could be graded. That is not your fault, and nothing below counts as zero.\nNot written yet: means.",
+            "Not everything could be graded. That is not your fault, and nothing below counts as"
+            " zero.\nNot written yet: means.",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Time is computing: what computes is ended by its CPU limit alone, what only waits by the other."""
+"""What computes is ended by its CPU limit alone, what only waits by the limit of waiting."""
 
 from __future__ import annotations
 
