@@ -190,7 +190,7 @@ class ProcessChannel:
         if not self._told:
             with contextlib.suppress(OSError):
                 self._listen(socket.MSG_DONTWAIT)
-        return [told[1] for told in self._told if told[0] == "started"]
+        return [told[1] for told in self._told if told[:1] == ["started"]]
 
     def _listen(self, flags: int = 0) -> list[Any]:
         """The next word of the status line; an empty one at its end."""
