@@ -9,6 +9,7 @@ import pytest
 
 from autograder.authoring.source import Bug, Source, Todo
 from autograder.errors import SourceError
+from autograder.judging import relevance
 
 TEXT = '''\
 """A module."""
@@ -220,7 +221,7 @@ def in_a_block(*lines: str) -> str:
 
 MISTAKES = {
     "not Python": ("x = 1\ny = (\n", 2, "this is not Python"),
-    "begin in a block": (in_a_block("### BEGIN SOLUTION"), 4, "begins inside the one of line 3: end that first"),
+    "begin in a block": (in_a_block("### BEGIN SOLUTION"), 4, "begins inside the block of line 3: end that first"),
     "end without begin": ("x = 1\n### END SOLUTION\n", 2, "'### END SOLUTION' without a '### BEGIN SOLUTION' before it"),
     "never ended": ("x = 1\n### BEGIN SOLUTION\ny = 2\n", 2, "never ended: add '### END SOLUTION'"),
     "no code": ("x = 1\n### BEGIN SOLUTION\n# nothing\n### END SOLUTION\n", 2, "holds no code"),
@@ -241,6 +242,14 @@ MISTAKES = {
         in_a_block("pass") + "    # TODO(one): more.\n    ### BEGIN SOLUTION\n    return x\n    ### END SOLUTION\n", 8,
         "f has a solution block already, at line 3: one block for each function",
     ),
+    "a bugs block that is never ended": ("### BEGIN BUGS\nx = 1\n", 1, "never ended: add '### END BUGS'"),
+    "a bugs block in a solution block": (
+        "### BEGIN SOLUTION\nx = 1\n### BEGIN BUGS\n", 3, "begins inside the block of line 1: end that first",
+    ),
+    "a bugs block with another end": (
+        "### BEGIN BUGS\nx = 1\n### END SOLUTION\n", 3, "'### END SOLUTION' without a '### BEGIN SOLUTION' before it",
+    ),
+    "a bugs block misspelt": ("### BEGIN BUG\nx = 1\n", 1, "looks like a marker but is none"),
     "begin misspelt": ("x = 1\n#### BEGIN SOLUTION\n", 2, "looks like a marker but is none"),
     "begin in lower case": ("### begin solution\n", 1, "looks like a marker but is none"),
     "bug without a name": ("x = 1\n# BUG: x = 2\ny = 1\n", 2, "'# BUG(kebab-name): line'"),
@@ -318,3 +327,47 @@ def test_what_the_stub_still_uses_is_no_leak():
 def test_public_names_and_whole_modules_are_an_offer_to_students():
     given = "import math\n\n\ndef helper(x):\n    return x\n\n\nGAMMA = 0.9\n\n\n"
     assert source(given + in_a_block("x = helper(x) * GAMMA * math.pi")).stub().startswith(given)
+
+
+HELPED = """\
+def total(numbers):
+    # TODO(sums): add up.
+    ### BEGIN SOLUTION
+    # BUG(first-only): return _first(numbers)
+    # WHEN only the first number counts.
+    return sum(numbers)
+    ### END SOLUTION
+
+
+### BEGIN BUGS
+def _first(numbers):
+    return numbers[0]
+
+
+### END BUGS
+"""
+
+
+def test_what_only_bugs_need_is_in_their_readings_alone():
+    source = Source(Path("solution.py"), HELPED)
+    for reading in (source.solution(), source.stub(), source.marked()):
+        assert "_first" not in reading and "BUGS" not in reading
+    names: dict = {}
+    exec(source.broken("first-only"), names)
+    assert names["total"]([3, 4]) == 3
+
+
+def test_a_broken_reading_differs_from_the_unbroken_one_by_its_bug_alone():
+    source = Source(Path("solution.py"), HELPED)
+    assert relevance.changed(source.unbroken(), source.broken("first-only")) == {"total"}
+
+
+def test_what_comes_from_a_given_module_may_be_used_by_the_solution_alone(tmp_path):
+    text = "from shapes import area\n\n\n" + HELPED.replace("sum(numbers)", "area(numbers)")
+    path = tmp_path / "solutions" / "one" / "one.py"
+    with pytest.raises(SourceError, match="the stub would show 'area'"):
+        Source(path, text)
+    given = tmp_path / "assignments" / "given" / "shapes.py"
+    given.parent.mkdir(parents=True)
+    given.write_text("def area(numbers): return 1\n")
+    assert "from shapes import area" in Source(path, text).stub()

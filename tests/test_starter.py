@@ -165,7 +165,10 @@ def test_public_tests_find_the_further_files(generous):
     ("files", "sentence"),
     [
         ("[lost.bin]", "lost.bin cannot be copied ("),
-        ("[conftest.py]", "'files' names conftest.py, which is generated: rename it"),
+        (
+            "[conftest.py]",
+            "conftest.py is copied from the handout's folder, but it is also generated",
+        ),
         ("[../secret.txt]", "names of files beside assignment.yml are expected, without a folder"),
     ],
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from autograder.errors import CourseError
 from autograder.isolation.limits import Limits
@@ -78,6 +78,7 @@ class _AssignmentFile(_Frozen):
     files: tuple[
         str, ...
     ] = ()  # further files in the handout's folder that students get as they are
+    given: tuple[str, ...] = ()  # modules of assignments/given that students import
     prerequisites: tuple[str, ...] = ()
     hours: float = 5
     limits: Limits = Limits()
@@ -94,6 +95,17 @@ class _AssignmentFile(_Frozen):
                 "names of .py files without a folder are expected, the one with the functions first"
             )
         return submit
+
+    @field_validator("given")
+    @classmethod
+    def _names_of_modules(cls, given: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        submitted = {Path(name).stem for name in info.data.get("submit", ())}
+        if not all(name.isidentifier() for name in given) or submitted & set(given):
+            raise ValueError(
+                "names of modules in assignments/given are expected, without '.py', "
+                "and none that students hand in"
+            )
+        return given
 
     @field_validator("files")
     @classmethod

@@ -7,6 +7,7 @@ from typing import Any
 
 from autograder.authoring import notebook as notebooks
 from autograder.authoring.course import Assignment
+from autograder.authoring.given import given_files
 from autograder.authoring.source import Source
 from autograder.errors import CourseError
 
@@ -43,18 +44,20 @@ def pytest_terminal_summary(terminalreporter):
 def files(assignment: Assignment) -> dict[str, bytes]:
     """Every file of the starter folder: name -> content. Raises CourseError for a file that assignment.yml names in vain."""
     stub = Source(assignment.solution).stub()
-    generated = {
+    texts = {
         assignment.main: stub,
         "conftest.py": CONFTEST,
         "requirements.txt": "".join(f"{line}\n" for line in assignment.requirements),
         f"{Path(assignment.main).stem}.ipynb": notebook(assignment, stub),
     }
+    generated = {name: text.encode() for name, text in texts.items()} | given_files(assignment)
     copies = {name: _copy(assignment, name) for name in (*HANDOUT, *assignment.files)}
     if taken := sorted(generated.keys() & copies.keys()):
         raise CourseError(
-            f"{_declaration(assignment)}: 'files' names {taken[0]}, which is generated: rename it"
+            f"{_declaration(assignment)}: {taken[0]} is copied from the handout's folder, "
+            "but it is also generated or a given module: rename it"
         )
-    return copies | {name: text.encode() for name, text in generated.items()}
+    return copies | generated
 
 
 def _copy(assignment: Assignment, name: str) -> bytes:
@@ -78,10 +81,19 @@ def notebook(assignment: Assignment, text: str) -> str:
     return notebooks.new(
         [
             notebooks.markdown(f"# {assignment.title}\n\n{INTRODUCTION}"),
+            *_cells_of_given(assignment),
             *cells,
             *last_cells(assignment),
         ]
     )
+
+
+def _cells_of_given(assignment: Assignment) -> list[Any]:
+    """Cells that write the given modules beside the notebook, which may run where nothing else is."""
+    files = given_files(assignment)
+    head = notebooks.markdown("The course gives you these modules. Run the cells; change nothing.")
+    cells = [notebooks.written(name, data.decode()) for name, data in files.items()]
+    return [head, *cells] if cells else []
 
 
 def last_cells(assignment: Assignment) -> list[Any]:

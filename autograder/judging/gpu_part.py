@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from autograder.authoring.course import Assignment
+from autograder.authoring.given import with_given
 from autograder.errors import CourseError, IsolationError
 from autograder.isolation import doctor
 from autograder.isolation.wall.gpu import gpu_missing
@@ -86,8 +87,9 @@ class GpuPart:
             )
             return
         main, limits = self.assignment.main, self.assignment.limits
-        candidate = self.server.candidate(job["files"], main, limits)
-        reference = self.server.candidate({main: key.source.solution().encode()}, main, limits)
+        files = with_given(self.assignment, job["files"])
+        candidate = self.server.candidate(files, main, limits)
+        reference = self.server.candidate(key.reference.files, main, limits)
         for test in self.tests:
             patience = (4 * test.seconds if test.seconds else 0) + limits.test_seconds + margin
             yield from self._wait(patience)

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from autograder.authoring.course import Assignment, load_assignment
+from autograder.authoring.given import with_given
 from autograder.authoring.source import Source
 from autograder.errors import CourseError
 from autograder.isolation.bridge.client import Bridge, Lab
@@ -190,14 +191,13 @@ def _opened(request: pytest.FixtureRequest) -> Iterator[tuple[Bridge, Lab]]:
         request.config.getoption("--student"),
         request.config.getoption("--bug"),
     )
-    candidate: Candidate = InProcess.of(text, assignment.main)
+    files = with_given(assignment, {assignment.main: text.encode()})
+    candidate: Candidate = InProcess(files, assignment.main)
     device = request.config.getoption("--device")
     if request.config.getoption("--wall"):
         gpu = device == "cuda" and request.node.get_closest_marker("gpu") is not None
         server = _servers(request.config, assignment, gpu)
-        candidate = server.candidate(
-            {assignment.main: text.encode()}, assignment.main, assignment.limits
-        )
+        candidate = server.candidate(files, assignment.main, assignment.limits)
     mark = request.node.get_closest_marker("points")
     seconds = mark.kwargs["seconds"] if mark else None
     bridge = candidate.open(lambda event: None, seconds)

@@ -19,6 +19,7 @@ from typing import Any
 import msgpack
 
 from autograder.authoring.course import Assignment, load_assignment
+from autograder.authoring.given import with_given
 from autograder.errors import AutograderError, CourseError
 from autograder.isolation import doctor
 from autograder.isolation.limits import Limits
@@ -136,8 +137,9 @@ def _messages(
 ) -> Any:
     """What each test may take, and its outcome as it is found; at the end once more those that a diagnosis was found for."""
     limits = assignment.limits
+    files = with_given(assignment, job["files"])
     candidate = server.candidate(
-        job["files"], assignment.main, limits, job["core"], not limits.fresh_workers
+        files, assignment.main, limits, job["core"], not limits.fresh_workers
     )
     found: list[Outcome] = []
     patient = candidate  # for learning checks: a loop elsewhere must not cost their points

@@ -37,6 +37,7 @@ import gymnasium
 import numpy as np
 import torch
 import torch.distributed as dist
+from rollouts import gae
 from torch import Tensor, nn
 
 
@@ -1190,24 +1191,6 @@ def _split(rows: Tensor, parts: int) -> list[Tensor]:
     ]
 
 
-def gae(
-    rewards: Tensor,
-    values: Tensor,
-    next_values: Tensor,
-    terminated: Tensor,
-    ended: Tensor,
-    gamma: float,
-    lam: float,
-) -> Tensor:
-    """Generalized advantage estimates, each (T, N). Given; `gae` is an assignment of its own."""
-    deltas = rewards + gamma * next_values * ~terminated - values
-    advantages, later = torch.zeros_like(deltas), torch.zeros_like(deltas[0])
-    for t in reversed(range(len(deltas))):
-        later = deltas[t] + gamma * lam * ~ended[t] * later
-        advantages[t] = later
-    return advantages
-
-
 class Rollouts:
     """Some Gymnasium environments of one kind side by side, stepped with a model's policy. Given.
 
@@ -1285,7 +1268,7 @@ class Rollouts:
             data["ended"],
             config.gamma,
             config.lam,
-        )
+        ).advantages
         returns = advantages + data["values"]
         mask = torch.ones_like(data["terminated"])
         columns = (data["obs"], data["actions"], data["logp"], advantages, returns, mask)

@@ -24,20 +24,24 @@ import ast
 import copy
 
 ### END SOLUTION
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
+from tiny_lm import (
+    EOS,
+    PAD,
+    attention_mask,
+    build_policy,  # noqa: F401
+    decode,
+    draw_prompts,
+    encode,
+    run_with_cache,
+)
 from torch import Tensor
 
 Metrics = dict[str, float]
-
-VOCABULARY = "0123456789>rs$_"  # one character is one token
-EOS = VOCABULARY.index("$")  # ends a response
-PAD = VOCABULARY.index("_")  # fills a row up
-
 
 @dataclass(frozen=True)
 class GRPOConfig:
@@ -91,75 +95,14 @@ class Result(NamedTuple):
     history: dict[str, list[float]]  # one number for each iteration
 
 
-# -- Given: text, prompts, model, step size ---------------------------------------------------------
-
-
-def encode(text: str) -> list[int]:
-    """Token ids of a text. Raises ValueError for a character that is no token."""
-    return [VOCABULARY.index(character) for character in text]
-
-
-def decode(ids: Sequence[int] | Tensor) -> str:
-    """The text of token ids."""
-    return "".join(VOCABULARY[int(number)] for number in ids)
-
-
-def draw_prompts(task: str, digits: int, count: int, generator: torch.Generator) -> list[str]:
-    """Prompts like "r31425>" (task "reverse") or "s3142>" (task "sort"), digits uniform and independent."""
-    numbers = torch.randint(0, 10, (count, digits), generator=generator).tolist()
-    return [task[0] + "".join(map(str, row)) + ">" for row in numbers]
-
-
-def build_policy(
-    state: dict[str, Tensor] | None = None, width: int = 64, layers: int = 2, heads: int = 4
-) -> Any:
-    """A small GPT-2 of ``transformers``, without dropout, with weights from ``state`` if there is one."""
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    config = GPT2Config(
-        vocab_size=len(VOCABULARY), n_positions=24, n_embd=width, n_layer=layers, n_head=heads,
-        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
-        bos_token_id=EOS, eos_token_id=EOS, pad_token_id=PAD, attn_implementation="eager",
-    )  # fmt: skip
-    policy = GPT2LMHeadModel(config)
-    if state is not None:
-        policy.load_state_dict(state)
-    return policy.eval()
-
-
-def attention_mask(tokens: Tensor, mask: Tensor) -> Tensor:
-    """Which places hold a token: the prompt's and the response's. (B, L) bool.
-
-    A policy may sample PAD like any other token; under ``mask`` it counts as one.
-    """
-    return (tokens != PAD) | mask.bool()
+# -- Given: step size ------------------------------------------------------------------------------
+# tiny_lm.py beside this file is given as well: text, prompts, the model, and its cache.
 
 
 def learning_rate(cfg: GRPOConfig, iteration: int) -> float:
     """The step size of one iteration (0, 1, ...): warm-up, then a straight line down to 5% of ``cfg.lr``."""
     left = (cfg.iterations - iteration) / max(1, cfg.iterations - cfg.warmup)
     return cfg.lr * min((iteration + 1) / (cfg.warmup + 1), max(0.05, left))
-
-
-def run_with_cache(
-    model: Any, tokens: Tensor, attention: Tensor, positions: Tensor, cache: Any = None
-) -> tuple[Tensor, Any]:
-    """The model on the places that the cache has not seen yet: what makes sampling fast, if you like.
-
-    Args:
-        model: a causal language model of ``transformers``.
-        tokens, positions: (B, n) int64, the new places only.
-        attention: (B, m + n), the m places in the cache and the new ones.
-        cache: what the last call returned; None at the first.
-
-    Returns:
-        Logits (B, n, V), and the cache with the new places in it (the one that was handed in is used up).
-    """
-    # Releases of transformers differ in what the argument is called.
-    name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
-    inputs = {"input_ids": tokens, "attention_mask": attention.long(), "position_ids": positions}
-    out = model(**inputs, **{name: cache}, use_cache=True)
-    return out.logits, getattr(out, name)
 
 
 # -- Part 1: advantages within a group --------------------------------------------------------------
@@ -374,7 +317,7 @@ def process_advantages(
     ### END SOLUTION
 
 
-### BEGIN SOLUTION
+### BEGIN BUGS
 
 
 def _start(ends: Tensor, end: Tensor) -> int:
@@ -383,7 +326,7 @@ def _start(ends: Tensor, end: Tensor) -> int:
     return int(earlier.max()) + 1 if len(earlier) else 0
 
 
-### END SOLUTION
+### END BUGS
 # -- Part 3: the KL term ----------------------------------------------------------------------------
 
 
@@ -598,6 +541,10 @@ def _mean(x: Tensor, valid: Tensor) -> float:
     return float(torch.where(valid, x, 0.0).sum() / valid.sum().clamp(min=1))
 
 
+### END SOLUTION
+### BEGIN BUGS
+
+
 def _sequence_log_ratio(logp: Tensor, old_logp: Tensor, valid: Tensor) -> Tensor:
     """The mean log-ratio of a row's tokens, at each of its places."""
     total = (logp - old_logp).masked_fill(~valid, 0.0).sum(dim=1, keepdim=True)
@@ -609,7 +556,7 @@ def _k3_everywhere(logp: Tensor, ref_logp: Tensor | None) -> Tensor:
     return torch.zeros_like(logp) if ref_logp is None else k3_kl(logp, ref_logp)
 
 
-### END SOLUTION
+### END BUGS
 # -- Part 5: log-probabilities and samples ----------------------------------------------------------
 
 
@@ -671,11 +618,6 @@ def _check_temperature(temperature: float) -> None:
     """Refuse what logits cannot be divided by."""
     if temperature <= 0:
         raise ValueError(f"temperature must be above 0, but it is {temperature}.")
-
-
-def _likeliest_five(logits: Tensor) -> Tensor:
-    """The logits of the five likeliest tokens, -inf elsewhere: what a known mistake samples from."""
-    return logits.masked_fill(logits < logits.topk(5).values[:, -1:], -torch.inf)
 
 
 def _positions(real: Tensor) -> Tensor:
@@ -777,6 +719,15 @@ def sample_groups(
     ### END SOLUTION
 
 
+### BEGIN BUGS
+
+
+def _likeliest_five(logits: Tensor) -> Tensor:
+    """The logits of the five likeliest tokens, -inf elsewhere: what a known mistake samples from."""
+    return logits.masked_fill(logits < logits.topk(5).values[:, -1:], -torch.inf)
+
+
+### END BUGS
 # -- Part 6: rewards that can be checked ------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ import math
 import bradley_terry as work
 import numpy as np
 import pytest
+import tiny_lm
 import torch
 
 
@@ -135,22 +136,10 @@ def test_reward_model_attention():
 
 
 def tiny_model(head="linear"):
-    from transformers import GPT2Config, GPT2Model
+    from transformers import GPT2Model
 
     torch.manual_seed(0)
-    config = GPT2Config(
-        vocab_size=12,
-        n_positions=16,
-        n_embd=8,
-        n_layer=1,
-        n_head=2,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-        resid_pdrop=0.0,
-        bos_token_id=0,
-        eos_token_id=0,
-        attn_implementation="eager",
-    )
+    config = tiny_lm.gpt2_config(12, 16, 8, 1, 2)
     return work.RewardModel(GPT2Model(config), head)
 
 

@@ -1,15 +1,10 @@
 """The plots of the handout, drawn from your dynamic_programming.py: `python report.py [--out DIR]`."""
 
-import argparse
-from pathlib import Path
-
-import gymnasium
-import matplotlib
-
-matplotlib.use("Agg")
 import dynamic_programming as work
+import gymnasium
 import matplotlib.pyplot as plt
 import numpy as np
+import plots
 
 BLUE, ORANGE, GREEN, GREY = "#2b6cb0", "#dd6b20", "#2f855a", "#718096"
 LAKE_STEPS = [
@@ -227,7 +222,7 @@ def contraction():
     return figure
 
 
-PLOTS = {
+FIGURES = {
     "values": values,
     "convergence": convergence,
     "iterations": iterations,
@@ -235,23 +230,5 @@ PLOTS = {
 }
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parent, help="folder for the pictures"
-    )
-    out = parser.parse_args().out
-    out.mkdir(parents=True, exist_ok=True)
-    for name, draw in PLOTS.items():
-        try:
-            figure = draw()
-        except NotImplementedError as todo:
-            print(f"{name}.png is not drawn yet, because this part is still to be written: {todo}")
-            continue
-        figure.savefig(out / f"{name}.png", dpi=150)
-        plt.close(figure)
-        print(out / f"{name}.png")
-
-
 if __name__ == "__main__":
-    main()
+    plots.save_all(plots.parser(__doc__, __file__).parse_args().out, FIGURES)
