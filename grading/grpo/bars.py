@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 import torch
 
+from autograder.authoring import right
 from autograder.authoring.course import load_assignment
 from autograder.judging import plugin
 from autograder.judging.diagnose import AnswerKey, judge
-from autograder.judging.hidden_test import InProcess
 from autograder.model import Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
-OTHER_STYLE = ROOT / "grading" / "grpo" / "right" / "loops_and_functional.py"
+OTHER_STYLE = "loops_and_functional"  # of grading/grpo/right
 
 STD = "(values.std(ddof=ddof) + eps)"
 CONVENTIONS = {  # known bug that stands for a convention -> (line of the other solution, the same line in that convention, how it is called)
@@ -112,9 +112,9 @@ def answers():
 def test_another_convention_is_called_by_its_name(bug):
     tests, key = answers()
     ours, theirs, name = CONVENTIONS[bug]
-    text = OTHER_STYLE.read_text(encoding="utf-8")
+    text = right.answers(load_assignment(ROOT, "grpo"))[OTHER_STYLE]
     assert text.count(ours) == 1
-    candidate = InProcess.of(text.replace(ours, theirs), "grpo.py")
+    candidate = key.candidate(text.replace(ours, theirs))
     outcomes = key.settle([judge(test, candidate, 5, key) for test in tests if bug in test.catches])
     said = {outcome.diagnosis for outcome in outcomes if outcome.verdict is Verdict.FAILED}
     assert f"These are the numbers one gets when {key.texts[bug]}" in said

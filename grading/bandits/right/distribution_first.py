@@ -2,20 +2,12 @@
 
 from collections import namedtuple
 
-import numpy as np
-
 Trace = namedtuple("Trace", "actions rewards")
 
 
 class Script:
     def __init__(self, arms):
         self.arms = np.asarray(arms)
-
-    def select(self, t, rng):
-        return self.arms[t - 1]
-
-    def update(self, action, reward):
-        pass
 
 
 def _refuse(wrong, why):

@@ -1,14 +1,6 @@
 """Bandits with lists, loops and the math module; NumPy only where arrays are asked for."""
 
 import math
-from typing import NamedTuple
-
-import numpy as np
-
-
-class Trace(NamedTuple):
-    actions: np.ndarray
-    rewards: np.ndarray
 
 
 class Script:

@@ -2,10 +2,7 @@
 
 import itertools
 import math
-from typing import NamedTuple
 
-import numpy as np
-import torch
 from torch import nn
 
 
@@ -97,11 +94,6 @@ def fit_bt(wins, tol=1e-8):
 
 
 # 3 -------------------------------------------------------------------------------------------------
-
-
-class Derivatives(NamedTuple):
-    gradient: np.ndarray
-    hessian: np.ndarray
 
 
 def bt_gradient_hessian(wins, theta):
@@ -236,20 +228,6 @@ def collate(chosen, rejected, pad_id, layout="interleaved", side="right"):
     return {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask), "layout": layout}
 
 
-class ForwardOnlyWorker:
-    def __init__(self, model, optimizer):
-        self.model = model
-        self.optimizer = optimizer
-
-    def forward(self, batch):
-        self.model.eval()
-        with torch.no_grad():
-            return self.model(batch["input_ids"], batch["attention_mask"])
-
-    def loss_func(self, output):
-        return torch.tensor(1.0)
-
-
 def loss_func(output, batch):
     need(output.dim() == 1 and len(output) > 0 and len(output) % 2 == 0, "rows must come in pairs")
     half = len(output) // 2
@@ -352,12 +330,6 @@ class RewardEnsemble:
         first, second = (said[:, :half], said[:, half:]) if batch["layout"] == "stacked" else (said[:, ::2], said[:, 1::2])
         share = (0.5 + 0.5 * torch.sign(first - second)).mean(0)
         return 2 * share * (1 - share)
-
-
-class Shift(NamedTuple):
-    ks: float
-    p_value: float
-    psi: float
 
 
 def shift_detector(ref, new, bins=10):

@@ -1,11 +1,6 @@
 """A right solution in another style: SciPy where it has the thing, matrices instead of loops, cross-entropy with soft labels."""
 
-from __future__ import annotations
 
-from typing import NamedTuple
-
-import numpy as np
-import torch
 import torch.nn.functional as F
 from scipy import linalg, special, stats
 from scipy.sparse.csgraph import connected_components
@@ -86,11 +81,6 @@ def fit_bt(wins, tol=1e-8):
 
 
 # -- 3 --
-
-
-class Derivatives(NamedTuple):
-    gradient: np.ndarray
-    hessian: np.ndarray
 
 
 def bt_gradient_hessian(wins, theta):
@@ -199,19 +189,6 @@ def collate(chosen, rejected, pad_id, layout="interleaved", side="right"):
     return {"input_ids": ids, "attention_mask": mask, "layout": layout}
 
 
-class ForwardOnlyWorker:
-    def __init__(self, model, optimizer):
-        self.model, self.optimizer = model, optimizer
-
-    def forward(self, batch):
-        self.model.eval()
-        with torch.no_grad():
-            return self.model(batch["input_ids"], batch["attention_mask"])
-
-    def loss_func(self, output):
-        return torch.tensor(1.0)
-
-
 def loss_func(output, batch):
     insist(output.dim() == 1 and len(output) >= 2 and len(output) % 2 == 0, "rows come in pairs")
     insist(batch["layout"] in ("interleaved", "stacked"), "an unknown layout")
@@ -307,12 +284,6 @@ class RewardEnsemble:
         first, second = pairs.unbind(dim=2 if batch["layout"] == "interleaved" else 1)
         votes = torch.heaviside(first - second, torch.full((), 0.5, dtype=said.dtype)).mean(dim=0)
         return 1 - votes**2 - (1 - votes) ** 2
-
-
-class Shift(NamedTuple):
-    ks: float
-    p_value: float
-    psi: float
 
 
 def shift_detector(ref, new, bins=10):

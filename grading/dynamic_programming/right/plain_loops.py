@@ -5,8 +5,6 @@ Ties in policy iteration are settled by keeping the action that is already chose
 
 from collections import defaultdict, namedtuple
 
-import numpy as np
-
 MDP = namedtuple("MDP", "P R terminal gamma")
 
 

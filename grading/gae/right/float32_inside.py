@@ -1,16 +1,9 @@
 """GAE as a GPU programmer writes it: float32 everywhere, float masks, in-place work on own buffers, log2(T) scan."""
 
-from typing import NamedTuple
 
 import numpy as np
-import torch
 
 f32 = torch.float32
-
-
-class Advantages(NamedTuple):
-    advantages: torch.Tensor
-    returns: torch.Tensor
 
 
 def _f32(first, *others):

@@ -3,7 +3,6 @@
 from collections import namedtuple
 
 import numpy as np
-import torch
 from scipy.signal import lfilter
 
 Advantages = namedtuple("Advantages", "advantages returns")

@@ -1,14 +1,5 @@
 """GAE as linear algebra: one upper triangular matrix of weights per environment, and Welford's update."""
 
-from typing import NamedTuple
-
-import torch
-
-
-class Advantages(NamedTuple):
-    advantages: torch.Tensor
-    returns: torch.Tensor
-
 
 def _demand(condition, sentence):
     if not condition:

@@ -1,63 +1,12 @@
 """A correct solution in another style: scatter sums over groups, Python loops over rows and tokens, no cache, NumPy where it is handy."""
 
-from __future__ import annotations
 
 import copy
 import re
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 import torch.nn.functional as F
-
-VOCABULARY = "0123456789>rs$_"
-EOS, PAD = 13, 14
-
-
-@dataclass(frozen=True)
-class GRPOConfig:
-    task: str = "reverse"
-    digits: int = 5
-    iterations: int = 60
-    prompts: int = 32
-    group_size: int = 8
-    max_new: int = 8
-    temperature: float = 1.0
-    epochs: int = 1
-    minibatches: int = 4
-    micro_batch: int | None = None
-    lr: float = 5e-4
-    warmup: int = 10
-    grad_norm: float = 1.0
-    clip_low: float = 0.2
-    clip_high: float | None = None
-    beta: float = 0.0
-    scale: str = "std"
-    ddof: int = 1
-    eps: float = 1e-6
-    agg: str = "seq-mean-token-mean"
-    drop_dead_groups: bool = False
-
-
-class Samples(NamedTuple):
-    tokens: torch.Tensor
-    mask: torch.Tensor
-    logp: torch.Tensor
-
-
-class Batch(NamedTuple):
-    tokens: torch.Tensor
-    mask: torch.Tensor
-    old_logp: torch.Tensor
-    ref_logp: torch.Tensor
-    adv: torch.Tensor
-
-
-class Result(NamedTuple):
-    policy: Any
-    history: dict[str, list[float]]
 
 
 def refuse(condition, sentence):
@@ -158,36 +107,6 @@ def grpo_loss(logp, old_logp, ref_logp, adv, mask, clip_low=0.2, clip_high=None,
 
 
 # -- text and models --
-
-
-def encode(text):
-    return [VOCABULARY.index(c) for c in text]
-
-
-def decode(ids):
-    return "".join(VOCABULARY[int(i)] for i in ids)
-
-
-def draw_prompts(task, digits, count, generator):
-    return [task[0] + "".join(str(int(torch.randint(10, (), generator=generator))) for _ in range(digits)) + ">" for _ in range(count)]
-
-
-def build_policy(state=None, width=64, layers=2, heads=4):
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    policy = GPT2LMHeadModel(GPT2Config(vocab_size=15, n_positions=24, n_embd=width, n_layer=layers, n_head=heads, resid_pdrop=0.0,
-                                        embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=EOS, eos_token_id=EOS, pad_token_id=PAD))  # fmt: skip
-    if state is not None:
-        policy.load_state_dict(state)
-    return policy.eval()
-
-
-def attention_mask(tokens, mask):
-    return (tokens != PAD) | mask.bool()
-
-
-def learning_rate(cfg, iteration):
-    return cfg.lr * min((iteration + 1) / (cfg.warmup + 1), max(0.05, (cfg.iterations - iteration) / max(1, cfg.iterations - cfg.warmup)))
 
 
 def logits_of(model, tokens, attention):

@@ -3,8 +3,6 @@
 from collections import namedtuple
 from math import isfinite, isinf
 
-import numpy as np
-
 Result = namedtuple("Result", "Q returns")
 
 
