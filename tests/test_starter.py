@@ -231,3 +231,9 @@ def test_students_see_one_short_line_for_each_function_that_is_not_written(toy):
         "TODO(means): exponentiate and normalise.",
     ]
     assert [line for line in ending.splitlines() if line.startswith("TODO")] == wanted
+
+
+def test_students_get_the_list_of_changes_where_there_is_one(toy):
+    toy.write(f"assignments/{NAME}/CHANGES.md", "# Changes\n")
+    assert starter.stale(toy.assignment) == ["CHANGES.md"]
+    assert starter.files(toy.assignment)["CHANGES.md"] == b"# Changes\n"

@@ -12,6 +12,7 @@ from autograder.authoring.source import Source
 from autograder.errors import CourseError
 
 HANDOUT = ("README.md", "test_local.py", "report.py")
+CHANGES = "CHANGES.md"  # what has changed for students; a new assignment has none
 INTRODUCTION = (
     "Read the handout, README.md. Fill the cells that say `YOUR CODE HERE`; the last cells run the public tests and draw the plots. "
     "Hand in this notebook as it is: only its definitions count."
@@ -51,7 +52,9 @@ def files(assignment: Assignment) -> dict[str, bytes]:
         f"{Path(assignment.main).stem}.ipynb": notebook(assignment, stub),
     }
     generated = {name: text.encode() for name, text in texts.items()} | given_files(assignment)
-    copies = {name: _copy(assignment, name) for name in (*HANDOUT, *assignment.files)}
+    changes = [CHANGES] if (assignment.handout / CHANGES).is_file() else []
+    names = (*HANDOUT, *changes, *assignment.files)
+    copies = {name: _copy(assignment, name) for name in names}
     if taken := sorted(generated.keys() & copies.keys()):
         raise CourseError(
             f"{_declaration(assignment)}: {taken[0]} is copied from the handout's folder, "
