@@ -1,4 +1,5 @@
-"""Given modules: the course's copy is what runs, whatever a submission brings; and each of them does what it says."""
+"""Given modules: the course's copy is what runs, whatever a submission brings; and each of them
+does what it says."""
 
 from __future__ import annotations
 

@@ -29,9 +29,10 @@ AMERICAN_LEAGUE = np.array(
     ]
 )
 
-# A world with a known gold reward: a response is 2 to 8 tokens. Eleven of the tokens are words, worth between -1 and 1.
-# Four are gibberish, worth -1.5 each. Repetitions cost. Whoever compared responses never met gibberish; the policy
-# whose responses are to be judged writes three tokens in ten of it.
+# A world with a known gold reward: a response is 2 to 8 tokens. Eleven of the tokens are words,
+# worth between -1 and 1. Four are gibberish, worth -1.5 each. Repetitions cost. Whoever compared
+# responses never met gibberish; the policy whose responses are to be judged writes three tokens in
+# ten of it.
 WORDS, TOKENS, LONGEST = 11, 16, 8
 WORTH = np.concatenate([[0.0], np.linspace(-1, 1, WORDS), np.full(TOKENS - 1 - WORDS, -1.5)])
 MEMBERS = 8
@@ -57,7 +58,8 @@ def responses(n: int, rng: np.random.Generator, gibberish: float = 0.0) -> list[
 
 
 def preferences(n: int, rng: np.random.Generator) -> tuple[list[list[int]], list[list[int]]]:
-    """n pairs of responses without gibberish, labelled as Bradley and Terry say that people label them."""
+    """n pairs of responses without gibberish, labelled as Bradley and Terry say that people label
+    them."""
     one, other = responses(n, rng), responses(n, rng)
     first = rng.random(n) < 1 / (1 + np.exp(gold(other) - gold(one)))
     chosen = [a if yes else b for a, b, yes in zip(one, other, first, strict=True)]
@@ -109,7 +111,8 @@ class Judged(NamedTuple):
 
 @functools.cache
 def the_ensemble() -> work.RewardEnsemble:
-    """Eight reward models from the same 2000 pairs: other initial weights, other bootstrap samples."""
+    """Eight reward models from the same 2000 pairs: other initial weights, other bootstrap
+    samples."""
     rng = np.random.default_rng(0)
     chosen, rejected = preferences(2000, rng)
     members = []
@@ -179,7 +182,8 @@ def plot_baseball() -> plt.Figure:
 
 
 def plot_calibration() -> plt.Figure:
-    """Do pairs with a predicted probability of 80% go that way 80% of the time? Once early, once over-trained."""
+    """Do pairs with a predicted probability of 80% go that way 80% of the time? Once early, once
+    over-trained."""
     rng = np.random.default_rng(3)
     chosen, rejected = preferences(1500, rng)
     one, other = responses(4000, rng), responses(4000, rng)
@@ -248,7 +252,8 @@ def accuracy_model(size: int, chosen: tuple, rejected: tuple) -> torch.nn.Module
 
 
 def plot_uncertainty() -> plt.Figure:
-    """What the members disagree about, on responses like those that were compared and on strange ones."""
+    """What the members disagree about, on responses like those that were compared and on strange
+    ones."""
     near, far = judged(0.0), judged(0.3)
     centre = near.gold.mean()
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")

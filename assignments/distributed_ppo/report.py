@@ -3,7 +3,8 @@
     python report.py              saves PNG files beside this one
     python report.py --out DIR    saves them in DIR
 
-What is not written yet is left out and named. On two idle cores the whole takes less than a minute; speeds are those of your machine.
+What is not written yet is left out and named. On two idle cores the whole takes less than a minute;
+speeds are those of your machine.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red")
 
 
 def measured_run():
-    """On each rank: seconds of acting, of updating, of communicating alone, and steps of each kind."""
+    """On each rank: seconds of acting, of updating, of communicating alone, and steps of each
+    kind."""
     rank, world = work.rank_and_world()
     learner = work.Learner(CONFIG, 0)
     ids = work.shard_indices(CONFIG.envs, rank, world).tolist()
@@ -60,10 +62,12 @@ def seconds_of_a_reduction(numbers: int, times: int = 30) -> float:
 
 
 def predicted(one: dict, two: dict, world: int) -> tuple[float, float]:
-    """(environment steps, updates) a second for ``world`` ranks with a core each, from what one and two ranks measured.
+    """(environment steps, updates) a second for ``world`` ranks with a core each, from what one and
+    two ranks measured.
 
-    Acting is shared out. Of an update the part that depends on rows is shared, the fixed part f is not, and each optimiser step adds a
-    ring all-reduce: 2 (p - 1) messages of latency a, and 2 (p - 1) / p of the bytes at b bytes a second.
+    Acting is shared out. Of an update the part that depends on rows is shared, the fixed part f is
+    not, and each optimiser step adds a ring all-reduce: 2 (p - 1) messages of latency a, and 2 (p - 1)
+    / p of the bytes at b bytes a second.
     """
     steps = CONFIG.envs * CONFIG.rollout_steps
     latency = two["small"] / 2
@@ -158,7 +162,8 @@ def plot_timeline() -> plt.Figure:
 
 
 def training_with_divergence():
-    """On each rank: returns of its episodes, and after each update how far its parameters are from rank 0's."""
+    """On each rank: returns of its episodes, and after each update how far its parameters are from
+    rank 0's."""
     rank, world = work.rank_and_world()
     learner = work.Learner(LEARNING, 1)
     rollouts = work.Rollouts(

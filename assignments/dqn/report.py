@@ -39,7 +39,8 @@ class Run(NamedTuple):
 
 
 def played(network, seed, copies=8, steps=500):
-    """Observations (steps, copies, 4) and alive (steps, copies) of greedy CartPole, all copies side by side."""
+    """Observations (steps, copies, 4) and alive (steps, copies) of greedy CartPole, all copies side
+    by side."""
     envs = gymnasium.make_vec(
         "CartPole-v1", num_envs=copies, vectorization_mode="vector_entry_point"
     )
@@ -58,7 +59,8 @@ def played(network, seed, copies=8, steps=500):
 def believed_and_actual(network, seed):
     """What the network says of the states that it visits, and what it really earns from there on.
 
-    An episode that the clock stopped would have gone on: what follows counts as a pole balanced for ever.
+    An episode that the clock stopped would have gone on: what follows counts as a pole balanced for
+    ever.
     """
     seen, alive = played(network, seed)
     later, actual = np.zeros(alive.shape[1]), np.zeros(alive.shape)

@@ -21,10 +21,10 @@ def parser(description: str, report: str) -> argparse.ArgumentParser:
     """The options of a report: ``--out DIR``, the folder of the report by default.
 
     Args:
-        description: the report's docstring; ``--help`` shows its first line.
+        description: the report's docstring; ``--help`` shows its first paragraph.
         report: the report's file.
     """
-    options = argparse.ArgumentParser(description=description.splitlines()[0])
+    options = argparse.ArgumentParser(description=description.split("\n\n")[0])
     here = Path(report).resolve().parent
     options.add_argument(
         "--out", type=Path, default=here, help="folder for the PNG files (default: this one)"
@@ -56,7 +56,8 @@ def save_all(out: Path, figures: Mapping[str, Callable[..., Figure]], *arguments
 
 
 def band(axis: Axes, x: ArrayLike, runs: ArrayLike, label: str, colour: str, **line: Any) -> None:
-    """The median of some runs as a line, and all of them, from the lowest to the highest, as a band.
+    """The median of some runs as a line, and all of them, from the lowest to the highest, as a
+    band.
 
     Args:
         x: (n,) where the curves were measured.

@@ -1,4 +1,5 @@
-"""Policies: distributions over actions, one for each state of a batch. `reinforce` is where one writes them."""
+"""Policies: distributions over actions, one for each state of a batch. `reinforce` is where one
+writes them."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ class CategoricalPolicy:
 
 
 class GaussianPolicy:
-    """Independent normal distributions over D action components for each of B states: mean (B, D), log_std (D,)."""
+    """Independent normal distributions over D action components for each of B states: mean (B, D),
+    log_std (D,)."""
 
     def __init__(self, mean: Tensor, log_std: Tensor) -> None:
         self.mean = mean

@@ -2,7 +2,8 @@
 
     python -m pytest test_local.py            at first every test fails with NotImplementedError
 
-No points are given here. The hidden tests check other things than these: laws that hold for all numbers.
+No points are given here. The hidden tests check other things than these: laws that hold for all
+numbers.
 """
 
 import gymnasium
@@ -64,7 +65,8 @@ def test_on_policy_targets_of_the_last_step():
 
 
 class Corridor:
-    """States 0, 1, 2; the only action walks one to the right. Reward 1 for each step; state 2 is the end."""
+    """States 0, 1, 2; the only action walks one to the right. Reward 1 for each step; state 2 is
+    the end."""
 
     observation_space = gymnasium.spaces.Discrete(3)
     action_space = gymnasium.spaces.Discrete(1)
@@ -97,8 +99,8 @@ def test_two_episodes_in_a_corridor(algo):
 
 
 def test_time_limit_ends_the_episode_but_not_the_future():
-    # The clock stops every episode after one step, so state 1 is reached, never left, and keeps its value 0.
-    # Episode 1: Q[0] = 0.5 * (1 + 0) = 0.5; episode 2: 0.5 + 0.5 * (1 - 0.5) = 0.75
+    # The clock stops every episode after one step, so state 1 is reached, never left, and keeps its
+    # value 0. Episode 1: Q[0] = 0.5 * (1 + 0) = 0.5; episode 2: 0.5 + 0.5 * (1 - 0.5) = 0.75
     result = train(Corridor(step_limit=1), episodes=2)
     assert np.allclose(result.Q, [[0.75], [0.0], [0.0]])
     assert np.allclose(result.returns, [1.0, 1.0])
@@ -137,7 +139,8 @@ def test_two_dimensions_are_numbered_row_by_row():
 
 
 def test_cartpole_fits_in():
-    # Speeds are unbounded in CartPole: they are cut at -4 and 4; anything faster falls into an outer bin.
+    # Speeds are unbounded in CartPole: they are cut at -4 and 4; anything faster falls into an
+    # outer bin.
     space = gymnasium.make("CartPole-v1").observation_space
     cells = work.Discretizer(space.low, space.high, [1, 4, 1, 1])
     assert cells.n_states == 4
@@ -155,7 +158,8 @@ def test_cliff_is_walked_differently():
     env = gymnasium.make("CliffWalking-v1", max_episode_steps=500)
     q_learning = train(env, "q_learning", episodes=400)
     assert q_learning.Q[36].max() == pytest.approx(-13.0, abs=0.1)
-    # SARSA counts its own exploration, so its start looks worse than -13: it goes the long way round.
+    # SARSA counts its own exploration, so its start looks worse than -13: it goes the long way
+    # round.
     sarsa = train(env, "sarsa", episodes=400)
     assert sarsa.Q[36].max() < -14.0
 
@@ -183,6 +187,7 @@ def test_both_tables_get_their_turn():
 
 
 def test_training_with_two_tables():
-    # A fair share of steps for each of two tables: half as fast as one table, the same values in the end.
+    # A fair share of steps for each of two tables: half as fast as one table, the same values in
+    # the end.
     result = train(Corridor(), "double_q", episodes=200)
     assert np.allclose(result.Q, [[2.0], [1.0], [0.0]], atol=1e-3)

@@ -1,4 +1,5 @@
-"""course.yml and assignment.yml -> frozen Course and Assignment. Every mistake is a CourseError that names file and key."""
+"""course.yml and assignment.yml -> frozen Course and Assignment. Every mistake is a CourseError
+that names file and key."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ class _Frozen(BaseModel):
 
 
 class LateRule(_Frozen):
-    """After the grace period each started day costs ``per_day`` of the points; after ``max_days`` nothing is left."""
+    """After the grace period each started day costs ``per_day`` of the points; after ``max_days``
+    nothing is left."""
 
     grace_minutes: Annotated[float, Field(ge=0)] = 0
     per_day: Annotated[float, Field(ge=0, le=1)] = 0.1
@@ -178,7 +180,8 @@ class Course(_Frozen):
 
     @property
     def secret(self) -> bytes:
-        """The key from which hidden inputs are drawn: $AUTOGRADER_SECRET, or the file course.secret, or none (empty)."""
+        """The key from which hidden inputs are drawn: $AUTOGRADER_SECRET, or the file
+        course.secret, or none (empty)."""
         if value := os.environ.get(SECRET_VARIABLE):
             return value.encode()
         path = self.root / SECRET_FILE
@@ -186,7 +189,8 @@ class Course(_Frozen):
 
 
 def find_root(start: Path | None = None) -> Path:
-    """The folder with course.yml: ``start`` if given; else the nearest one from here upwards, or the one this package lies in."""
+    """The folder with course.yml: ``start`` if given; else the nearest one from here upwards, or
+    the one this package lies in."""
     here = (start or Path.cwd()).resolve()
     for folder in (here,) if start else (here, *here.parents, Path(__file__).resolve().parents[2]):
         if (folder / COURSE_FILE).is_file():

@@ -1,4 +1,5 @@
-"""Names that a stub would show although only the solution uses them: they would tell students what to write."""
+"""Names that a stub would show although only the solution uses them: they would tell students what
+to write."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ def names(stub: str, solution: str, given: Collection[str]) -> list[str]:
 
 
 def _private_or_imported(tree: ast.Module, given: Collection[str]) -> set[str]:
-    """Names at top level that are not offered to users: private ones, and from-imports that are not of ``given``."""
+    """Names at top level that are not offered to users: private ones, and from-imports that are not
+    of ``given``."""
     found: set[str] = set()
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module not in {*given, "__future__"}:

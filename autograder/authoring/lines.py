@@ -1,4 +1,5 @@
-"""The lines of a Python text as its tokens have them, so that what a string holds is never taken for code."""
+"""The lines of a Python text as its tokens have them, so that what a string holds is never taken
+for code."""
 
 from __future__ import annotations
 

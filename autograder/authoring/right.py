@@ -1,7 +1,9 @@
-"""Right answers in other styles (grading/NAME/right/*.py): overlays that hold only what differs from the stub.
+"""Right answers in other styles (grading/NAME/right/*.py): overlays that hold only what differs
+from the stub.
 
-A definition of the overlay takes the place of the stub's of that name, in a class method by method; new
-definitions and imports are added. The rest, the given code, is the stub's, so that it is written once.
+A definition of the overlay takes the place of the stub's of that name, in a class method by method;
+new definitions and imports are added. The rest, the given code, is the stub's, so that it is
+written once.
 """
 
 from __future__ import annotations
@@ -107,7 +109,8 @@ class _Overlay:
         self._before.setdefault(line, []).extend(lines)
 
     def _segment(self, node: ast.stmt) -> list[str]:
-        """The lines of a statement with the comments above it, and the blank lines that keep it apart."""
+        """The lines of a statement with the comments above it, and the blank lines that keep it
+        apart."""
         if isinstance(node, ast.ImportFrom) and node.module == "__future__":
             return []
         first = _first(node)

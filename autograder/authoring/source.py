@@ -1,7 +1,8 @@
-"""One solution file, three readings: the solution, the stub that students get, one broken submission per known bug.
+"""One solution file, three readings: the solution, the stub that students get, one broken
+submission per known bug.
 
-The markers are described in docs/AUTHORING.md. They are read from comment tokens, so a marker inside a string is
-text, and every mistake is a SourceError that begins with file:line.
+The markers are described in docs/AUTHORING.md. They are read from comment tokens, so a marker
+inside a string is text, and every mistake is a SourceError that begins with file:line.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ LOOKS_LIKE_A_MARKER = re.compile(
 
 @dataclass(frozen=True)
 class Bug:
-    """A known mistake. ``when`` completes the sentence 'These are the numbers one gets when ...'."""
+    """A known mistake. ``when`` completes the sentence 'These are the numbers one gets when
+    ...'."""
 
     name: str
     when: str
@@ -48,7 +50,8 @@ class Todo:
 
 @dataclass(frozen=True)
 class _Block:
-    """Lines ``begin``..``end`` (1-based, markers included); ``todo`` is None at module or class level."""
+    """Lines ``begin``..``end`` (1-based, markers included); ``todo`` is None at module or class
+    level."""
 
     begin: int
     end: int
@@ -71,7 +74,8 @@ class _Corruption:
 
 
 class Source:
-    """A solution file and its readings. Raises SourceError for every marker mistake, on construction."""
+    """A solution file and its readings. Raises SourceError for every marker mistake, on
+    construction."""
 
     def __init__(self, path: Path, text: str | None = None) -> None:
         self.path = path
@@ -103,22 +107,26 @@ class Source:
         return tuple(block.todo for block in self._blocks if block.todo)
 
     def solution(self) -> str:
-        """The file without any marker, and without what only bugs need: what is shown after the deadline."""
+        """The file without any marker, and without what only bugs need: what is shown after the
+        deadline."""
         return self._joined(dict.fromkeys(self._marker_lines) | self._helper_lines)
 
     def unbroken(self) -> str:
-        """The solution with what only bugs need: a broken reading differs from it by its bug alone."""
+        """The solution with what only bugs need: a broken reading differs from it by its bug
+        alone."""
         return self._joined(dict.fromkeys(self._marker_lines))
 
     def marked(self) -> str:
-        """The solution with its blocks and TODO lines still marked and the known bugs gone: what nbgrader and otter-grader cut up."""
+        """The solution with its blocks and TODO lines still marked and the known bugs gone: what
+        nbgrader and otter-grader cut up."""
         bugs = (
             n for n, text in self._comments.items() if BUG.fullmatch(text) or WHEN.fullmatch(text)
         )
         return self._joined(dict.fromkeys(bugs) | self._helper_lines)
 
     def stub(self) -> str:
-        """What students get: each blank raises NotImplementedError, solution-only helpers are gone."""
+        """What students get: each blank raises NotImplementedError, solution-only helpers are
+        gone."""
         edits: dict[int, str | None] = dict.fromkeys(self._marker_lines - self._todo_lines)
         edits |= self._helper_lines
         for block in self._blocks:
@@ -134,7 +142,8 @@ class Source:
         return self._joined(edits)
 
     def broken(self, bug: str) -> str:
-        """The solution with one known bug in it. Raises KeyError for a name that the file does not have."""
+        """The solution with one known bug in it. Raises KeyError for a name that the file does not
+        have."""
         if bug not in self._texts:
             raise KeyError(bug)
         edits: dict[int, str | None] = dict.fromkeys(self._marker_lines)
@@ -335,7 +344,8 @@ class Source:
         return line[: len(line) - len(line.lstrip())]
 
     def _joined(self, edits: dict[int, str | None]) -> str:
-        """The file with some lines replaced (None: dropped), runs of blank lines cut down to two."""
+        """The file with some lines replaced (None: dropped), runs of blank lines cut down to
+        two."""
         kept = (edits.get(number, line) for number, line in enumerate(self._lines, 1))
         text = "\n".join(line for line in kept if line is not None)
         return re.sub(r"\n{4,}", "\n\n\n", text).rstrip() + "\n"

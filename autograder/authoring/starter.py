@@ -14,7 +14,8 @@ from autograder.errors import CourseError
 HANDOUT = ("README.md", "test_local.py", "report.py")
 CHANGES = "CHANGES.md"  # what has changed for students; a new assignment has none
 INTRODUCTION = (
-    "Read the handout, README.md. Fill the cells that say `YOUR CODE HERE`; the last cells run the public tests and draw the plots. "
+    "Read the handout, README.md. Fill the cells that say `YOUR CODE HERE`; the last cells run the "
+    "public tests and draw the plots. "
     "Hand in this notebook as it is: only its definitions count."
 )
 
@@ -43,7 +44,8 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def files(assignment: Assignment) -> dict[str, bytes]:
-    """Every file of the starter folder: name -> content. Raises CourseError for a file that assignment.yml names in vain."""
+    """Every file of the starter folder: name -> content. Raises CourseError for a file that
+    assignment.yml names in vain."""
     stub = Source(assignment.solution).stub()
     texts = {
         assignment.main: stub,
@@ -76,7 +78,8 @@ def _declaration(assignment: Assignment) -> Path:
 
 
 def notebook(assignment: Assignment, text: str) -> str:
-    """The stub (or any reading of the solution) as a notebook that runs from top to bottom: definitions, public tests, plots."""
+    """The stub (or any reading of the solution) as a notebook that runs from top to bottom:
+    definitions, public tests, plots."""
     cells = [
         notebooks.markdown(source) if kind == "markdown" else notebooks.code(source)
         for kind, source in notebooks.split(text)
@@ -92,7 +95,8 @@ def notebook(assignment: Assignment, text: str) -> str:
 
 
 def _cells_of_given(assignment: Assignment) -> list[Any]:
-    """Cells that write the given modules beside the notebook, which may run where nothing else is."""
+    """Cells that write the given modules beside the notebook, which may run where nothing else
+    is."""
     files = given_files(assignment)
     head = notebooks.markdown("The course gives you these modules. Run the cells; change nothing.")
     cells = [notebooks.written(name, data.decode()) for name, data in files.items()]
@@ -108,7 +112,8 @@ def last_cells(assignment: Assignment) -> list[Any]:
 
 
 def write(assignment: Assignment) -> list[Path]:
-    """Bring starter/NAME up to date; returns the files that changed (those that no longer belong there are removed)."""
+    """Bring starter/NAME up to date; returns the files that changed (those that no longer belong
+    there are removed)."""
     wanted = files(assignment)
     changed = [assignment.starter / name for name in stale(assignment)]
     for path in changed:

@@ -61,9 +61,9 @@ def points(
 def hidden_test(item: pytest.Function) -> HiddenTest:
     """What a collected item says about itself. Raises pytest.UsageError naming file, test and remedy."""
     mark = item.get_closest_marker("points")
-    says = (inspect.getdoc(item.function) or "").split("\n")[0].strip()
+    says = " ".join((inspect.getdoc(item.function) or "").split("\n\n")[0].split())
     if mark is None or not says:
-        missing = "@points(...)" if mark is None else "a docstring: the line that students read"
+        missing = "@points(...)" if mark is None else "a docstring: the sentence that students read"
         raise pytest.UsageError(
             f"{item.location[0]}:{(item.location[1] or 0) + 1}: {item.name} needs {missing}"
         )

@@ -21,7 +21,9 @@ from autograder.model import Verdict
 ROOT = Path(__file__).resolve().parents[2]
 OTHER_STYLE = "pairs_and_loops"  # of grading/bradley_terry/right
 
-CONVENTIONS = {  # known bug that stands for a convention -> (lines of the other solution, the same in that convention, how it is called)
+# known bug that stands for a convention -> (lines of the other solution, the same in that
+# convention, how it is called)
+CONVENTIONS = {
     "gauge-of-the-last": (
         "return np.array(new) - np.mean(new)",
         "return np.array(new) - new[-1]",
@@ -43,7 +45,8 @@ CONVENTIONS = {  # known bug that stands for a convention -> (lines of the other
         "a tie counts as a right answer",
     ),
     "all-pairs-alike": (
-        "        total = total + softplus(s[None, :] - s[:, None])[upper].sum() * 2 / (k * (k - 1))\n    return total / len(scores)",
+        "        total = total + softplus(s[None, :] - s[:, None])[upper].sum() * 2 / (k * (k - "
+        "1))\n    return total / len(scores)",
         "        total = total + softplus(s[None, :] - s[:, None])[upper].sum()\n"
         "    return total / sum(len(s) * (len(s) - 1) / 2 for s in scores)",
         "all pairs of all prompts weigh the same",

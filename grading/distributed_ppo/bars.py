@@ -1,4 +1,5 @@
-"""`distributed_ppo` where hidden tests do not reach: the launcher itself, torchrun, and worker groups on a real Ray cluster.
+"""`distributed_ppo` where hidden tests do not reach: the launcher itself, torchrun, and worker
+groups on a real Ray cluster.
 
 python grading/distributed_ppo/bars.py 30      calibrates the learning check with 30 seeds
 """

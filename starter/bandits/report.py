@@ -84,7 +84,8 @@ def exploration(runs):
     names = list(AGENTS)[2:5]
     figure = reward_and_optimal(names, runs, "Three ways to explore")
     left = figure.axes[0]
-    left.clear()  # the spikes are in the first steps: show those, unsmoothed; the other panel shows the long run
+    # the spikes are in the first steps: show those, unsmoothed; the other panel shows the long run
+    left.clear()
     for name in names:
         rewards = curves(name, runs)[0][:100]
         left.plot(np.arange(1, 101), rewards, color=AGENTS[name][1], linewidth=1.4, label=name)

@@ -28,7 +28,8 @@ def decode(ids: Sequence[int] | Tensor) -> str:
 
 
 def draw_prompts(task: str, digits: int, count: int, generator: torch.Generator) -> list[str]:
-    """Prompts like "r31425>" (task "reverse") or "s3142>" (task "sort"), digits uniform and independent."""
+    """Prompts like "r31425>" (task "reverse") or "s3142>" (task "sort"), digits uniform and
+    independent."""
     numbers = torch.randint(0, 10, (count, digits), generator=generator).tolist()
     return [task[0] + "".join(map(str, row)) + ">" for row in numbers]
 
@@ -42,7 +43,8 @@ def gpt2_config(
         tokens: size of the vocabulary.
         places: the longest sequence.
         width, layers, heads: of the network; heads divides width.
-        **changes: further arguments of ``GPT2Config``. Token 0 ends and begins a sequence by default.
+        **changes: further arguments of ``GPT2Config``. Token 0 ends and begins a sequence by
+            default.
     """
     from transformers import GPT2Config
 
@@ -56,7 +58,8 @@ def gpt2_config(
 def build_policy(
     state: dict[str, Tensor] | None = None, width: int = 64, layers: int = 2, heads: int = 4
 ) -> Any:
-    """A small GPT-2 of ``transformers``, without dropout, with weights from ``state`` if there is one."""
+    """A small GPT-2 of ``transformers``, without dropout, with weights from ``state`` if there is
+    one."""
     from transformers import GPT2LMHeadModel
 
     config = gpt2_config(
@@ -80,7 +83,8 @@ def attention_mask(tokens: Tensor, mask: Tensor) -> Tensor:
 def run_with_cache(
     model: Any, tokens: Tensor, attention: Tensor, positions: Tensor, cache: Any = None
 ) -> tuple[Tensor, Any]:
-    """The model on the places that the cache has not seen yet: what makes sampling fast, if you like.
+    """The model on the places that the cache has not seen yet: what makes sampling fast, if you
+    like.
 
     Args:
         model: a causal language model of ``transformers``.
@@ -89,7 +93,8 @@ def run_with_cache(
         cache: what the last call returned; None at the first.
 
     Returns:
-        Logits (B, n, V), and the cache with the new places in it (the one that was handed in is used up).
+        Logits (B, n, V), and the cache with the new places in it (the one that was handed in is
+        used up).
     """
     # Releases of transformers differ in what the argument is called.
     name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"

@@ -1,4 +1,5 @@
-"""The plots of the handout, drawn from your dynamic_programming.py: `python report.py [--out DIR]`."""
+"""The plots of the handout, drawn from your dynamic_programming.py:
+`python report.py [--out DIR]`."""
 
 import dynamic_programming as work
 import gymnasium
@@ -150,7 +151,8 @@ def convergence():
 
 
 def iterations():
-    """Improvements of policy iteration and sweeps of value iteration, for longer and longer horizons."""
+    """Improvements of policy iteration and sweeps of value iteration, for longer and longer
+    horizons."""
     figure, axes = plt.subplots(1, 3, figsize=(13, 4.2), sharey=True, layout="constrained")
     horizons = np.array([2, 5, 10, 20, 50, 100, 200])
     problems = {
@@ -193,7 +195,8 @@ def iterations():
         *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False
     )
     figure.suptitle(
-        "Policy iteration hardly notices a longer horizon; each of its iterations solves a linear system"
+        "Policy iteration hardly notices a longer horizon; each of its iterations solves a linear "
+        "system"
     )
     return figure
 

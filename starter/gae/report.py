@@ -20,14 +20,16 @@ import torch
 STATES = 19  # the random walk of Sutton and Barto (2nd edition), example 7.1
 TRUE_VALUES = np.linspace(-0.9, 0.9, STATES)  # -1 beyond the left end, +1 beyond the right end
 LAMBDAS = (0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1.0)
-VISITS = 20  # an update sees an action in a state about this often: the variance is that of a mean over them
+# an update sees an action in a state about this often: the variance is that of a mean over them
+VISITS = 20
 
 
 Rollout = tuple[torch.Tensor, ...]  # the first five arguments of gae
 
 
 def walks(steps: int, episodes: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """Random walks from the middle: states, one row more than moves, rewards, ends and validity of steps."""
+    """Random walks from the middle: states, one row more than moves, rewards, ends and validity of
+    steps."""
     moves = rng.choice((-1, 1), size=(steps, episodes))
     states = STATES // 2 + np.vstack([np.zeros((1, episodes), int), moves.cumsum(axis=0)])
     left = (states < 0) | (states >= STATES)
@@ -53,7 +55,8 @@ def tensors(
 def bias_and_variance(values: np.ndarray, lam: float) -> tuple[float, float]:
     """Squared bias and variance of what advantages say about going right rather than left.
 
-    Only the difference between actions matters to a policy gradient: an error of V(s) moves both alike.
+    Only the difference between actions matters to a policy gradient: an error of V(s) moves both
+    alike.
     """
     states, moves, rewards, ends, valid = walks(600, 3000, np.random.default_rng(1))
     advantages = work.gae(*tensors(states, rewards, ends, values), 1.0, lam).advantages.numpy()[
@@ -157,7 +160,8 @@ def plot_speed() -> plt.Figure:
 
 
 def learned_error(lam: float, alpha: float, episodes: int = 10, runs: int = 60) -> float:
-    """Root mean squared error of values learned from lambda-returns, over states, episodes and runs."""
+    """Root mean squared error of values learned from lambda-returns, over states, episodes and
+    runs."""
     rng = np.random.default_rng(4)
     learned, columns, errors = np.zeros((STATES, runs)), np.arange(runs), []
     for _ in range(episodes):
@@ -173,7 +177,8 @@ def learned_error(lam: float, alpha: float, episodes: int = 10, runs: int = 60) 
 
 
 def plot_lambda_returns() -> plt.Figure:
-    """Learning the walk's values from lambda-returns: error against step size, one curve for each lambda."""
+    """Learning the walk's values from lambda-returns: error against step size, one curve for each
+    lambda."""
     alphas = (0.02, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
     axis.set_prop_cycle(color=plt.cm.viridis(np.linspace(0.05, 0.9, 6)))

@@ -4,8 +4,8 @@
     python report.py --out DIR    saves them in DIR
     python report.py --quick      a third of the iterations, to see whether everything runs
 
-It begins from warm_start.safetensors and takes about forty seconds of one core, nearly all of it training. What is not written yet
-is left out and named.
+It begins from warm_start.safetensors and takes about forty seconds of one core, nearly all of it
+training. What is not written yet is left out and named.
 """
 
 from __future__ import annotations
@@ -169,9 +169,11 @@ def generalized_advantages(
 
 
 def learning_curve(algorithm: str, offsets: bool, iterations: int) -> list[float]:
-    """Share of right answers at each iteration, from the same start, with SAMPLES responses an iteration.
+    """Share of right answers at each iteration, from the same start, with SAMPLES responses an
+    iteration.
 
-    With ``offsets`` the first digit of a prompt decides how generous its examiner is: 0 to 3 is added to all rewards of the prompt.
+    With ``offsets`` the first digit of a prompt decides how generous its examiner is: 0 to 3 is
+    added to all rewards of the prompt.
     """
     policy = warm_start()
     group = 8 if algorithm == "GRPO" else 1
@@ -221,7 +223,8 @@ def step(loss: Tensor, optimizer: torch.optim.Optimizer, module: Any) -> None:
 
 
 def plot_comparison(shorten: int) -> plt.Figure:
-    """Three algorithms with the same tokens, on plain rewards and with generous and strict examiners."""
+    """Three algorithms with the same tokens, on plain rewards and with generous and strict
+    examiners."""
     iterations = SHORT // shorten
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
     colours = {"GRPO": "tab:blue", "REINFORCE": "tab:orange", "PPO": "tab:green"}

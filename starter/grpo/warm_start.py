@@ -2,12 +2,14 @@
 
     python warm_start.py            takes about ten seconds of one core; needs tiny_lm.py beside it, or on PYTHONPATH
 
-A demonstration is a prompt and its right answer, except that every digit of the answer is replaced by a uniformly drawn
-one with probability 0.23. So each digit is right with probability 0.793, and what the model learns is the error rate of its
-teachers: a whole answer of five digits is right about 0.793**5 = 0.31 of the time when it samples, and nearly always when it
-decodes greedily. The skill is there; what reinforcement learning has to do is to make it reliable.
+A demonstration is a prompt and its right answer, except that every digit of the answer is replaced
+by a uniformly drawn one with probability 0.23. So each digit is right with probability 0.793, and
+what the model learns is the error rate of its teachers: a whole answer of five digits is right
+about 0.793**5 = 0.31 of the time when it samples, and nearly always when it decodes greedily. The
+skill is there; what reinforcement learning has to do is to make it reliable.
 
-Weights that start from a seed may differ between releases of torch and transformers. That is why the file ships.
+Weights that start from a seed may differ between releases of torch and transformers. That is why
+the file ships.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ TASKS = (("reverse", 5), ("sort", 4))  # every step reads half a batch of each
 def demonstrations(
     task: str, digits: int, count: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Rows "r31425>52413$", padded on the right to 13 places, and a mask of the answers. (count, 13) each."""
+    """Rows "r31425>52413$", padded on the right to 13 places, and a mask of the answers. (count, 13)
+    each."""
     texts, width = [], 13
     for prompt in tiny_lm.draw_prompts(task, digits, count, generator):
         numbers = prompt[1:-1]

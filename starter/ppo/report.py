@@ -4,7 +4,8 @@
     python report.py --out DIR    saves them in DIR
     python report.py --quick      fewer seeds, for a first look
 
-What is not written yet is left out and named. The whole takes a few minutes on one core, most of it training.
+What is not written yet is left out and named. The whole takes a few minutes on one core, most of it
+training.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ VARIANTS = {  # what each changes: the ablation and the older algorithms
     "one epoch": {"epochs": 1},
     "no advantage normalisation": {"normalize_advantages": False},
     "no annealing": {"anneal": False},
-    # one epoch over one minibatch: no ratio ever leaves 1, nothing is clipped, and what is left is an actor-critic gradient
+    # one epoch over one minibatch: no ratio ever leaves 1, nothing is clipped, and what is left is
+    # an actor-critic gradient
     "A2C-like": {"epochs": 1, "minibatch_size": 4096, "horizon": 8, "clip_low": 0.999, "clip_high": 1e6},
     # the same with lambda 1, long rollouts and a critic that hardly learns: rewards to go, whitened
     "REINFORCE-like": {"epochs": 1, "minibatch_size": 4096, "horizon": 128, "lam": 1.0, "value_coef": 1e-3, "clip_low": 0.999, "clip_high": 1e6,
@@ -38,7 +40,8 @@ VARIANTS = {  # what each changes: the ablation and the older algorithms
     "KL penalty": {"clip_low": 0.999, "clip_high": 1e6, "kl_coef": 1.0, "kl_target": 0.01},
 }  # fmt: skip
 PENDULUM = work.PPOConfig(total_steps=65_536, learning_rate=3e-3, gamma=0.9, normalize_rewards=True)
-PENDULUM_VARIANTS = {  # what each changes in the settings, and whether a time limit is reported as an end
+# what each changes in the settings, and whether a time limit is reported as an end
+PENDULUM_VARIANTS = {
     "Pendulum": ({}, False),
     "rewards not scaled": ({"normalize_rewards": False}, False),
     "time limit taken for an end": ({}, True),
@@ -55,7 +58,8 @@ def make_env(num_envs: int, name: str = "CartPole-v1") -> gymnasium.vector.Vecto
 
 
 class LimitAsEnd(gymnasium.vector.VectorWrapper):
-    """Reports every time limit as a true end: what the learner believes that merges the two flags."""
+    """Reports every time limit as a true end: what the learner believes that merges the two
+    flags."""
 
     def step(self, actions: np.ndarray) -> tuple:
         """A step, with truncated episodes among the terminated ones."""
@@ -139,7 +143,8 @@ def plot_clip_objective() -> plt.Figure:
 
 
 def plot_health() -> plt.Figure:
-    """What a healthy run looks like: returns, divergence, clip fraction, entropy, losses, explained variance."""
+    """What a healthy run looks like: returns, divergence, clip fraction, entropy, losses, explained
+    variance."""
     names = {
         "mean_return": "mean return of 100 episodes", "approx_kl": "KL(old || new), k3", "clip_fraction": "clip fraction",
         "entropy": "entropy (nats)", "explained_variance": "explained variance", "value_loss": "value loss",
@@ -183,7 +188,8 @@ def plot_ablation() -> plt.Figure:
 
 
 def plot_beta() -> plt.Figure:
-    """A penalty in the place of clipping: beta chases the divergence, the rule of the paper and the controller."""
+    """A penalty in the place of clipping: beta chases the divergence, the rule of the paper and the
+    controller."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     target = VARIANTS["KL penalty"]["kl_target"]
     run = histories("KL penalty")[0]
@@ -223,7 +229,8 @@ def plot_beta() -> plt.Figure:
 
 
 def plot_pendulum() -> plt.Figure:
-    """A continuous task in which every episode ends by its time limit: returns, the width of the policy, and how well the critic explains."""
+    """A continuous task in which every episode ends by its time limit: returns, the width of the
+    policy, and how well the critic explains."""
     names = {
         "mean_return": "mean return of the last 100 episodes",
         "entropy": "entropy of the Gaussian (nats)",

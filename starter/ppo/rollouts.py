@@ -1,4 +1,5 @@
-"""What is computed from a rollout: advantages, returns, running statistics. `gae` is where one writes them.
+"""What is computed from a rollout: advantages, returns, running statistics. `gae` is where one
+writes them.
 
 A rollout is (T, N): T steps of N environments side by side, time first.
 """
@@ -27,7 +28,8 @@ def gae(
     gamma: float,
     lam: float,
 ) -> Advantages:
-    """Generalized advantage estimates of a rollout (T, N): terminated cuts the bootstrap, either flag the recursion."""
+    """Generalized advantage estimates of a rollout (T, N): terminated cuts the bootstrap, either
+    flag the recursion."""
     deltas = rewards + gamma * next_values * (~terminated) - values
     decay = gamma * lam * (~(terminated | truncated))
     advantages, later = torch.empty_like(deltas), torch.zeros_like(deltas[-1])
@@ -44,7 +46,8 @@ def explained_variance(values: Tensor, returns: Tensor) -> float:
 
 
 class RunningMeanStd:
-    """Mean and population variance of everything seen so far, in float64 (Chan, Golub and LeVeque 1979)."""
+    """Mean and population variance of everything seen so far, in float64 (Chan, Golub and LeVeque
+    1979)."""
 
     def __init__(self, shape: tuple[int, ...] = ()) -> None:
         self.mean = torch.zeros(shape, dtype=torch.float64)

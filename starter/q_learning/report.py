@@ -38,7 +38,8 @@ def fading(episodes, lowest):
 
 
 def smooth(returns, window):
-    """(runs, episodes) -> (runs, episodes - window + 1): means over a sliding window of episodes."""
+    """(runs, episodes) -> (runs, episodes - window + 1): means over a sliding window of
+    episodes."""
     sums = np.cumsum(np.pad(returns, ((0, 0), (1, 0))), axis=1)
     return (sums[:, window:] - sums[:, :-window]) / window
 
@@ -56,7 +57,8 @@ def band(axis, returns, window, label, colour):
 
 
 def draw_table(axis, Q, title):
-    """Greedy values as colours, greedy actions as arrows, the greedy path as a line, on the 4 x 12 grid."""
+    """Greedy values as colours, greedy actions as arrows, the greedy path as a line, on the 4 x 12
+    grid."""
     rows, columns, steps = (
         4,
         12,
@@ -155,9 +157,11 @@ def plot_learning_curves():
 
 
 class LureOfNoise:
-    """Example 6.7 of Sutton and Barto: right ends with 0; left leads to a state of mere noise around -0.1.
+    """Example 6.7 of Sutton and Barto: right ends with 0; left leads to a state of mere noise
+    around -0.1.
 
-    State 0 is the start, 1 the noisy state, 2 the end. Of ten actions, the even ones go left at the start.
+    State 0 is the start, 1 the noisy state, 2 the end. Of ten actions, the even ones go left at the
+    start.
     """
 
     observation_space = gymnasium.spaces.Discrete(3)

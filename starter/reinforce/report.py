@@ -31,7 +31,8 @@ GAMMA = 0.9  # of the small decision process; CartPole is trained with the defau
 
 
 class World(NamedTuple):
-    """Four states, three actions, an end; rewards between 1 and 3, so that no return is near zero."""
+    """Four states, three actions, an end; rewards between 1 and 3, so that no return is near
+    zero."""
 
     P: torch.Tensor
     R: torch.Tensor
@@ -104,7 +105,8 @@ def estimates(world: World, kind: str, episodes: int, repeats: int) -> torch.Ten
 
 
 def plot_variance(quick: bool) -> plt.Figure:
-    """How far sampled gradients are from the exact one, with less and less noise in their weights."""
+    """How far sampled gradients are from the exact one, with less and less noise in their
+    weights."""
     world, sizes = small_world(np.random.default_rng(3)), (2, 4, 8, 16, 32, 64)
     exact = work.exact_policy_gradient(
         world.P, world.R, GAMMA, world.start, world.theta
@@ -158,7 +160,8 @@ def trained(baseline: str, seed: int, steps: int, **settings: float) -> work.Res
 
 
 def running(returns: list[float], grid: np.ndarray) -> np.ndarray:
-    """Mean of the latest 20 returns at these steps (a CartPole episode of return R takes R steps)."""
+    """Mean of the latest 20 returns at these steps (a CartPole episode of return R takes R
+    steps)."""
     return np.interp(grid, np.cumsum(returns), plots.running_mean(returns, 20))
 
 

@@ -47,7 +47,8 @@ def constant_step(q, reward, alpha):
 def unbiased_step(q, o, reward, alpha):
     _step_size(alpha)
     _probability(o, "the trace")
-    # The weighted sum of rewards is q * o: decay it, add the newest reward, divide by the new weight.
+    # The weighted sum of rewards is q * o: decay it, add the newest reward, divide by the new
+    # weight.
     weight = (1 - alpha) * o + alpha
     return ((1 - alpha) * o * q + alpha * reward) / weight, weight
 
@@ -56,7 +57,8 @@ def unbiased_step(q, o, reward, alpha):
 
 
 def argmax_random(q, rng):
-    """Reservoir sampling: the n-th arm that ties with the best replaces the choice with probability 1/n."""
+    """Reservoir sampling: the n-th arm that ties with the best replaces the choice with probability
+    1/n."""
     choice, best, ties = 0, -math.inf, 0
     for arm, value in enumerate(_numbers(q, "q")):
         if value > best:

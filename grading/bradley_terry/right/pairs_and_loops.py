@@ -1,4 +1,5 @@
-"""A right solution in another style: lists of games instead of matrices, softplus instead of logsigmoid, loops over rows."""
+"""A right solution in another style: lists of games instead of matrices, softplus instead of
+logsigmoid, loops over rows."""
 
 import itertools
 import math
@@ -114,7 +115,8 @@ def bt_gradient_hessian(wins, theta):
 
 
 def fit_bt_newton(wins, tol=1e-8):
-    """The gauge enters as a penalty -(sum theta)^2 / 2, which makes the Hessian invertible and the sum zero."""
+    """The gauge enters as a penalty -(sum theta)^2 / 2, which makes the Hessian invertible and the
+    sum zero."""
     wins = table(wins)
     need(tol > 0, "tol must be positive")
     need(is_connected(wins), "this table has no maximum of the likelihood")
@@ -134,17 +136,20 @@ def fit_bt_newton(wins, tol=1e-8):
 def standard_errors(wins, theta):
     information = -bt_gradient_hessian(wins, theta).hessian
     n = len(information)
-    # (I + J/n)^-1 - J/n is the pseudo-inverse: the constant direction gets eigenvalue 1 and loses it again
+    # (I + J/n)^-1 - J/n is the pseudo-inverse: the constant direction gets eigenvalue 1 and loses
+    # it again
     inverse = np.linalg.inv(information + np.full((n, n), 1 / n)) - np.full((n, n), 1 / n)
     return np.array([math.sqrt(inverse[i, i]) for i in range(n)])
 
 
 def gumbel_choices(utilities, n, rng):
-    need(np.ndim(utilities) == 1 and len(utilities) > 1 and n > 0, "at least two options and one choice")
+    need(np.ndim(utilities) == 1 and len(utilities) > 1 and n > 0, "at least two options and one "
+                                                                   "choice")
     best = np.full(n, -np.inf)
     choice = np.zeros(n, int)
     for option, utility in enumerate(utilities):
-        total = utility - np.log(rng.exponential(size=n))  # minus the log of an exponential is a Gumbel
+        # minus the log of an exponential is a Gumbel
+        total = utility - np.log(rng.exponential(size=n))
         choice[total > best] = option
         best = np.maximum(best, total)
     return choice
@@ -255,7 +260,8 @@ class RewardWorker(ForwardOnlyWorker):
 
 
 def train_reward_model(model, chosen, rejected, pad_id, steps, batch_size, learning_rate, generator):
-    need(steps > 0 and batch_size > 0 and learning_rate > 0, "steps, batch_size and learning_rate must be positive")
+    need(steps > 0 and batch_size > 0 and learning_rate > 0, "steps, batch_size and learning_rate "
+                                                             "must be positive")
     need(len(chosen) == len(rejected) > 0, "every chosen list needs a rejected one")
     worker = RewardWorker(model, torch.optim.Adam(model.parameters(), lr=learning_rate))
 

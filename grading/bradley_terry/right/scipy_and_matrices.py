@@ -1,4 +1,5 @@
-"""A right solution in another style: SciPy where it has the thing, matrices instead of loops, cross-entropy with soft labels."""
+"""A right solution in another style: SciPy where it has the thing, matrices instead of loops,
+cross-entropy with soft labels."""
 
 
 import torch.nn.functional as F
@@ -44,7 +45,8 @@ def accuracy(chosen, rejected):
 def as_counts(wins):
     counts = np.asarray(wins, dtype=float)
     insist(counts.ndim == 2 and counts.shape[0] == counts.shape[1] >= 2, "a table has as many rows as columns")
-    insist(counts.min() >= 0 and np.trace(counts) == 0, "counts are not negative and the diagonal is empty")
+    insist(counts.min() >= 0 and np.trace(counts) == 0, "counts are not negative and the diagonal "
+                                                        "is empty")
     return counts
 
 
@@ -92,7 +94,8 @@ def bt_gradient_hessian(wins, theta):
 
 
 def fit_bt_newton(wins, tol=1e-8):
-    """In the n - 1 differences to the last player, where the Hessian is definite; damped where a step goes down."""
+    """In the n - 1 differences to the last player, where the Hessian is definite; damped where a
+    step goes down."""
     counts = as_counts(wins)
     insist(tol > 0, "tol is a number of games above 0")
     insist(is_connected(counts), "no finite abilities belong to this table")
@@ -209,7 +212,8 @@ class RewardWorker(ForwardOnlyWorker):
 
 
 def train_reward_model(model, chosen, rejected, pad_id, steps, batch_size, learning_rate, generator):
-    insist(min(steps, batch_size) >= 1 and learning_rate > 0, "nothing to do, or a learning rate that is none")
+    insist(min(steps, batch_size) >= 1 and learning_rate > 0, "nothing to do, or a learning rate "
+                                                              "that is none")
     insist(len(chosen) == len(rejected) >= 1, "pairs are needed")
     worker = RewardWorker(model, torch.optim.Adam(model.parameters(), lr=learning_rate))
     queue, losses = [], []

@@ -1,5 +1,6 @@
-"""Another right answer: ranks gather what the others have, as objects, and compute for themselves; Chan's rule rank by rank;
-checkpoints as NumPy archives; every member of a node takes part between the nodes."""
+"""Another right answer: ranks gather what the others have, as objects, and compute for themselves;
+Chan's rule rank by rank; checkpoints as NumPy archives; every member of a node takes part between
+the nodes."""
 
 
 import hashlib
@@ -53,10 +54,11 @@ def shard_indices(n: int, rank: int, world: int) -> Tensor:
 
 
 def rank_seed(seed: int, rank: int) -> int:
-    """A seed for one stream of random numbers: different for every pair (seed, rank), the same in every run.
+    """A seed for one stream of random numbers: different for every pair (seed, rank), the same in
+    every run.
 
-    Seeds are non-negative and below 2**63. ``seed + rank`` will not do: rank 1 of seed 0 would repeat rank 0 of seed 1.
-    `numpy.random.SeedSequence` takes several integers and mixes them well.
+    Seeds are non-negative and below 2**63. ``seed + rank`` will not do: rank 1 of seed 0 would
+    repeat rank 0 of seed 1. `numpy.random.SeedSequence` takes several integers and mixes them well.
 
     Raises:
         ValueError: a negative seed or rank.
@@ -72,12 +74,15 @@ def supervise(
     """Watch the processes of all ranks until the last one has ended well, or the first one has not.
 
     Args:
-        poll: says for each rank its exit code, or None while it runs. Call it at least once, and again every ``interval_s`` seconds.
-        stop: ends all processes that still run. Call it exactly once when something went wrong, and never otherwise.
+        poll: says for each rank its exit code, or None while it runs. Call it at least once, and
+            again every ``interval_s`` seconds.
+        stop: ends all processes that still run. Call it exactly once when something went wrong, and
+            never otherwise.
         timeout_s: seconds that the whole may take.
 
     Raises:
-        RankError: a rank ended with an exit code other than 0; names the (lowest) rank, at once, even while others run.
+        RankError: a rank ended with an exit code other than 0; names the (lowest) rank, at once,
+            even while others run.
         TimeoutError: the time is up and some rank still runs.
     """
     started = time.monotonic()
@@ -106,7 +111,8 @@ def broadcast_params_(params: Iterable[Tensor]) -> None:
     """Give every rank the parameters of rank 0, in place. Collective.
 
     Args:
-        params: tensors, of the same shapes in the same order on all ranks; `model.parameters()` is an iterator.
+        params: tensors, of the same shapes in the same order on all ranks; `model.parameters()` is
+            an iterator.
     """
     if rank_and_world()[1] > 1:
         params = list(params)
@@ -142,12 +148,14 @@ def unflatten(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
 
 
 def all_reduce_grads_(params: Iterable[Tensor], weight: float) -> None:
-    """Replace each gradient by the weighted mean over ranks, in place. Collective, whatever is missing where.
+    """Replace each gradient by the weighted mean over ranks, in place. Collective, whatever is
+    missing where.
 
         g <- (sum over ranks of weight_r * g_r) / (sum over ranks of weight_r)
 
-    A gradient that is None on this rank counts as zeros (its parameter took no part in this rank's loss). One that is None on all
-    ranks stays None. Send few large messages rather than many small ones.
+    A gradient that is None on this rank counts as zeros (its parameter took no part in this rank's
+    loss). One that is None on all ranks stays None. Send few large messages rather than many small
+    ones.
 
     Args:
         params: the parameters, in the same order on all ranks; each one's ``.grad`` is replaced.
@@ -170,11 +178,13 @@ def all_reduce_grads_(params: Iterable[Tensor], weight: float) -> None:
 
 
 def hierarchical_all_reduce_(tensor: Tensor, ranks_per_node: int) -> Tensor:
-    """Sum over all ranks in three steps, in place, and return it: within nodes, between nodes, within nodes. Collective.
+    """Sum over all ranks in three steps, in place, and return it: within nodes, between nodes,
+    within nodes. Collective.
 
-    Node k holds the ranks k * ranks_per_node, ..., (k + 1) * ranks_per_node - 1; the first of them is its leader. Sum within each
-    node, sum over the leaders, and let each leader tell its node. On a cluster only the leaders use the slow network.
-    ``dist.new_group`` is collective: every rank must make every group, also those that it is not in, in the same order.
+    Node k holds the ranks k * ranks_per_node, ..., (k + 1) * ranks_per_node - 1; the first of them
+    is its leader. Sum within each node, sum over the leaders, and let each leader tell its node. On
+    a cluster only the leaders use the slow network. ``dist.new_group`` is collective: every rank
+    must make every group, also those that it is not in, in the same order.
 
     Raises:
         ValueError: ``ranks_per_node`` does not divide the number of ranks.
@@ -200,8 +210,9 @@ def hierarchical_all_reduce_(tensor: Tensor, ranks_per_node: int) -> Tensor:
 def all_reduce_moments(x: Tensor, mask: Tensor | None = None) -> Moments:
     """Mean and population variance over the valid entries of all ranks. Collective.
 
-    Computed in float64 and without cancellation: values around 1e8 keep their variance. A rank may have no valid entry; what
-    stands under mask 0 is never used, not even nan. With no valid entry anywhere the mean and the variance are 0.
+    Computed in float64 and without cancellation: values around 1e8 keep their variance. A rank may
+    have no valid entry; what stands under mask 0 is never used, not even nan. With no valid entry
+    anywhere the mean and the variance are 0.
 
     Args:
         x: any shape, a different number of entries on each rank.
@@ -229,17 +240,21 @@ def normalize_advantages(advantages: Tensor, mask: Tensor | None = None, eps: fl
 
 
 class DistributedRunningMeanStd:
-    """Running mean and population variance, feature by feature, of all rows that any rank has ever seen.
+    """Running mean and population variance, feature by feature, of all rows that any rank has ever
+    seen.
 
-    ``mean`` and ``var`` are float64 tensors of shape ``shape``, at first 0 and 1; ``count`` is the number of rows so far, at first 0.
+    ``mean`` and ``var`` are float64 tensors of shape ``shape``, at first 0 and 1; ``count`` is the
+    number of rows so far, at first 0.
     """
 
 
     def update_(self, rows: Tensor) -> None:
-        """Take in this rank's rows, (B, *shape), and at the same time those of all others. Collective; B may be 0.
+        """Take in this rank's rows, (B, *shape), and at the same time those of all others.
+        Collective; B may be 0.
 
-        Merging (Chan, Golub and LeVeque 1983): with n old and m new rows, means a and b, and sums of squared deviations P and Q,
-        the sum of squared deviations of all is P + Q + (b - a)^2 n m / (n + m).
+        Merging (Chan, Golub and LeVeque 1983): with n old and m new rows, means a and b, and sums
+        of squared deviations P and Q, the sum of squared deviations of all is P + Q + (b - a)^2 n m
+        / (n + m).
         """
         for n, mean, squares in everybodys(summary(rows.detach().double())):
             if n:
@@ -262,20 +277,22 @@ def distributed_ppo_loss(
     clip_low: float = 0.2,
     clip_high: float | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
-    """PPO's clipped loss on this rank, scaled so that the plain mean of the ranks' gradients is the gradient of the mean of all.
+    """PPO's clipped loss on this rank, scaled so that the plain mean of the ranks' gradients is the
+    gradient of the mean of all.
 
         loss_r = world * (sum of this rank's valid terms) / (number of valid entries on all ranks)
 
-    Averaging gradients over ranks with equal weights is what DistributedDataParallel does; the scale makes it right for ranks with
-    different numbers of entries. Collective.
+    Averaging gradients over ranks with equal weights is what DistributedDataParallel does; the
+    scale makes it right for ranks with different numbers of entries. Collective.
 
     Args:
         logp, old_logp, advantages: any one shape: (B,) or (B, L).
         mask: of that shape, 1 = valid; None = all are.
 
     Returns:
-        The loss, a scalar that carries the gradient, and metrics that are the same on every rank: ``clip_fraction``, ``approx_kl``
-        and ``ratio_mean``, means over the valid entries of all ranks (see ``Terms``).
+        The loss, a scalar that carries the gradient, and metrics that are the same on every rank:
+        ``clip_fraction``, ``approx_kl`` and
+        ``ratio_mean``, means over the valid entries of all ranks (see ``Terms``).
 
     Raises:
         ValueError: the shapes differ.
@@ -299,17 +316,19 @@ def distributed_ppo_loss(
 def distributed_step_(
     model: nn.Module, optimizer: torch.optim.Optimizer, micro_batches: Sequence[Batch], config: PPOConfig
 ) -> dict[str, float]:
-    """One optimiser step on the mean over all valid rows of all micro-batches of all ranks. Collective.
+    """One optimiser step on the mean over all valid rows of all micro-batches of all ranks.
+    Collective.
 
-    The gradients of this rank's micro-batches are accumulated; they are communicated once, after the last one. Then they are
-    clipped to ``config.max_grad_norm`` (if that is not None), and every rank makes the same step. Ranks may have different numbers
-    of micro-batches, even none.
+    The gradients of this rank's micro-batches are accumulated; they are communicated once, after
+    the last one. Then they are clipped to ``config.max_grad_norm`` (if that is not None), and every
+    rank makes the same step. Ranks may have different numbers of micro-batches, even none.
 
     Args:
         micro_batches: pieces of this rank's minibatch. Their terms: ``policy_and_value_terms``.
 
     Returns:
-        ``clip_fraction``, ``approx_kl`` and ``ratio_mean`` over the valid rows of all ranks, and ``grad_norm`` before clipping.
+        ``clip_fraction``, ``approx_kl`` and ``ratio_mean`` over the valid rows of all ranks, and ``grad_norm``
+        before clipping.
     """
     own = sum(float(b.mask.sum()) for b in micro_batches)
     n = sum(everybodys(own))
@@ -319,7 +338,8 @@ def distributed_step_(
     for b in micro_batches:
         terms = policy_and_value_terms(model, b, config)
         mask = b.mask.to(terms.loss.dtype)
-        ((terms.loss * mask).sum() / max(own, 1)).backward()  # this rank's mean: weighed by its rows below
+        # this rank's mean: weighed by its rows below
+        ((terms.loss * mask).sum() / max(own, 1)).backward()
         sums = [
             s + float((t * mask).sum())
             for s, t in zip(sums, (terms.clipped, terms.kl, terms.ratio), strict=True)
@@ -340,7 +360,8 @@ def distributed_step_(
 
 
 def should_stop(local_kl: float, local_count: int, target: float, factor: float = 1.5) -> bool:
-    """Whether the mean KL divergence over the entries of all ranks exceeds factor * target: the same answer everywhere. Collective.
+    """Whether the mean KL divergence over the entries of all ranks exceeds factor * target: the
+    same answer everywhere. Collective.
 
     A rank that decided by its own KL would leave the others waiting in their next reduction.
 
@@ -354,7 +375,8 @@ def should_stop(local_kl: float, local_count: int, target: float, factor: float 
 
 
 def adapt_beta(beta: float, local_kl: float, local_count: int, target: float) -> float:
-    """The penalty's weight after a look at the mean KL of all ranks: doubled above 1.5 * target, halved below target / 1.5. Collective.
+    """The penalty's weight after a look at the mean KL of all ranks: doubled above 1.5 * target,
+    halved below target / 1.5. Collective.
 
     Source: Schulman et al. (2017), Section 4.
     """
@@ -387,7 +409,8 @@ def save_checkpoint(file: str | Path | BinaryIO, **state: Any) -> None:
     """Write named values: nested dicts and lists of tensors, numbers, strings, booleans and None.
 
     Args:
-        file: a path, or a binary file that is open for writing (see ``opened``), as with ``torch.save``.
+        file: a path, or a binary file that is open for writing (see
+            ``opened``), as with ``torch.save``.
     """
     arrays = []
 
@@ -409,7 +432,8 @@ def save_checkpoint(file: str | Path | BinaryIO, **state: Any) -> None:
 
 
 def load_checkpoint(file: str | Path | BinaryIO) -> dict[str, Any]:
-    """The values that ``save_checkpoint`` wrote, bit for bit. Nothing in the file is ever executed: data only, no general unpickling.
+    """The values that ``save_checkpoint`` wrote, bit for bit. Nothing in the file is ever executed:
+    data only, no general unpickling.
 
     Raises:
         ValueError: the file is not such a checkpoint.
@@ -439,8 +463,9 @@ def load_checkpoint(file: str | Path | BinaryIO) -> dict[str, Any]:
 def dispatch(mode: Dispatch, batch: Any, world: int) -> list[Any]:
     """The argument of each worker that is called: ``world`` of them, or one under RANK_ZERO.
 
-    DP_COMPUTE_PROTO: ``batch`` is a dict of tensors with the same number of rows, at least one. Every share has the same number of
-    rows; if they do not divide evenly, rows of the batch are repeated at the end, as many as are needed and no more.
+    DP_COMPUTE_PROTO: ``batch`` is a dict of tensors with the same number of rows, at least one.
+    Every share has the same number of rows; if they do not divide evenly, rows of the batch are
+    repeated at the end, as many as are needed and no more.
 
     Raises:
         ValueError: the batch does not fit the mode.
@@ -466,8 +491,9 @@ def dispatch(mode: Dispatch, batch: Any, world: int) -> list[Any]:
 def collect(mode: Dispatch, outputs: list[Any], n: int) -> Any:
     """What the caller gets, from the outputs of the workers that were called, in order of rank.
 
-    DP_COMPUTE_PROTO: each output is a dict of tensors with a row for each row of the share; the result has the n rows of the
-    batch in their order, without the repeated ones. ``n`` is not used by the other modes.
+    DP_COMPUTE_PROTO: each output is a dict of tensors with a row for each row of the share; the
+    result has the n rows of the batch in their order, without the repeated ones. ``n`` is not used
+    by the other modes.
     """
     if mode is Dispatch.DP_COMPUTE_PROTO:
         return {name: torch.cat([output[name] for output in outputs])[:n] for name in outputs[0]}
@@ -479,7 +505,7 @@ class WorkerGroup:
 
     group = WorkerGroup(engine, RolloutWorker, 2, config)
     call = group.begin("rollout", {"seed": seeds}, Dispatch.DP_COMPUTE_PROTO)     # returns at once
-    ...                                                                            # other groups work meanwhile
+    ...                                                                # other groups work meanwhile
     rows = group.finish(call)
     """
 
@@ -497,7 +523,8 @@ class WorkerGroup:
         """Wait for all workers and collect.
 
         Raises:
-            WorkerError: a worker failed; names the rank and the method. All workers of the group have been stopped, once.
+            WorkerError: a worker failed; names the rank and the method. All workers of the group
+                have been stopped, once.
         """
         outputs, rank = [], 0
         try:
@@ -513,9 +540,11 @@ class WorkerGroup:
 
 
 class Learner:
-    """One rank's copy of everything that training changes: model, optimiser, generator, statistics, step.
+    """One rank's copy of everything that training changes: model, optimiser, generator, statistics,
+    step.
 
-    All ranks begin with the parameters of rank 0, and each shuffles its rows with a generator of its own.
+    All ranks begin with the parameters of rank 0, and each shuffles its rows with a generator of
+    its own.
     """
 
     def __init__(self, config: PPOConfig, seed: int = 0) -> None:
@@ -543,7 +572,8 @@ class Learner:
         }
 
     def restore_(self, state: dict[str, Any]) -> None:
-        """Go on as if nothing had happened: the next updates are, bit for bit, those of an uninterrupted run."""
+        """Go on as if nothing had happened: the next updates are, bit for bit, those of an
+        uninterrupted run."""
         with torch.no_grad():
             for p, value in zip(self.model.parameters(), state["weights"], strict=True):
                 p.copy_(value)
@@ -554,10 +584,12 @@ class Learner:
 
 
 def train_distributed_ppo(env_id: str, config: PPOConfig, seed: int = 0) -> Result:
-    """PPO on all ranks: each steps its share of the environments, all make the same optimiser steps. Collective.
+    """PPO on all ranks: each steps its share of the environments, all make the same optimiser
+    steps. Collective.
 
-    The ``config.envs`` environments are dealt out by ``shard_indices``. Each iteration collects a rollout with the current
-    policy and makes one ``Learner.update_``; there are ``config.iterations`` of them.
+    The ``config.envs`` environments are dealt out by ``shard_indices``. Each iteration collects a
+    rollout with the current policy and makes one
+    ``Learner.update_``; there are ``config.iterations`` of them.
     """
     rank, world = rank_and_world()
     learner = Learner(config, seed)

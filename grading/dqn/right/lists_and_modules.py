@@ -1,4 +1,5 @@
-"""dqn in another style: a deque of transitions, torch everywhere, state dicts, one flat training function."""
+"""dqn in another style: a deque of transitions, torch everywhere, state dicts, one flat training
+function."""
 
 import random
 from collections import deque

@@ -1,4 +1,5 @@
-"""dqn in another style: one torch table for all transitions, hand-made Adam, functional calls, double precision inside."""
+"""dqn in another style: one torch table for all transitions, hand-made Adam, functional calls,
+double precision inside."""
 
 
 from torch import nn
@@ -109,7 +110,8 @@ def linear_epsilon(step, start, end, decay_steps):
 
 
 def adam(rate):
-    """A function that changes parameters in place, given their gradients (Kingma and Ba 2015, Algorithm 1)."""
+    """A function that changes parameters in place, given their gradients (Kingma and Ba 2015,
+    Algorithm 1)."""
     moments, count = {}, 0
 
     def step(parameters, gradients):

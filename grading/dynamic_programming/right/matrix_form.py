@@ -1,4 +1,5 @@
-"""Everything is a product with one tall matrix of S*A rows; policies are operators on it; stability is judged by value."""
+"""Everything is a product with one tall matrix of S*A rows; policies are operators on it; stability
+is judged by value."""
 
 
 def require(condition, sentence):

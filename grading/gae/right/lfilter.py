@@ -1,4 +1,5 @@
-"""GAE as signal processing: each episode is filtered backwards by a one-pole filter, in NumPy and SciPy."""
+"""GAE as signal processing: each episode is filtered backwards by a one-pole filter, in NumPy and
+SciPy."""
 
 from collections import namedtuple
 

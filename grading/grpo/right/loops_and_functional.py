@@ -1,4 +1,5 @@
-"""A correct solution in another style: scatter sums over groups, Python loops over rows and tokens, no cache, NumPy where it is handy."""
+"""A correct solution in another style: scatter sums over groups, Python loops over rows and tokens,
+no cache, NumPy where it is handy."""
 
 
 import copy
@@ -26,7 +27,8 @@ def whiten(values, eps, ddof, scale):
 
 
 def group_advantages(rewards, group_ids, eps=1e-6, scale="std", ddof=1):
-    refuse(rewards.dim() != 1 or rewards.shape != group_ids.shape, "one reward and one id for each row, please")
+    refuse(rewards.dim() != 1 or rewards.shape != group_ids.shape, "one reward and one id for each "
+                                                                   "row, please")
     refuse(eps < 0 or ddof not in (0, 1) or scale not in ("std", "none"), "no such normalisation is known here")
     values, ids = rewards.detach().double().numpy(), group_ids.numpy()
     rows = defaultdict(list)
@@ -39,7 +41,8 @@ def group_advantages(rewards, group_ids, eps=1e-6, scale="std", ddof=1):
 
 
 def informative_groups(rewards, group_ids):
-    refuse(rewards.dim() != 1 or rewards.shape != group_ids.shape, "one reward and one id for each row, please")
+    refuse(rewards.dim() != 1 or rewards.shape != group_ids.shape, "one reward and one id for each "
+                                                                   "row, please")
     seen = defaultdict(set)
     for reward, group in zip(rewards.tolist(), group_ids.tolist(), strict=True):
         seen[group].add(reward)
@@ -74,7 +77,8 @@ def k3_kl(logp, ref_logp):
 def grpo_loss(logp, old_logp, ref_logp, adv, mask, clip_low=0.2, clip_high=None, beta=0.0, agg="seq-mean-token-mean", max_len=None):
     high = clip_low if clip_high is None else clip_high
     refuse(logp.dim() != 2 or old_logp.shape != logp.shape or mask.shape != logp.shape, "shapes of (B, L) are needed")
-    refuse(ref_logp is not None and ref_logp.shape != logp.shape, "the reference needs the shape (B, L)")
+    refuse(ref_logp is not None and ref_logp.shape != logp.shape, "the reference needs the shape "
+                                                                  "(B, L)")
     refuse(adv.shape != logp.shape and adv.shape != logp.shape[:1], "advantages are (B,) or (B, L)")
     refuse(clip_low < 0 or high < 0 or beta < 0, "negative bounds or weights make no sense")
     refuse(beta > 0 and ref_logp is None, "where is the reference?")
@@ -159,7 +163,8 @@ def verifiable_reward(prompt, response):
 
 
 class Reader:
-    """A recursive-descent parser: expression = term (+|- term)*, term = factor (* factor)*, factor = sign factor | number | x | (...)."""
+    """A recursive-descent parser: expression = term (+|- term)*, term = factor (* factor)*, factor
+    = sign factor | number | x | (...)."""
 
     def __init__(self, text):
         self.items = re.findall(r"\d+|\S", text)

@@ -1,6 +1,8 @@
-"""A correct solution in another style: groups as a one-hot matrix, single precision inside, a cache, inverse-CDF sampling, loss by autograd weights.
+"""A correct solution in another style: groups as a one-hot matrix, single precision inside, a
+cache, inverse-CDF sampling, loss by autograd weights.
 
-What the starter gives (configuration, text, model) is as short here as it can be; everything else follows the handout another way.
+What the starter gives (configuration, text, model) is as short here as it can be; everything else
+follows the handout another way.
 """
 
 
@@ -201,7 +203,8 @@ def program_reward(source, cases):
 
 
 def grpo_update_(policy, optimizer, batch, cfg):
-    """The gradient of the sum of weighted token losses is collected piece by piece with the weights of the whole batch."""
+    """The gradient of the sum of weighted token losses is collected piece by piece with the weights
+    of the whole batch."""
     optimizer.zero_grad()
     rows, tokens = len(batch.adv), max(int(batch.mask.sum()), 1)
     totals = dict.fromkeys(("clip_fraction", "approx_kl", "ratio_mean", "kl"), 0.0)

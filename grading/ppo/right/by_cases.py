@@ -1,4 +1,5 @@
-"""PPO by cases and by sums: no minimum of two gains, one optimisation step as one function, trunks as lists of layers.
+"""PPO by cases and by sums: no minimum of two gains, one optimisation step as one function, trunks
+as lists of layers.
 
 The block of given classes is that of the starter file.
 """
@@ -35,7 +36,8 @@ def _surrogate(logp, old_logp, adv, low, high, ceiling, mask):
     old_logp, adv = old_logp.detach(), adv.detach()
     log_ratio = logp - old_logp
     ratio = torch.exp(log_ratio)
-    # by cases: a good action's ratio counts up to 1 + high, a bad one's from 1 - low on (and up to the ceiling)
+    # by cases: a good action's ratio counts up to 1 + high, a bad one's from 1 - low on (and up to
+    # the ceiling)
     counted = torch.where(adv >= 0, ratio.clamp(max=1 + high), ratio.clamp(min=1 - low, max=ceiling))
     with torch.no_grad():
         outside = torch.logical_or(ratio < 1 - low, ratio > 1 + high).to(logp.dtype)

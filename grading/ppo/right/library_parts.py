@@ -1,4 +1,5 @@
-"""PPO out of library parts: torch.distributions behind the policies, two networks in a ModuleDict, NumPy for the rollout.
+"""PPO out of library parts: torch.distributions behind the policies, two networks in a ModuleDict,
+NumPy for the rollout.
 
 The block of given classes is that of the starter file.
 """
@@ -30,7 +31,8 @@ def per_sample(logp, old_logp, adv, low, high):
         raise ValueError("the clip distances are impossible.")
     ratio = (logp - old_logp).exp()
     losses = torch.stack([-ratio * adv, -torch.clip(ratio, 1 - low, 1 + high) * adv]).amax(dim=0)
-    # amax splits the gradient between equal entries: inside the range both are the same function, so nothing is lost
+    # amax splits the gradient between equal entries: inside the range both are the same function,
+    # so nothing is lost
     with torch.no_grad():
         log_ratio = logp - old_logp
         metrics = {
@@ -133,7 +135,8 @@ class KLEarlyStop:
 
 
 def perceptron(sizes, last_gain, generator):
-    """Hidden layers with tanh, and a last layer with a gain of its own (None: hidden layers only)."""
+    """Hidden layers with tanh, and a last layer with a gain of its own (None: hidden layers
+    only)."""
     parts = []
     for number, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         last = last_gain is not None and number == len(sizes) - 2

@@ -1,4 +1,5 @@
-"""An independent solution in plain Python: one loop per algorithm, no helper classes, lists of tied actions."""
+"""An independent solution in plain Python: one loop per algorithm, no helper classes, lists of tied
+actions."""
 
 from collections import namedtuple
 from math import isfinite, isinf

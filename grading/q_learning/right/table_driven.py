@@ -1,4 +1,5 @@
-"""An independent solution in a compact style: one backup rule for all algorithms, probabilities drawn by inversion."""
+"""An independent solution in a compact style: one backup rule for all algorithms, probabilities
+drawn by inversion."""
 
 
 

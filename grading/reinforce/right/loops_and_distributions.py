@@ -1,6 +1,8 @@
-"""REINFORCE in another style: torch.distributions, one episode at a time, loops, and graphs kept while playing.
+"""REINFORCE in another style: torch.distributions, one episode at a time, loops, and graphs kept
+while playing.
 
-Networks are its own (two ReLU layers, weights drawn with a generator); nothing is padded in training; the value network is fitted episode by episode.
+Networks are its own (two ReLU layers, weights drawn with a generator); nothing is padded in
+training; the value network is fitted episode by episode.
 """
 
 import sys

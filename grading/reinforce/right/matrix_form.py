@@ -1,6 +1,8 @@
-"""REINFORCE in matrix form: returns as a product with a Toeplitz matrix, visits as a power series, float64 networks, NumPy's generator for the acting.
+"""REINFORCE in matrix form: returns as a product with a Toeplitz matrix, visits as a power series,
+float64 networks, NumPy's generator for the acting.
 
-The policy's loss is written with its own score function for one padded batch; the optimiser is a hand-written Adam.
+The policy's loss is written with its own score function for one padded batch; the optimiser is a
+hand-written Adam.
 """
 
 
