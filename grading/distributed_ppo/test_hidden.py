@@ -133,7 +133,7 @@ def assert_all_close(actual, expected, what, atol=1e-10):
         assert_close(one, other, atol=atol, what=f"{what} {number}")
 
 
-# -- processes ---------------------------------------------------------------------------------------------------
+# -- processes -------------------------------------------------------------------------------------
 
 
 @points(
@@ -245,7 +245,7 @@ def test_no_process_is_left_after_a_failure(student, lab):
     assert_equal(slow.stops, 1, what="how often the others were stopped when time was up")
 
 
-# -- communication -----------------------------------------------------------------------------------------------
+# -- communication ---------------------------------------------------------------------------------
 
 
 @points(
@@ -367,7 +367,7 @@ def test_the_hierarchical_sum_is_the_sum(lab, rng):
         assert_all_close(found, [total] * 4, f"nodes of {per_node}, rank")
 
 
-# -- statistics --------------------------------------------------------------------------------------------------
+# -- statistics ------------------------------------------------------------------------------------
 
 
 @points(
@@ -462,7 +462,7 @@ def test_running_statistics_are_those_of_all_rows_so_far(lab, rng):
             assert_equal(count, len(table), what="count")
 
 
-# -- loss --------------------------------------------------------------------------------------------------------
+# -- loss ------------------------------------------------------------------------------------------
 
 
 def tokens(rng, rows):
@@ -645,7 +645,7 @@ def test_the_gradient_is_clipped_after_the_reduction(lab, rng):
         )
 
 
-# -- control -----------------------------------------------------------------------------------------------------
+# -- control ---------------------------------------------------------------------------------------
 
 
 @points(
@@ -781,7 +781,7 @@ def test_a_checkpoint_brings_data_back_and_nothing_else(student, lab, rng):
     assert_true(lab.global_rng_state() == before, "code in a checkpoint is not run")
 
 
-# -- workers -----------------------------------------------------------------------------------------------------
+# -- workers ---------------------------------------------------------------------------------------
 
 
 def rows(rng, n):
@@ -944,7 +944,7 @@ def test_a_failing_worker_is_named_and_all_are_stopped(student, lab, rng):
         assert_true(diary.lines.count("stop [0, 1]") == 1, "all workers are stopped, once")
 
 
-# -- training ----------------------------------------------------------------------------------------------------
+# -- training --------------------------------------------------------------------------------------
 
 
 def learner_of(student, rank, **changes):

@@ -30,7 +30,7 @@ from autograder.judging.plugin import points
 FLOAT = np.dtype("float32")
 
 
-# -- environments that keep a diary ------------------------------------------------------------------
+# -- environments that keep a diary ----------------------------------------------------------------
 
 
 class Step(NamedTuple):
@@ -194,7 +194,7 @@ def matrix(rng, *shape):
     return torch.tensor(rng.normal(size=shape))
 
 
-# -- part 1: replay memory ---------------------------------------------------------------------------
+# -- part 1: replay memory -------------------------------------------------------------------------
 
 
 def fill(buffer, numbers):
@@ -377,7 +377,7 @@ def test_the_buffer_refuses_nonsense(student, rng):
     )
 
 
-# -- part 2: network and behaviour -------------------------------------------------------------------
+# -- part 2: network and behaviour -----------------------------------------------------------------
 
 
 @points(
@@ -482,7 +482,7 @@ def test_actions_come_from_their_generator_alone(student, lab, rng):
         assert_equal(lab.global_rng_state(), before, what="the state of the global generators")
 
 
-# -- part 3: targets ---------------------------------------------------------------------------------
+# -- part 3: targets -------------------------------------------------------------------------------
 
 
 @points(
@@ -587,7 +587,7 @@ def test_columns_are_refused(student, rng):
     )
 
 
-# -- part 3b: Double DQN -----------------------------------------------------------------------------
+# -- part 3b: Double DQN ---------------------------------------------------------------------------
 
 
 @points(
@@ -673,7 +673,7 @@ def test_double_targets_are_not_biased_upwards(student, rng):
     )
 
 
-# -- part 4: loss, target network, exploration -------------------------------------------------------
+# -- part 4: loss, target network, exploration -----------------------------------------------------
 
 
 def slow_loss(q, action, target, kind):
@@ -896,7 +896,7 @@ def test_exploration_falls_in_a_straight_line(student, rng):
     )
 
 
-# -- part 5: training in blank environments, step by step ---------------------------------------------
+# -- part 5: training in blank environments, step by step ------------------------------------------
 
 
 def repeat(env, initial, settings):
@@ -1077,7 +1077,7 @@ def test_only_termination_is_stored_as_an_ending(student, lab, rng):
     )
 
 
-# -- part 5: probes, whose right Q-values are known -----------------------------------------------------
+# -- part 5: probes, whose right Q-values are known ------------------------------------------------
 #
 # Largest error of any Q-value of the reference, over seeds of training: 0.0014 in the chain (200
 # seeds; the learning rate has to be small: at 0.02 a burst of Adam's made it 0.15, at 0.05 0.44),
@@ -1271,7 +1271,7 @@ def test_a_chain_ends_at_the_optimal_values(student, lab, rng):
     assert_story(lab, result, env)
 
 
-# -- part 5: what surrounds the learning -----------------------------------------------------------------
+# -- part 5: what surrounds the learning -----------------------------------------------------------
 
 
 def are_greedy(env, q):
@@ -1506,7 +1506,7 @@ def test_evaluation_builds_no_graph(student, lab, rng):
     assert_true(not any(built), "no output requires grad")
 
 
-# -- learning check --------------------------------------------------------------------------------------
+# -- learning check --------------------------------------------------------------------------------
 #
 # Measured with 40 reference seeds by which nothing was chosen (1000 to 1039; `grading/dqn/bars.py
 # cartpole 40`): greedy return 183 on average, sd 83, lowest 73, then 88 and 98; largest 478;

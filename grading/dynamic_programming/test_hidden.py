@@ -43,7 +43,7 @@ class MDP(NamedTuple):
     gamma: float
 
 
-# -- problems ----------------------------------------------------------------------------------------------------
+# -- problems --------------------------------------------------------------------------------------
 
 
 def garnet(rng, states=6, actions=3, branches=3, gamma=0.9, low=-1.0, high=1.0):
@@ -170,7 +170,7 @@ def model_of(table, gamma):
     return MDP(P, R, terminal, gamma)
 
 
-# -- references ---------------------------------------------------------------------------------------------------
+# -- references ------------------------------------------------------------------------------------
 
 
 def value_of(pi, mdp, doublings=14):
@@ -261,7 +261,7 @@ def check_policy(pi, mdp):
     assert_true(pi.min() >= -1e-9, "probabilities are not negative")
 
 
-# -- part 1: the model --------------------------------------------------------------------------------------------
+# -- part 1: the model -----------------------------------------------------------------------------
 
 
 @points(
@@ -455,7 +455,7 @@ def test_impossible_grids_are_refused(student):
             student.grid_mdp(["S.G"], slip, gamma)
 
 
-# -- part 2: evaluation -------------------------------------------------------------------------------------------
+# -- part 2: evaluation ----------------------------------------------------------------------------
 
 
 @points(
@@ -584,7 +584,7 @@ def test_the_exact_value_is_a_fixed_point(student, rng):
         student.policy_value_exact(self_loop(1.0), np.ones((1, 1)))
 
 
-# -- part 3: improvement ------------------------------------------------------------------------------------------
+# -- part 3: improvement ---------------------------------------------------------------------------
 
 
 @points(
@@ -671,7 +671,7 @@ def test_a_greedy_policy_is_never_worse(student, rng):
         )
 
 
-# -- part 4: policy iteration -------------------------------------------------------------------------------------
+# -- part 4: policy iteration ----------------------------------------------------------------------
 
 
 @points(
@@ -738,7 +738,7 @@ def test_the_last_improvement_counts(student, rng):
     assert_equal(iters, 2, what="iters with gamma = 0")
 
 
-# -- part 5: value iteration --------------------------------------------------------------------------------------
+# -- part 5: value iteration -----------------------------------------------------------------------
 
 
 @points(
@@ -935,7 +935,7 @@ def test_the_real_environments_are_solved(student, lab):
     )
 
 
-# -- part 6: contraction ------------------------------------------------------------------------------------------
+# -- part 6: contraction ---------------------------------------------------------------------------
 
 
 @points(

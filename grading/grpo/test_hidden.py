@@ -43,7 +43,7 @@ def normal(rng, *shape, scale=1.0):
     return torch.tensor(rng.normal(scale=scale, size=shape))
 
 
-# -- Part 1: advantages within a group --------------------------------------------------------------
+# -- Part 1: advantages within a group -------------------------------------------------------------
 
 
 def ragged_groups(rng):
@@ -288,7 +288,7 @@ def test_filter_keeps_groups_with_spread(student, rng):
         student.informative_groups(rewards, ids[1:])
 
 
-# -- Part 2: process supervision --------------------------------------------------------------------
+# -- Part 2: process supervision -------------------------------------------------------------------
 
 
 def steps_of(rng, L):
@@ -397,7 +397,7 @@ def test_impossible_steps_are_refused(student, rng):
             student.process_advantages(*wrong)
 
 
-# -- Part 3: the KL term ----------------------------------------------------------------------------
+# -- Part 3: the KL term ---------------------------------------------------------------------------
 
 
 @points(
@@ -482,7 +482,7 @@ def gradients(loss, *leaves):
     ]
 
 
-# -- Part 4: the loss -------------------------------------------------------------------------------
+# -- Part 4: the loss ------------------------------------------------------------------------------
 
 
 class Tokens(NamedTuple):
@@ -888,7 +888,7 @@ def test_impossible_losses_are_refused(student, rng):
         student.grpo_loss(*tokens._replace(ref_logp=None), beta=0.1)
 
 
-# -- a language model -------------------------------------------------------------------------------
+# -- a language model ------------------------------------------------------------------------------
 
 WIDTH, HEADS = 8, 2
 
@@ -979,7 +979,7 @@ def random_rows(rng, lengths, L):
     return tokens, real
 
 
-# -- Part 5: log-probabilities and samples ----------------------------------------------------------
+# -- Part 5: log-probabilities and samples ---------------------------------------------------------
 
 
 @points(
@@ -1209,7 +1209,7 @@ def test_the_generator_decides_and_nothing_else(student, lab, rng):
     assert_close(first.logp[:8, 6].double(), start[first.tokens[:8, 6]], **SINGLE)
 
 
-# -- Part 6: rewards that can be checked ------------------------------------------------------------
+# -- Part 6: rewards that can be checked -----------------------------------------------------------
 
 
 def digits(rng, n):
@@ -1350,7 +1350,7 @@ def test_a_program_speaks_a_small_language(student, rng):
         student.program_reward(f"x*{n}", [])
 
 
-# -- Part 7: training -------------------------------------------------------------------------------
+# -- Part 7: training ------------------------------------------------------------------------------
 
 
 class Batch(NamedTuple):
@@ -1739,7 +1739,7 @@ def test_the_seed_decides_the_run(student, lab):
     assert_true(apart > 1e-5 and moved > 1e-5, "another seed gives another run, and both learn")
 
 
-# -- learning ---------------------------------------------------------------------------------------
+# -- learning --------------------------------------------------------------------------------------
 
 # pass@1 of the checkpoint on reversing five digits: 0.32. After 30 iterations of the reference, on
 # the 40 training seeds 0 to 39, each judged on 2000 sampled answers to the same prompts: minimum

@@ -33,7 +33,7 @@ hidden = load(ROOT / "grading" / "q_learning" / "test_hidden.py")
 reference = load(ROOT / "solutions" / "q_learning" / "q_learning.py")
 
 
-# -- the simulator -----------------------------------------------------------------------------------
+# -- the simulator ---------------------------------------------------------------------------------
 
 
 class Moves(NamedTuple):
@@ -137,7 +137,7 @@ def learn(env, algo, episodes, alpha, epsilon, gamma, copies, rng):
     return tables.mean(axis=0), returns
 
 
-# -- the simulator agrees with Gymnasium -------------------------------------------------------------
+# -- the simulator agrees with Gymnasium -----------------------------------------------------------
 
 CLIFF = {"id": "CliffWalking-v1", "max_episode_steps": 500}
 LAKE = {"id": "FrozenLake-v1"}
@@ -220,7 +220,7 @@ def test_simulator_respects_the_step_limit():
     assert sim.step(np.array([0, 0])).truncated.tolist() == [False, True]
 
 
-# -- exact evaluation --------------------------------------------------------------------------------
+# -- exact evaluation ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("options", [CLIFF, LAKE])
@@ -242,7 +242,7 @@ def test_exact_evaluation_is_what_many_rollouts_give(options):
     assert abs(returns.mean() - expected) < 5 * returns.std() / np.sqrt(copies)
 
 
-# -- the learning checks -----------------------------------------------------------------------------
+# -- the learning checks ---------------------------------------------------------------------------
 
 
 class Check(NamedTuple):

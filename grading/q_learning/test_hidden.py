@@ -27,7 +27,7 @@ from autograder.judging.plugin import points
 DISCRETE = "gymnasium.spaces.Discrete"
 
 
-# -- a scripted environment --------------------------------------------------------------------------
+# -- a scripted environment ------------------------------------------------------------------------
 
 
 class Step(NamedTuple):
@@ -148,7 +148,7 @@ def train(
     )
 
 
-# -- exact policy evaluation -------------------------------------------------------------------------
+# -- exact policy evaluation -----------------------------------------------------------------------
 
 
 class Model(NamedTuple):
@@ -199,7 +199,7 @@ def numbers(value, shape, what):
     return np.asarray(value, float)
 
 
-# -- part 1: the Q-learning target and update --------------------------------------------------------
+# -- part 1: the Q-learning target and update ------------------------------------------------------
 
 
 @points(
@@ -425,7 +425,7 @@ def test_impossible_arguments_are_refused(student, rng):
         student.expected_sarsa_target(1.0, q_next, np.full(4, 0.25), 0.9, False)
 
 
-# -- part 2: the on-policy targets -------------------------------------------------------------------
+# -- part 2: the on-policy targets -----------------------------------------------------------------
 
 
 @points(
@@ -504,7 +504,7 @@ def test_expected_sarsa_is_the_mean_of_sarsa(student, rng):
     assert_unchanged(pi_before, pi_next, "pi_next")
 
 
-# -- part 3: training --------------------------------------------------------------------------------
+# -- part 3: training ------------------------------------------------------------------------------
 
 
 @points(
@@ -820,7 +820,7 @@ def test_train_refuses_impossible_arguments(student, lab, rng):
     )
 
 
-# -- part 4: continuous observations -----------------------------------------------------------------
+# -- part 4: continuous observations ---------------------------------------------------------------
 
 
 @points(
@@ -919,7 +919,7 @@ def test_bins_are_ordered_and_nonsense_is_refused(student, rng):
         cells.encode([0.0, 0.0])
 
 
-# -- part 6: Double Q-learning -----------------------------------------------------------------------
+# -- part 6: Double Q-learning ---------------------------------------------------------------------
 
 
 @points(
@@ -1057,7 +1057,7 @@ def test_training_with_two_tables_returns_their_mean(student, lab, rng):
         assert_one_of(result.Q, one_action_tables(env, alpha, 0.9, double=True), "Q")
 
 
-# -- learning checks: any of the declared seeds may pass ---------------------------------------------
+# -- learning checks: any of the declared seeds may pass -------------------------------------------
 #
 # The bars were set with 2000 reference runs of each check, 2000 batches for the lead of SARSA and
 # 20,000 for the lead of left (grading/q_learning/bars.py plays them with a vectorised simulator
@@ -1159,7 +1159,7 @@ def test_q_learning_crosses_the_slippery_lake(student, lab):
     assert_some_seed(measure, (1, 2, 3), SLIPPERY_LAKE_BAR, "the value of the greedy policy")
 
 
-# -- part 5: on-policy against off-policy ------------------------------------------------------------
+# -- part 5: on-policy against off-policy ----------------------------------------------------------
 
 
 @points(

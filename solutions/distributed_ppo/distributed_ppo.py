@@ -117,7 +117,7 @@ class Result(NamedTuple):
     steps: int  # environment steps of all ranks
 
 
-# -- Given: the world, the networks, PPO's terms ------------------------------------------------------
+# -- Given: the world, the networks, PPO's terms ---------------------------------------------------
 
 
 def rank_and_world() -> tuple[int, int]:
@@ -222,7 +222,7 @@ def policy_and_value_terms(model: nn.Module, batch: Batch, config: PPOConfig) ->
     )
 
 
-# -- Part 1: processes and shards ------------------------------------------------------------------------
+# -- Part 1: processes and shards ------------------------------------------------------------------
 
 
 def shard_indices(n: int, rank: int, world: int) -> Tensor:
@@ -459,7 +459,7 @@ def _cause(
     return error
 
 
-# -- Part 2: communication -------------------------------------------------------------------------------
+# -- Part 2: communication -------------------------------------------------------------------------
 
 
 def broadcast_params_(params: Iterable[Tensor]) -> None:
@@ -595,7 +595,7 @@ def hierarchical_all_reduce_(tensor: Tensor, ranks_per_node: int) -> Tensor:
     ### END SOLUTION
 
 
-# -- Part 3: statistics ----------------------------------------------------------------------------------
+# -- Part 3: statistics ----------------------------------------------------------------------------
 
 ### BEGIN SOLUTION
 
@@ -713,7 +713,7 @@ class DistributedRunningMeanStd:
         return ((x - self.mean) / (self.var + eps).sqrt()).to(x.dtype)
 
 
-# -- Part 4: the loss and one optimiser step ---------------------------------------------------------------
+# -- Part 4: the loss and one optimiser step -------------------------------------------------------
 
 
 def distributed_ppo_loss(
@@ -829,7 +829,7 @@ def distributed_step_(
     ### END SOLUTION
 
 
-# -- Part 5: decisions that all ranks take together, and checkpoints -----------------------------------------
+# -- Part 5: decisions that all ranks take together, and checkpoints -------------------------------
 
 ### BEGIN SOLUTION
 
@@ -949,7 +949,7 @@ def load_checkpoint(file: str | Path | BinaryIO) -> dict[str, Any]:
     ### END SOLUTION
 
 
-# -- Part 6: worker groups under one controller --------------------------------------------------------------
+# -- Part 6: worker groups under one controller ----------------------------------------------------
 
 
 class Dispatch(enum.Enum):
@@ -1151,7 +1151,7 @@ class WorkerGroup:
         ### END SOLUTION
 
 
-# -- Part 7: training ----------------------------------------------------------------------------------------
+# -- Part 7: training ------------------------------------------------------------------------------
 
 
 class Learner:

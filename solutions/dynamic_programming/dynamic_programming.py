@@ -40,7 +40,7 @@ class MDP(NamedTuple):
     gamma: float
 
 
-# -- part 1: from a transition table to arrays ---------------------------------------------------------------
+# -- part 1: from a transition table to arrays -----------------------------------------------------
 
 
 def mdp_from_gym(env, gamma):
@@ -171,7 +171,7 @@ def _astray(slip):
 
 
 ### END SOLUTION
-# -- part 2: what a policy is worth --------------------------------------------------------------------------
+# -- part 2: what a policy is worth ----------------------------------------------------------------
 
 
 def bellman_expectation(v, pi, mdp):
@@ -276,7 +276,7 @@ def policy_value_exact(mdp, pi):
     ### END SOLUTION
 
 
-# -- part 3: a better policy ---------------------------------------------------------------------------------
+# -- part 3: a better policy -----------------------------------------------------------------------
 
 
 def q_from_v(v, mdp):
@@ -324,7 +324,7 @@ def greedy(q, tol=1e-9):
     ### END SOLUTION
 
 
-# -- part 4: evaluate, improve, repeat -----------------------------------------------------------------------
+# -- part 4: evaluate, improve, repeat -------------------------------------------------------------
 
 
 def policy_iteration(mdp):
@@ -359,7 +359,7 @@ def policy_iteration(mdp):
     ### END SOLUTION
 
 
-# -- part 5: without a policy --------------------------------------------------------------------------------
+# -- part 5: without a policy ----------------------------------------------------------------------
 
 
 def bellman_optimality(v, mdp):
@@ -400,7 +400,7 @@ def value_iteration(mdp, theta):
     ### END SOLUTION
 
 
-# -- part 6: how fast, and when to stop ----------------------------------------------------------------------
+# -- part 6: how fast, and when to stop ------------------------------------------------------------
 
 
 def stopping_sweeps(gamma, eps, r_max=1.0):
@@ -457,7 +457,7 @@ def contraction_ratio(u, v, mdp):
     ### END SOLUTION
 
 
-# -- given: checks of the arguments --------------------------------------------------------------------------
+# -- given: checks of the arguments ----------------------------------------------------------------
 
 
 def _check_gamma(gamma):

@@ -111,7 +111,7 @@ def learning_rate(cfg: GRPOConfig, iteration: int) -> float:
     return cfg.lr * min((iteration + 1) / (cfg.warmup + 1), max(0.05, left))
 
 
-# -- Part 1: advantages within a group --------------------------------------------------------------
+# -- Part 1: advantages within a group -------------------------------------------------------------
 
 
 def group_advantages(
@@ -269,7 +269,7 @@ def informative_groups(rewards: Tensor, group_ids: Tensor) -> Tensor:
     ### END SOLUTION
 
 
-# -- Part 2: process supervision --------------------------------------------------------------------
+# -- Part 2: process supervision -------------------------------------------------------------------
 
 
 def process_advantages(
@@ -339,7 +339,7 @@ def _start(ends: Tensor, end: Tensor) -> int:
 
 
 ### END BUGS
-# -- Part 3: the KL term ----------------------------------------------------------------------------
+# -- Part 3: the KL term ---------------------------------------------------------------------------
 
 
 def k3_kl(logp: Tensor, ref_logp: Tensor) -> Tensor:
@@ -388,7 +388,7 @@ def k3_kl(logp: Tensor, ref_logp: Tensor) -> Tensor:
     ### END SOLUTION
 
 
-# -- Part 4: the loss -------------------------------------------------------------------------------
+# -- Part 4: the loss ------------------------------------------------------------------------------
 
 
 def grpo_loss(
@@ -583,7 +583,7 @@ def _k3_everywhere(logp: Tensor, ref_logp: Tensor | None) -> Tensor:
 
 
 ### END BUGS
-# -- Part 5: log-probabilities and samples ----------------------------------------------------------
+# -- Part 5: log-probabilities and samples ---------------------------------------------------------
 
 
 def token_logprobs(
@@ -765,7 +765,7 @@ def _likeliest_five(logits: Tensor) -> Tensor:
 
 
 ### END BUGS
-# -- Part 6: rewards that can be checked ------------------------------------------------------------
+# -- Part 6: rewards that can be checked -----------------------------------------------------------
 
 
 def verifiable_reward(prompt: str, response: str) -> float:
@@ -884,7 +884,7 @@ def _value(node: ast.AST | None, x: int) -> int:
 
 
 ### END SOLUTION
-# -- Part 7: training -------------------------------------------------------------------------------
+# -- Part 7: training ------------------------------------------------------------------------------
 
 
 def grpo_update_(

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 
-# -- Given: the world, the networks, PPO's terms ------------------------------------------------------
+# -- Given: the world, the networks, PPO's terms ---------------------------------------------------
 
 
 def everybodys(value):
@@ -26,7 +26,7 @@ def summary(rows):
     return len(rows), mean.tolist(), ((rows - mean) ** 2).sum(0).tolist()
 
 
-# -- Part 1: processes and shards ------------------------------------------------------------------------
+# -- Part 1: processes and shards ------------------------------------------------------------------
 
 
 def shard_indices(n: int, rank: int, world: int) -> Tensor:
@@ -104,7 +104,7 @@ def supervise(
     raise failure
 
 
-# -- Part 2: communication -------------------------------------------------------------------------------
+# -- Part 2: communication -------------------------------------------------------------------------
 
 
 def broadcast_params_(params: Iterable[Tensor]) -> None:
@@ -204,7 +204,7 @@ def hierarchical_all_reduce_(tensor: Tensor, ranks_per_node: int) -> Tensor:
     return tensor
 
 
-# -- Part 3: statistics ----------------------------------------------------------------------------------
+# -- Part 3: statistics ----------------------------------------------------------------------------
 
 
 def all_reduce_moments(x: Tensor, mask: Tensor | None = None) -> Moments:
@@ -266,7 +266,7 @@ class DistributedRunningMeanStd:
                 self.var, self.count = squares / both, both
 
 
-# -- Part 4: the loss and one optimiser step ---------------------------------------------------------------
+# -- Part 4: the loss and one optimiser step -------------------------------------------------------
 
 
 def distributed_ppo_loss(
@@ -356,7 +356,7 @@ def distributed_step_(
     return {name: sum(s[i] for s in everyone) / n for i, name in enumerate(names)} | {"grad_norm": norm}
 
 
-# -- Part 5: decisions that all ranks take together, and checkpoints -----------------------------------------
+# -- Part 5: decisions that all ranks take together, and checkpoints -------------------------------
 
 
 def should_stop(local_kl: float, local_count: int, target: float, factor: float = 1.5) -> bool:
@@ -457,7 +457,7 @@ def load_checkpoint(file: str | Path | BinaryIO) -> dict[str, Any]:
         raise ValueError(f"not a checkpoint of mine: {type(error).__name__}") from error
 
 
-# -- Part 6: worker groups under one controller --------------------------------------------------------------
+# -- Part 6: worker groups under one controller ----------------------------------------------------
 
 
 def dispatch(mode: Dispatch, batch: Any, world: int) -> list[Any]:
@@ -536,7 +536,7 @@ class WorkerGroup:
         return collect(call.mode, outputs, call.n)
 
 
-# -- Part 7: training ----------------------------------------------------------------------------------------
+# -- Part 7: training ------------------------------------------------------------------------------
 
 
 class Learner:

@@ -9,7 +9,7 @@ import json
 import math
 import random
 
-# -- What the blanks share ---------------------------------------------------------------------------
+# -- What the blanks share -------------------------------------------------------------------------
 
 NAMES = ("clip_fraction", "approx_kl", "ratio_mean")
 
@@ -83,7 +83,7 @@ def understood(value: Any) -> Any:
     return {"list": list, "tuple": tuple}[tag](map(understood, content))
 
 
-# -- Part 1: processes and shards ------------------------------------------------------------------------
+# -- Part 1: processes and shards ------------------------------------------------------------------
 
 
 def shard_indices(n: int, rank: int, world: int) -> Tensor:
@@ -152,7 +152,7 @@ def supervise(
         raise RankError(failed, f"exit code {codes[failed]}")
 
 
-# -- Part 2: communication -------------------------------------------------------------------------------
+# -- Part 2: communication -------------------------------------------------------------------------
 
 
 def broadcast_params_(params: Iterable[Tensor]) -> None:
@@ -255,7 +255,7 @@ def hierarchical_all_reduce_(tensor: Tensor, ranks_per_node: int) -> Tensor:
     return tensor
 
 
-# -- Part 3: statistics ----------------------------------------------------------------------------------
+# -- Part 3: statistics ----------------------------------------------------------------------------
 
 
 def all_reduce_moments(x: Tensor, mask: Tensor | None = None) -> Moments:
@@ -313,7 +313,7 @@ class DistributedRunningMeanStd:
             self.mean, self.var = mean.reshape(self.mean.shape), (squares / self.count).reshape(self.var.shape)
 
 
-# -- Part 4: the loss and one optimiser step ---------------------------------------------------------------
+# -- Part 4: the loss and one optimiser step -------------------------------------------------------
 
 
 def distributed_ppo_loss(
@@ -389,7 +389,7 @@ def distributed_step_(
     return {name: value / max(count, 1) for name, value in zip(NAMES, sums, strict=True)} | {"grad_norm": norm}
 
 
-# -- Part 5: decisions that all ranks take together, and checkpoints -----------------------------------------
+# -- Part 5: decisions that all ranks take together, and checkpoints -------------------------------
 
 
 def should_stop(local_kl: float, local_count: int, target: float, factor: float = 1.5) -> bool:
@@ -454,7 +454,7 @@ def load_checkpoint(file: str | Path | BinaryIO) -> dict[str, Any]:
             raise ValueError(f"not a checkpoint ({error!r})") from None
 
 
-# -- Part 6: worker groups under one controller --------------------------------------------------------------
+# -- Part 6: worker groups under one controller ----------------------------------------------------
 
 
 def dispatch(mode: Dispatch, batch: Any, world: int) -> list[Any]:
@@ -530,7 +530,7 @@ class WorkerGroup:
         return collect(call.mode, outputs, call.n)
 
 
-# -- Part 7: training ----------------------------------------------------------------------------------------
+# -- Part 7: training ------------------------------------------------------------------------------
 
 
 class Learner:

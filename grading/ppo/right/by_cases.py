@@ -7,7 +7,7 @@ The block of given classes is that of the starter file.
 
 import itertools
 
-# -- written by the student -----------------------------------------------------------------------------------------------
+# -- written by the student ------------------------------------------------------------------------
 
 
 def _same(first, *others):

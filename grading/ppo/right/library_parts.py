@@ -12,7 +12,7 @@ import itertools
 from torch import distributions, nn
 from torch.utils.data import BatchSampler, RandomSampler
 
-# -- written by the student -----------------------------------------------------------------------------------------------
+# -- written by the student ------------------------------------------------------------------------
 
 
 def pick(mask, *columns):
