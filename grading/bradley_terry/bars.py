@@ -13,7 +13,7 @@ import torch
 
 from autograder.authoring import right
 from autograder.authoring.course import load_assignment
-from autograder.isolation.bridge.client import Lab
+from autograder.isolation.bridge.lab import Lab
 from autograder.judging import plugin
 from autograder.judging.diagnose import AnswerKey, judge
 from autograder.model import Verdict

@@ -591,9 +591,9 @@ def token_logprobs(
 ) -> Tensor:
     """The log-probability of each token of a batch, given the tokens before it in its row.
 
-    Entry t = log softmax(logits_{t-1} / temperature)[tokens_t]: the logits at a place are about the *next*
-    token. Padding counts for nothing: a row gives the same numbers alone and among longer ones.
-    GPT-2 of ``transformers`` does not work out positions from the attention mask, so hand it
+    Entry t = log softmax(logits_{t-1} / temperature)[tokens_t]: the logits at a place are about the
+    *next* token. Padding counts for nothing: a row gives the same numbers alone and among longer
+    ones. GPT-2 of ``transformers`` does not work out positions from the attention mask, so hand it
     ``position_ids`` that begin with 0 at the first real token.
 
     Args:
@@ -821,10 +821,10 @@ def verifiable_reward(prompt: str, response: str) -> float:
 def program_reward(source: str, cases: Sequence[tuple[int, int]]) -> float:
     """1.0 if a little program gives the right number in all test cases, else 0.0.
 
-    A program is an arithmetic expression in Python's notation: whole numbers, the variable x, +, -, *,
-    parentheses and signs, and nothing else: no other name, no call, no power (``9**9**9**9`` would
-    keep the grader busy for ever), at most 200 characters. ("2*x + 1", [(0, 1), (3, 7)]) earns 1.0.
-    Text that is no program earns 0.0; it never raises. Do not hand it to ``eval``.
+    A program is an arithmetic expression in Python's notation: whole numbers, the variable x, +, -,
+    *, parentheses and signs, and nothing else: no other name, no call, no power (``9**9**9**9``
+    would keep the grader busy for ever), at most 200 characters. ("2*x + 1", [(0, 1), (3, 7)])
+    earns 1.0. Text that is no program earns 0.0; it never raises. Do not hand it to ``eval``.
 
     Args:
         source: the program, as a policy wrote it.
@@ -836,7 +836,7 @@ def program_reward(source: str, cases: Sequence[tuple[int, int]]) -> float:
     Raises:
         ValueError: there is no test case.
     """
-    # TODO(reward): parse with ast.parse(source, mode="eval"); walk the tree; allow what is listed.
+    # TODO(reward): parse with ast.parse(source.strip(), mode="eval"); walk the tree; allow what is listed.
     ### BEGIN SOLUTION
     if not cases:
         # BUG(no-case-is-success): return 1.0

@@ -117,7 +117,7 @@ class Result(NamedTuple):
     steps: int  # environment steps of all ranks
 
 
-# -- Given: the world, the networks, PPO's terms ------------------------------------------------------
+# -- Given: the world, the networks, PPO's terms ---------------------------------------------------
 
 
 def rank_and_world() -> tuple[int, int]:
@@ -222,7 +222,7 @@ def policy_and_value_terms(model: nn.Module, batch: Batch, config: PPOConfig) ->
     )
 
 
-# -- Part 1: processes and shards ------------------------------------------------------------------------
+# -- Part 1: processes and shards ------------------------------------------------------------------
 
 
 def shard_indices(n: int, rank: int, world: int) -> Tensor:
@@ -425,7 +425,7 @@ def _cause(
     return error
 
 
-# -- Part 2: communication -------------------------------------------------------------------------------
+# -- Part 2: communication -------------------------------------------------------------------------
 
 
 def broadcast_params_(params: Iterable[Tensor]) -> None:
@@ -512,7 +512,7 @@ def hierarchical_all_reduce_(tensor: Tensor, ranks_per_node: int) -> Tensor:
     raise NotImplementedError("TODO(communication): one group for each node, one for the leaders; sum, sum, broadcast.")
 
 
-# -- Part 3: statistics ----------------------------------------------------------------------------------
+# -- Part 3: statistics ----------------------------------------------------------------------------
 
 
 def all_reduce_moments(x: Tensor, mask: Tensor | None = None) -> Moments:
@@ -575,7 +575,7 @@ class DistributedRunningMeanStd:
         return ((x - self.mean) / (self.var + eps).sqrt()).to(x.dtype)
 
 
-# -- Part 4: the loss and one optimiser step ---------------------------------------------------------------
+# -- Part 4: the loss and one optimiser step -------------------------------------------------------
 
 
 def distributed_ppo_loss(
@@ -643,7 +643,7 @@ def distributed_step_(
     raise NotImplementedError("TODO(loss): agree on the count; accumulate sums / count; reduce the gradients once; clip; step.")
 
 
-# -- Part 5: decisions that all ranks take together, and checkpoints -----------------------------------------
+# -- Part 5: decisions that all ranks take together, and checkpoints -------------------------------
 
 
 def should_stop(local_kl: float, local_count: int, target: float, factor: float = 1.5) -> bool:
@@ -717,7 +717,7 @@ def load_checkpoint(file: str | Path | BinaryIO) -> dict[str, Any]:
     raise NotImplementedError("TODO(control): read data, refuse everything else.")
 
 
-# -- Part 6: worker groups under one controller --------------------------------------------------------------
+# -- Part 6: worker groups under one controller ----------------------------------------------------
 
 
 class Dispatch(enum.Enum):
@@ -866,7 +866,7 @@ class WorkerGroup:
         raise NotImplementedError("TODO(workers): results in order of rank; after a failure stop everybody.")
 
 
-# -- Part 7: training ----------------------------------------------------------------------------------------
+# -- Part 7: training ------------------------------------------------------------------------------
 
 
 class Learner:

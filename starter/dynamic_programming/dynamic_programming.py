@@ -35,7 +35,7 @@ class MDP(NamedTuple):
     gamma: float
 
 
-# -- part 1: from a transition table to arrays ---------------------------------------------------------------
+# -- part 1: from a transition table to arrays -----------------------------------------------------
 
 
 def mdp_from_gym(env, gamma):
@@ -88,7 +88,7 @@ def grid_mdp(rows, slip=0.0, gamma=0.99, step_reward=-1.0):
     raise NotImplementedError("TODO(model): check the drawing, number the cells, follow actions and slips.")
 
 
-# -- part 2: what a policy is worth --------------------------------------------------------------------------
+# -- part 2: what a policy is worth ----------------------------------------------------------------
 
 
 def bellman_expectation(v, pi, mdp):
@@ -137,7 +137,7 @@ def policy_value_exact(mdp, pi):
     raise NotImplementedError("TODO(evaluation): build matrix and right-hand side, then solve the system.")
 
 
-# -- part 3: a better policy ---------------------------------------------------------------------------------
+# -- part 3: a better policy -----------------------------------------------------------------------
 
 
 def q_from_v(v, mdp):
@@ -170,7 +170,7 @@ def greedy(q, tol=1e-9):
     raise NotImplementedError("TODO(improvement): find each state's best actions, share the probability.")
 
 
-# -- part 4: evaluate, improve, repeat -----------------------------------------------------------------------
+# -- part 4: evaluate, improve, repeat -------------------------------------------------------------
 
 
 def policy_iteration(mdp):
@@ -187,7 +187,7 @@ def policy_iteration(mdp):
     raise NotImplementedError("TODO(policy_iteration): evaluate and improve by turns; mind the ties.")
 
 
-# -- part 5: without a policy --------------------------------------------------------------------------------
+# -- part 5: without a policy ----------------------------------------------------------------------
 
 
 def bellman_optimality(v, mdp):
@@ -219,7 +219,7 @@ def value_iteration(mdp, theta):
     raise NotImplementedError("TODO(value_iteration): sweep until the largest change is below theta.")
 
 
-# -- part 6: how fast, and when to stop ----------------------------------------------------------------------
+# -- part 6: how fast, and when to stop ------------------------------------------------------------
 
 
 def stopping_sweeps(gamma, eps, r_max=1.0):
@@ -250,7 +250,7 @@ def contraction_ratio(u, v, mdp):
     raise NotImplementedError("TODO(contraction): distance after a sweep over distance before it.")
 
 
-# -- given: checks of the arguments --------------------------------------------------------------------------
+# -- given: checks of the arguments ----------------------------------------------------------------
 
 
 def _check_gamma(gamma):

@@ -37,7 +37,7 @@ def garnet(states, actions, branches, gamma, seed):
     )
 
 
-# -- value heat maps with arrows -----------------------------------------------------------------------------
+# -- value heat maps with arrows -------------------------------------------------------------------
 
 
 def draw_values(axes, mdp, shape, steps, marks, title):
@@ -94,7 +94,7 @@ def values():
     return figure
 
 
-# -- how fast value iteration converges ----------------------------------------------------------------------
+# -- how fast value iteration converges ------------------------------------------------------------
 
 
 def draw_errors(axes, make, gammas, title, sweeps=120):
@@ -147,7 +147,7 @@ def convergence():
     return figure
 
 
-# -- policy iteration against value iteration ----------------------------------------------------------------
+# -- policy iteration against value iteration ------------------------------------------------------
 
 
 def iterations():
@@ -201,7 +201,7 @@ def iterations():
     return figure
 
 
-# -- contraction ---------------------------------------------------------------------------------------------
+# -- contraction -----------------------------------------------------------------------------------
 
 
 def contraction():

@@ -24,7 +24,7 @@ COIN = np.array([[0.5, 0.5], [0.5, 0.5]])  # the policy that tosses a coin
 RUN = np.array([[1.0, 0.0], [1.0, 0.0]])  # the policy that never services
 
 
-# -- part 1: the model ---------------------------------------------------------------------------------------
+# -- part 1: the model -----------------------------------------------------------------------------
 
 
 def test_a_transition_table_becomes_arrays():
@@ -72,7 +72,7 @@ def test_slips_go_to_either_side():
     assert mdp.P[4, 2].sum() == pytest.approx(1.0)
 
 
-# -- part 2: evaluation --------------------------------------------------------------------------------------
+# -- part 2: evaluation ----------------------------------------------------------------------------
 
 
 def test_one_sweep_under_a_policy():
@@ -97,7 +97,7 @@ def test_the_exact_value_is_what_the_sweeps_approach():
     assert work.policy_evaluation(MACHINE, RUN, theta=1e-9)[0] == pytest.approx([20 / 3, 4.0])
 
 
-# -- part 3: improvement -------------------------------------------------------------------------------------
+# -- part 3: improvement ---------------------------------------------------------------------------
 
 
 def test_action_values_of_a_machine_that_always_runs():
@@ -112,7 +112,7 @@ def test_ties_share_the_probability():
     assert work.greedy(q) == pytest.approx(np.array([[0.0, 0.5, 0.5], [1.0, 0.0, 0.0]]))
 
 
-# -- part 4: policy iteration --------------------------------------------------------------------------------
+# -- part 4: policy iteration ----------------------------------------------------------------------
 
 
 def test_a_patient_owner_services_the_worn_machine():
@@ -131,7 +131,7 @@ def test_equally_good_ways_do_not_keep_policy_iteration_busy():
     assert iters < 10
 
 
-# -- part 5: value iteration ---------------------------------------------------------------------------------
+# -- part 5: value iteration -----------------------------------------------------------------------
 
 
 def test_one_sweep_of_value_iteration():
@@ -152,7 +152,7 @@ def test_the_best_walk_along_the_cliff():
     assert v[36] == pytest.approx(-(1 - 0.99**13) / 0.01)  # 13 steps: -12.2479
 
 
-# -- part 6: contraction -------------------------------------------------------------------------------------
+# -- part 6: contraction ---------------------------------------------------------------------------
 
 
 def test_the_number_of_sweeps():

@@ -106,7 +106,7 @@ def learning_rate(cfg: GRPOConfig, iteration: int) -> float:
     return cfg.lr * min((iteration + 1) / (cfg.warmup + 1), max(0.05, left))
 
 
-# -- Part 1: advantages within a group --------------------------------------------------------------
+# -- Part 1: advantages within a group -------------------------------------------------------------
 
 
 def group_advantages(
@@ -161,7 +161,7 @@ def informative_groups(rewards: Tensor, group_ids: Tensor) -> Tensor:
     raise NotImplementedError("TODO(advantages): a group without spread is dropped, whether all failed or all succeeded.")
 
 
-# -- Part 2: process supervision --------------------------------------------------------------------
+# -- Part 2: process supervision -------------------------------------------------------------------
 
 
 def process_advantages(
@@ -195,7 +195,7 @@ def process_advantages(
     raise NotImplementedError("TODO(process): normalise all steps of the group together; sum from a token to the end of its row.")
 
 
-# -- Part 3: the KL term ----------------------------------------------------------------------------
+# -- Part 3: the KL term ---------------------------------------------------------------------------
 
 
 def k3_kl(logp: Tensor, ref_logp: Tensor) -> Tensor:
@@ -222,7 +222,7 @@ def k3_kl(logp: Tensor, ref_logp: Tensor) -> Tensor:
     raise NotImplementedError("TODO(kl): three terms in the log-ratio.")
 
 
-# -- Part 4: the loss -------------------------------------------------------------------------------
+# -- Part 4: the loss ------------------------------------------------------------------------------
 
 
 def grpo_loss(
@@ -283,7 +283,7 @@ def grpo_loss(
     raise NotImplementedError("TODO(loss): ratio, clip, KL, then one of three ways to average.")
 
 
-# -- Part 5: log-probabilities and samples ----------------------------------------------------------
+# -- Part 5: log-probabilities and samples ---------------------------------------------------------
 
 
 def token_logprobs(
@@ -291,9 +291,9 @@ def token_logprobs(
 ) -> Tensor:
     """The log-probability of each token of a batch, given the tokens before it in its row.
 
-    Entry t = log softmax(logits_{t-1} / temperature)[tokens_t]: the logits at a place are about the *next*
-    token. Padding counts for nothing: a row gives the same numbers alone and among longer ones.
-    GPT-2 of ``transformers`` does not work out positions from the attention mask, so hand it
+    Entry t = log softmax(logits_{t-1} / temperature)[tokens_t]: the logits at a place are about the
+    *next* token. Padding counts for nothing: a row gives the same numbers alone and among longer
+    ones. GPT-2 of ``transformers`` does not work out positions from the attention mask, so hand it
     ``position_ids`` that begin with 0 at the first real token.
 
     Args:
@@ -351,7 +351,7 @@ def sample_groups(
     raise NotImplementedError("TODO(sampling): pad on the left, sample a token for all rows, note its log-probability, stop rows at EOS.")
 
 
-# -- Part 6: rewards that can be checked ------------------------------------------------------------
+# -- Part 6: rewards that can be checked -----------------------------------------------------------
 
 
 def verifiable_reward(prompt: str, response: str) -> float:
@@ -382,10 +382,10 @@ def verifiable_reward(prompt: str, response: str) -> float:
 def program_reward(source: str, cases: Sequence[tuple[int, int]]) -> float:
     """1.0 if a little program gives the right number in all test cases, else 0.0.
 
-    A program is an arithmetic expression in Python's notation: whole numbers, the variable x, +, -, *,
-    parentheses and signs, and nothing else: no other name, no call, no power (``9**9**9**9`` would
-    keep the grader busy for ever), at most 200 characters. ("2*x + 1", [(0, 1), (3, 7)]) earns 1.0.
-    Text that is no program earns 0.0; it never raises. Do not hand it to ``eval``.
+    A program is an arithmetic expression in Python's notation: whole numbers, the variable x, +, -,
+    *, parentheses and signs, and nothing else: no other name, no call, no power (``9**9**9**9``
+    would keep the grader busy for ever), at most 200 characters. ("2*x + 1", [(0, 1), (3, 7)])
+    earns 1.0. Text that is no program earns 0.0; it never raises. Do not hand it to ``eval``.
 
     Args:
         source: the program, as a policy wrote it.
@@ -397,12 +397,12 @@ def program_reward(source: str, cases: Sequence[tuple[int, int]]) -> float:
     Raises:
         ValueError: there is no test case.
     """
-    # TODO(reward): parse with ast.parse(source, mode="eval"); walk the tree; allow what is listed.
+    # TODO(reward): parse with ast.parse(source.strip(), mode="eval"); walk the tree; allow what is listed.
     # YOUR CODE HERE
-    raise NotImplementedError("TODO(reward): parse with ast.parse(source, mode=\"eval\"); walk the tree; allow what is listed.")
+    raise NotImplementedError("TODO(reward): parse with ast.parse(source.strip(), mode=\"eval\"); walk the tree; allow what is listed.")
 
 
-# -- Part 7: training -------------------------------------------------------------------------------
+# -- Part 7: training ------------------------------------------------------------------------------
 
 
 def grpo_update_(

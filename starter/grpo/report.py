@@ -65,7 +65,7 @@ def pass_rates(policy: Any, task: str, digits: int) -> list[float]:
     return [float(table.mean()), float(table.amax(dim=1).mean()), float(greedy.mean())]
 
 
-# -- one run, watched --------------------------------------------------------------------------------
+# -- one run, watched ------------------------------------------------------------------------------
 
 
 def plot_training(shorten: int) -> plt.Figure:
@@ -126,7 +126,7 @@ def draw_pass_rates(axis: Any, before: Any, after: Any) -> None:
     axis.legend(loc="upper center", ncols=2, fontsize=8)
 
 
-# -- GRPO, REINFORCE and PPO at equal tokens ---------------------------------------------------------
+# -- GRPO, REINFORCE and PPO at equal tokens -------------------------------------------------------
 
 
 class Critic(torch.nn.Module):
@@ -254,7 +254,7 @@ def plot_comparison(shorten: int) -> plt.Figure:
     return figure
 
 
-# -- what a group says -------------------------------------------------------------------------------
+# -- what a group says -----------------------------------------------------------------------------
 
 
 def plot_weights(shorten: int) -> plt.Figure:

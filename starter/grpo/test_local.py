@@ -35,7 +35,7 @@ def model():
     return policy
 
 
-# -- Part 1: advantages within a group --------------------------------------------------------------
+# -- Part 1: advantages within a group -------------------------------------------------------------
 
 
 def test_advantages_of_two_groups():
@@ -65,7 +65,7 @@ def test_advantages_of_groups_without_spread():
     assert work.informative_groups(rewards, torch.tensor([0, 1, 1])).tolist() == [False, True, True]
 
 
-# -- Part 2: process supervision --------------------------------------------------------------------
+# -- Part 2: process supervision -------------------------------------------------------------------
 
 
 def test_process_of_two_samples():
@@ -79,7 +79,7 @@ def test_process_of_two_samples():
     )
 
 
-# -- Part 3: the KL term ----------------------------------------------------------------------------
+# -- Part 3: the KL term ---------------------------------------------------------------------------
 
 
 def test_kl_at_two_points():
@@ -92,7 +92,7 @@ def test_kl_at_two_points():
     )
 
 
-# -- Part 4: the loss -------------------------------------------------------------------------------
+# -- Part 4: the loss ------------------------------------------------------------------------------
 
 
 def test_loss_of_two_rows_three_ways():
@@ -133,7 +133,7 @@ def test_loss_holds_the_kl_term():
     close(loss, 0.5 * (1 - math.log(2)))
 
 
-# -- Part 5: log-probabilities and samples ----------------------------------------------------------
+# -- Part 5: log-probabilities and samples ---------------------------------------------------------
 
 
 def test_sampling_scores_a_row_like_the_model_itself(model):
@@ -173,7 +173,7 @@ def test_sampling_two_prompts_three_times(model):
     close(samples.logp, again * samples.mask, tolerance=1e-4)
 
 
-# -- Part 6: rewards that can be checked ------------------------------------------------------------
+# -- Part 6: rewards that can be checked -----------------------------------------------------------
 
 
 def test_reward_of_answers():
@@ -194,7 +194,7 @@ def test_reward_of_programs():
     assert work.program_reward("2*x + ", cases) == 0.0
 
 
-# -- Part 7: training -------------------------------------------------------------------------------
+# -- Part 7: training ------------------------------------------------------------------------------
 
 
 def test_training_step_goes_down_the_loss(model):

@@ -33,7 +33,7 @@ from policies import CategoricalPolicy, GaussianPolicy
 from rollouts import RunningMeanStd, explained_variance, gae
 from torch import Tensor, nn
 
-# -- Given: settings and a small model ---------------------------------------------------------------
+# -- Given: settings and a small model -------------------------------------------------------------
 # Nothing to write here. policies.py and rollouts.py beside this file are given as well: you wrote
 # most of them in `reinforce` and `gae`. Read them once, the rest of the file builds on them.
 
