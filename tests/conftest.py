@@ -1,4 +1,7 @@
-"""What the tests of the engine share: a toy course, one running fork server, and student code on either side of the wall."""
+"""What the tests of the engine share.
+
+A toy course, one running fork server, and student code on either side of the wall.
+"""
 
 from __future__ import annotations
 
@@ -24,16 +27,56 @@ from autograder.judging.hidden_test import InProcess
 
 MAIN = "work.py"
 
+# What tests need, by file. A test of any other file is a unit test, unless it takes a fixture that
+# starts workers: it starts no process.
+NEEDS = {
+    "content": ("test_examples", "test_feedback"),
+    "wall": (
+        "test_as_graded",
+        "test_attacks",
+        "test_cli",
+        "test_engine_ray",
+        "test_export",
+        "test_faults",
+        "test_gpu_part",
+        "test_grade",
+        "test_grader",
+        "test_hostile_networks",
+        "test_kept",
+        "test_pages",
+        "test_proof",
+        "test_ranks",
+        "test_sandbox",
+        "test_starter",
+        "test_wire_fuzz",
+    ),
+}
+TIERS = {file: tier for tier, files in NEEDS.items() for file in files}
+STARTS_WORKERS = {"server", "behind_the_wall"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test as ``unit``, ``wall`` or ``content``."""
+    for item in items:
+        params = getattr(item, "callspec", None)
+        asked = {*getattr(item, "fixturenames", ()), *(params.params.values() if params else ())}
+        starts = any(name in STARTS_WORKERS for name in asked if isinstance(name, str))
+        tier = TIERS.get(item.path.stem, "wall" if starts else "unit")
+        item.add_marker(getattr(pytest.mark, tier))
+
 
 def pytest_collection_finish() -> None:
-    """What is imported by now stays; hidden tests are collected in this process, and pytest sweeps it after each collection."""
+    """Keep what is imported by now out of garbage collection.
+
+    Hidden tests are collected in this process, and pytest collects garbage after each collection.
+    """
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(autouse=True)
 def _modules_stay_as_they_were() -> Iterator[None]:
-    """Student files that run in this process, and hidden tests collected in it, leave no modules behind."""
+    """Student files and hidden tests that this process imports leave no modules behind."""
     finders, modules = list(sys.meta_path), set(sys.modules)
     yield
     sys.meta_path[:] = finders
