@@ -27,8 +27,8 @@ from autograder.judging.hidden_test import InProcess
 
 MAIN = "work.py"
 
-# What tests need, by file. A test of any other file is a unit test, unless it takes a fixture that
-# starts workers: it starts no process.
+# What tests need, by file. A test of any other file is a unit test, which starts no process, unless
+# it takes a fixture that starts workers or carries another mark itself.
 NEEDS = {
     "content": ("test_examples", "test_feedback"),
     "wall": (
@@ -55,14 +55,16 @@ TIERS = {file: tier for tier, files in NEEDS.items() for file in files}
 STARTS_WORKERS = {"server", "behind_the_wall"}
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test as ``unit``, ``wall`` or ``content``."""
+    """Mark each test as ``unit``, ``wall`` or ``content``, before ``-m`` chooses by marks."""
     for item in items:
-        params = getattr(item, "callspec", None)
-        asked = {*getattr(item, "fixturenames", ()), *(params.params.values() if params else ())}
-        starts = any(name in STARTS_WORKERS for name in asked if isinstance(name, str))
-        tier = TIERS.get(item.path.stem, "wall" if starts else "unit")
-        item.add_marker(getattr(pytest.mark, tier))
+        asked = list(getattr(item, "fixturenames", ()))
+        if hasattr(item, "callspec"):
+            asked += [value for value in item.callspec.params.values() if isinstance(value, str)]
+        tier = "unit" if STARTS_WORKERS.isdisjoint(asked) else "wall"
+        if not any(item.get_closest_marker(said) for said in ("unit", "wall", "content")):
+            item.add_marker(TIERS.get(item.path.stem, tier))
 
 
 def pytest_collection_finish() -> None:
@@ -146,7 +148,10 @@ def in_process() -> Iterator[Reach]:
 
 @pytest.fixture(params=["in_process", "behind_the_wall"])
 def reach(request: pytest.FixtureRequest) -> Reach:
-    """A text in this process, then the same text across the wall: a test that takes this runs twice."""
+    """A text in this process, then the same text across the wall.
+
+    A test that takes this runs twice.
+    """
     return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
 
 

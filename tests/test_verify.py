@@ -32,6 +32,7 @@ def shortcomings(toy) -> list[str]:
 # -- a whole assignment ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wall
 def test_an_assignment_without_shortcomings_is_proven(toy):
     told = []
     result = verify(toy.assignment, told.append)
@@ -48,6 +49,7 @@ def test_an_assignment_without_shortcomings_is_proven(toy):
 # -- shortcomings ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wall
 def test_public_tests_that_fail_on_the_solution_are_found(toy):
     toy.edit(PUBLIC, "== 2.0", "== 3.0")
     (found,) = shortcomings(toy)
@@ -56,6 +58,7 @@ def test_public_tests_that_fail_on_the_solution_are_found(toy):
     )
 
 
+@pytest.mark.wall
 def test_public_tests_that_pass_on_the_stub_are_found(toy):
     toy.write(
         PUBLIC, "import sequences\n\n\ndef test_nothing():\n    assert sequences.discounted\n"
