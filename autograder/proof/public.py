@@ -31,7 +31,9 @@ def run_public_tests(
         command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", folder]
         command += ["-p", "no:cacheprovider", "-p", "autograder.proof.as_graded"]
         command += ["--as-graded", assignment.main, *options, folder]
-        environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+        # A starter needs pytest alone, so plugins that happen to be installed are not loaded.
+        environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
         try:
             done = subprocess.run(
                 command,
