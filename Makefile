@@ -33,7 +33,8 @@ thorough: setup
 
 check: setup
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
-	$(RUN) -m autograder starter --check && $(RUN) -m autograder verify
+	$(RUN) -m autograder starter --check && $(RUN) -m autograder syllabus --check
+	$(RUN) -m autograder verify
 
 starter: setup
 	$(RUN) -m autograder starter

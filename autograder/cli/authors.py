@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autograder.authoring.course import Assignment, Course, load_assignment
+from autograder.authoring.course import Assignment, Course
 from autograder.cli.console import CourseOption, err, explained, out, the_course
 from autograder.errors import CourseError
 
@@ -27,16 +27,8 @@ def add_to(app: typer.Typer) -> None:
 
 
 def chosen(course: Course, names: Sequence[str] | None) -> list[Assignment]:
-    """The assignments named, or all of the course; a draft need not stand in course.yml yet."""
-    if not names:
-        return list(course.assignments)
-    drafts = {
-        name for name in names if (course.root / "assignments" / name / "assignment.yml").is_file()
-    }
-    return [
-        load_assignment(course.root, name) if name in drafts else course.assignment(name)
-        for name in names
-    ]
+    """The assignments named, or all that exist; a draft need not be in course.yml yet."""
+    return [course.assignment(name) for name in names] if names else list(course.catalogue)
 
 
 # -- check and starter ----------------------------------------------------------------------------
@@ -151,16 +143,18 @@ def verify(
         _say("No proof is stale.")
     if not _prove(assignments, Orders(draws, bars, thorough, compare), jobs):
         raise typer.Exit(1)
+    if not compare:
+        _bring_syllabus_up_to_date(found)
 
 
 def _report(course: Course) -> None:
     """Say in about a second which proofs are stale, and how to renew them."""
     from autograder.proof import choice
 
-    stale = choice.stale(course.assignments)
+    stale = choice.stale(course.catalogue)
     for name, why in stale.items():
         _say(f"the proof of {name} is stale ({why}): python -m autograder verify {name}")
-    _say(choice.engine_news([one for one in course.assignments if one.name not in stale]))
+    _say(choice.engine_news([one for one in course.catalogue if one.name not in stale]))
     if stale:
         raise typer.Exit(1)
 
@@ -178,6 +172,17 @@ def _prove(assignments: Sequence[Assignment], orders: Orders, jobs: int) -> bool
             _complain(f"- {note}", "yellow")
         proven = proven and not one.shortcomings
     return proven
+
+
+def _bring_syllabus_up_to_date(course: Course) -> None:
+    """Where the course keeps a syllabus; `make check` wants it fresh."""
+    from autograder.authoring import syllabus
+    from autograder.marking.result_files import write_atomically
+
+    path = syllabus.path(course)
+    if path.is_file() and syllabus.stale(course):
+        write_atomically(path, syllabus.text(course))
+        _say(f"wrote {path.relative_to(course.root)}")
 
 
 def _proofs(assignments: Sequence[Assignment], orders: Orders, jobs: int) -> Iterator[Proven]:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autograder.authoring.course import Assignment, Course, find_root, load_assignment
-from autograder.cli import authors, platforms
+from autograder.cli import authoring, authors, platforms
 from autograder.cli.console import CourseOption, err, explained, out, the_course
 from autograder.cli.watch import Watch, summary
 from autograder.errors import CourseError
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 authors.add_to(app)
 platforms.add_to(app)
+authoring.add_to(app)
 AddressOption = Annotated[str, typer.Option(help="Where the Ray cluster is, for --engine ray.")]
 
 
@@ -98,7 +99,7 @@ def grade(
     found = the_course(course)
     assignment = found.assignment(name)
     read = read_all(submissions, assignment.main)
-    extensions = platforms.look_up([one.student for one in read], only, roster)
+    read, extensions = platforms.look_up(read, submissions, only, roster)
     engine = engines.start(engine_name, assignment, jobs, address, _notice)
     if "not run" in engine.scale:
         means = (
@@ -126,7 +127,8 @@ def grade(
             print(json.dumps(_line(one, grading.worth) | {"kept": one.student in grading.kept}))
     elif not quiet:
         _print_class(found, assignment, grading.worth, grades, grading.folder)
-        out.print(summary(len(grading.kept), grading.reasons), soft_wrap=True, highlight=False)
+        told = summary(len(grading.kept), grading.reasons, grading.rescored)
+        out.print(told, soft_wrap=True, highlight=False)
     if any(score(one, grading.worth).points is None for one in grades):
         raise typer.Exit(1)
 
@@ -148,7 +150,8 @@ def _notice(text: str) -> None:
 def _print_class(
     course: Course, assignment: Assignment, worth: float, grades: list[Grade], folder: Path
 ) -> None:
-    table = Table(title=f"{assignment.title}, {worth:g} points", title_justify="left")
+    when = f"due {assignment.due:%Y-%m-%d %H:%M %Z}" if assignment.due else "no due date"
+    table = Table(title=f"{assignment.title}, {worth:g} points, {when}", title_justify="left")
     for header, justify in (
         ("student", "left"),
         ("points", "right"),
