@@ -140,7 +140,7 @@ def test_a_bug_that_stands_at_several_places_corrupts_all_of_them():
 
 
 def test_a_bug_that_the_file_does_not_have_is_a_key_error():
-    with pytest.raises(KeyError):
+    with pytest.raises(SourceError, match="no known bug is called 'unheard-of'; there are"):
         source(TEXT).broken("unheard-of")
 
 

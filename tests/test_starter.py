@@ -15,7 +15,7 @@ from toy import MAIN, NAME
 from autograder.authoring import starter
 from autograder.errors import CourseError, SourceError
 from autograder.marking.submission import read_all
-from autograder.proof.verify import run_public_tests
+from autograder.proof.public import run_public_tests
 
 FILES = {
     "README.md",

@@ -8,6 +8,7 @@ inside a string is text, and every mistake is a SourceError that begins with fil
 from __future__ import annotations
 
 import ast
+import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -142,10 +143,11 @@ class Source:
         return self._joined(edits)
 
     def broken(self, bug: str) -> str:
-        """The solution with one known bug in it. Raises KeyError for a name that the file does not
-        have."""
+        """The solution with one known bug in it. Raises SourceError for any other name."""
         if bug not in self._texts:
-            raise KeyError(bug)
+            near = difflib.get_close_matches(bug, self._texts, n=1)
+            guess = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(self._texts)}"
+            raise SourceError(f"{self.path}: no known bug is called '{bug}'; {guess}")
         edits: dict[int, str | None] = dict.fromkeys(self._marker_lines)
         for corruption in self._corruptions:
             if corruption.bug == bug:

@@ -1,4 +1,4 @@
-"""The commands. With platforms.py, the only module that prints or exits."""
+"""The commands for graders. With authors.py and platforms.py, the only modules that print or exit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autograder.authoring.course import Assignment, Course, find_root, load_assignment
-from autograder.cli import authoring, platforms
+from autograder.cli import authoring, authors, platforms
 from autograder.cli.console import (
     CourseOption,
     end_as_on_ctrl_c,
@@ -34,21 +34,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The course's autograder.",
 )
+authors.add_to(app)
 platforms.add_to(app)
 authoring.add_to(app)
 AddressOption = Annotated[str, typer.Option(help="Where the Ray cluster is, for --engine ray.")]
-Names = Annotated[list[str] | None, typer.Argument(help="Assignments (default: all).")]
 
 
 def main() -> None:
     """The entry point."""
     end_as_on_ctrl_c()
     app()
-
-
-def _chosen(course: Course, names: list[str] | None) -> list[Assignment]:
-    """The assignments named, or all that exist; a draft need not be in course.yml yet."""
-    return [course.assignment(name) for name in names] if names else list(course.catalogue)
 
 
 # -- grade ------------------------------------------------------------------------------------------------------------
@@ -229,104 +224,7 @@ def report_class(
         )
 
 
-# -- check, starter, verify, doctor -----------------------------------------------------------------------------------
-
-
-@app.command()
-@explained
-def check(
-    name: Annotated[str, typer.Argument(help="The assignment.")],
-    path: Annotated[
-        Path | None, typer.Argument(help="Your file, notebook or folder (default: here).")
-    ] = None,
-    course: CourseOption = None,
-) -> None:
-    """Run the public tests on my work, in this process's own rights. Exit code 1: some test failed."""
-    from autograder.marking.submission import read_all
-    from autograder.proof.verify import run_public_tests
-
-    assignment = the_course(course).assignment(name)
-    where = path or Path(assignment.main)
-    (work,) = read_all(where, assignment.main)[:1]
-    if work.problem:
-        raise CourseError(f"{where}: {work.problem}")
-    out.print("Public tests, run on this machine without the wall that grading uses.", style="dim")
-    code, text = run_public_tests(assignment, work.files)
-    print(text)
-    raise typer.Exit(0 if code == 0 else 1)
-
-
-@app.command()
-@explained
-def starter(
-    names: Names = None,
-    only_check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; exit code 1 if something is stale.")
-    ] = False,
-    course: CourseOption = None,
-) -> None:
-    """Regenerate starter code from the solutions."""
-    from autograder.authoring import starter as generator
-
-    stale = False
-    for assignment in _chosen(the_course(course), names):
-        if only_check:
-            changed = [assignment.starter / file for file in generator.stale(assignment)]
-        else:
-            changed = generator.write(assignment)
-        stale = stale or bool(changed)
-        for path in changed:
-            out.print(
-                f"{'stale' if only_check else 'wrote'} {path.relative_to(assignment.root)}",
-                soft_wrap=True,
-            )
-    if only_check and stale:
-        raise typer.Exit(1)
-
-
-@app.command()
-@explained
-def verify(
-    names: Names = None,
-    course: CourseOption = None,
-    jobs: Annotated[
-        int, typer.Option(help="Assignments proven at a time (default: one for each core).")
-    ] = 0,
-    draws: Annotated[
-        int,
-        typer.Option(
-            min=0, help="Ask on so many further draws of the test data whether the proof holds."
-        ),
-    ] = 0,
-) -> None:
-    """Prove assignments: solution full, lazy answers nothing, every known bug caught and named. Exit code 1: something fell short."""
-    from autograder.proof.verify import Proof, prove_each
-
-    found = the_course(course)
-    chosen = _chosen(found, names)
-    sections, fell_short = [], False
-    with err.status("proving ...") as status:
-        each = prove_each(chosen, jobs, draws)
-        proofs = (
-            each if len(chosen) > 1 else (Proof.of(one, status.update, draws) for one in chosen)
-        )
-        for proof in proofs:
-            sections.append(proof.matrix)
-            print(proof.matrix)
-            print(proof.summary, flush=True)
-            for shortcoming in proof.shortcomings:
-                err.print(
-                    f"- {shortcoming}", style="red", markup=False, highlight=False, soft_wrap=True
-                )
-            fell_short = fell_short or bool(proof.shortcomings)
-    if not names and not fell_short:
-        (found.root / "docs").mkdir(exist_ok=True)
-        heading = "# Kill matrix\n\nGenerated by `python -m autograder verify`. X: caught as declared; x: caught besides.\n\n"
-        result_files.write_atomically(
-            found.root / "docs" / "kill_matrix.md", heading + "\n".join(sections)
-        )
-    if fell_short:
-        raise typer.Exit(1)
+# -- doctor ----------------------------------------------------------------------------------------
 
 
 @app.command()
