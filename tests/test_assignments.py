@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from autograder.authoring import starter
+from autograder.authoring import right, starter
 from autograder.authoring.course import load_course
 from autograder.authoring.source import Source
 from autograder.judging import diagnose, hidden_test, plugin
-from autograder.judging.hidden_test import InProcess
 from autograder.marking.engines import Job, LocalEngine
 from autograder.model import Verdict
 
@@ -30,8 +29,7 @@ QUICK = (
 
 def independent(assignment):
     """Right answers in other styles, by name."""
-    files = sorted((ROOT / "grading" / assignment.name / "right").glob("*.py"))
-    return {f"independent {path.stem}": path.read_text(encoding="utf-8") for path in files}
+    return {f"independent {style}": text for style, text in right.answers(assignment).items()}
 
 
 def mark(assignment, texts):
@@ -92,10 +90,8 @@ def test_right_answers_in_all_other_styles_pass_on_further_draws(name):
     """`make thorough` asks the same of the solution, and of every known bug that it is caught (`verify --draws`)."""
     assignment = ASSIGNMENTS[name]
     tests = [test for test in plugin.collect(assignment.hidden_tests) if not test.learning]
-    styles = {
-        style: InProcess.of(text, assignment.main)
-        for style, text in independent(assignment).items()
-    }
+    key = diagnose.AnswerKey(assignment)
+    styles = {style: key.candidate(text) for style, text in independent(assignment).items()}
     runs = itertools.product(tests, styles, range(20, 30))
     failed = [
         (test.name, style, seed)

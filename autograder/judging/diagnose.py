@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from autograder.authoring.course import Assignment
+from autograder.authoring.given import given_files
 from autograder.authoring.source import Source
 from autograder.errors import IsolationError, StudentDied, StudentError, StudentTimeout
 from autograder.isolation.bridge.handles import Remote
@@ -45,27 +46,32 @@ class AnswerKey:
     def __init__(self, assignment: Assignment, only: Collection[str] | None = None) -> None:
         self.source = Source(assignment.solution)
         self.main = assignment.main
+        self._given = given_files(assignment)
         # What the ranks of such an assignment call cannot be seen from here.
         self._forks = assignment.isolation == "distributed"
         self.texts = {
             bug.name: bug.when for bug in self.source.bugs if only is None or bug.name in only
         }
 
+    def candidate(self, text: str) -> InProcess:
+        """A trusted text of the main file, with the given modules beside it."""
+        return InProcess({self.main: text.encode()} | self._given, self.main)
+
     @cached_property
     def reference(self) -> InProcess:
         """The solution."""
-        return InProcess.of(self.source.solution(), self.main)
+        return self.candidate(self.source.solution())
 
     @cached_property
     def broken(self) -> dict[str, InProcess]:
         """The solution with one known bug, by the bug's name."""
-        return {name: InProcess.of(self.source.broken(name), self.main) for name in self.texts}
+        return {name: self.candidate(self.source.broken(name)) for name in self.texts}
 
     @cached_property
     def changed(self) -> dict[str, frozenset[str] | None]:
         """By the bug's name, the functions that it changes; None: something else."""
-        solution = self.source.solution()
-        return {name: relevance.changed(solution, self.source.broken(name)) for name in self.texts}
+        unbroken = self.source.unbroken()
+        return {name: relevance.changed(unbroken, self.source.broken(name)) for name in self.texts}
 
     def within_reach(self, called: set[str]) -> dict[str, InProcess]:
         """The broken variants that a test can tell from the solution when it calls these."""

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 
 from autograder.authoring.course import Assignment, load_assignment
+from autograder.authoring.given import with_given
 from autograder.authoring.source import Source
 from autograder.errors import CourseError
 from autograder.isolation.bridge.client import Bridge
@@ -66,9 +67,9 @@ def points(
 def hidden_test(item: pytest.Function) -> HiddenTest:
     """What a collected item says about itself. Raises pytest.UsageError with file and remedy."""
     mark = item.get_closest_marker("points")
-    says = (inspect.getdoc(item.function) or "").split("\n")[0].strip()
+    says = " ".join((inspect.getdoc(item.function) or "").split("\n\n")[0].split())
     if mark is None or not says:
-        missing = "@points(...)" if mark is None else "a docstring: the line that students read"
+        missing = "@points(...)" if mark is None else "a docstring: the sentence that students read"
         raise pytest.UsageError(
             f"{item.location[0]}:{(item.location[1] or 0) + 1}: {item.name} needs {missing}"
         )
@@ -200,14 +201,13 @@ def _opened(request: pytest.FixtureRequest) -> Iterator[tuple[Bridge, Lab]]:
         request.config.getoption("--student"),
         request.config.getoption("--bug"),
     )
-    candidate: Candidate = InProcess.of(text, assignment.main)
+    files = with_given(assignment, {assignment.main: text.encode()})
+    candidate: Candidate = InProcess(files, assignment.main)
     device = request.config.getoption("--device")
     if request.config.getoption("--wall"):
         gpu = device == "cuda" and request.node.get_closest_marker("gpu") is not None
         server = _servers(request.config, assignment, gpu)
-        candidate = server.candidate(
-            {assignment.main: text.encode()}, assignment.main, assignment.limits
-        )
+        candidate = server.candidate(files, assignment.main, assignment.limits)
     mark = request.node.get_closest_marker("points")
     seconds = mark.kwargs["seconds"] if mark else None
     bridge = candidate.open(lambda event: None, seconds)
