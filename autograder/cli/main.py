@@ -11,16 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from autograder.authoring.course import Assignment, Course, find_root, load_assignment
-from autograder.cli import authoring, authors, platforms
-from autograder.cli.console import (
-    CourseOption,
-    end_as_on_ctrl_c,
-    err,
-    exit_code,
-    explained,
-    out,
-    the_course,
-)
+from autograder.cli import authoring, authors, console, platforms
+from autograder.cli.console import CourseOption, err, explained, out, the_course
 from autograder.cli.watch import Watch, summary
 from autograder.errors import CourseError
 from autograder.judging.gpu_part import GpuState
@@ -42,7 +34,7 @@ AddressOption = Annotated[str, typer.Option(help="Where the Ray cluster is, for 
 
 def main() -> None:
     """The entry point."""
-    end_as_on_ctrl_c()
+    console.end_as_on_ctrl_c()
     app()
 
 
@@ -124,7 +116,7 @@ def grade(
             f"Stopped. What was finished is in {destination / name}; the same command goes on from there.",
             style="yellow",
         )
-        raise typer.Exit(exit_code(stopped)) from None
+        raise typer.Exit(console.exit_code(stopped)) from None
     finally:
         engine.close()
     if as_json:

@@ -28,6 +28,7 @@ from autograder.judging.hidden_test import Candidate, HiddenTest, InProcess, Tra
 from autograder.model import Mistake, Outcome, Verdict
 
 SETS = (set, frozenset)
+MOST_RUNS = 3  # of one test: in a used worker, in a fresh one that dies, in another fresh one
 UNUSABLE = (
     "What came back could not be used as the handout describes it: check its type, shape and"
     " field names."
@@ -171,10 +172,10 @@ def judge(
 def _run(
     seconds: float, test: HiddenTest, candidate: Candidate, seed: int, alive: Callable[[], None]
 ) -> Trace:
-    """Run a test, and once more where something else than the submission may have failed it.
+    """Run a test until its failure is the submission's own, three times at most.
 
-    That is so where the worker had served an earlier test, and where the process died: one that
-    ends by its own doing ends again, and a machine's mishap does not happen twice.
+    A failure counts in a worker that has served no earlier test. The death of a process counts if
+    it happens twice: one that ends by its own doing ends again, and a machine's mishap does not.
     """
 
     def once() -> Trace:
@@ -184,9 +185,14 @@ def _run(
             # It rang between the test and its end, say while the worker was closed.
             return Trace(error=error, used=True)
 
-    trace = once()
-    again = isinstance(trace.error, StudentDied) or (trace.used and not trace.passed)
-    return once() if again else trace
+    deaths = 0
+    for _ in range(MOST_RUNS):
+        trace = once()
+        died = isinstance(trace.error, StudentDied)
+        deaths += died
+        if trace.passed or deaths == 2 or not (trace.used or died):
+            break
+    return trace
 
 
 def _failed(outcome: Outcome, test: HiddenTest, trace: Trace) -> Outcome:
