@@ -404,7 +404,7 @@ def _opens_only(device: str, other: str) -> int:
     from autograder.isolation.wall import seccomp
 
     open(other, "w").close()
-    ruleset = sandbox.reading_rules(gpu=True)
+    ruleset = sandbox.file_rules(gpu=True)
     sandbox.enter(
         sandbox.Cell(
             None,

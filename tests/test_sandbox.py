@@ -61,7 +61,7 @@ if "namespaces" in layers and not sandbox.separate([]):
 if layers != ["no wall"]:
     uid = 64999 if "uid" in layers else None
     bpf = seccomp.build_filter(own_uid=True) if "seccomp" in layers else None
-    ruleset = sandbox.reading_rules() if "landlock" in layers else None
+    ruleset = sandbox.file_rules() if "landlock" in layers else None
     sandbox.enter(sandbox.Cell(uid, 5, sandbox.address_space() + (512 << 20), 16, bpf, ruleset))
 print(json.dumps([name for name, result in probe.attempts(hidden, victim).items() if result is not None]))
 """

@@ -1,4 +1,5 @@
-"""Imports from the submitted files, which are held in memory: a worker needs no folder and can leave none."""
+"""Imports from the submitted files, which are held in memory: what a submission does to its copies
+on disk changes nothing, and where there is no disk nothing is missing."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import importlib.machinery
 import importlib.util
 import linecache
 import marshal
+import os
 import sys
 import types
 from collections.abc import Mapping
@@ -20,7 +22,7 @@ from typing import Any
 def _read(data: bytes) -> tuple[int, list[str]]:
     """Length and lines of a file, as linecache wants them."""
     text = importlib.util.decode_source(data)
-    return len(text), text.split("\n")
+    return len(text), [f"{line}\n" for line in text.removesuffix("\n").split("\n")]
 
 
 @functools.lru_cache(maxsize=512)
@@ -74,6 +76,7 @@ class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         data = self._files[file]
         size, lines = _read(data)
         linecache.cache[file] = (size, None, lines, file)
+        module.__file__ = os.path.abspath(file)
         known = self._compiled.get(file)
         self._ran[file] = code = _unmarshalled(known) if known else _compiled(data, file)
         exec(code, vars(module))

@@ -1,14 +1,17 @@
-"""The fork server: imports and uses the libraries once, then forks a sandboxed worker for each test in milliseconds.
+"""The fork server: imports and uses the libraries once, then forks a sandboxed worker for each test.
 
-It is exec'ed with an empty environment before any test is read, so the memory that workers inherit holds no secret. It speaks over one
-socket: a request carries the limits and three descriptors (the conversation, the prints, the status line). When the status line
-closes or says so, the worker is killed; when the worker ends, the status line says how.
+It is exec'ed with an empty environment before any test is read, so the memory that workers inherit
+holds no secret. It speaks over one socket: a request carries the limits and three descriptors (the
+conversation, the prints, the status line). When the status line closes or says so, the worker is
+killed; when the worker ends, its world is emptied and the status line says how.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
+import functools
 import io
 import os
 import select
@@ -23,8 +26,10 @@ import msgpack
 
 from autograder.isolation import codec
 from autograder.isolation.bridge import generators, worker
-from autograder.isolation.wall import network, sandbox, seccomp
+from autograder.isolation.wall import network, quota, sandbox, seccomp
+from autograder.isolation.wall.world import World, Worlds
 from autograder.isolation.workers import stream
+from autograder.isolation.workers.prints import Prints
 from autograder.isolation.workers.untouched import Modules
 from autograder.isolation.workers.warm import COMMON_MODULES, RANK_MODULES, warm_up
 
@@ -36,7 +41,10 @@ _libc = ctypes.PyDLL(None)  # keeps the interpreter's lock, which the child need
 
 
 def main() -> None:
-    """Serve until the control socket closes. Argument: its descriptor; the first message names libraries, folders to hide, the profile, and whether there is a GPU."""
+    """Serve until the control socket closes. Argument: its descriptor.
+
+    The first message names libraries, folders to hide, the profile, and whether there is a GPU.
+    """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     control = socket.socket(fileno=int(sys.argv[1]))
@@ -63,23 +71,30 @@ def main() -> None:
     with_gpu = (
         gpu and landlock
     )  # nothing else keeps a worker that may write from writing everywhere
-    bpf = seccomp.build_filter(own_uid=block is not None, gpu=with_gpu)
-    ruleset = sandbox.reading_rules(gpu=with_gpu) if landlock else None
+    worlds = _worlds(block, landlock, namespaces)
+    writes = worlds.writes if worlds else "refused"
+    writable = worlds.base if worlds else None
+    own_uid = block is not None
+    bpf = seccomp.build_filter(own_uid, gpu=with_gpu, writes=writes)
+    ruleset = sandbox.file_rules(gpu=with_gpu, writable=writable) if landlock else None
     layers = sandbox.Layers(
         uid=block is not None, seccomp=bpf is not None, landlock=landlock, namespaces=namespaces
     )
     control.send(msgpack.packb({"layers": vars(layers), "failures": failures}))
-    server = Server(control, layers, bpf, ruleset, block, with_gpu)
+    server = Server(control, layers, bpf, ruleset, block, with_gpu, worlds)
     if distributed:
         server.admit_ranks(
-            seccomp.build_filter(own_uid=block is not None, ranks=True, gpu=with_gpu),
-            sandbox.reading_rules(ranks=True, gpu=with_gpu) if landlock else None,
+            seccomp.build_filter(own_uid, ranks=True, gpu=with_gpu, writes=writes),
+            sandbox.file_rules(ranks=True, gpu=with_gpu, writable=writable) if landlock else None,
         )
     server.serve()
 
 
 def _claim_uids() -> tuple[socket.socket, range] | None:
-    """A block of uids that no other fork server on this machine uses: whoever holds the abstract socket owns the block."""
+    """A block of uids that no other fork server on this machine uses.
+
+    Whoever holds the abstract socket owns the block.
+    """
     for first in UID_BLOCKS:
         lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
@@ -89,6 +104,15 @@ def _claim_uids() -> tuple[socket.socket, range] | None:
             continue
         return lock, range(first, first + 64)
     return None
+
+
+def _worlds(
+    block: tuple[socket.socket, range] | None, landlock: bool, namespaces: bool
+) -> Worlds | None:
+    """Where workers may write: nowhere, unless Landlock says where and somebody counts."""
+    if block is None or not landlock or not (namespaces or seccomp.can_count()):
+        return None
+    return Worlds.prepare(block[1], mounted=namespaces)
 
 
 class Server:
@@ -102,9 +126,12 @@ class Server:
         ruleset: int | None,
         block: tuple[socket.socket, range] | None,
         gpu: bool,
+        worlds: Worlds | None = None,
     ) -> None:
         self._control = control
         self._gpu = gpu
+        self._worlds = worlds
+        self._listeners: dict[int, int] = {}  # descriptor -> the uid whose writing is counted
         self._layers = layers
         self._filter = bpf
         self._ruleset = ruleset
@@ -124,6 +151,8 @@ class Server:
                         return self._end()
                 elif child := self._workers.get(descriptor):
                     self._attend(child, descriptor)
+                elif (uid := self._listeners.get(descriptor)) and self._worlds:
+                    quota.answer(descriptor, functools.partial(self._worlds.has_room, uid))
 
     def admit_ranks(self, bpf: bytes | None, ruleset: int | None) -> None:
         """Be ready for requests of several workers that may talk to each other over loopback."""
@@ -175,15 +204,37 @@ class Server:
         cell = sandbox.Cell(
             uid, limits["call_seconds"], memory, limits["processes"], bpf, ruleset, self._gpu
         )
+        folder = None
+        ours, theirs = socket.socketpair() if self._counts else (None, None)
+        if self._worlds and uid is not None:
+            folder = self._worlds.of(uid)
+            cell = dataclasses.replace(
+                cell, file_bytes=self._worlds.file_bytes, counted=self._counts
+            )
         pid = bare_fork()
         if pid == 0:
             stay_on(limits["core"])
-            _become_a_worker(cell, line[0], line[1])
+            _become_a_worker(cell, line[0], line[1], folder, theirs)
         child = _Child(pid, os.pidfd_open(pid), line[2], uid)
+        if ours is not None and theirs is not None and uid is not None:
+            theirs.close()
+            self._listen(ours, uid)
         for descriptor in (child.pidfd, child.status):
             self._workers[descriptor] = child
             self._poll.register(descriptor, select.POLLIN)
         _close(line[:2])
+
+    @property
+    def _counts(self) -> bool:
+        return self._worlds is not None and self._worlds.writes == "counted"
+
+    def _listen(self, line: socket.socket, uid: int) -> None:
+        """Answer from now on for what this worker writes."""
+        with line:
+            _, descriptors, _, _ = socket.recv_fds(line, 1, 1)
+        for listener in descriptors:  # none: it could not lock itself in
+            self._listeners[listener] = uid
+            self._poll.register(listener, select.POLLIN)
 
     def _attend(self, child: _Child, descriptor: int) -> None:
         if descriptor == child.status:  # closed, or asked to kill: either way this worker is done
@@ -203,7 +254,18 @@ class Server:
                 pass
             os.close(known)
         if child.uid is not None:
-            self._free.append(child.uid)
+            self._tidy(child.uid)
+
+    def _tidy(self, uid: int) -> None:
+        """The worker with this uid has ended: nothing of it is left for the next one."""
+        for listener in [known for known, owner in self._listeners.items() if owner == uid]:
+            del self._listeners[listener]
+            self._poll.unregister(listener)
+            os.close(listener)
+        with contextlib.suppress(OSError):  # a world that cannot be emptied is not used again
+            if self._worlds:
+                self._worlds.empty(uid)
+            self._free.append(uid)
 
     def _report(self, descriptor: int, message: list[Any]) -> None:
         try:
@@ -220,6 +282,9 @@ class Server:
     def _end(self) -> None:
         for child in set(self._workers.values()):
             self._kill(child)
+            os.waitpid(child.pid, 0)
+        if self._worlds:
+            self._worlds.remove()
 
 
 class _Child:
@@ -228,9 +293,10 @@ class _Child:
 
 
 def bare_fork() -> int:
-    """fork(2) itself. os.fork would run every library's after-fork hooks: a millisecond for locks that only threads need.
+    """fork(2) itself: os.fork would run every library's after-fork hooks.
 
-    They would also seed `random` anew in each worker; so its state is the same in all of them, and so is what a submission does with it.
+    They cost a millisecond for locks that only threads need. They would also seed `random` anew in
+    each worker; so its state is the same in all of them, and so is what a submission does with it.
     """
     pid: int = _libc.fork()
     if pid < 0:
@@ -250,8 +316,18 @@ def _close(descriptors: list[int]) -> None:
         os.close(descriptor)
 
 
-def _become_a_worker(cell: sandbox.Cell, conversation: int, prints: int) -> None:
-    """In the forked child: keep three descriptors, enter the cell, serve. Never returns."""
+def _become_a_worker(
+    cell: sandbox.Cell,
+    conversation: int,
+    prints: int,
+    folder: str | None,
+    counting: socket.socket | None,
+) -> None:
+    """In the forked child: keep few descriptors, enter the cell, serve. Never returns.
+
+    ``folder``: its world. ``counting``: where the fork server waits for the descriptor that answers
+    for what this worker writes.
+    """
     try:
         os.setsid()
         os.dup2(prints, 1)
@@ -260,11 +336,16 @@ def _become_a_worker(cell: sandbox.Cell, conversation: int, prints: int) -> None
             socket.AF_UNIX, socket.SOCK_STREAM, fileno=conversation
         )  # before the filter, which refuses its questions
         first = 3
-        for kept in sorted(fd for fd in (conversation, cell.ruleset) if fd is not None):
+        needed = (conversation, cell.ruleset, counting.fileno() if counting else None)
+        for kept in sorted(fd for fd in needed if fd is not None):
             os.closerange(first, kept)
             first = kept + 1
         os.closerange(first, 4096)
-        sandbox.enter(cell)
+        listener = sandbox.enter(cell)
+        if counting is not None and listener is not None:
+            socket.send_fds(counting, [b"L"], [listener])
+            os.close(listener)
+            counting.close()
         line = stream.Stream(sock, patient=True)
         line.send(
             stream.READY, codec.pack(None, [])
@@ -273,25 +354,47 @@ def _become_a_worker(cell: sandbox.Cell, conversation: int, prints: int) -> None
         os.write(2, f"{type(error).__name__}: {error}\n".encode())
         os._exit(1)
     try:
-        serve_worker(line)
+        serve_worker(line, World(folder) if folder else None)
     finally:
         os._exit(1)
 
 
-def serve_worker(line: stream.Stream) -> None:
+def serve_worker(line: stream.Stream, world: World | None) -> None:
     """The worker's life: the first message brings the files, each further one is a question."""
-    raw = open(1, "wb", 0, closefd=False)  # noqa: SIM115
-    sys.stdout = io.TextIOWrapper(raw, "utf-8", "replace", write_through=True)
+    prints = Prints(1)
+    sys.stdout = io.TextIOWrapper(prints, "utf-8", "replace", write_through=True)
     sys.stderr = sys.stdout
     _, message = line.receive()
     (main_file, names, compiled), buffers = codec.unpack(message)
     parts = iter(map(bytes, buffers))
     files, code = dict(zip(names, parts, strict=False)), {name: next(parts) for name in compiled}
-    converse(line, lambda: worker.load(files, main_file, code))
+
+    def load() -> worker.Worker:
+        prints.begin_anew()
+        if world is not None:
+            world.lay(files)
+        loaded = worker.load(files, main_file, code)
+        if world is not None:
+            world.remember()
+        return loaded
+
+    def is_as_imported() -> bool:
+        prints.begin_anew()
+        return world is None or not world.changed()
+
+    converse(line, load, is_as_imported)
 
 
-def converse(line: stream.Stream, load: Callable[[], worker.Worker]) -> None:
-    """Answer questions for as long as the line stands; a new test finds the student's module as its import leaves it."""
+def converse(
+    line: stream.Stream,
+    load: Callable[[], worker.Worker],
+    is_as_imported: Callable[[], bool] = lambda: True,
+) -> None:
+    """Answer questions for as long as the line stands.
+
+    A new test finds the student's module as its import leaves it. ``is_as_imported``: whether what
+    is outside the process is so too.
+    """
     modules = Modules(load)
     student = modules.fresh()
 
@@ -303,6 +406,8 @@ def converse(line: stream.Stream, load: Callable[[], worker.Worker]) -> None:
         kind, message = line.receive()
         if kind == stream.ANEW:
             generators.begin_anew()
+            if not is_as_imported():
+                modules = Modules(load)
             student = modules.fresh()
         else:
             line.send(stream.ANSWER, student.handle(message, call_back))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
+import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +26,10 @@ COMMON_MODULES = (
 
 
 def warm_up(libraries: Sequence[str]) -> list[str]:
-    """Import the libraries and use them once: the first use of some imports hundreds of modules. Returns what failed."""
+    """Import the libraries and use them once; returns what failed.
+
+    The first use of some imports hundreds of modules.
+    """
     failures = []
     for name in libraries:
         try:
@@ -32,17 +38,27 @@ def warm_up(libraries: Sequence[str]) -> list[str]:
             failures.append(f"{name}: {type(error).__name__}: {error}")
     if torch := sys.modules.get("torch"):
         _use_torch(torch, optimise="torch.optim" in libraries)
+    _import_plots()
     _use_the_wire()
     gc.collect()
     gc.freeze()
     return failures
 
 
+def _import_plots() -> None:
+    """matplotlib, which most students import beside what is graded, with its list of fonts."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(ImportError, OSError):
+        os.environ["MPLCONFIGDIR"] = folder  # a worker has one of its own (wall/world.py)
+        importlib.import_module("matplotlib.pyplot")
+
+
 def _use_torch(torch: Any, optimise: bool) -> None:
     torch.set_num_threads(1)
-    torch._C._set_deterministic_algorithms(
-        True
-    )  # the public function imports torch._dynamo and sympy: 70 MB to fork each time
+    # torch's own functions import its compiler, torch._dynamo and sympy: 70 MB to fork each time.
+    # There is no compiler behind the wall, so nothing is compiled, as with TORCH_COMPILE_DISABLE=1.
+    torch.use_deterministic_algorithms = _use_deterministic_algorithms
+    torch.compile = _leave_uncompiled
+    torch.use_deterministic_algorithms(True)
     layer = torch.nn.Linear(2, 2).double()
     loss = layer(torch.ones(1, 2, dtype=torch.float64)).pow(2).mean()
     torch.autograd.backward([loss], [torch.ones_like(loss)], retain_graph=True)
@@ -53,8 +69,21 @@ def _use_torch(torch: Any, optimise: bool) -> None:
         optimizer.step()
 
 
+def _use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """torch.use_deterministic_algorithms, for code that is not compiled."""
+    sys.modules["torch"]._C._set_deterministic_algorithms(mode, warn_only=warn_only)
+
+
+def _leave_uncompiled(model: Any = None, **options: Any) -> Any:
+    """torch.compile where nothing is compiled: the function or network itself, or a decorator."""
+    return (lambda found: found) if model is None else model
+
+
 def _use_the_wire() -> None:
-    """One conversation with a toy: first uses of numpy's and torch's conversions cost each worker 9 ms otherwise."""
+    """One conversation with a toy.
+
+    First uses of numpy's and torch's conversions cost each worker 9 ms otherwise.
+    """
     toy = worker.load({"warm.py": b"def echo(*values): return values\n"}, "warm.py")
     values: list[Any] = [
         1,

@@ -1,0 +1,198 @@
+"""What a worker may write to: a small world of its own, which ends with it.
+
+    .       $HOME
+    tmp     $TMPDIR
+    work    the current folder, with the submission's own files in it
+
+Each uid of a fork server has one such folder, which only that uid may enter. Where the server has
+mounts of its own, the folder is a file system in memory with a fixed number of bytes and files.
+Elsewhere it is a folder in /tmp, and the server answers for each file that is opened for writing
+(quota.py). When the worker has ended, the server empties it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from autograder.isolation.wall import quota, seccomp
+
+BYTES, FILES = 64 << 20, 1024
+# Where the server counts: what is written between two of its looks is not in these.
+COUNTED_FILES, COUNTED_FILE_BYTES = 256, 8 << 20
+USER = "student"
+PLACES = ("tmp", "work")
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MNT_DETACH = 2, 4, 8, 2
+FOLDER = "/tmp"  # empty and the server's own where it has mounts of its own
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Worlds:
+    """The fork server's side: one folder for each uid, below ``base``."""
+
+    def __init__(self, base: str, mounted: bool) -> None:
+        self.base = base
+        self._mounted = mounted
+
+    @classmethod
+    def prepare(cls, uids: Sequence[int], mounted: bool) -> Worlds | None:
+        """Make them; None where that is not possible. ``mounted``: in mounts of this process's own."""
+        name = f"autograder-{uids[0]}-"
+        try:
+            for left in Path(FOLDER).glob(f"{name}*"):
+                if left.stat(follow_symlinks=False).st_uid == os.geteuid() and left.is_dir():
+                    cls(str(left), False).remove()
+            worlds = cls(tempfile.mkdtemp(prefix=name, dir=FOLDER), mounted)
+            worlds._make(uids)
+        except OSError:
+            return None
+        return worlds
+
+    def _make(self, uids: Sequence[int]) -> None:
+        # Each uid makes its own folder: giving one away needs a capability, becoming a uid another.
+        os.chmod(self.base, 0o1733)
+        for uid in uids:
+            with _acting_as(uid):
+                os.mkdir(self.of(uid), 0o700)
+            if self._mounted:
+                self._mount(uid)
+        os.chmod(self.base, 0o711)
+
+    @property
+    def writes(self) -> seccomp.Writes:
+        """How workers may write: the kernel itself counts in a mounted file system."""
+        return "allowed" if self._mounted else "counted"
+
+    @property
+    def file_bytes(self) -> int:
+        """How large a file may be."""
+        return BYTES if self._mounted else COUNTED_FILE_BYTES
+
+    def of(self, uid: int) -> str:
+        """The folder of this uid."""
+        return os.path.join(self.base, str(uid))
+
+    def has_room(self, uid: int) -> bool:
+        """Whether one more file may be written."""
+        try:
+            with _acting_as(uid):
+                size, count = quota.used(self.of(uid))
+        except OSError:  # folders that nobody can look into
+            return False
+        return size < BYTES and count < COUNTED_FILES
+
+    def empty(self, uid: int) -> None:
+        """Remove all that a worker has left; it has ended. Raises OSError."""
+        try:
+            with _acting_as(uid):
+                os.chmod(self.of(uid), 0o700)
+                with _opened(self.of(uid)) as folder:
+                    _clear(folder)
+        except (OSError, RecursionError):
+            # A file system in memory can be exchanged for a new one, which takes milliseconds.
+            if not self._mounted or _libc.umount2(self.of(uid).encode(), MNT_DETACH) != 0:
+                raise OSError(f"{self.of(uid)} cannot be emptied") from None
+            self._mount(uid)
+
+    def remove(self) -> None:
+        """Remove all of them; no worker is left. In mounts of one's own they end with the server."""
+        if self._mounted:
+            return
+        for entry in os.scandir(self.base):
+            self.empty(int(entry.name))
+            os.rmdir(entry.path)
+        os.rmdir(self.base)
+
+    def _mount(self, uid: int) -> None:
+        told = f"size={BYTES},nr_inodes={FILES},mode=0700,uid={uid},gid={uid}"
+        flags = ctypes.c_ulong(MS_NOSUID | MS_NODEV | MS_NOEXEC)
+        path = self.of(uid).encode()
+        if _libc.mount(b"tmpfs", path, b"tmpfs", flags, told.encode()) != 0:
+            raise OSError(ctypes.get_errno(), "mount")
+
+
+@contextlib.contextmanager
+def _acting_as(uid: int) -> Iterator[None]:
+    """Touch files with the rights of a worker: root without capabilities could not."""
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def _clear(folder: int) -> None:
+    """Remove what is in the folder with this descriptor: paths may be longer than the kernel takes."""
+    for name in os.listdir(folder):
+        if not stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode):
+            os.unlink(name, dir_fd=folder)
+            continue
+        os.chmod(name, 0o700, dir_fd=folder)
+        with _opened(name, folder) as inner:
+            _clear(inner)
+        os.rmdir(name, dir_fd=folder)
+
+
+@contextlib.contextmanager
+def _opened(path: str, above: int | None = None) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+class World:
+    """The worker's side: its own folder, and what it finds there when a test begins."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._laid = False
+        self._seen: list[tuple[str, int, int]] = []
+        temporary, self._work = (os.path.join(folder, place) for place in PLACES)
+        os.environ.update(HOME=folder, TMPDIR=temporary, USER=USER, LOGNAME=USER)
+        os.environ["MPLCONFIGDIR"] = os.path.join(folder, ".config", "matplotlib")
+        tempfile.tempdir = None  # as the fork server found it
+
+    def lay(self, files: Mapping[str, bytes]) -> None:
+        """The folder as a submission finds it: nothing but its own files. Raises OSError."""
+        os.chdir(self._folder)
+        if self._laid:
+            os.chmod(self._folder, 0o700)
+            with _opened(self._folder) as folder:
+                _clear(folder)
+        self._laid = True
+        for place in PLACES:
+            os.mkdir(place)
+        os.chdir(self._work)
+        for name, data in files.items():
+            with contextlib.suppress(OSError):  # more than there is room for: imports need none
+                if "/" in name:
+                    os.makedirs(os.path.dirname(name), exist_ok=True)
+                with open(name, "wb", 0) as file:
+                    file.write(data)
+
+    def remember(self) -> None:
+        """The import has ended: what is there now, each test of this submission finds."""
+        self._seen = self._look()
+
+    def changed(self) -> bool:
+        """Whether anything was written since, or another folder is the current one."""
+        try:
+            return self._look() != self._seen or os.getcwd() != self._work
+        except OSError:
+            return True
+
+    def _look(self) -> list[tuple[str, int, int]]:
+        seen = []
+        for folder, _, files in os.walk(self._folder):
+            for path in (folder, *(os.path.join(folder, name) for name in files)):
+                found = os.lstat(path)
+                seen.append((path, found.st_mtime_ns, found.st_size))
+        return seen
