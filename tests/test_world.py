@@ -9,6 +9,7 @@ import textwrap
 
 import pytest
 
+from autograder.errors import StudentError
 from autograder.isolation.limits import Limits
 from autograder.isolation.wall import world
 from autograder.isolation.workers import prints
@@ -221,7 +222,7 @@ def test_what_the_import_has_made_is_there_in_every_test(kept):
         assert kept(["folders"]) == [["checkpoints", "tmp", "work"]]
 
 
-@pytest.mark.parametrize("how", [["hide"], ["make", 500], ["fill", "x"], ["close_the_door"]])
+@pytest.mark.parametrize("how", [["hide"], ["make", 200], ["fill", "x"], ["close_the_door"]])
 def test_the_next_worker_finds_nothing_of_what_one_has_left(server, how):
     files = {MAIN: textwrap.dedent(LEAVES).encode()}
     candidate = server.candidate(files, MAIN, Limits())
@@ -237,7 +238,7 @@ def test_a_worker_cannot_write_more_than_there_is_room_for(behind_the_wall):
     student = behind_the_wall(LEAVES).student
     written = student.fill("a") + student.fill("b") + student.fill("c")
     assert written <= world.BYTES >> 20
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(StudentError, match="No space left"):
         behind_the_wall(LEAVES).student.make(world.FILES + 1)
 
 

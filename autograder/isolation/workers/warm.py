@@ -19,10 +19,11 @@ from autograder.isolation.bridge.client import Bridge, Loopback
 RANK_MODULES = ("torch.distributed", "autograder.isolation.ranks.group")
 COMMON_MODULES = (
     "abc argparse array bisect collections contextlib copy csv dataclasses datetime decimal enum "
-    "fractions functools heapq html inspect io itertools json logging math numbers operator os pathlib "
-    "pprint queue random re secrets statistics string tempfile textwrap threading time timeit traceback "
-    "types typing unittest uuid warnings weakref "
-).split()  # fmt: skip
+    "fractions functools getpass glob hashlib heapq html inspect io itertools json logging math "
+    "numbers operator os pathlib pickle platform pprint queue random re secrets shutil statistics "
+    "string tempfile textwrap threading time timeit traceback types typing unittest uuid warnings "
+    "weakref"
+).split()
 
 
 def warm_up(libraries: Sequence[str]) -> list[str]:
