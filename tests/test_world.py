@@ -10,7 +10,7 @@ import textwrap
 import pytest
 
 from autograder.errors import StudentError
-from autograder.isolation.limits import Limits
+from autograder.isolation.limits import WORLD_BYTES, Limits
 from autograder.isolation.wall import world
 from autograder.isolation.workers import prints
 
@@ -237,7 +237,7 @@ def test_the_next_worker_finds_nothing_of_what_one_has_left(server, how):
 def test_a_worker_cannot_write_more_than_there_is_room_for(behind_the_wall):
     student = behind_the_wall(LEAVES).student
     written = student.fill("a") + student.fill("b") + student.fill("c")
-    assert written <= world.BYTES >> 20
+    assert written <= WORLD_BYTES >> 20
     with pytest.raises(StudentError, match="No space left"):
         behind_the_wall(LEAVES).student.make(world.FILES + 1)
 

@@ -7,6 +7,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 
+WORLD_BYTES = 64 << 20  # that a worker may write, in all (wall/world.py)
+
+
 class Limits(BaseModel):
     """What one test may use of the machine."""
 

@@ -83,6 +83,7 @@ class Layers:
     landlock: bool
     namespaces: bool
     rlimits: bool = True
+    world: bool = False  # somewhere to write (world.py): no wall, but what right programs need
 
     @property
     def strong(self) -> bool:

@@ -20,9 +20,10 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from autograder.isolation.limits import WORLD_BYTES
 from autograder.isolation.wall import quota, seccomp
 
-BYTES, FILES = 64 << 20, 1024
+FILES = 1024
 # Where the server counts: what is written between two of its looks is not in these.
 COUNTED_FILES, COUNTED_FILE_BYTES = 256, 8 << 20
 USER = "student"
@@ -72,7 +73,7 @@ class Worlds:
     @property
     def file_bytes(self) -> int:
         """How large a file may be."""
-        return BYTES if self._mounted else COUNTED_FILE_BYTES
+        return WORLD_BYTES if self._mounted else COUNTED_FILE_BYTES
 
     def of(self, uid: int) -> str:
         """The folder of this uid."""
@@ -85,7 +86,7 @@ class Worlds:
                 size, count = quota.used(self.of(uid))
         except OSError:  # folders that nobody can look into
             return False
-        return size < BYTES and count < COUNTED_FILES
+        return size < WORLD_BYTES and count < COUNTED_FILES
 
     def empty(self, uid: int) -> None:
         """Remove all that a worker has left; it has ended. Raises OSError."""
@@ -110,7 +111,7 @@ class Worlds:
         os.rmdir(self.base)
 
     def _mount(self, uid: int) -> None:
-        told = f"size={BYTES},nr_inodes={FILES},mode=0700,uid={uid},gid={uid}"
+        told = f"size={WORLD_BYTES},nr_inodes={FILES},mode=0700,uid={uid},gid={uid}"
         flags = ctypes.c_ulong(MS_NOSUID | MS_NODEV | MS_NOEXEC)
         path = self.of(uid).encode()
         if _libc.mount(b"tmpfs", path, b"tmpfs", flags, told.encode()) != 0:

@@ -31,7 +31,7 @@ from autograder.isolation.wall.world import World, Worlds
 from autograder.isolation.workers import stream
 from autograder.isolation.workers.prints import Prints
 from autograder.isolation.workers.untouched import Modules
-from autograder.isolation.workers.warm import COMMON_MODULES, RANK_MODULES, warm_up
+from autograder.isolation.workers.warm import COMMON_MODULES, RANK_MODULES, import_plots, warm_up
 
 MAX_RANKS = 8
 UID_BLOCKS = range(61000, 65000, 64)
@@ -53,6 +53,7 @@ def main() -> None:
     sys.argv[:] = sys.orig_argv[:] = [""]  # workers inherit what this process remembers
     os.environ.pop("PYTHONPATH", None)
     package = os.path.realpath(os.path.join(os.path.dirname(__file__), *3 * [".."]))
+    import_plots()
     failures = warm_up([*COMMON_MODULES, *libraries, *(RANK_MODULES if distributed else ())])
     if gpu and "torch" in sys.modules:  # many of its operations have no deterministic form there
         sys.modules["torch"]._C._set_deterministic_algorithms(False)
@@ -78,7 +79,11 @@ def main() -> None:
     bpf = seccomp.build_filter(own_uid, gpu=with_gpu, writes=writes)
     ruleset = sandbox.file_rules(gpu=with_gpu, writable=writable) if landlock else None
     layers = sandbox.Layers(
-        uid=block is not None, seccomp=bpf is not None, landlock=landlock, namespaces=namespaces
+        uid=own_uid,
+        seccomp=bpf is not None,
+        landlock=landlock,
+        namespaces=namespaces,
+        world=worlds is not None,
     )
     control.send(msgpack.packb({"layers": vars(layers), "failures": failures}))
     server = Server(control, layers, bpf, ruleset, block, with_gpu, worlds)

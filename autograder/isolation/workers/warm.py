@@ -39,15 +39,14 @@ def warm_up(libraries: Sequence[str]) -> list[str]:
             failures.append(f"{name}: {type(error).__name__}: {error}")
     if torch := sys.modules.get("torch"):
         _use_torch(torch, optimise="torch.optim" in libraries)
-    _import_plots()
     _use_the_wire()
     gc.collect()
     gc.freeze()
     return failures
 
 
-def _import_plots() -> None:
-    """matplotlib, which most students import beside what is graded, with its list of fonts."""
+def import_plots() -> None:
+    """Import matplotlib, which most students import beside what is graded, with its list of fonts."""
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(ImportError, OSError):
         os.environ["MPLCONFIGDIR"] = folder  # a worker has one of its own (wall/world.py)
         importlib.import_module("matplotlib.pyplot")
