@@ -14,7 +14,7 @@ import pytest
 
 from autograder.errors import IsolationError, StudentDied
 from autograder.isolation import doctor
-from autograder.isolation.limits import Limits
+from autograder.isolation.limits import WORLD_BYTES, Limits
 from autograder.isolation.wall import sandbox, seccomp
 from autograder.isolation.wall.sandbox import Layers
 from autograder.isolation.workers.walled import ENVIRONMENT, WorkerServer
@@ -221,8 +221,10 @@ def test_a_worker_has_an_identity_and_an_environment_of_its_own(behind_the_wall,
         and found["uid"][0] >= 61000
         and found["groups"] == []
     )
-    assert set(found["environment"]) <= set(ENVIRONMENT) | {"LC_CTYPE"}
-    assert found["cwd"] == "/"
+    own = {"TMPDIR", "USER", "LOGNAME", "MPLCONFIGDIR"}
+    assert set(found["environment"]) <= set(ENVIRONMENT) | own | {"LC_CTYPE"}
+    assert found["cwd"].startswith(found["environment"]["HOME"])
+    assert found["environment"]["HOME"].endswith(str(found["uid"][0]))
 
 
 @root
@@ -258,7 +260,7 @@ def test_limits_are_hard(behind_the_wall):
     assert student.look()["limits"] == {
         "CPU": (3, 4),
         "NOFILE": (64, 64),
-        "FSIZE": (0, 0),
+        "FSIZE": (WORLD_BYTES, WORLD_BYTES),
         "CORE": (0, 0),
         "NPROC": (5, 5),
     }

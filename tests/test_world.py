@@ -3,16 +3,19 @@ and nothing of it is left afterwards."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
 from autograder.errors import StudentError
-from autograder.isolation.limits import WORLD_BYTES, Limits
-from autograder.isolation.wall import world
-from autograder.isolation.workers import prints
+from autograder.isolation.limits import WORLD_BYTES, WORLD_FILES, Limits
+from autograder.isolation.workers import prints, walled
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="the wall needs Linux and root"
@@ -166,6 +169,8 @@ LEAVES = """
     from pathlib import Path
     os.makedirs("checkpoints")
     def process(): return os.getpid()
+    def uid(): return os.getuid()
+    def folder(): return str(Path.home())
     def files(): return sorted(
         str(path.relative_to(Path.home())) for path in Path.home().rglob("*") if path.is_file())
     def folders(): return sorted(p.name for p in Path.home().rglob("*") if p.is_dir())
@@ -192,11 +197,39 @@ LEAVES = """
 """
 
 
+@pytest.fixture(scope="module")
+def without_mounts():
+    """A fork server without the right to mount, as in a container: it counts what is written."""
+    if shutil.which("setpriv") is None:
+        pytest.skip("setpriv is not installed")
+    few = ["setpriv", "--bounding-set=-all,+setuid,+setgid,+kill", "--inh-caps=-all"]
+
+    class Popen(subprocess.Popen):
+        def __init__(self, command, **options):
+            super().__init__([*few, *command], **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(walled.subprocess, "Popen", Popen)
+        server = walled.WorkerServer.start(["numpy", "torch"])
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["server", "without_mounts"])
+def any_server(request):
+    """A fork server with mounts of its own, then one without."""
+    return request.getfixturevalue(request.param)
+
+
+def test_without_mounts_somebody_counts(without_mounts):
+    assert without_mounts.layers.world and not without_mounts.layers.namespaces
+
+
 @pytest.fixture
-def kept(server):
+def kept(any_server):
     """Asks functions of LEAVES in test after test, which one worker serves while all is well."""
     files = {MAIN: textwrap.dedent(LEAVES).encode()}
-    candidate = server.candidate(files, MAIN, Limits(), keeps_workers=True)
+    candidate = any_server.candidate(files, MAIN, Limits(), keeps_workers=True)
 
     def ask(*questions, passed=True):
         bridge = candidate.open(lambda event: None, None)
@@ -223,23 +256,31 @@ def test_what_the_import_has_made_is_there_in_every_test(kept):
 
 
 @pytest.mark.parametrize("how", [["hide"], ["make", 200], ["fill", "x"], ["close_the_door"]])
-def test_the_next_worker_finds_nothing_of_what_one_has_left(server, how):
+def test_the_next_worker_finds_nothing_of_what_one_has_left(any_server, how):
     files = {MAIN: textwrap.dedent(LEAVES).encode()}
-    candidate = server.candidate(files, MAIN, Limits())
-    for _ in range(2):
+    candidate = any_server.candidate(files, MAIN, Limits())
+    uids = set()
+    for _ in range(3):
         bridge = candidate.open(lambda event: None, None)
-        uid_and_files = bridge.student.files()
-        getattr(bridge.student, how[0])(*how[1:])
+        uids.add(bridge.student.uid())
+        files = bridge.student.files()
+        with contextlib.suppress(StudentError):  # no room for so many
+            getattr(bridge.student, how[0])(*how[1:])
         bridge.close()
-        assert uid_and_files == ["work/work.py"]
+        assert files == ["work/work.py"]
+    assert len(uids) < 3  # a folder was used again
 
 
-def test_a_worker_cannot_write_more_than_there_is_room_for(behind_the_wall):
-    student = behind_the_wall(LEAVES).student
-    written = student.fill("a") + student.fill("b") + student.fill("c")
-    assert written <= WORLD_BYTES >> 20
+def test_a_worker_cannot_write_more_than_there_is_room_for(any_server):
+    candidate = any_server.candidate({MAIN: textwrap.dedent(LEAVES).encode()}, MAIN, Limits())
+    bridge = candidate.open(lambda event: None, None)
+    written = sum(bridge.student.fill(str(number)) or 0 for number in range(20))
+    assert 0 < written <= WORLD_BYTES >> 20
+    bridge.close()
+    bridge = candidate.open(lambda event: None, None)
     with pytest.raises(StudentError, match="No space left"):
-        behind_the_wall(LEAVES).student.make(world.FILES + 1)
+        bridge.student.make(WORLD_FILES + 1)
+    bridge.close()
 
 
 # -- a million lines ------------------------------------------------------------------------------------
@@ -254,3 +295,14 @@ def test_a_million_lines_at_import_are_cut_off_and_it_is_said(behind_the_wall):
     told = reached.bridge.prints()
     assert told.endswith(prints.NOTICE.decode())
     assert len(told) < prints.BYTES + 100
+
+
+def test_nothing_is_left_of_a_server_that_counts(without_mounts):
+    candidate = without_mounts.candidate({MAIN: textwrap.dedent(LEAVES).encode()}, MAIN, Limits())
+    bridge = candidate.open(lambda event: None, None)
+    base = Path(bridge.student.folder())
+    assert base.is_dir() and base.parent.parent == Path("/tmp")
+    bridge.student.leave()
+    bridge.close()
+    without_mounts.close()
+    assert not base.parent.exists()

@@ -6,8 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-
-WORLD_BYTES = 64 << 20  # that a worker may write, in all (wall/world.py)
+WORLD_BYTES, WORLD_FILES = 64 << 20, 1024  # that a worker may write, in all (wall/world.py)
 
 
 class Limits(BaseModel):

@@ -20,10 +20,9 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from autograder.isolation.limits import WORLD_BYTES
+from autograder.isolation.limits import WORLD_BYTES, WORLD_FILES
 from autograder.isolation.wall import quota, seccomp
 
-FILES = 1024
 # Where the server counts: what is written between two of its looks is not in these.
 COUNTED_FILES, COUNTED_FILE_BYTES = 256, 8 << 20
 USER = "student"
@@ -111,7 +110,7 @@ class Worlds:
         os.rmdir(self.base)
 
     def _mount(self, uid: int) -> None:
-        told = f"size={WORLD_BYTES},nr_inodes={FILES},mode=0700,uid={uid},gid={uid}"
+        told = f"size={WORLD_BYTES},nr_inodes={WORLD_FILES},mode=0700,uid={uid},gid={uid}"
         flags = ctypes.c_ulong(MS_NOSUID | MS_NODEV | MS_NOEXEC)
         path = self.of(uid).encode()
         if _libc.mount(b"tmpfs", path, b"tmpfs", flags, told.encode()) != 0:
