@@ -193,7 +193,7 @@ LEAVES = """
             with open(name, "wb") as file:
                 while True: file.write(bytes(1 << 20))
         except OSError:
-            return os.path.getsize(name) >> 20
+            return os.path.getsize(name) >> 20 if os.path.exists(name) else 0
 """
 
 
