@@ -154,7 +154,6 @@ class World:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._laid = False
-        self._seen: list[tuple[str, int, int]] = []
         temporary, self._work = (os.path.join(folder, place) for place in PLACES)
         os.environ.update(HOME=folder, TMPDIR=temporary, USER=USER, LOGNAME=USER)
         os.environ["MPLCONFIGDIR"] = os.path.join(folder, ".config", "matplotlib")
@@ -177,22 +176,3 @@ class World:
                     os.makedirs(os.path.dirname(name), exist_ok=True)
                 with open(name, "wb", 0) as file:
                     file.write(data)
-
-    def remember(self) -> None:
-        """The import has ended: what is there now, each test of this submission finds."""
-        self._seen = self._look()
-
-    def changed(self) -> bool:
-        """Whether anything was written since, or another folder is the current one."""
-        try:
-            return self._look() != self._seen or os.getcwd() != self._work
-        except OSError:
-            return True
-
-    def _look(self) -> list[tuple[str, int, int]]:
-        seen = []
-        for folder, _, files in os.walk(self._folder):
-            for path in (folder, *(os.path.join(folder, name) for name in files)):
-                found = os.lstat(path)
-                seen.append((path, found.st_mtime_ns, found.st_size))
-        return seen

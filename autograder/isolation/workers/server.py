@@ -12,25 +12,20 @@ import contextlib
 import ctypes
 import dataclasses
 import functools
-import io
 import os
 import select
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 import msgpack
 
-from autograder.isolation import codec
-from autograder.isolation.bridge import generators, worker
+from autograder.isolation.bridge import generators
 from autograder.isolation.wall import network, quota, sandbox, seccomp
-from autograder.isolation.wall.world import World, Worlds
-from autograder.isolation.workers import stream
-from autograder.isolation.workers.prints import Prints
-from autograder.isolation.workers.untouched import Modules
+from autograder.isolation.wall.world import Worlds
+from autograder.isolation.workers.life import become_a_worker
 from autograder.isolation.workers.warm import COMMON_MODULES, RANK_MODULES, import_plots, warm_up
 
 MAX_RANKS = 8
@@ -219,7 +214,7 @@ class Server:
         pid = bare_fork()
         if pid == 0:
             stay_on(limits["core"])
-            _become_a_worker(cell, line[0], line[1], folder, theirs)
+            become_a_worker(cell, line[0], line[1], folder, theirs)
         child = _Child(pid, os.pidfd_open(pid), line[2], uid)
         if ours is not None and theirs is not None and uid is not None:
             theirs.close()
@@ -319,103 +314,6 @@ def stay_on(core: int | None) -> None:
 def _close(descriptors: list[int]) -> None:
     for descriptor in descriptors:
         os.close(descriptor)
-
-
-def _become_a_worker(
-    cell: sandbox.Cell,
-    conversation: int,
-    prints: int,
-    folder: str | None,
-    counting: socket.socket | None,
-) -> None:
-    """In the forked child: keep few descriptors, enter the cell, serve. Never returns.
-
-    ``folder``: its world. ``counting``: where the fork server waits for the descriptor that answers
-    for what this worker writes.
-    """
-    try:
-        os.setsid()
-        os.dup2(prints, 1)
-        os.dup2(prints, 2)
-        sock = socket.socket(
-            socket.AF_UNIX, socket.SOCK_STREAM, fileno=conversation
-        )  # before the filter, which refuses its questions
-        first = 3
-        needed = (conversation, cell.ruleset, counting.fileno() if counting else None)
-        for kept in sorted(fd for fd in needed if fd is not None):
-            os.closerange(first, kept)
-            first = kept + 1
-        os.closerange(first, 4096)
-        listener = sandbox.enter(cell)
-        if counting is not None and listener is not None:
-            socket.send_fds(counting, [b"L"], [listener])
-            os.close(listener)
-            counting.close()
-        line = stream.Stream(sock, patient=True)
-        line.send(
-            stream.READY, codec.pack(None, [])
-        )  # from here on, whatever happens is the student's doing
-    except BaseException as error:  # a worker that cannot start says why
-        os.write(2, f"{type(error).__name__}: {error}\n".encode())
-        os._exit(1)
-    try:
-        serve_worker(line, World(folder) if folder else None)
-    finally:
-        os._exit(1)
-
-
-def serve_worker(line: stream.Stream, world: World | None) -> None:
-    """The worker's life: the first message brings the files, each further one is a question."""
-    prints = Prints(1)
-    sys.stdout = io.TextIOWrapper(prints, "utf-8", "replace", write_through=True)
-    sys.stderr = sys.stdout
-    _, message = line.receive()
-    (main_file, names, compiled), buffers = codec.unpack(message)
-    parts = iter(map(bytes, buffers))
-    files, code = dict(zip(names, parts, strict=False)), {name: next(parts) for name in compiled}
-
-    def load() -> worker.Worker:
-        prints.begin_anew()
-        if world is not None:
-            world.lay(files)
-        loaded = worker.load(files, main_file, code)
-        if world is not None:
-            world.remember()
-        return loaded
-
-    def is_as_imported() -> bool:
-        prints.begin_anew()
-        return world is None or not world.changed()
-
-    converse(line, load, is_as_imported)
-
-
-def converse(
-    line: stream.Stream,
-    load: Callable[[], worker.Worker],
-    is_as_imported: Callable[[], bool] = lambda: True,
-) -> None:
-    """Answer questions for as long as the line stands.
-
-    A new test finds the student's module as its import leaves it. ``is_as_imported``: whether what
-    is outside the process is so too.
-    """
-    modules = Modules(load)
-    student = modules.fresh()
-
-    def call_back(question: bytes) -> bytes:
-        line.send(stream.CALLBACK, question)
-        return line.receive()[1]
-
-    while True:
-        kind, message = line.receive()
-        if kind == stream.ANEW:
-            generators.begin_anew()
-            if not is_as_imported():
-                modules = Modules(load)
-            student = modules.fresh()
-        else:
-            line.send(stream.ANSWER, student.handle(message, call_back))
 
 
 if __name__ == "__main__":
