@@ -52,7 +52,8 @@ ANYWHERE = {
         True,
     ),
     "prints that go nowhere": (
-        "import contextlib\nwith open(os.devnull, 'w') as f, contextlib.redirect_stdout(f): print(1)",
+        "from contextlib import redirect_stdout as to\n"
+        "with open(os.devnull, 'w') as f, to(f): print(1)",
         "f.closed",
         True,
     ),
@@ -65,7 +66,8 @@ ANYWHERE = {
         b"PNG",
     ),
     "the usual block of seeds": (
-        "import random, numpy as np, torch\nrandom.seed(0); np.random.seed(0); torch.manual_seed(0)\n"
+        "import random, numpy as np, torch\n"
+        "random.seed(0); np.random.seed(0); torch.manual_seed(0)\n"
         "torch.cuda.manual_seed_all(0)\ntorch.backends.cudnn.deterministic = True\n"
         "torch.backends.cudnn.benchmark = False\nos.environ['PYTHONHASHSEED'] = '0'\n"
         "torch.use_deterministic_algorithms(True, warn_only=True)",
@@ -73,7 +75,8 @@ ANYWHERE = {
         True,
     ),
     "a scripted function": (
-        "import torch\n@torch.jit.script\ndef double(x: torch.Tensor) -> torch.Tensor:\n    return 2 * x",
+        "import torch\n@torch.jit.script\n"
+        "def double(x: torch.Tensor) -> torch.Tensor:\n    return 2 * x",
         "double(torch.ones(2)).tolist()",
         [2.0, 2.0],
     ),
@@ -86,7 +89,8 @@ IN_A_FOLDER_OF_ITS_OWN = {
         [],
     ),
     "a log file": (
-        "import logging\nlogging.basicConfig(filename='train.log', level=logging.INFO, force=True)\n"
+        "import logging\n"
+        "logging.basicConfig(filename='train.log', level=logging.INFO, force=True)\n"
         "logging.info('begun')",
         "open('train.log').read().strip().endswith('begun')",
         True,
@@ -162,7 +166,7 @@ def test_what_right_programs_write(behind_the_wall, name):
     assert answer == expected
 
 
-# -- each test finds it new ---------------------------------------------------------------------------
+# -- each test finds it new -----------------------------------------------------------------------
 
 LEAVES = """
     import os, tempfile
@@ -185,6 +189,11 @@ LEAVES = """
             os.mkdir("x" * 100)
             os.chdir("x" * 100)
         Path("left").write_text("x")
+    def lock():
+        os.makedirs("a/b")
+        Path("a/b/c").write_text("x")
+        os.chmod("a/b", 0)
+        os.chmod("a", 0)
     def close_the_door(): os.chmod(Path.home(), 0)
     def make(count):
         for number in range(count): Path(str(number)).write_text("")
@@ -255,7 +264,7 @@ def test_what_the_import_has_made_is_there_in_every_test(kept):
         assert kept(["folders"]) == [["checkpoints", "tmp", "work"]]
 
 
-@pytest.mark.parametrize("how", [["hide"], ["make", 200], ["fill", "x"], ["close_the_door"]])
+@pytest.mark.parametrize("how", [["hide"], ["make", 200], ["fill", "x"], ["lock"]])
 def test_the_next_worker_finds_nothing_of_what_one_has_left(any_server, how):
     files = {MAIN: textwrap.dedent(LEAVES).encode()}
     candidate = any_server.candidate(files, MAIN, Limits())
@@ -283,7 +292,15 @@ def test_a_worker_cannot_write_more_than_there_is_room_for(any_server):
     bridge.close()
 
 
-# -- a million lines ------------------------------------------------------------------------------------
+def test_a_worker_cannot_open_its_folder_to_others(any_server):
+    candidate = any_server.candidate({MAIN: textwrap.dedent(LEAVES).encode()}, MAIN, Limits())
+    bridge = candidate.open(lambda event: None, None)
+    with pytest.raises(StudentError, match="not permitted"):
+        bridge.student.close_the_door()
+    bridge.close()
+
+
+# -- a million lines ------------------------------------------------------------------------------
 
 
 def test_a_million_lines_at_import_are_cut_off_and_it_is_said(behind_the_wall):

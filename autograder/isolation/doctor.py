@@ -155,8 +155,8 @@ def _interpreter(bridge: Bridge) -> Finding:
         "workers can read Python's own folders"
         if not unread
         else (
-            f"workers cannot read {', '.join(map(str, unread))}, so imports that are not warmed up fail: "
-            "use an interpreter outside root's home, such as /usr/bin/python3"
+            f"workers cannot read {', '.join(map(str, unread))}, "
+            "so imports that are not warmed up fail: use an interpreter outside root's home, such as /usr/bin/python3"
         )
     )
     return Finding("interpreter", not unread, text)
@@ -169,7 +169,7 @@ def _threads(bridge: Bridge) -> Finding:
 
 
 def _ranks() -> Finding:
-    """Two ranks behind the wall add their numbers, as in a test of an assignment with `isolation: distributed`."""
+    """Two ranks behind the wall add their numbers, as in a test with `isolation: distributed`."""
     try:
         server = WorkerServer.start(["torch"], profile="distributed")
     except IsolationError as error:
@@ -202,7 +202,10 @@ def _meeting(sums: list[object], alone: bool) -> Finding:
         )
     where = "a loopback of their own"
     if not alone:
-        where = "the machine's loopback, for want of a network namespace: give the container --network=none"
+        where = (
+            "the machine's loopback, for want of a network namespace: "
+            "give the container --network=none"
+        )
     return Finding("ranks", True, f"two ranks met on {where}")
 
 

@@ -58,7 +58,7 @@ def who() -> int:
 
 
 def fill(most: int) -> int:
-    """Write files of 4 MiB into the current folder; how many bytes could be written, up to ``most``."""
+    """Write files of 4 MiB into the current folder; how many bytes that were, up to ``most``."""
     written = number = 0
     try:
         while written < most:

@@ -16,7 +16,7 @@ SENTENCE = (
 
 
 def failure(assignment: Assignment, files: Mapping[str, bytes]) -> str:
-    """What the import raises behind the wall, with the lines; empty if nothing, or without a wall."""
+    """What the import raises behind the wall, with its lines; empty if nothing, or no wall."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return ""
     from autograder.isolation.workers.walled import WorkerServer  # not for every system

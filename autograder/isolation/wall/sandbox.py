@@ -8,7 +8,8 @@
 
 The first needs root, the second libseccomp.so.2, the third Linux 5.13, the fourth CAP_SYS_ADMIN.
 
-What is not covered: a bug in the kernel; how much time the machine spends on a worker within its limits.
+What is not covered: a bug in the kernel, and how much time the machine spends on a worker within
+its limits.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ READABLE_BY_RANKS = (  # gloo looks for the machine's network devices
     "/sys/class/net",
     *map(str, Path("/sys/devices").glob("pci*")),
 )
-# What CUDA opens, from its documentation and other sandboxes' lists: not measured on a machine with a GPU.
+# What CUDA opens, from its documentation and other sandboxes' lists: not measured with a GPU.
 READABLE_WITH_A_GPU = (
     "/proc/driver/nvidia",
     "/sys/bus/pci/devices",
@@ -83,7 +84,7 @@ class Layers:
     landlock: bool
     namespaces: bool
     rlimits: bool = True
-    world: bool = False  # somewhere to write (world.py): no wall, but what right programs need
+    world: bool = False  # somewhere to write (world.py)
 
     @property
     def strong(self) -> bool:
@@ -95,9 +96,9 @@ class Layers:
 class Cell:
     """What one worker gets: its uid, its limits, and the prepared filter.
 
-    ``memory``: bytes of address space. ``ruleset``: Landlock's, a descriptor. ``gpu``: CUDA reserves
-    far more addresses than memory, so the limit is on private memory then. ``file_bytes``: how
-    large a file may be that it writes. ``counted``: the filter has its calls wait for an answer.
+    ``memory``: bytes of address space. ``ruleset``: Landlock's, a descriptor. ``gpu``: CUDA
+    reserves far more addresses than memory, so the limit is on private memory then. ``file_bytes``:
+    how large a file may be that it writes. ``counted``: the filter has its calls wait for an answer.
     """
 
     uid: int | None
@@ -154,7 +155,7 @@ def _named_interpreter_folders() -> set[str]:
     return {folder for folder in folders if os.path.isdir(folder)}
 
 
-# -- limits ----------------------------------------------------------------------------------------------------------
+# -- limits ---------------------------------------------------------------------------------------
 
 
 def address_space() -> int:
@@ -188,7 +189,7 @@ def _prctl(option: int, value: int) -> None:
         raise OSError(ctypes.get_errno(), f"prctl({option})")
 
 
-# -- landlock --------------------------------------------------------------------------------------------------------
+# -- landlock -------------------------------------------------------------------------------------
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 _WRITE_FILE, _READ_FILE, _READ_DIRECTORY, _DEVICE_IOCTL = 1 << 1, 1 << 2, 1 << 3, 1 << 15
@@ -250,7 +251,7 @@ def gpu_devices() -> list[str]:
     return [path for path in (*GPU_DEVICES, *sorted(numbered)) if os.path.exists(path)]
 
 
-# -- namespaces ------------------------------------------------------------------------------------------------------
+# -- namespaces -----------------------------------------------------------------------------------
 
 
 def separate(hidden: Sequence[str]) -> bool:
@@ -276,7 +277,10 @@ def separate(hidden: Sequence[str]) -> bool:
 
 
 def _cover_all_but(needed: Sequence[str]) -> None:
-    """Cover every top-level folder but the system's with an empty one, through which only what is needed shows."""
+    """Cover each top-level folder but the system's with an empty one.
+
+    Only what is needed shows through.
+    """
     handles = {
         path: os.open(path, os.O_PATH)
         for path in needed

@@ -23,20 +23,22 @@ Writes = Literal["refused", "allowed", "counted"]
 
 # What a warm numpy, torch and gymnasium interpreter needs; everything else answers EPERM.
 ALLOWED_CALLS = (
-    "read write readv writev pread64 pwrite64 close lseek fstat stat lstat newfstatat statx access "
-    "faccessat faccessat2 readlink readlinkat getcwd getdents64 getdents dup dup2 dup3 fcntl poll ppoll "
-    "select pselect6 epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2 pipe pipe2 sendto recvfrom "
-    "sendmsg recvmsg shutdown mmap munmap mprotect mremap madvise brk mincore msync futex futex_waitv "
-    "set_robust_list get_robust_list rseq sched_yield sched_getaffinity sched_setaffinity sched_getparam "
-    "sched_getscheduler sched_get_priority_max sched_get_priority_min rt_sigaction rt_sigprocmask "
-    "rt_sigreturn rt_sigpending rt_sigtimedwait sigaltstack setitimer getitimer alarm pause nanosleep "
-    "clock_nanosleep clock_gettime clock_getres gettimeofday time times getrandom uname sysinfo getrusage "
-    "getcpu getpid gettid getppid getuid geteuid getgid getegid getgroups getpgrp getpgid getsid "
-    "getpriority exit exit_group restart_syscall arch_prctl set_tid_address membarrier prlimit64 "
-    "getrlimit fadvise64 flock fsync umask wait4 waitid get_mempolicy mbind set_mempolicy timer_create "
-    "timer_settime timer_delete timerfd_create timerfd_settime "
-).split()  # fmt: skip
-# Work on files that exist. No links, pipes, devices or sockets can be made; no owner can be changed.
+    "read write readv writev pread64 pwrite64 close lseek fstat stat lstat newfstatat statx "
+    "access faccessat faccessat2 readlink readlinkat getcwd getdents64 getdents dup dup2 dup3 "
+    "fcntl poll ppoll select pselect6 epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2 "
+    "pipe pipe2 sendto recvfrom sendmsg recvmsg shutdown mmap munmap mprotect mremap madvise "
+    "brk mincore msync futex futex_waitv set_robust_list get_robust_list rseq sched_yield "
+    "sched_getaffinity sched_setaffinity sched_getparam sched_getscheduler "
+    "sched_get_priority_max sched_get_priority_min rt_sigaction rt_sigprocmask rt_sigreturn "
+    "rt_sigpending rt_sigtimedwait sigaltstack setitimer getitimer alarm pause nanosleep "
+    "clock_nanosleep clock_gettime clock_getres gettimeofday time times getrandom uname "
+    "sysinfo getrusage getcpu getpid gettid getppid getuid geteuid getgid getegid getgroups "
+    "getpgrp getpgid getsid getpriority exit exit_group restart_syscall arch_prctl "
+    "set_tid_address membarrier prlimit64 getrlimit fadvise64 flock fsync umask wait4 waitid "
+    "get_mempolicy mbind set_mempolicy timer_create timer_settime timer_delete timerfd_create "
+    "timerfd_settime"
+).split()
+# Work on files that exist. Links, pipes, devices and sockets cannot be made.
 FILE_CALLS = (
     "chdir fchdir unlink unlinkat rmdir rename renameat ftruncate fallocate fdatasync chmod fchmod "
     "fchmodat fchmodat2 utime utimes futimesat utimensat statfs fstatfs sendfile copy_file_range"
@@ -56,11 +58,8 @@ ALLOWED_IOCTLS = (
     0x5450,
     0x5451,
 )  # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX
-GPU_IOCTLS = (  # (mask, value): NVIDIA's driver, its unified memory, and that one's first and last call
-    (0xFF00, 0x4600),
-    (0xFFFFFF00, 0),
-    (0xFFFFFFFC, 0x30000000),
-)
+# (mask, value): NVIDIA's driver, its unified memory, and that one's first and last call.
+GPU_IOCTLS = ((0xFF00, 0x4600), (0xFFFFFF00, 0), (0xFFFFFFFC, 0x30000000))
 UNNAMED = 0o20000000  # O_TMPFILE's own bit: a file without a name
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | UNNAMED
 

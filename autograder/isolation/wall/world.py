@@ -4,10 +4,10 @@
     tmp     $TMPDIR
     work    the current folder, with the submission's own files in it
 
-Each uid of a fork server has one such folder, which only that uid may enter. Where the server has
-mounts of its own, the folder is a file system in memory with a fixed number of bytes and files.
-Elsewhere it is a folder in /tmp, and the server answers for each file that is opened for writing
-(quota.py). When the worker has ended, the server empties it.
+Each uid of a fork server has one such folder, which only that uid and root may enter. Where the
+server has mounts of its own, the folder is a file system in memory with a fixed number of bytes and
+files. Elsewhere it is a folder in /tmp, and the server answers for each file that is opened for
+writing (quota.py). When the worker has ended, the server empties it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Worlds:
 
     @classmethod
     def prepare(cls, uids: Sequence[int], mounted: bool) -> Worlds | None:
-        """Make them; None where that is not possible. ``mounted``: in mounts of this process's own."""
+        """Make them; None where that is not possible. ``mounted``: this process has its own mounts."""
         name = f"autograder-{uids[0]}-"
         try:
             for left in Path(FOLDER).glob(f"{name}*"):
@@ -55,14 +55,18 @@ class Worlds:
         return worlds
 
     def _make(self, uids: Sequence[int]) -> None:
-        # Each uid makes its own folder: giving one away needs a capability, becoming a uid another.
-        os.chmod(self.base, 0o1733)
+        os.chmod(self.base, 0o711)
         for uid in uids:
-            with _acting_as(uid):
-                os.mkdir(self.of(uid), 0o700)
+            # Root's own, so that no worker can open it to others, and its group's: giving a folder
+            # away needs a capability more than making it as a member of a group.
+            os.setegid(uid)
+            try:
+                os.mkdir(self.of(uid), 0o770)
+            finally:
+                os.setegid(0)
+            os.chmod(self.of(uid), 0o770)
             if self._mounted:
                 self._mount(uid)
-        os.chmod(self.base, 0o711)
 
     @property
     def writes(self) -> seccomp.Writes:
@@ -90,10 +94,8 @@ class Worlds:
     def empty(self, uid: int) -> None:
         """Remove all that a worker has left; it has ended. Raises OSError."""
         try:
-            with _acting_as(uid):
-                os.chmod(self.of(uid), 0o700)
-                with _opened(self.of(uid)) as folder:
-                    _clear(folder)
+            with _acting_as(uid), _opened(self.of(uid)) as folder:
+                _clear(folder)
         except (OSError, RecursionError):
             # A file system in memory can be exchanged for a new one, which takes milliseconds.
             if not self._mounted or _libc.umount2(self.of(uid).encode(), MNT_DETACH) != 0:
@@ -101,16 +103,16 @@ class Worlds:
             self._mount(uid)
 
     def remove(self) -> None:
-        """Remove all of them; no worker is left. In mounts of one's own they end with the server."""
+        """Remove all of them; no worker is left. Mounts of one's own end with the server."""
         if self._mounted:
             return
-        for entry in os.scandir(self.base):
-            self.empty(int(entry.name))
-            os.rmdir(entry.path)
+        for name in os.listdir(self.base):
+            self.empty(int(name))
+            os.rmdir(self.of(int(name)))
         os.rmdir(self.base)
 
     def _mount(self, uid: int) -> None:
-        told = f"size={WORLD_BYTES},nr_inodes={WORLD_FILES},mode=0700,uid={uid},gid={uid}"
+        told = f"size={WORLD_BYTES},nr_inodes={WORLD_FILES},mode=0770,uid=0,gid={uid}"
         flags = ctypes.c_ulong(MS_NOSUID | MS_NODEV | MS_NOEXEC)
         path = self.of(uid).encode()
         if _libc.mount(b"tmpfs", path, b"tmpfs", flags, told.encode()) != 0:
@@ -120,15 +122,17 @@ class Worlds:
 @contextlib.contextmanager
 def _acting_as(uid: int) -> Iterator[None]:
     """Touch files with the rights of a worker: root without capabilities could not."""
-    os.seteuid(uid)
+    os.setegid(uid)
     try:
+        os.seteuid(uid)
         yield
     finally:
         os.seteuid(0)
+        os.setegid(0)
 
 
 def _clear(folder: int) -> None:
-    """Remove what is in the folder with this descriptor: paths may be longer than the kernel takes."""
+    """Remove what is in the folder with this descriptor: a path may be too long for the kernel."""
     for name in os.listdir(folder):
         if not stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode):
             os.unlink(name, dir_fd=folder)
@@ -163,7 +167,6 @@ class World:
         """The folder as a submission finds it: nothing but its own files. Raises OSError."""
         os.chdir(self._folder)
         if self._laid:
-            os.chmod(self._folder, 0o700)
             with _opened(self._folder) as folder:
                 _clear(folder)
         self._laid = True

@@ -1,4 +1,4 @@
-"""The fork server: imports and uses the libraries once, then forks a sandboxed worker for each test.
+"""The fork server: it imports and uses the libraries once, then forks a worker for each test.
 
 It is exec'ed with an empty environment before any test is read, so the memory that workers inherit
 holds no secret. It speaks over one socket: a request carries the limits and three descriptors (the

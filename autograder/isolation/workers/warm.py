@@ -46,7 +46,7 @@ def warm_up(libraries: Sequence[str]) -> list[str]:
 
 
 def import_plots() -> None:
-    """Import matplotlib, which most students import beside what is graded, with its list of fonts."""
+    """Import matplotlib, which students use for their own plots, with its list of fonts."""
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(ImportError, OSError):
         os.environ["MPLCONFIGDIR"] = folder  # a worker has one of its own (wall/world.py)
         importlib.import_module("matplotlib.pyplot")
