@@ -156,7 +156,8 @@ def _interpreter(bridge: Bridge) -> Finding:
         if not unread
         else (
             f"workers cannot read {', '.join(map(str, unread))}, "
-            "so imports that are not warmed up fail: use an interpreter outside root's home, such as /usr/bin/python3"
+            "so imports that are not warmed up fail: "
+            "use an interpreter outside root's home, such as /usr/bin/python3"
         )
     )
     return Finding("interpreter", not unread, text)

@@ -98,7 +98,7 @@ class Cell:
 
     ``memory``: bytes of address space. ``ruleset``: Landlock's, a descriptor. ``gpu``: CUDA
     reserves far more addresses than memory, so the limit is on private memory then. ``file_bytes``:
-    how large a file may be that it writes. ``counted``: the filter has its calls wait for an answer.
+    how large a file may be that it writes. ``counted``: the filter has calls wait for an answer.
     """
 
     uid: int | None

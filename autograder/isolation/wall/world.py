@@ -42,7 +42,7 @@ class Worlds:
 
     @classmethod
     def prepare(cls, uids: Sequence[int], mounted: bool) -> Worlds | None:
-        """Make them; None where that is not possible. ``mounted``: this process has its own mounts."""
+        """Make them; None where they cannot be had. ``mounted``: this process has its own mounts."""
         name = f"autograder-{uids[0]}-"
         try:
             for left in Path(FOLDER).glob(f"{name}*"):
