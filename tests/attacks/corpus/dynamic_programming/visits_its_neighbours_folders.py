@@ -25,9 +25,9 @@ for folder in around:
         found += [name for name in os.listdir(folder) if folder.name.isdigit()]
     except OSError:
         pass
-    if isinstance(mark, Path) and mark.is_dir():
+    if os.path.isdir(mark):
         mark.rmdir()
-    elif mark.exists():
+    elif os.path.exists(mark):
         mark.unlink()
 if found:
     raise SystemExit("the attack worked")
