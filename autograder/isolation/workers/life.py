@@ -13,6 +13,7 @@ from autograder.isolation.bridge import generators, worker
 from autograder.isolation.wall import sandbox
 from autograder.isolation.wall.world import World
 from autograder.isolation.workers import stream
+from autograder.isolation.workers.importing import in_time
 from autograder.isolation.workers.prints import Prints
 
 
@@ -52,12 +53,12 @@ def become_a_worker(
         os.write(2, f"{type(error).__name__}: {error}\n".encode())
         os._exit(1)
     try:
-        serve_worker(line, World(folder) if folder else None)
+        serve_worker(line, World(folder) if folder else None, cell.call_seconds)
     finally:
         os._exit(1)
 
 
-def serve_worker(line: stream.Stream, world: World | None) -> None:
+def serve_worker(line: stream.Stream, world: World | None, seconds: float) -> None:
     """The worker's life: the first message brings the files, each further one is a question."""
     prints = Prints(1)
     sys.stdout = io.TextIOWrapper(prints, "utf-8", "replace", write_through=True)
@@ -71,7 +72,7 @@ def serve_worker(line: stream.Stream, world: World | None) -> None:
         prints.begin_anew()
         if world is not None:
             world.lay(files)
-        return worker.load(files, main_file, code)
+        return in_time(lambda: worker.load(files, main_file, code), seconds)
 
     converse(line, load)
 

@@ -40,6 +40,7 @@ def main() -> None:
 
     The first message names libraries, folders to hide, the profile, and whether there is a GPU.
     """
+    sandbox.die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     control = socket.socket(fileno=int(sys.argv[1]))
@@ -222,6 +223,7 @@ class Server:
         for descriptor in (child.pidfd, child.status):
             self._workers[descriptor] = child
             self._poll.register(descriptor, select.POLLIN)
+        self._report(child.status, ["started", pid])
         _close(line[:2])
 
     @property
