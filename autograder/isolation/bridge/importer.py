@@ -1,6 +1,6 @@
 """Imports from the submitted files, which are held in memory.
 
-So a worker needs no folder and can leave none behind.
+What a submission does to its copies on disk changes nothing, and none need be there.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import importlib.machinery
 import importlib.util
 import linecache
 import marshal
+import os
 import sys
 import types
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ from typing import Any
 def _read(data: bytes) -> tuple[int, list[str]]:
     """Length and lines of a file, as linecache wants them."""
     text = importlib.util.decode_source(data)
-    return len(text), text.split("\n")
+    return len(text), [f"{line}\n" for line in text.removesuffix("\n").split("\n")]
 
 
 @functools.lru_cache(maxsize=512)
@@ -81,6 +82,7 @@ class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         data = self._files[file]
         size, lines = _read(data)
         linecache.cache[file] = (size, None, lines, file)
+        module.__file__ = os.path.abspath(file)
         if self._known and file in self._known:
             code = _unmarshalled(self._known[file])
         else:
