@@ -80,3 +80,4 @@ class Grade:
     late_factor: float = 1.0
     provenance: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0  # wall time, the only number that differs between two gradings
+    notes: tuple[str, ...] = ()  # what was marked and what was left out: written for the student

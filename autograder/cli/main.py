@@ -96,6 +96,12 @@ def grade(
         Path | None,
         typer.Option(help="Who takes the course; its late_days move a student's due date."),
     ] = None,
+    layout: Annotated[
+        str,
+        typer.Option(
+            help="How the folder names things: plain, or canvas, moodle, gradescope (auto: seen)."
+        ),
+    ] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no table.")] = False,
     as_json: Annotated[
         bool,
@@ -106,11 +112,13 @@ def grade(
     """Mark submissions against the hidden tests. Exit code 1: somebody could not be graded."""
     from autograder.marking import engines
     from autograder.marking.grade import Grading
-    from autograder.marking.submission import read_all
+    from autograder.marking.submission import read_class
 
     found = the_course(course)
     assignment = found.assignment(name)
-    read = read_all(submissions, assignment.main)
+    read, passed_over = read_class(submissions, assignment.main, assignment.starter, layout)
+    if passed_over:
+        _notice(f"Passed over, not submissions: {', '.join(passed_over)}.")
     extensions = platforms.look_up([one.student for one in read], only, roster)
     engine = engines.start(engine_name, assignment, jobs, address, _notice)
     if "not run" in engine.scale:
@@ -247,9 +255,11 @@ def check(
 
     assignment = the_course(course).assignment(name)
     where = path or Path(assignment.main)
-    (work,) = read_all(where, assignment.main)[:1]
+    (work,) = read_all(where, assignment.main, assignment.starter)[:1]
     if work.problem:
         raise CourseError(f"{where}: {work.problem}")
+    for note in work.notes:
+        _notice(f"{note[:1].upper()}{note[1:]}.")
     out.print("Public tests, run on this machine without the wall that grading uses.", style="dim")
     code, text = run_public_tests(assignment, work.files)
     print(text)

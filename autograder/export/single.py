@@ -45,7 +45,8 @@ class Desk:
         tell: Callable[[dict[str, Any]], None] = lambda results: None,
     ) -> Grade:
         """Mark the hand-in at ``path``. ``tell`` gets results.json's content after each test. Raises IsolationError where the wall is weak."""
-        submission = read_one(STUDENT, path, self.assignment.main, received)
+        starter = self.assignment.starter
+        submission = read_one(STUDENT, path, self.assignment.main, received, starter)
         with tempfile.TemporaryDirectory() as folder:
             grading = Grading(self.course, self.assignment, self._engine, Path(folder))
             written = grading.folder / STUDENT / result_files.RESULTS

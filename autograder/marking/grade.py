@@ -85,6 +85,7 @@ class Grading:
             True,
             *self._late(submission),
             self._provenance(submission),
+            notes=submission.notes,
         )
         if submission.problem:
             grades[submission.student] = kept if kept == new and not again else self._write(new)
@@ -163,9 +164,9 @@ class Grading:
         reached = tuple(outcome for outcome in outcomes if outcome is not None)
         complete = progress.finished and not any(outcome.open for outcome in reached)
         late, found = self._late(submission), self._provenance(submission)
-        return Grade(
-            submission.student, reached, "", complete, *late, found, round(progress.seconds, 3)
-        )
+        seconds = round(progress.seconds, 3)
+        notes = tuple(dict.fromkeys((*submission.notes, *progress.notes)))
+        return Grade(submission.student, reached, "", complete, *late, found, seconds, notes)
 
     def _late(self, submission: Submission) -> tuple[int, float]:
         due = self.assignment.due

@@ -31,6 +31,8 @@ WORDS = {
     Verdict.UNGRADED: "could not be graded, which is not your fault: your instructor has been told",
 }
 _NOT_THERE = re.compile(r"AttributeError: module '\w+' has no attribute '(\w+)'")
+_LEFT_OUT = re.compile(r"cell \d+: `")
+MAX_LEFT_OUT = 10  # statements of a notebook that are named
 MAX_PRINTS = 2000  # characters of the student's prints shown with a test
 
 
@@ -51,7 +53,7 @@ def read_grade(folder: Path, student: str) -> Grade | None:
         data = json.loads((folder / student / STAFF).read_text(encoding="utf-8"))
         outcomes = tuple(Outcome.from_dict(outcome) for outcome in data["outcomes"])
         return (
-            Grade(**data | {"outcomes": outcomes})
+            Grade(**data | {"outcomes": outcomes, "notes": tuple(data.get("notes", ()))})
             if (folder / student / RESULTS).is_file()
             else None
         )
@@ -157,10 +159,22 @@ def summary(assignment: Assignment, worth: float, grade: Grade) -> str:
         lines.append(
             f"Handed in {days} late: {100 * (1 - grade.late_factor):.0f} % of the points are lost."
         )
+    lines += [f"{said[:1].upper()}{said[1:]}." for said in _remarks(grade)]
     wall = grade.provenance.get("wall", {})
     if not (wall.get("uid") and wall.get("seccomp")) or grade.provenance.get("leaks"):
         lines.append("Marked without the full wall between student code and grader (--allow-weak).")
     return "\n".join(lines)
+
+
+def _remarks(grade: Grade) -> list[str]:
+    """What was marked, and what of a notebook was left out."""
+    notes = [_one_line(text) for text in grade.notes]
+    left_out = [text for text in notes if _LEFT_OUT.match(text)]
+    if left_out:
+        more = f", and {len(left_out) - MAX_LEFT_OUT} more" if len(left_out) > MAX_LEFT_OUT else ""
+        shown = "; ".join(left_out[:MAX_LEFT_OUT])
+        left_out = [f"left out of your notebook, and everything else counts: {shown}{more}"]
+    return [text for text in notes if not _LEFT_OUT.match(text)] + left_out
 
 
 def not_there(grade: Grade) -> list[str]:

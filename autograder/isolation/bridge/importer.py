@@ -13,6 +13,8 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
+from autograder.isolation import cells
+
 
 @functools.lru_cache(
     maxsize=512
@@ -38,11 +40,24 @@ class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self._files = files
         self._compiled = dict(compiled)
         self._ran: dict[str, types.CodeType] = {}
+        self._notebooks: dict[str, types.ModuleType] = {}
         self._imported: list[str] = []
 
     def compiled(self) -> dict[str, bytes]:
         """The code objects of what has been imported so far, marshalled."""
-        return {file: marshal.dumps(code) for file, code in self._ran.items()}
+        return {file: marshal.dumps(self._again(file, code)) for file, code in self._ran.items()}
+
+    def left_out(self) -> list[str]:
+        """What of notebooks was left out, a line each."""
+        return [line for one in self._notebooks.values() for line in cells.left_out(vars(one))]
+
+    def _again(self, file: str, code: types.CodeType) -> types.CodeType:
+        """What the next worker runs: of a notebook not again what took too long."""
+        if file not in self._notebooks:
+            return code
+        text = importlib.util.decode_source(self._files[file])
+        shorter = cells.without_the_slow(text, vars(self._notebooks[file]))
+        return code if shorter == text else compile(shorter, file, "exec")
 
     def modules(self) -> list[types.ModuleType]:
         """What has been imported of them by others of them."""
@@ -74,6 +89,8 @@ class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         data = self._files[file]
         size, lines = _read(data)
         linecache.cache[file] = (size, None, lines, file)
+        if cells.HEADER in lines[:3]:
+            self._notebooks[file] = module
         known = self._compiled.get(file)
         self._ran[file] = code = _unmarshalled(known) if known else _compiled(data, file)
         exec(code, vars(module))

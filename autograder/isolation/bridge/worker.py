@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from autograder.isolation import codec
+from autograder.isolation import cells, codec
 from autograder.isolation.bridge import generators, mirrors
 from autograder.isolation.bridge.arguments import Arguments, Lent, lend
 from autograder.isolation.bridge.importer import Importer
@@ -90,7 +90,14 @@ class Worker:
                 [],
             )
         except BaseException as error:  # even SystemExit is only the student's answer here
-            return codec.pack([request, "raise", *describe(error, self.source_files)], [])
+            return codec.pack([request, "raise", *self._described(error)], [])
+
+    def _described(self, error: BaseException) -> tuple[str, list[str], str, list[list[Any]]]:
+        """As `describe` does; a name that a notebook's left-out statement would have made says so."""
+        kind, bases, text, frames = describe(error, self.source_files)
+        if isinstance(error, NameError):
+            text = (text + cells.explain(vars(self.module), error.name))[:2000]
+        return kind, bases, text, frames
 
     def _answer(
         self,
@@ -179,6 +186,10 @@ class Worker:
     def _op_compiled(self) -> dict[str, bytes]:
         """The files' code objects, marshalled: opaque to the grader, which only hands them to the next worker."""
         return self._importer.compiled()
+
+    def _op_left_out(self) -> list[str]:
+        """What of a notebook was left out, for its student to read."""
+        return self._importer.left_out()
 
     def _op_seed(self, number: int) -> None:
         generators.seed(number)

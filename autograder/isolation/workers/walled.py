@@ -15,7 +15,7 @@ from typing import Any
 import msgpack
 
 from autograder.errors import IsolationError, StudentError
-from autograder.isolation import codec
+from autograder.isolation import cells, codec
 from autograder.isolation.bridge.client import Bridge
 from autograder.isolation.bridge.handles import Names
 from autograder.isolation.limits import Limits
@@ -23,6 +23,7 @@ from autograder.isolation.wall.sandbox import Layers
 from autograder.isolation.workers.channel import ProcessChannel
 from autograder.isolation.workers.kept import KeptWorker
 
+MAX_NOTES, MAX_NOTE = 30, 400  # lines, and characters of one, about what was left out
 START_SECONDS = 120  # for importing torch on a loaded machine
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 ENVIRONMENT = ONE_THREAD | {
@@ -172,6 +173,7 @@ class Walled:
     compiled: dict[str, bytes] = field(
         default_factory=dict
     )  # filled by the first worker, used by the next ones
+    left_out: list[str] = field(default_factory=list)  # of a notebook, as its worker says
     import_failures: list[StudentError] = field(default_factory=list)
     names: Names = field(default_factory=dict)  # what tests need not ask for again (handles.py)
 
@@ -226,6 +228,10 @@ class Walled:
             code = bridge.ask("compiled")
             if isinstance(code, dict) and all(isinstance(part, bytes) for part in code.values()):
                 self.compiled.update({str(name): part for name, part in code.items()})
+            if cells.is_notebook(self.files[self.main]):
+                told = bridge.ask("left_out")
+                lines = told if isinstance(told, list) else []
+                self.left_out[:] = [str(line)[:MAX_NOTE] for line in lines[:MAX_NOTES]]
         except StudentError as error:
             self.import_failures.append(error)
             bridge.close()

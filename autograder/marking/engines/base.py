@@ -40,6 +40,7 @@ class Progress:
     finished: bool = False
     trouble: str = ""
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()  # what of a notebook was left out
 
 
 class Engine(Protocol):

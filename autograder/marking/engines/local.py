@@ -205,6 +205,8 @@ class _Marker:
         elif "outcome" in message:
             outcome = Outcome.from_dict(message["outcome"])
             self.progress.outcomes[outcome.test] = outcome
+        elif "notes" in message:
+            self.progress.notes = tuple(map(str, message["notes"]))
         elif "error" in message:
             self.progress.trouble = message["error"]
         elif "done" in message:
