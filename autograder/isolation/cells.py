@@ -34,8 +34,21 @@ EACH, IN_ALL, IMPORTS = (0.2, 2.0), (0.3, 3.0), (0.4, 15.0)
 LEAST = 0.1  # CPU seconds that a statement gets when the others have used up all
 
 
-class _TooLong(BaseException):
-    """Not an Exception: students' code catches those."""
+class TooLong(BaseException):
+    """Not an Exception: students' code catches those.
+
+    Python 3.11 attributes what a signal raises at the end of a loop to the instruction before the
+    loop, which may be outside every `try` and `with`. So it may come out of the module as a whole;
+    whoever runs the module then calls ``abandon`` and runs it again (see `importer.Importer.run`).
+    """
+
+    def __init__(self, text: str, guarding: guard) -> None:
+        super().__init__(text)
+        self._guarding = guarding
+
+    def abandon(self) -> None:
+        """Close the block that did not see it."""
+        self._guarding.__exit__(TooLong, self, None)
 
 
 # -- in the module ------------------------------------------------------------------------------
@@ -67,7 +80,7 @@ class guard(contextlib.AbstractContextManager[None]):
         self._streams = sys.stdout, sys.stderr
         sys.stdout = sys.stderr = _Nowhere()
         self._begun = time.process_time()
-        self._stop = _time_limit(self._seconds())
+        self._stop = _time_limit(self._seconds(), self)
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> bool:
         self._stop()
@@ -77,9 +90,9 @@ class guard(contextlib.AbstractContextManager[None]):
             self._module["__cells_took__"] = used
         if error is None:
             return False
-        if not isinstance(error, (Exception, SystemExit, _TooLong)):
+        if not isinstance(error, (Exception, SystemExit, TooLong)):
             return False
-        _note(self._module, self._place, _reason(error), isinstance(error, _TooLong))
+        _note(self._module, self._place, _reason(error), isinstance(error, TooLong))
         return True
 
     def _seconds(self) -> float:
@@ -131,7 +144,7 @@ _TOO_LONG = "it took more than "
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, _TooLong):
+    if isinstance(error, TooLong):
         return str(error)
     try:
         text = str(error)
@@ -156,8 +169,8 @@ def _share(part: float, most: float) -> float:
     return most if soft in (resource.RLIM_INFINITY, -1) else min(most, part * soft)
 
 
-def _time_limit(seconds: float) -> Callable[[], None]:
-    """Raise _TooLong after so much computing, or when nothing moves; returns what ends the watch.
+def _time_limit(seconds: float, guarding: guard) -> Callable[[], None]:
+    """Raise TooLong after so much computing, or when nothing moves; returns what ends the watch.
 
     It rings again and again, for code that swallows the first one. Where there are no alarms
     (Windows, threads other than the first) there is no limit either.
@@ -174,9 +187,9 @@ def _time_limit(seconds: float) -> Callable[[], None]:
         if used - moved > TICK / 10:
             moved, when = used, now
         if used - begun > seconds:
-            raise _TooLong(f"{_TOO_LONG}{seconds:.2g} seconds of computing")
+            raise TooLong(f"{_TOO_LONG}{seconds:.2g} seconds of computing", guarding)
         if now - when > WAITING:
-            raise _TooLong(f"{_TOO_LONG}{WAITING:g} seconds, waiting for something")
+            raise TooLong(f"{_TOO_LONG}{WAITING:g} seconds, waiting for something", guarding)
 
     try:
         handler = signal.signal(signal.SIGALRM, look)

@@ -93,4 +93,10 @@ class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             self._notebooks[file] = module
         known = self._compiled.get(file)
         self._ran[file] = code = _unmarshalled(known) if known else _compiled(data, file)
-        exec(code, vars(module))
+        try:
+            exec(code, vars(module))
+        except cells.TooLong as error:
+            error.abandon()
+            self._ran[file] = code = self._again(file, code)
+            vars(module).pop(cells.LEFT_OUT)
+            exec(code, vars(module))

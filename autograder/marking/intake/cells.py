@@ -117,10 +117,11 @@ def _written(cells: list[str | None], main: str) -> tuple[dict[str, bytes], tupl
         name = str(path)
         if path.is_absolute() or ".." in path.parts or path.suffix != ".py":
             continue
-        texts[name] = (texts.get(name, "") if found[1] else "") + (source or "")[found.end() :]
+        text = (source or "")[found.end() :].rstrip("\n") + "\n"
+        texts[name] = (texts.get(name, "") if found[1] else "") + text
         if name == main:
             notes = (f"cell {number} writes {main}: that text was marked, not the other cells",)
-    return {name: (text + "\n").encode("utf-8", "replace") for name, text in texts.items()}, notes
+    return {name: text.encode("utf-8", "replace") for name, text in texts.items()}, notes
 
 
 def without_magics(source: str) -> str:

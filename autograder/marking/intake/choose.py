@@ -199,25 +199,25 @@ def _as_utf_8(name: str, data: bytes) -> tuple[bytes, tuple[str, ...]]:
         except UnicodeDecodeError:
             return data, ()
         return text.encode(), (f"{base} is UTF-16 text and was read as such: save it as UTF-8",)
-    try:
-        ast.parse(data)
-    except SyntaxError:
-        return data, tuple(_remarks(base, data))
-    except Exception:
-        return data, ()
-    return data, ()
+    return data, tuple(_remarks(base, data))
 
 
 def _remarks(name: str, data: bytes) -> Iterable[str]:
-    """Of a file that is not Python: the lines that tell why."""
+    """Of a file that Python will not take: the lines that tell why."""
     if not re.match(rb"(?:[^\n]*\n)?[ \t\f]*#.*?coding[:=]", data):
         for number, line in enumerate(data.split(b"\n"), 1):
             try:
                 line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError:
                 yield f"line {number} of {name} is not UTF-8 text: save the file as UTF-8"
-                break
-    text = data.decode("utf-8", "replace")
-    if found := TRASH.search(text):
-        number = text.count("\n", 0, found.start()) + 1
-        yield f"line {number} of {name} is a notebook's (`{found[0].strip()[:60]}`): delete it"
+                return
+    try:
+        ast.parse(data)
+    except SyntaxError:
+        text = data.decode("utf-8", "replace")
+        if found := TRASH.search(text):
+            number = text.count("\n", 0, found.start()) + 1
+            shown = found[0].strip()[:60]
+            yield f"line {number} of {name} is a notebook's (`{shown}`): delete it"
+    except (ValueError, MemoryError, RecursionError):
+        pass  # importing it will say so
