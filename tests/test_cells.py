@@ -40,7 +40,7 @@ def told(*sources: Any) -> list[str]:
     return runtime.left_out(names(*sources))
 
 
-# -- what counts ------------------------------------------------------------------------------------
+# -- what counts -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_experiments_print_nothing_and_functions_do(capfd):
     assert capfd.readouterr().out == "a call\n"
 
 
-# -- magics and what only a notebook has ------------------------------------------------------------
+# -- magics and what only a notebook has -----------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,9 @@ def test_experiments_print_nothing_and_functions_do(capfd):
         "f?",
     ],
 )
-@pytest.mark.parametrize("form", ["{0}\nx = 1", "if 1:\n    {0}\nx = 1", "try:\n    {0}\nexcept: pass\nx = 1"])  # fmt: skip
+@pytest.mark.parametrize(
+    "form", ["{0}\nx = 1", "if 1:\n    {0}\nx = 1", "try:\n    {0}\nexcept: pass\nx = 1"]
+)
 def test_a_magic_does_nothing_wherever_it_stands(magic, form):
     source = form.format(magic)
     assert names(source)["x"] == 1 and told(source) == []
@@ -243,7 +245,7 @@ def test_cells_are_counted_as_code_cells_from_the_top():
     ]
 
 
-# -- places and names -------------------------------------------------------------------------------
+# -- places and names ------------------------------------------------------------------------------
 
 
 def test_a_traceback_names_cell_and_line(reach):

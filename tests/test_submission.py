@@ -1,4 +1,4 @@
-"""What is handed in becomes a Submission; what cannot be opened becomes one with a sentence for its student."""
+"""What is handed in becomes a Submission; what cannot be opened, one with a sentence."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def pack(path: Path, members: dict[str, bytes]) -> Path:
 def notebook(*cells: str | dict[str, object]) -> bytes:
     whole = [
         cell if isinstance(cell, dict) else {
-            "cell_type": "code", "id": f"c{number}", "source": cell, "metadata": {}, "execution_count": 1,
+            "cell_type": "code", "id": f"c{number}", "source": cell, "metadata": {},
+            "execution_count": 1,
             "outputs": [{"output_type": "stream", "name": "stdout", "text": "an old output"}],
         }
         for number, cell in enumerate(cells)
@@ -68,7 +69,7 @@ def notebook(*cells: str | dict[str, object]) -> bytes:
     return json.dumps({"cells": whole, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
 
 
-# -- the forms of a hand-in ------------------------------------------------------------------------------------------
+# -- the forms of a hand-in ------------------------------------------------------------------------
 
 
 def test_the_same_content_has_the_same_digest_whatever_it_is_packed_in(tmp_path):
@@ -164,7 +165,7 @@ def test_text_in_another_encoding_is_handed_on_as_it_is(tmp_path):
     assert read(write(tmp_path / "ada.py", latin)).files == {MAIN: latin}
 
 
-# -- notebooks -------------------------------------------------------------------------------------------------------
+# -- notebooks -------------------------------------------------------------------------------------
 
 
 def code_of(path: Path) -> str:
@@ -290,16 +291,17 @@ def test_whatever_a_parser_raises_is_that_student_s_problem_alone(tmp_path, monk
 
 @pytest.mark.parametrize("separator", ["\f", "\u2028", "\x85"])
 def test_only_line_ends_of_python_count_as_lines_of_a_notebook(tmp_path, separator):
-    cell = f"print('an{separator}experiment')\ndef f():\n    return 'a{separator}b'  # pasted{separator}text"
+    cell = f"print('an{separator}experiment')\ndef f():\n"
+    cell += f"    return 'a{separator}b'  # pasted{separator}text"
     names: dict[str, object] = {}
     exec(code_of(write(tmp_path / "ada.ipynb", notebook(cell))), names)
     assert names["f"]() == f"a{separator}b"
 
 
-# -- names -----------------------------------------------------------------------------------------------------------
+# -- names -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["Zoë_Müller-Lüdenscheidt", "李小龍", "ada@uni.edu+2", "a.b.c"])
+@pytest.mark.parametrize("name", ["Zoë_Müller-Lüdenscheid", "李小龍", "ada@uni.edu+2", "a.b.c"])
 def test_an_ordinary_name_stays_as_it_is(tmp_path, name):
     write(tmp_path / f"{name}.py")
     assert list(class_of(tmp_path)) == [name]
@@ -401,7 +403,7 @@ def test_an_empty_folder_of_submissions_is_the_instructor_s_mistake(tmp_path):
     write(tmp_path / "README.md")
     with pytest.raises(
         CourseError,
-        match=r"no submissions here: one \.py, \.ipynb, \.zip or folder for each student is expected",
+        match=r"no submissions here: one \.py, \.ipynb, \.zip or folder for each student is",
     ):
         read_all(tmp_path, MAIN)
 
@@ -412,7 +414,7 @@ def test_a_path_that_is_not_there_is_the_instructor_s_mistake(tmp_path):
     assert str(raised.value).startswith(f"{tmp_path / 'nowhere'}: ")
 
 
-# -- links, devices, pipes -------------------------------------------------------------------------------------------
+# -- links, devices, pipes -------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -470,7 +472,7 @@ def test_a_device_is_not_read(tmp_path):
     assert "is not a regular file" in found or "cannot be read" in found
 
 
-# -- sizes -----------------------------------------------------------------------------------------------------------
+# -- sizes -----------------------------------------------------------------------------------------
 
 
 def test_a_file_may_be_large_but_not_larger_than_the_limit(tmp_path):
@@ -525,7 +527,7 @@ def test_a_large_notebook_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
     )
 
 
-# -- zips ------------------------------------------------------------------------------------------------------------
+# -- zips ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -568,7 +570,8 @@ def test_an_encrypted_zip_is_explained(tmp_path):
 
 def test_a_damaged_zip_is_explained(tmp_path):
     assert problem(write(tmp_path / "ada.zip", b"PK\x03\x04 no zip")) == (
-        "ada.zip is not a zip file that can be opened: pack it again, or hand in the .py file itself"
+        "ada.zip is not a zip file that can be opened: "
+        "pack it again, or hand in the .py file itself"
     )
     data = bytearray(pack(tmp_path / "ben.zip", {MAIN: bytes(range(256)) * 40}).read_bytes())
     data[60:80] = b"\xff" * 20
@@ -593,7 +596,7 @@ def test_a_zip_in_memory_leaves_nothing_on_disk(tmp_path):
     assert zipfile.is_zipfile(io.BytesIO(packed.read_bytes()))
 
 
-# -- received.csv ----------------------------------------------------------------------------------------------------
+# -- received.csv ----------------------------------------------------------------------------------
 
 
 def received(tmp_path: Path, text: str, *students: str) -> dict[str, datetime | None]:

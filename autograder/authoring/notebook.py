@@ -17,7 +17,11 @@ DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def split(text: str) -> Iterator[tuple[str, str]]:
-    """A Python file as (kind, source) of cells: the docstring and rulers as Markdown, each definition, each module-level solution block."""
+    """A Python file as (kind, source) of cells.
+
+    The docstring and rulers are Markdown; each definition is a cell, and each solution block at
+    module level.
+    """
     lines = text.split("\n")
     cuts = sorted(_cuts(text, lines) | {1, len(lines) + 1})
     for first, after in itertools.pairwise(cuts):
@@ -98,7 +102,8 @@ def new(cells: list[Any]) -> str:
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number}"
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    document = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})  # type: ignore[no-untyped-call]
+    made = {"cells": cells, "metadata": {"kernelspec": kernel}}
+    document = nbformat.v4.new_notebook(**made)  # type: ignore[no-untyped-call]
     return str(nbformat.writes(document)) + "\n"  # type: ignore[no-untyped-call]
 
 
@@ -116,7 +121,8 @@ def public_tests_and_plots(module: str, tests: str, report: str) -> list[Any]:
     """The last cells: the public tests and the plots, runnable on what stands above them."""
     return [
         markdown(
-            "## Public tests\n\nWhat is not written yet says so. No points; run these two cells as often as you like."
+            "## Public tests\n\nWhat is not written yet says so. No points; "
+            "run these two cells as often as you like."
         ),
         code(f"%%writefile test_local.py\n{tests.rstrip()}"),
         code(TESTS.format(module=module)),

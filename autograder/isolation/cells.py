@@ -1,4 +1,4 @@
-"""A notebook as a module: statement by statement, and what fails is left out as Jupyter leaves it out.
+"""A notebook as a module: statement by statement, and what fails is left out.
 
 `marking.intake.cells` writes the text of such a module and executes nothing. The text calls the
 functions here, wherever it is imported: behind the wall, in this process, or by pytest in a

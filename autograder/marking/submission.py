@@ -24,8 +24,8 @@ from autograder.marking.intake.names import KINDS, RECEIVED
 class Submission:
     """One student's work: its Python files by name, or the problem that kept us from reading them.
 
-    ``notes``: what its student should know about what was marked, a line each. ``known_as``: further
-    names of the same person that a learning platform gives (numbers, addresses).
+    ``notes``: what its student should know about what was marked, a line each. ``known_as``:
+    further names of the same person that a learning platform gives (numbers, addresses).
     """
 
     student: str
@@ -56,9 +56,9 @@ def read_class(
 ) -> tuple[list[Submission], list[str]]:
     """The submissions under ``path``, by student, and the names of what is nobody's submission.
 
-    ``path``: one file or zip, one folder with ``main`` in it, or a folder of such things. ``starter``:
-    the folder that students began with; a file as it is there is no answer. ``layout``: see
-    `intake.layouts`. Raises CourseError where there is nothing to mark.
+    ``path``: one file or zip, one folder with ``main`` in it, or a folder of such things.
+    ``starter``: the folder that students began with; a file as it is there is not an answer.
+    ``layout``: see `intake.layouts`. Raises CourseError where there is nothing to mark.
     """
     if not path.exists():
         raise CourseError(f"{path}: there is no such file or folder")

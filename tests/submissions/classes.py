@@ -39,18 +39,40 @@ def cases() -> Iterator[Case]:
 
 def _among_them() -> Iterator[Case]:
     text = right()
-    for name in ("Thumbs.db", "desktop.ini", "roster.csv", "grades.xlsx", "scores.ods",
-                 "submission_metadata.yml", "notes.log", "ada.py~", "link.url", "x.py.crdownload"):  # fmt: skip
+    for name in (
+        "Thumbs.db",
+        "desktop.ini",
+        "roster.csv",
+        "grades.xlsx",
+        "scores.ods",
+        "submission_metadata.yml",
+        "notes.log",
+        "ada.py~",
+        "link.url",
+        "x.py.crdownload",
+    ):
         yield Case("class", f"and {name}", {"ada.py": text, name: b"x"}, over=(name,))
     for name in (".DS_Store", "README.md", "__pycache__/x.pyc", ".git/config", "venv/x.py"):
         yield Case("class", f"and {name}, of which nobody speaks", {"ada.py": text, name: b"x"})
-    yield Case("class", "and recieved.csv", {"ada.py": text, "recieved.csv": TIME}, over=("did you mean received.csv?",))  # fmt: skip
-    yield Case("class", "and received.csv", {"ada.py": text, "received.csv": TIME}, received=("ada",))  # fmt: skip
+    yield Case(
+        "class",
+        "and recieved.csv",
+        {"ada.py": text, "recieved.csv": TIME},
+        over=("did you mean received.csv?",),
+    )
+    yield Case(
+        "class", "and received.csv", {"ada.py": text, "received.csv": TIME}, received=("ada",)
+    )
     for ending in ("docx", "pdf", "txt", "rar", "tar.gz", "java"):
         files = {"ada.py": text, f"pdirac.{ending}": b"x"}
         yield Case("class", f"and pdirac.{ending}", files, {"ada": FULL, "pdirac": "is neither"})
     yield Case("class", "a report beside the work", {"ada.py": text, "ada.pdf": b"x"})
-    mixed = {"ada.py": text, f"ben/{MAIN}": text, "cleo.zip": packed({MAIN: text}), "dan.ipynb": with_cells()}  # fmt: skip
+    mixed = {
+        "ada.py": text,
+        f"ben/{MAIN}": text,
+        "cleo.zip": packed({MAIN: text}),
+        "dan.ipynb": with_cells(),
+    }
     yield Case("class", "all forms", mixed, dict.fromkeys(("ada", "ben", "cleo", "dan"), FULL))
 
 
@@ -74,10 +96,18 @@ def _canvas() -> Iterator[Case]:
     yield Case("Canvas", "a file", one, {"lovelaceada": FULL})
     yield Case("Canvas", "named by --layout", one, {"lovelaceada": FULL}, layout="canvas")
     yield Case("Canvas", "a resubmission", {"doejane_12_34_gae-3.py": text}, {"doejane": FULL})
-    yield Case("Canvas", "a late one", {"doejane_LATE_12_34_gae.py": text}, {"doejane": FULL}, notes=("marked this as late",))  # fmt: skip
+    yield Case(
+        "Canvas",
+        "a late one",
+        {"doejane_LATE_12_34_gae.py": text},
+        {"doejane": FULL},
+        notes=("marked this as late",),
+    )
     times = b"doejane,2027-02-01T23:59:00+01:00\n"
     late = {"doejane_LATE_12_34_gae.py": text, "received.csv": times}
-    yield Case("Canvas", "a late one whose time is known", late, {"doejane": FULL}, received=("doejane",))  # fmt: skip
+    yield Case(
+        "Canvas", "a late one whose time is known", late, {"doejane": FULL}, received=("doejane",)
+    )
     yield Case("Canvas", "a notebook", {"doejane_12_34_gae.ipynb": with_cells()}, {"doejane": FULL})
     yield Case("Canvas", "a zip", {"doejane_12_34_hw.zip": packed({MAIN: text})}, {"doejane": FULL})
     several = {"doejane_12_34_gae.py": b"import tools\n" + text, "doejane_12_35_tools.py": b""}
@@ -103,19 +133,39 @@ def _moodle() -> Iterator[Case]:
     online = {f"{one}/gae.py": text, "Ada Lovelace_4711_assignsubmission_onlinetext_/o.html": b"x"}
     yield Case("Moodle", "an online text beside it", online, ada)
     namesakes = {f"Kim Lee_{n}_{tail}/gae.py": text for n in (1, 2)}
-    yield Case("Moodle", "two people of one name", namesakes, {"Kim_Lee_1": FULL, "Kim_Lee_2": FULL})  # fmt: skip
+    yield Case(
+        "Moodle", "two people of one name", namesakes, {"Kim_Lee_1": FULL, "Kim_Lee_2": FULL}
+    )
     times = {f"{one}/gae.py": text, "received.csv": b"Ada Lovelace,2027-02-01T23:59:00+01:00\n"}
     yield Case("Moodle", "with times", times, ada, received=("Ada_Lovelace",))
 
 
 def _gradescope() -> Iterator[Case]:
     text = right()
-    files = {"submission_metadata.yml": METADATA.encode(), "submission_1/gae.py": text,
-             "submission_2/gae.ipynb": with_cells()}  # fmt: skip
+    files = {
+        "submission_metadata.yml": METADATA.encode(),
+        "submission_1/gae.py": text,
+        "submission_2/gae.ipynb": with_cells(),
+    }
     people = {"ada@uni.edu": FULL, "ben@uni.edu": FULL}
     for layout in ("auto", "gradescope"):
-        yield Case("Gradescope", f"an export, --layout {layout}", files, people, received=tuple(people), layout=layout)  # fmt: skip
+        yield Case(
+            "Gradescope",
+            f"an export, --layout {layout}",
+            files,
+            people,
+            received=tuple(people),
+            layout=layout,
+        )
     stranger = files | {"submission_9/gae.py": text}
-    yield Case("Gradescope", "a folder that the file does not name", stranger, people | {"submission_9": FULL}, received=tuple(people))  # fmt: skip
+    yield Case(
+        "Gradescope",
+        "a folder that the file does not name",
+        stranger,
+        people | {"submission_9": FULL},
+        received=tuple(people),
+    )
     plain = {f"submission_{n}/gae.py": text for n in (1, 2)}
-    yield Case("Gradescope", "without the file", plain, {"submission_1": FULL, "submission_2": FULL})  # fmt: skip
+    yield Case(
+        "Gradescope", "without the file", plain, {"submission_1": FULL, "submission_2": FULL}
+    )

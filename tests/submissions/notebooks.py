@@ -18,7 +18,7 @@ FIRST = {
     "an installation in two lines": "!pip install gymnasium \\\n    torch",
     "an installation by %pip": "%pip install gymnasium",
     "an installation under an if": "IN_COLAB = False\nif IN_COLAB:\n    !pip install gymnasium",
-    "an installation in an except": "try:\n    import wandb\nexcept ImportError:\n    !pip install x",
+    "an installation in an except": "try:\n    import wandb\nexcept ImportError:\n    !pip i x",
     "inline plots": "%matplotlib inline\nimport matplotlib.pyplot as plt",
     "autoreload": "%load_ext autoreload\n%autoreload 2",
     "a question to the shell": "get_ipython().run_line_magic('matplotlib', 'inline')",

@@ -39,14 +39,20 @@ def _folders() -> Iterator[Case]:
         yield _folder(f"and {name}", files)
     for name in ("env", "myenv", "rl-course"):
         inside = {f"{name}/{path}": data for path, data in many.items()}
-        yield _folder(f"and {name} with its pyvenv.cfg", {MAIN: text, f"{name}/pyvenv.cfg": b"", **inside})  # fmt: skip
+        yield _folder(
+            f"and {name} with its pyvenv.cfg", {MAIN: text, f"{name}/pyvenv.cfg": b"", **inside}
+        )
     yield _folder("a zip, as Moodle packs it", {"hw.zip": packed({MAIN: text})})
     yield _folder("a zip and a picture", {"hw.ZIP": packed({MAIN: text}), "me.png": b"x"})
     yield _folder("the work and a zip", {MAIN: text, "old.zip": packed({MAIN: stub()})})
     yield _folder("near names", {"gea.py": text, "x.py": b""}, "the nearest name is gea.py")
     yield _folder("a document", {"gae.docx": b"PK"}, "no Python file, only gae.docx")
     yield _folder("nothing", {"empty/": b""}, "gae.py is missing")
-    yield _folder("two Untitled notebooks", {"Untitled.ipynb": with_cells(), "Untitled1.ipynb": with_cells()}, "keep one notebook")  # fmt: skip
+    yield _folder(
+        "two Untitled notebooks",
+        {"Untitled.ipynb": with_cells(), "Untitled1.ipynb": with_cells()},
+        "keep one notebook",
+    )
     yield _folder("300 files", {MAIN: text, **many}, "more than 200 files")
 
 
@@ -71,7 +77,9 @@ def _side_by_side() -> Iterator[Case]:
         yield _folder(name, files | starter, notes=said)
         packed_up = {"ada.zip": packed({f"hw/{path}": data for path, data in files.items()})}
         yield Case("zip", name, packed_up, notes=said)
-    yield _folder("an Untitled notebook among the starter's files", {"Untitled.ipynb": book} | starter)  # fmt: skip
+    yield _folder(
+        "an Untitled notebook among the starter's files", {"Untitled.ipynb": book} | starter
+    )
     other = book.replace(b'execution_count": 1', b'execution_count": 2')
     yield _folder("both filled", {MAIN: text, DRAFT: other}, notes=("gae.ipynb was not",))
     two = {f"a/{MAIN}": text, f"b/{MAIN}": text + b"\n"}
@@ -100,8 +108,14 @@ def _zips() -> Iterator[Case]:
     yield _zip("Windows' backslashes", packed({f"hw\\{MAIN}": text}))
     yield _zip("a Mac's extras", packed({MAIN: text, f"__MACOSX/._{MAIN}": b"\0", "._x.py": b"\0"}))
     yield _zip("a comment and bytes behind it", packed({MAIN: text}, comment=b"hello"))
-    yield _zip("an environment", packed({MAIN: text, "env/pyvenv.cfg": b"", **{f"env/{n}.py": b"" for n in range(300)}}))  # fmt: skip
-    yield _zip("site-packages", packed({MAIN: text, **{f"lib/site-packages/{n}.py": b"" for n in range(300)}}))  # fmt: skip
+    yield _zip(
+        "an environment",
+        packed({MAIN: text, "env/pyvenv.cfg": b"", **{f"env/{n}.py": b"" for n in range(300)}}),
+    )
+    yield _zip(
+        "site-packages",
+        packed({MAIN: text, **{f"lib/site-packages/{n}.py": b"" for n in range(300)}}),
+    )
     yield _zip("a notebook", packed({"hw/gae.ipynb": with_cells()}))
     yield _zip("a capital name inside", packed({"GAE.PY": text}))
     accents = packed({MAIN: text, "Übung/größe.py": b""})

@@ -84,11 +84,13 @@ def mark(results: list[Result], folder: Path, jobs: int = 2) -> float:
     try:
         grading = Grading(load_course(ROOT), assignment(), engine, folder)
         todo = {
-            f"{number:03}-{one.student}": replace(one, student=f"{number:03}-{one.student}", received=None)
+            f"{number:03}-{one.student}": replace(
+                one, student=f"{number:03}-{one.student}", received=None
+            )
             for number, result in enumerate(results)
             for one in result.submissions
             if not one.problem
-        }  # fmt: skip
+        }
         grades: dict[str, Grade] = {
             grade.student: grade
             for grade in grading.run(list(todo.values()), True, lambda *_: None)

@@ -176,8 +176,9 @@ def _opened(path: Path) -> zipfile.ZipFile:
 def _names_as_bytes(raw: bytes) -> bytes:
     """The zip with names that claim to be UTF-8, and are not, read byte by byte.
 
-    The flag is bit 11 of two bytes at offset 8 in each record of the directory, which lies before
-    the end record (PKWARE, APPNOTE.TXT 4.3.12, 4.3.16, 4.4.4).
+    The flag is bit 11 of two bytes: at offset 8 in each record of the directory, which lies before
+    the end record, and at offset 6 in the file's own header (PKWARE, APPNOTE.TXT 4.3.7, 4.3.12,
+    4.3.16, 4.4.4).
     """
     data = bytearray(raw)
     end = data.rfind(b"PK\x05\x06")
@@ -187,6 +188,9 @@ def _names_as_bytes(raw: bytes) -> bytes:
     at = max(0, end - size)
     while data[at : at + 4] == b"PK\x01\x02" and at + 46 <= end:
         data[at + 9] &= 0xF7
+        local = int.from_bytes(data[at + 42 : at + 46], "little")
+        if data[local : local + 4] == b"PK\x03\x04":
+            data[local + 7] &= 0xF7
         lengths = struct.unpack_from("<HHH", data, at + 28)
         at += 46 + sum(lengths)
     return bytes(data)

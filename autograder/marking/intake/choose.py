@@ -153,7 +153,7 @@ def _notes(first: str, left: list[str], idle: list[str]) -> Iterable[str]:
         yield f"{first} was marked; {' and '.join(unread)} was not: hand in only what counts"
 
 
-# -- the starter ------------------------------------------------------------------------------------
+# -- the starter -----------------------------------------------------------------------------------
 
 
 @cache
@@ -187,7 +187,7 @@ def _definitions(name: str, data: bytes, main: str) -> set[str] | None:
     return {ast.dump(node) for body in bodies for node in body if isinstance(node, kinds)}
 
 
-# -- text -------------------------------------------------------------------------------------------
+# -- text ------------------------------------------------------------------------------------------
 
 
 def _as_utf_8(name: str, data: bytes) -> tuple[bytes, tuple[str, ...]]:

@@ -59,7 +59,7 @@ class Layout:
 
 
 def read(folder: Path, layout: str = "auto") -> Layout:
-    """The submissions in a folder. Raises CourseError for a layout that the folder does not have."""
+    """The submissions in a folder. Raises CourseError for a layout that it does not have."""
     if layout not in LAYOUTS:
         raise CourseError(f"--layout {layout}: one of {', '.join(LAYOUTS)} is expected")
     listed = sorted(entry for entry in folder.iterdir() if not names.is_silent(entry.name))

@@ -1,4 +1,4 @@
-"""What a name says: which kind of file this is, whose it is, and what is not a submission at all."""
+"""What a name says: the kind of a file, whose it is, and that something is not a submission."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SKIPPED_FOLDERS = {
 }
 # Endings that systems and browsers add: gae.py.txt, gae.ipynb.json.
 ADDED = (".txt", ".json", ".download", ".html")
-# What a student may hand in by mistake; anything else of a kind that nobody hands in is passed over.
+# What a student may hand in by mistake. Kinds that nobody hands in are passed over.
 WORK = {
     *(".doc", ".docx", ".odt", ".pdf", ".rtf", ".txt", ".md", ".html", ".htm", ".pages", ".tex"),
     *(".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".pyc", ".java", ".m", ".r", ".c"),
