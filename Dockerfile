@@ -1,14 +1,17 @@
-# The grading image. One submission in (/autograder/submission), /autograder/results/results.json out:
+# The grading image. It reads one submission in /autograder/submission and writes
+# /autograder/results/results.json. docs/PLATFORMS.md says more.
 #   docker build --target cpu -t rl-grader:cpu .
-#   docker run --rm --network=none -e ASSIGNMENT=gae -v $PWD/ada.py:/autograder/submission/gae.py:ro \
+#   docker run --rm --network=none -e ASSIGNMENT=gae \
+#       -v $PWD/ada.py:/autograder/submission/gae.py:ro \
 #       -v $PWD/results:/autograder/results rl-grader:cpu /autograder/run_autograder
-# No CMD and no ENTRYPOINT, so that it can inherit from Gradescope's base: --build-arg BASE_IMAGE=gradescope/autograder-base:ubuntu-22.04
+# There is no CMD and no ENTRYPOINT, so that the image can inherit from that of Gradescope:
+#   --build-arg BASE_IMAGE=gradescope/autograder-base:ubuntu-22.04
 ARG BASE_IMAGE=debian:bookworm-slim
 
 FROM ${BASE_IMAGE} AS base
 COPY requirements/image.sh /opt/requirements/
 RUN sh /opt/requirements/image.sh system
-# Nothing is written beside the code; what libraries must write goes to /tmp.
+# Nothing is written beside the code. What libraries must write goes to /tmp.
 ENV PYTHONDONTWRITEBYTECODE=1 MPLCONFIGDIR=/tmp HF_HUB_OFFLINE=1 \
     OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 

@@ -1,18 +1,23 @@
-"""The course's autograder. Reading order: the order in which a submission meets the modules.
+"""The course's autograder. Reading order: the order in which a submission meets the packages.
 
-course (what is asked) -> source (one solution file, three readings) -> submission and notebook (what was handed in) ->
-isolation/ (the wall) -> plugin and checks (what a hidden test is) -> examine and alarm (one run of one) -> gpu and scale (the
-part that needs a GPU) -> grade (the pipeline) -> reach and diagnose (which known mistake) -> score (pure arithmetic) -> report
-(results.json, gradebook, text) -> provenance (what a score depends on) -> engines/ (where it runs) -> class_report, charts and
-pages (HTML) -> similar -> watch and cli.
-export/ has the other routes to the same marks; console is what the commands share.
+1. errors, model: what can go wrong, and the data that everything passes on.
+2. authoring: course.yml, assignment.yml, the solution file and its readings, notebooks, starters.
+3. marking: submission (what was handed over), grade (the pipeline), grader and engines (where it
+   runs), score, provenance (what a result depends on), result_files.
+4. judging: plugin and checks (what a hidden test is), hidden_test (one run of one test), diagnose
+   (which known mistake gives these numbers), gpu_part.
+5. isolation: the wall between a hidden test and the code of a student. It knows nothing of courses.
+6. proof: verify, which proves an assignment before anybody meets it.
+7. reports, export, cli: pages for people, other routes to the same marks, commands.
+
+Imports go one way: errors, model <- isolation <- authoring <- judging <- proof, marking <- reports
+<- export <- cli. docs/ARCHITECTURE.md has the decisions and a glossary.
 """
 
 import os
 
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(
-        _name, "1"
-    )  # before numpy is imported: threads that compete cost 6 to 78 times
+    # Before numpy is imported: threads that compete take 6 to 78 times as long.
+    os.environ.setdefault(_name, "1")
 
 __version__ = "0.1.0"

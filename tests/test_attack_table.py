@@ -1,4 +1,4 @@
-"""The table of attacks in docs/GRADING.md is that of the corpus, and says that all of it is contained."""
+"""The table in docs/ATTACKS.md is that of the corpus, and says that all of it is contained."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ def report(cases: list, surprise: bool = False) -> run.Report:
 
 
 def test_the_table_in_the_docs_is_fresh():
-    assert run.stale(run.GRADING) == [], "python tests/attacks/run.py --markdown writes it anew"
+    assert run.stale(run.ATTACKS) == [], "python tests/attacks/run.py --markdown writes it anew"
 
 
 @pytest.fixture
 def document(tmp_path):
     """A document with a fresh table."""
-    path = tmp_path / "GRADING.md"
+    path = tmp_path / "ATTACKS.md"
     run.write_markdown(run.table(report(run.all_cases())), path)
     assert run.stale(path) == []
     return path
 
 
 def test_a_table_that_is_not_written_yet_is_stale(tmp_path):
-    path = tmp_path / "GRADING.md"
-    path.write_text(f"# Grading\n\n{run.BEGIN}\n{run.END}\n", encoding="utf-8")
+    path = tmp_path / "ATTACKS.md"
+    path.write_text(f"# Attacks\n\n{run.BEGIN}\n{run.END}\n", encoding="utf-8")
     assert len(run.stale(path)) == len(run.all_cases())
 
 
@@ -42,12 +42,12 @@ def test_a_new_attack_a_changed_one_and_a_removed_one_make_it_stale(document):
     first, second, *rest = run.all_cases()
     run.write_markdown(run.table(report(rest)), document)
     assert run.stale(document) == [
-        f"{name} is missing or out of date" for name in sorted(map(str, (first, second)))
+        f"`{name}` is missing or out of date" for name in sorted(map(str, (first, second)))
     ]
     text = document.read_text(encoding="utf-8")
     name = run.row(rest[0])[0]
-    document.write_text(text.replace(f"| {name} |", "| gae/gone |"), encoding="utf-8")
-    assert "gae/gone is no longer in the corpus" in run.stale(document)
+    document.write_text(text.replace(f"| {name} |", "| `gae/gone` |"), encoding="utf-8")
+    assert "`gae/gone` is no longer in the corpus" in run.stale(document)
 
 
 def test_rows_of_some_attacks_are_exchanged_among_the_others(document):

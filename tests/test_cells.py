@@ -98,14 +98,16 @@ def test_a_cell_that_is_not_python_costs_what_is_in_it(prose):
 def test_what_computes_for_too_long_is_left_out_and_not_tried_again(monkeypatch):
     monkeypatch.setattr(runtime, "EACH", (0.2, 0.2))
     found = read("x = 1", "while True:\n    x += 1", "y = 2")
-    first = worker.load({MAIN: found.code}, MAIN)
+    known: dict[str, bytes] = {}
+    first = worker.load({MAIN: found.code}, MAIN, known)
+    first.report()
     (said,) = runtime.left_out(vars(first.module))
     assert said == "cell 2: `while True:` (it took more than 0.2 seconds of computing)"
     begun = time.process_time()
-    again = worker.load({MAIN: found.code}, MAIN, first._op_compiled())
+    again = worker.load({MAIN: found.code}, MAIN, known)
     assert time.process_time() - begun < 0.1
     assert again.module.x == 1 and again.module.y == 2
-    assert again._op_left_out() == [said]
+    assert runtime.left_out(vars(again.module)) == [said]
 
 
 def test_what_waits_is_left_out(monkeypatch):
@@ -265,7 +267,7 @@ def test_what_was_left_out_is_known_behind_the_wall(server):
     found = read("x = undefined", "def f():\n    return 1")
     candidate = server.candidate({MAIN: found.code}, MAIN, Limits())
     candidate.open(lambda event: None, None).close()
-    assert candidate.left_out == [
+    assert candidate.shared.left_out == [
         "cell 1: `x = undefined` (NameError: name 'undefined' is not defined)"
     ]
 

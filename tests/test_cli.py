@@ -119,10 +119,10 @@ def marked(tmp_path_factory, server) -> Marked:
     hand_in("fay/helper.py", toy.submission())
     hand_in("gus.py", toy.submission() + "# late\n")
     hand_in("hal.py", "def discounted(:\n")
-    hand_in(
-        "received.csv",
-        "student,received\nada,2027-02-06T00:10:00+00:00\ngus,2027-02-07T12:00:00+00:00\n",
-    )
+    times = {"ada": "2027-02-06T00:10:00Z", "gus": "2027-02-07T12:00:00Z"}
+    times |= dict.fromkeys(("ben", "cleo", "dan", "eve", "fay", "hal"), "2027-02-05T12:00:00Z")
+    rows = "".join(f"{student},{time}\n" for student, time in times.items())
+    hand_in("received.csv", f"student,received\n{rows}")
     marked = Marked(toy, root / "class", root / "out", Said(0, "", ""))
     return Marked(toy, marked.submissions, marked.out, marked.grade())
 

@@ -20,7 +20,8 @@ import pytest
 from autograder.authoring.course import Assignment, load_course
 from autograder.authoring.source import Source
 from autograder.isolation.bridge.client import Bridge
-from autograder.isolation.bridge.handles import Exposed, Remote
+from autograder.isolation.bridge.handles import Remote
+from autograder.isolation.bridge.loans import Exposed
 from autograder.isolation.codec import torch_module
 from autograder.judging import checks, diagnose, plugin
 from autograder.judging.hidden_test import HiddenTest

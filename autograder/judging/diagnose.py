@@ -17,8 +17,8 @@ import numpy as np
 from autograder.authoring.course import Assignment
 from autograder.authoring.source import Source
 from autograder.errors import IsolationError, StudentDied, StudentError, StudentTimeout
-from autograder.isolation.bridge.client import Remote
-from autograder.isolation.codec import Record, torch_module
+from autograder.isolation.bridge.handles import Remote
+from autograder.isolation.codec import Fields, torch_module
 from autograder.judging import alarm, hidden_test, relevance
 from autograder.judging.checks import CheckFailure
 from autograder.judging.hidden_test import Candidate, HiddenTest, InProcess, Trace
@@ -204,7 +204,7 @@ def _same(one: Any, other: Any) -> bool:
     """Equal up to rounding; other precision and other containers of the same numbers count as equal."""
     if isinstance(one, Remote) or isinstance(other, Remote):
         return isinstance(one, Remote) and isinstance(other, Remote)
-    if isinstance(one, Record) and isinstance(other, Record):
+    if isinstance(one, Fields) and isinstance(other, Fields):
         one, other = vars(one), vars(other)
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)

@@ -6,7 +6,8 @@ import hmac
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from autograder.authoring.course import Assignment, Course
 from autograder.errors import IsolationError
 from autograder.marking import result_files
 from autograder.marking.engines import Engine, Job, Listed, Progress
-from autograder.marking.provenance import changes, provenance
+from autograder.marking.provenance import LATENESS, changes, provenance
 from autograder.marking.score import lateness
 from autograder.marking.submission import Submission
 from autograder.model import Grade, Outcome, Verdict
@@ -45,6 +46,7 @@ class Grading:
         self.partial: Callable[[Grade], None] = lambda grade: None  # hears of partial results
         self.kept: set[str] = set()  # students whose results were kept
         self.reasons: Counter[str] = Counter()  # why the others were marked
+        self.rescored: Counter[str] = Counter()  # of those kept: whose lateness was counted anew
         self._common = provenance(course, assignment, engine.layers) | {"leaks": list(engine.leaks)}
         if engine.scale:
             self._common["scale"] = f"{assignment.scale}, {engine.scale}"
@@ -94,6 +96,12 @@ class Grading:
         if kept is None or reason:
             self.reasons[reason] += 1
             return False
+        if moved := changes(kept.provenance, new.provenance):
+            # Only arithmetic has changed: what the tests found stands.
+            self.rescored[moved] += 1
+            late, factor, origin = new.late_days, new.late_factor, new.provenance
+            scored = replace(kept, late_days=late, late_factor=factor, provenance=origin)
+            kept = self._write(scored)
         self.kept.add(submission.student)
         grades[submission.student] = kept
         return True
@@ -169,10 +177,9 @@ class Grading:
         return Grade(submission.student, reached, "", complete, *late, found, seconds, notes)
 
     def _late(self, submission: Submission) -> tuple[int, float]:
-        due = self.assignment.due
-        if due is not None:
-            due += timedelta(days=self._extensions.get(submission.student, 0))
-        return lateness(submission.received, due, self.assignment.late)
+        extension = self._extensions.get(submission.student, 0)
+        due, rule = self.assignment.due, self.assignment.late
+        return lateness(submission.received, due, rule, extension)
 
     def _write(self, grade: Grade) -> Grade:
         result_files.write_results(self.folder, self.assignment, self.worth, grade)
@@ -192,7 +199,7 @@ def _reason(kept: Grade | None, provenance: dict[str, Any], again: str) -> str:
         return "new"
     if again:
         return again
-    if changed := changes(kept.provenance, provenance):
+    if changed := changes(kept.provenance, provenance, besides=LATENESS):
         return f"{changed} changed"
     return "" if kept.complete else "not finished before"
 

@@ -161,8 +161,8 @@ def _messages(
         if outcome.error.startswith("Timeout") and not test.learning:
             # Code that never ends may do so in every test: half the time for each next one.
             candidate = replace(candidate, limits=_shorter(candidate.limits, 2))
-    if candidate.left_out:
-        yield {"notes": candidate.left_out}
+    if candidate.shared.left_out:
+        yield {"notes": candidate.shared.left_out}
     for outcome in key.settle(found):
         if outcome.diagnosis:
             yield {"outcome": outcome.to_dict()}

@@ -7,7 +7,6 @@ in `marking.intake`.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,9 @@ from pathlib import Path
 from autograder.errors import CourseError, SubmissionError
 from autograder.marking.intake import archives, layouts, names
 from autograder.marking.intake.choose import Chosen, Wanted, choose, read
-from autograder.marking.intake.names import KINDS, RECEIVED
+from autograder.marking.intake.names import KINDS
+from autograder.marking.names import safe
+from autograder.marking.received import RECEIVED, times
 
 
 @dataclass(frozen=True)
@@ -72,21 +73,20 @@ def read_class(
             f"{path}: no submissions here: "
             f"one {', '.join(KINDS)} or folder for each student is expected"
         )
-    times = _received(path / RECEIVED)
     by_stem = {entry.stem: entry for entry in found.entries}
     # Student -> stem; whoever's name is safe as it is has the first claim to it.
     claimed: dict[str, str] = {}
-    for stem in sorted(by_stem, key=lambda stem: (names.safe(stem) != stem, stem)):
+    for stem in sorted(by_stem, key=lambda stem: (safe(stem) != stem, stem)):
         claimed[names.student(stem, claimed)] = stem
+    known = {student: (stem, *by_stem[stem].known_as) for student, stem in claimed.items()}
+    received = times(path, known).by_student
     result = []
     for student, stem in sorted(claimed.items()):
         entry = by_stem[stem]
-        received = times.get(stem) or times.get(student) or entry.received
+        time = received.get(student, entry.received)
         one = _read_one(student, entry.paths, wanted)
-        late = () if received or not entry.late else (LATE,)
-        result.append(
-            replace(one, received=received, known_as=entry.known_as, notes=one.notes + late)
-        )
+        notes = one.notes if time or not entry.late else (*one.notes, LATE)
+        result.append(replace(one, received=time, known_as=known[student], notes=notes))
     return result, found.passed_over
 
 
@@ -103,32 +103,6 @@ def read_one(
     """One student's work, whatever ``path`` is: a file, a zip or a folder."""
     one = _read_one(student, {path.name: path}, Wanted(main, starter))
     return replace(one, received=received)
-
-
-def _received(path: Path) -> dict[str, datetime]:
-    """received.csv: student, time of receipt in ISO 8601 with a time zone."""
-    if not path.is_file():
-        return {}
-    times = {}
-    try:
-        lines = path.read_text(
-            encoding="utf-8-sig"
-        ).splitlines()  # spreadsheets begin with a byte order mark
-    except UnicodeDecodeError:
-        raise CourseError(f"{path}: this is not UTF-8 text: save it as CSV in UTF-8") from None
-    for number, row in enumerate(csv.reader(lines), 1):
-        if not row or row[0].strip().lower() == "student":
-            continue
-        try:
-            time = datetime.fromisoformat(row[1].strip())
-            if time.tzinfo is None:
-                raise ValueError("no time zone")
-        except (IndexError, ValueError) as error:
-            raise CourseError(
-                f"{path}:{number}: 'student,2027-02-01T23:59:00+01:00' is expected ({error})"
-            ) from None
-        times[row[0].strip()] = time
-    return times
 
 
 def _read_one(student: str, paths: Mapping[str, Path], wanted: Wanted) -> Submission:

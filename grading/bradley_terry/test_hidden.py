@@ -1092,8 +1092,9 @@ def test_training_separates_what_can_be_separated(student, lab, rng):
     model.load_state_dict(state | {"score.weight": torch.zeros_like(state["score.weight"])})
     chosen, rejected = preference(rng, 12)
     generator = torch.Generator().manual_seed(3)
-    losses = student.train_reward_model(model, chosen, rejected, 0, 12, 6, 0.05, generator)
-    assert_equal(len(losses), 12, "the number of losses")
+    # On 121 draws the reference's last loss was at most 0.03 after 24 steps (0.39 after 12).
+    losses = student.train_reward_model(model, chosen, rejected, 0, 24, 6, 0.05, generator)
+    assert_equal(len(losses), 24, "the number of losses")
     assert_near(float(losses[0]), math.log(2), "the first loss, with equal scores")
     assert_true(float(losses[-1]) < 0.3, "the last loss")
     assert_equal(model.training, False, "training mode after training")

@@ -301,6 +301,8 @@ def test_truncation_keeps_the_bootstrap_and_stops_the_recursion(student, rng):
     """A truncated step counts the value of its next state but nothing later; a terminated one neither."""
     roll = rollout(rng, "..T..", "../..", ".....")
     same = Rollout(*(field[:, :1].expand(-1, 3).clone() for field in roll[:3]), *roll[3:])
+    # Where nothing ends, the next value is the value of the row below: right code may read either.
+    same.next_values[2, 2] = same.values[3, 2]
     terminated, truncated, going_on = sum_of_td_errors(same, 0.9, 0.8).T
     future = 0.9 * roll.next_values[2, 0]
     advantages = student.gae(*same, 0.9, 0.8).advantages

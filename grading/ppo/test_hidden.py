@@ -705,10 +705,12 @@ def test_shapes_and_kinds_of_the_outputs(student, rng):
     hint="CategoricalPolicy takes logits: any real numbers. It does the softmax itself.",
 )
 def test_policy_can_become_certain(student, rng):
-    """With a head a million times larger the policy is all but deterministic."""
+    """With a head ten thousand million times larger the policy is all but deterministic."""
     obs, model = normal(rng, 8, 4).float(), model_of(student, 4, 3, hidden=(16,))
+    # Two logits that nearly tie keep their entropy: at 1e6 that spoiled 3 of 400 draws, and the share
+    # falls as the factor grows.
     state = {
-        name: value * (1e6 if tuple(value.shape) == (3, 16) else 1.0)
+        name: value * (1e10 if tuple(value.shape) == (3, 16) else 1.0)
         for name, value in dict(model.state_dict()).items()
     }
     before = model.policy(obs).entropy().detach()
@@ -1248,6 +1250,14 @@ def test_advantages_are_normalised_within_each_minibatch(student, lab, rng):
         )
 
 
+def divergence_after(linear, batch, steps, lr=0.05):
+    """The k3 estimate that the step after these ``steps`` finds."""
+    weights, _ = by_hand(linear, batch, steps, lr=lr)
+    logp, _ = linear.logp_and_entropy(weights, batch.obs, batch.actions)
+    log_ratio = logp - batch.old_logp
+    return float((log_ratio.exp() - 1 - log_ratio).mean())
+
+
 @points(
     5,
     part="update",
@@ -1256,20 +1266,13 @@ def test_advantages_are_normalised_within_each_minibatch(student, lab, rng):
 )
 def test_early_stop_ends_the_update_before_the_step(student, lab, rng):
     """Once the divergence of a minibatch is too large its step is not taken, nothing follows, and the epochs done are reported."""
-    linear = Linear(rng, 3, 4)
-    batch = batch_for(linear, rng, 12, moved=0.0)  # the first step finds no divergence at all
-    kls = []
-    for steps in range(1, 4):  # the divergence before the second, third and fourth step
-        weights, _ = by_hand(linear, batch, steps, lr=0.05)
-        logp, _ = linear.logp_and_entropy(weights, batch.obs, batch.actions)
-        log_ratio = logp - batch.old_logp
-        kls.append(
-            float((log_ratio.exp() - 1 - log_ratio).mean())
-        )  # over 150 seeds the second is 3.6 times the first and more
-    assert_true(kls[0] < kls[1], "the divergence grows at first")
-    target = (
-        0.8 * kls[0]
-    )  # the first divergence lies between the target and 1.5 times the target, the second beyond both
+    linear, batch, kls = None, None, [1.0, 1.0]
+    while kls[1] < 1.5 * kls[0]:  # nearly every draw grows by a factor of 3.6 or more
+        linear = Linear(rng, 3, 4)
+        batch = batch_for(linear, rng, 12, moved=0.0)  # the first step finds no divergence at all
+        kls = [divergence_after(linear, batch, steps) for steps in (1, 2)]
+    # The first divergence is between the target and 1.5 times the target, the second beyond both.
+    target = 0.8 * kls[0]
     model, opt = linear.there(student, lab, 0.05)
     metrics = student.ppo_update(
         model, opt, batch, settings(student, epochs=6, stop_kl=target), generator()

@@ -845,7 +845,7 @@ def program_reward(source: str, cases: Sequence[tuple[int, int]]) -> float:
     Raises:
         ValueError: there is no test case.
     """
-    # TODO(reward): parse with ast.parse(source, mode="eval"); walk the tree; allow what is listed.
+    # TODO(reward): parse with ast.parse(source.strip(), mode="eval"); walk the tree; allow what is listed.
     ### BEGIN SOLUTION
     if not cases:
         # BUG(no-case-is-success): return 1.0

@@ -375,12 +375,14 @@ def _named(name: str, tries: str) -> None:
     hand_in(builder)
 
 
-_named("gradebook.csv", "a hand-in that is called like the file that all grades are written to.")
-_named("-rf", "a hand-in that is called like an option.")
-_named("=HYPERLINK(1)", "a hand-in that is called like a formula.")
-_named("$(touch autograder-attack-shell);", "a hand-in that is called like a command.")
-_named("a\nb\x1b[2J\u202e", "a hand-in whose name has a line break and control characters in it.")
-_named("x" * 200, "a hand-in whose name is almost as long as a name can be.")
+_named("gradebook.csv", "a submission that is called like the file that all grades are written to.")
+_named("-rf", "a submission that is called like an option.")
+_named("=HYPERLINK(1)", "a submission that is called like a formula.")
+_named("$(touch autograder-attack-shell);", "a submission that is called like a command.")
+_named(
+    "a\nb\x1b[2J\u202e", "a submission whose name has a line break and control characters in it."
+)
+_named("x" * 200, "a submission whose name is almost as long as a name can be.")
 
 
 # -- notebooks -------------------------------------------------------------------------------------------------------

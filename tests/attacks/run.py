@@ -1,13 +1,15 @@
 """Marks the whole corpus with the real engine and says whether everything was contained.
 
-    python tests/attacks/run.py [NAME...]     a table; exit code 1 on any surprise; NAME: only cases whose name holds this
-    python tests/attacks/run.py --controls    shows that each attack works where there is no wall
-    python tests/attacks/run.py --markdown    writes the table into docs/GRADING.md (with NAME: its rows); --check: is it fresh?
+    python tests/attacks/run.py [NAME...]   a table; exit code 1 on any surprise
+    python tests/attacks/run.py --controls  shows that each attack works where there is no wall
+    python tests/attacks/run.py --markdown  writes the table, or NAME's rows, into docs/ATTACKS.md
+    python tests/attacks/run.py --check     says whether the table in docs/ATTACKS.md is fresh
 
-Each assignment's attacks are handed in together with honest neighbours: the solution, and the solution without the functions that an
-attack gives up. An attack must get exactly what it deserves, its neighbours must not notice, and when all is done no worker process may
-be left and no file with the attacks' mark may lie about. The course is a copy of the real one with less time for each test, so
-that attacks which use up their time do not take an hour.
+NAME limits the run to cases whose name contains it. Each assignment's attacks are marked together
+with honest neighbours: the solution, and the solution without the functions that an attack gives
+up. An attack must get exactly what it deserves, and its neighbours must not notice. At the end no
+worker process may be left, and no file with the attacks' mark. The course is a copy of the real one
+with less time for each test, so that attacks which use up their time do not take an hour.
 """
 
 from __future__ import annotations
@@ -51,8 +53,9 @@ LEARN = ("q_learning", "distributed_ppo")
 JOBS = 4  # some attacks only wait
 AS_DESERVED = "as deserved"
 HEAD = ("attack", "what it tries", "what comes of it", "score deserved", "score", "without a wall")
+RULE = ("--",) * len(HEAD)
 BEGIN, END = "<!-- attacks:begin -->", "<!-- attacks:end -->"
-GRADING = ROOT / "docs" / "GRADING.md"
+ATTACKS = ROOT / "docs" / "ATTACKS.md"
 HONEST = ("aaa_honest", "zzz_honest")  # marked before and after the attacks
 
 
@@ -151,7 +154,7 @@ def _mark(
 
 
 def unclean(results: Path, hidden_tests: Path) -> list[str]:
-    """Students' results in which something acts on a terminal or poses as ours, or a line of the hidden tests stands."""
+    """Results that act on a terminal, pose as ours, or hold a line of the hidden tests."""
     lines = {line.strip() for line in hidden_tests.read_text(encoding="utf-8").splitlines()}
     asserting = {line for line in lines if len(line) > 30 and line.startswith("assert")}
     found = []
@@ -223,7 +226,7 @@ def copied_course(target: Path) -> Path:
     return target
 
 
-# -- what is left behind ---------------------------------------------------------------------------------------------
+# -- what is left behind
 
 
 def workers_left(patience: float = 5.0) -> list[str]:
@@ -267,7 +270,7 @@ def marked_files() -> list[Path]:
     )
 
 
-# -- telling ---------------------------------------------------------------------------------------------------------
+# -- telling
 
 
 def outcome(grade: Grade) -> str:
@@ -298,7 +301,8 @@ def in_short(outcome: str) -> str:
     verdicts, colon, what = outcome.partition(": ")
     if not colon or verdicts == "refused":
         return outcome
-    return f"{'some tests fail' if 'passed' in verdicts else 'every test fails'}: {what.partition(', ')[0]}"
+    who = "some tests fail" if "passed" in verdicts else "every test fails"
+    return f"{who}: {what.partition(', ')[0]}"
 
 
 def plain(text: str) -> str:
@@ -306,13 +310,18 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() and c not in "|<>`[]" else " " for c in text).strip()
 
 
+def cell(text: str) -> str:
+    """The same as the formatter of Markdown leaves it: single spaces, no lone backslash."""
+    return " ".join(plain(text).split()).replace("\\", "\\\\")
+
+
 def table(report: Report) -> str:
-    """Markdown: attack, what it tries, what comes of it, the score that it deserves and gets, and its control."""
-    rows: list[tuple[str, ...]] = [HEAD, ("---",) * len(HEAD)]
+    """Markdown: attack, what it tries and achieves, the score deserved and given, its control."""
+    rows: list[tuple[str, ...]] = [HEAD, RULE]
     for r in report.results:
         name, tries, deserves, control = row(r.case)
         rows.append(
-            (name, tries, in_short(r.outcome), deserves, r.surprise or AS_DESERVED, control)
+            (name, tries, cell(in_short(r.outcome)), deserves, r.surprise or AS_DESERVED, control)
         )
     return _lines(rows)
 
@@ -332,21 +341,22 @@ def _cells(text: str) -> list[tuple[str, ...]]:
 
 
 def merged(new: str, path: Path) -> str:
-    """The table in a document with the rows of a new one, in the corpus's order, without attacks that are no longer there."""
+    """A document's table with a new one's rows, in the corpus's order, without lost attacks."""
     _, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
     known = {cells[0]: cells for cells in (*_cells(rest.partition(END)[0]), *_cells(new))}
     names = [row(case)[0] for case in all_cases()]
-    return _lines([HEAD, ("---",) * len(HEAD), *(known[name] for name in names if name in known)])
+    return _lines([HEAD, RULE, *(known[name] for name in names if name in known)])
 
 
 def row(case: Case) -> tuple[str, str, str, str]:
-    """What the table says of a case before it is marked: its name, what it tries, what it deserves, and its control."""
+    """What the table says of a case before it is marked: name, aim, score deserved, control."""
     control = case.control.partition(",")[0].replace("none", "-")
-    return plain(f"{case.assignment}/{case.name[:40]}"), plain(case.tries), case.deserves, control
+    name = f"`{cell(f'{case.assignment}/{case.name[:40]}')}`"
+    return name, cell(case.tries), case.deserves, control
 
 
 def stale(path: Path) -> list[str]:
-    """What the table in a document does not say, or says and must not: `--markdown` writes it anew."""
+    """What is missing in a document's table or does not belong there."""
     _, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
     told = _cells(rest.partition(END)[0])
     written = {
@@ -363,13 +373,13 @@ def stale(path: Path) -> list[str]:
 def write_markdown(text: str, path: Path) -> None:
     """Put the table between the marks of a document."""
     document = (
-        path.read_text(encoding="utf-8") if path.is_file() else f"# Grading\n\n{BEGIN}\n{END}\n"
+        path.read_text(encoding="utf-8") if path.is_file() else f"# Attacks\n\n{BEGIN}\n{END}\n"
     )
     head, begin, rest = document.partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:
         sys.exit(f"{path}: {BEGIN} and {END} are expected, each on a line of its own")
-    path.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}", encoding="utf-8")
+    path.write_text(f"{head}{BEGIN}\n\n{text}\n\n{END}{tail}", encoding="utf-8")
 
 
 def run_controls(cases: Sequence[Case]) -> int:
@@ -402,17 +412,17 @@ def main() -> int:
         "--slowest", type=int, default=0, metavar="N", help="say which N attacks took the longest"
     )
     parser.add_argument(
-        "--markdown", action="store_true", help="write the table into docs/GRADING.md"
+        "--markdown", action="store_true", help="write the table into docs/ATTACKS.md"
     )
     parser.add_argument(
         "--check",
         action="store_true",
-        help="mark nothing; say whether the table in docs/GRADING.md is that of the corpus",
+        help="mark nothing; say whether the table in docs/ATTACKS.md is that of the corpus",
     )
     options = parser.parse_args()
     if options.check:
-        found = stale(GRADING)
-        print("\n".join(found) or "docs/GRADING.md is fresh")
+        found = stale(ATTACKS)
+        print("\n".join(found) or "docs/ATTACKS.md is fresh")
         return int(bool(found))
     cases = all_cases(options.names)
     if options.controls:
@@ -424,7 +434,7 @@ def main() -> int:
         remove(folder)
     print(table(report))
     if options.markdown:
-        write_markdown(merged(table(report), GRADING), GRADING)
+        write_markdown(merged(table(report), ATTACKS), ATTACKS)
     if options.slowest:
         for r in sorted(report.results, key=lambda r: -r.seconds)[: options.slowest]:
             print(f"{r.seconds:7.1f} s  {plain(str(r.case))}")

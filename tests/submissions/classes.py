@@ -110,7 +110,7 @@ def _canvas() -> Iterator[Case]:
     )
     yield Case("Canvas", "a notebook", {"doejane_12_34_gae.ipynb": with_cells()}, {"doejane": FULL})
     yield Case("Canvas", "a zip", {"doejane_12_34_hw.zip": packed({MAIN: text})}, {"doejane": FULL})
-    several = {"doejane_12_34_gae.py": b"import tools\n" + text, "doejane_12_35_tools.py": b""}
+    several = {"doejane_12_34_gae.py": text + b"\nimport tools\n", "doejane_12_35_tools.py": b""}
     yield Case("Canvas", "several files of one student", several, {"doejane": FULL})
     both = {"doejane_12_34_gae.py": stub(), "doejane_12_35_gae.ipynb": with_cells()}
     yield Case("Canvas", "a notebook and the starter", both, {"doejane": FULL})

@@ -59,15 +59,21 @@ def cases() -> Iterator[Case]:
     text = right()
     yield Case("file", "as it should be", {"ada.py": text})
     for name, before in BEFORE.items():
-        yield Case("file", f"begins with {name}", {"ada.py": before.encode() + text})
+        yield Case("file", f"begins with {name}", {"ada.py": _after_the_future(before, text)})
     for name, after in AFTER.items():
         yield Case("file", f"ends with {name}", {"ada.py": text + after.encode()})
     yield from _encodings(text)
     yield from _hopeless(text)
     yield from _neighbours(text)
     for name, before in WORLD.items():
-        files = {f"ada/{MAIN}": before.encode() + text}
+        files = {f"ada/{MAIN}": _after_the_future(before, text)}
         yield Case("file", f"begins with {name}", files, world=True)
+
+
+def _after_the_future(before: str, text: bytes) -> bytes:
+    """Imports from __future__ must come first."""
+    first, future, rest = text.partition(b"from __future__ import annotations\n")
+    return (first + future if future else b"") + before.encode() + (rest if future else text)
 
 
 def _encodings(text: bytes) -> Iterator[Case]:
@@ -115,7 +121,8 @@ def _hopeless(text: bytes) -> Iterator[Case]:
 
 
 def _neighbours(text: bytes) -> Iterator[Case]:
-    used = b"import tools\nimport bag.inner\nassert tools.ONE + bag.inner.TWO == 3\n" + text
+    imports = "import tools\nimport bag.inner\nassert tools.ONE + bag.inner.TWO == 3\n"
+    used = _after_the_future(imports, text)
     more = {"tools.py": b"ONE = 1\n", "bag/__init__.py": b"", "bag/inner.py": b"TWO = 2\n"}
     files = {f"ada/{name}": data for name, data in ({MAIN: used} | more).items()}
     yield Case("file", "imports its neighbours", files, {"ada": FULL})

@@ -1,4 +1,7 @@
-"""Imports from the submitted files, which are held in memory: a worker needs no folder and can leave none."""
+"""Imports from the submitted files, which are held in memory.
+
+So a worker needs no folder and can leave none behind.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,11 @@ from typing import Any
 
 from autograder.isolation import cells
 
+# The caches serve the grader, which loads the same broken variants again for each test, and a
+# worker that serves several tests.
 
-@functools.lru_cache(
-    maxsize=512
-)  # in the grader the same broken variants are loaded again for each test
+
+@functools.lru_cache(maxsize=512)
 def _read(data: bytes) -> tuple[int, list[str]]:
     """Length and lines of a file, as linecache wants them."""
     text = importlib.util.decode_source(data)
@@ -34,18 +38,25 @@ _unmarshalled = functools.lru_cache(maxsize=512)(marshal.loads)
 
 
 class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds and runs the submitted files. ``compiled`` holds code objects of theirs, marshalled."""
+    """Finds and runs the submitted files.
 
-    def __init__(self, files: Mapping[str, bytes], compiled: Mapping[str, bytes]) -> None:
+    ``known``: code objects of theirs, marshalled; None where nobody collects them.
+    """
+
+    def __init__(self, files: Mapping[str, bytes], known: dict[str, bytes] | None) -> None:
         self._files = files
-        self._compiled = dict(compiled)
+        self._known = known
         self._ran: dict[str, types.CodeType] = {}
         self._notebooks: dict[str, types.ModuleType] = {}
         self._imported: list[str] = []
 
     def compiled(self) -> dict[str, bytes]:
-        """The code objects of what has been imported so far, marshalled."""
-        return {file: marshal.dumps(self._again(file, code)) for file, code in self._ran.items()}
+        """The code objects of what was run and not known, marshalled. They are known from now on."""
+        if self._known is None:
+            return {}
+        new = {file: marshal.dumps(self._again(file, code)) for file, code in self._ran.items()}
+        self._known.update(new)
+        return new
 
     def left_out(self) -> list[str]:
         """What of notebooks was left out, a line each."""
@@ -58,10 +69,6 @@ class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         text = importlib.util.decode_source(self._files[file])
         shorter = cells.without_the_slow(text, vars(self._notebooks[file]))
         return code if shorter == text else compile(shorter, file, "exec")
-
-    def modules(self) -> list[types.ModuleType]:
-        """What has been imported of them by others of them."""
-        return [sys.modules[name] for name in self._imported if name in sys.modules]
 
     def forget(self) -> None:
         """Have the files that were imported by others of them imported again."""
@@ -91,8 +98,10 @@ class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         linecache.cache[file] = (size, None, lines, file)
         if cells.HEADER in lines[:3]:
             self._notebooks[file] = module
-        known = self._compiled.get(file)
-        self._ran[file] = code = _unmarshalled(known) if known else _compiled(data, file)
+        if self._known and file in self._known:
+            code = _unmarshalled(self._known[file])
+        else:
+            self._ran[file] = code = _compiled(data, file)
         try:
             exec(code, vars(module))
         except cells.TooLong as error:

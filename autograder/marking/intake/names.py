@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
-import re
 from collections.abc import Mapping
 from pathlib import PurePath
 
-RECEIVED = "received.csv"
+from autograder.marking.names import safe
+from autograder.marking.received import RECEIVED
+
 RESERVED = {"gradebook.csv", "report.html"}  # what lies beside the students' folders
 KINDS = (".py", ".ipynb", ".zip")
 SKIPPED_FOLDERS = {
@@ -80,7 +81,3 @@ def student(stem: str, taken: Mapping[str, object]) -> str:
         name += f"-{hashlib.sha256(os.fsencode(stem)).hexdigest()[:6]}"
     return name
 
-
-def safe(stem: str) -> str:
-    """The stem with every other character made an underscore."""
-    return re.sub(r"[^\w.@+-]", "_", stem).lstrip(".")[:80] or "_"
