@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from autograder.errors import CourseError
+from autograder.marking import result_files
 from autograder.marking.submission import read_class, read_one
+from autograder.model import Grade
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -114,3 +116,31 @@ def test_further_names_of_a_person_are_kept(tmp_path):
     (tmp_path / "doejane_12_34_gae.py").write_bytes(right())
     ((one,), _) = read_class(tmp_path, MAIN)
     assert one.known_as == ("12",)
+
+
+# -- what students read ---------------------------------------------------------------------------
+
+
+def test_results_say_what_was_left_out_and_what_was_marked():
+    notes = (
+        "gae.ipynb was marked; gae.py is the starter as it was given",
+        *(f"cell {n}: `x = f({n})` (NameError: name 'f' is not defined)" for n in range(1, 13)),
+    )
+    grade = Grade("ada", (), notes=notes)
+    lines = result_files.summary(assignment(), 100.0, grade).splitlines()
+    assert f"{notes[0]}." in lines
+    (said,) = [line for line in lines if line.startswith("Left out of your notebook")]
+    assert notes[1] in said and notes[10] in said and notes[11] not in said
+    assert said.endswith(", and 2 more.")
+
+
+def test_what_was_left_out_is_read_back(tmp_path):
+    grade = Grade("ada", (), notes=("cell 1: `x` (y)",))
+    result_files.write_results(tmp_path, assignment(), 100.0, grade)
+    assert result_files.read_grade(tmp_path, "ada") == grade
+
+
+def test_a_name_that_a_notebook_lacks_says_so_in_the_results(marked):
+    results, _ = marked
+    (one,) = [r for r in results if r.case.name == "begins with Colab's drive"]
+    assert any(note.startswith("cell 1: `from google.colab import drive` (") for note in one.notes)

@@ -254,7 +254,7 @@ def check(
     if work.problem:
         raise CourseError(f"{where}: {work.problem}")
     for note in work.notes:
-        _notice(f"{note[:1].upper()}{note[1:]}.")
+        _notice(f"{note}.")
     out.print("Public tests, run on this machine without the wall that grading uses.", style="dim")
     code, text = run_public_tests(assignment, work.files)
     print(text)

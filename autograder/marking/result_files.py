@@ -159,7 +159,7 @@ def summary(assignment: Assignment, worth: float, grade: Grade) -> str:
         lines.append(
             f"Handed in {days} late: {100 * (1 - grade.late_factor):.0f} % of the points are lost."
         )
-    lines += [f"{said[:1].upper()}{said[1:]}." for said in _remarks(grade)]
+    lines += [f"{said}." for said in _remarks(grade)]
     wall = grade.provenance.get("wall", {})
     if not (wall.get("uid") and wall.get("seccomp")) or grade.provenance.get("leaks"):
         lines.append("Marked without the full wall between student code and grader (--allow-weak).")
@@ -173,7 +173,7 @@ def _remarks(grade: Grade) -> list[str]:
     if left_out:
         more = f", and {len(left_out) - MAX_LEFT_OUT} more" if len(left_out) > MAX_LEFT_OUT else ""
         shown = "; ".join(left_out[:MAX_LEFT_OUT])
-        left_out = [f"left out of your notebook, and everything else counts: {shown}{more}"]
+        left_out = [f"Left out of your notebook, and everything else counts: {shown}{more}"]
     return [text for text in notes if not _LEFT_OUT.match(text)] + left_out
 
 

@@ -189,7 +189,10 @@ class _Module:
 
     def _header(self, cell: int, first: int, lines: list[str], nodes: list[ast.stmt]) -> str:
         imports = all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in nodes)
-        names = tuple(dict.fromkeys(name for node in nodes for name in _bound(node)))
+        try:
+            names = tuple(dict.fromkeys(name for node in nodes for name in _bound(node)))
+        except RecursionError:  # a chain of a hundred thousand attributes
+            names = ()
         last = ", True" if imports else ""
         return f"with {GUARD}(globals(), {cell}, {first}, {_shown(lines)!r}, {names!r}{last}):"
 

@@ -80,4 +80,3 @@ def student(stem: str, taken: Mapping[str, object]) -> str:
     if name.casefold() in {other.casefold() for other in taken} | RESERVED:
         name += f"-{hashlib.sha256(os.fsencode(stem)).hexdigest()[:6]}"
     return name
-
