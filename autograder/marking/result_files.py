@@ -31,7 +31,7 @@ WORDS = {
     Verdict.UNGRADED: "could not be graded, which is not your fault: your instructor has been told",
 }
 _NOT_THERE = re.compile(r"AttributeError: module '\w+' has no attribute '(\w+)'")
-_LEFT_OUT = re.compile(r"cell \d+: `")
+_LEFT_OUT = re.compile(r"cell (\d+): `")
 MAX_LEFT_OUT = 10  # statements of a notebook that are named
 MAX_PRINTS = 2000  # characters of the student's prints shown with a test
 
@@ -169,7 +169,8 @@ def summary(assignment: Assignment, worth: float, grade: Grade) -> str:
 def _remarks(grade: Grade) -> list[str]:
     """What was marked, and what of a notebook was left out."""
     notes = [_one_line(text) for text in grade.notes]
-    left_out = [text for text in notes if _LEFT_OUT.match(text)]
+    by_cell = {text: int(found[1]) for text in notes if (found := _LEFT_OUT.match(text))}
+    left_out = sorted(by_cell, key=by_cell.__getitem__)
     if left_out:
         more = f", and {len(left_out) - MAX_LEFT_OUT} more" if len(left_out) > MAX_LEFT_OUT else ""
         shown = "; ".join(left_out[:MAX_LEFT_OUT])
