@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from autograder.authoring import starter
+from autograder.authoring import right, starter
 from autograder.authoring.course import load_course
 from autograder.authoring.source import Source
 from autograder.judging import diagnose, hidden_test, plugin
-from autograder.judging.hidden_test import InProcess
 from autograder.marking.engines import Job, LocalEngine
 from autograder.model import Verdict
 
@@ -30,8 +29,7 @@ QUICK = (
 
 def independent(assignment):
     """Right answers in other styles, by name."""
-    files = sorted((ROOT / "grading" / assignment.name / "right").glob("*.py"))
-    return {f"independent {path.stem}": path.read_text(encoding="utf-8") for path in files}
+    return {f"independent {style}": text for style, text in right.answers(assignment).items()}
 
 
 def mark(assignment, texts):
@@ -92,10 +90,8 @@ def test_right_answers_in_all_other_styles_pass_on_further_draws(name):
     """`make thorough` asks the same of the solution, and of every known bug that it is caught (`verify --draws`)."""
     assignment = ASSIGNMENTS[name]
     tests = [test for test in plugin.collect(assignment.hidden_tests) if not test.learning]
-    styles = {
-        style: InProcess.of(text, assignment.main)
-        for style, text in independent(assignment).items()
-    }
+    key = diagnose.AnswerKey(assignment)
+    styles = {style: key.candidate(text) for style, text in independent(assignment).items()}
     runs = itertools.product(tests, styles, range(20, 30))
     failed = [
         (test.name, style, seed)
@@ -114,14 +110,12 @@ def test_a_known_bug_loses_the_same_points_on_both_sides_of_the_wall_and_is_name
     key = diagnose.AnswerKey(assignment)
     bug = key.source.bugs[len(key.source.bugs) // 2].name
     there = mark(assignment, {bug: key.source.broken(bug)})[bug]
-    broken, key.__dict__["broken"] = (
-        key.broken,
-        {},
-    )  # here the verdicts alone are asked for, no diagnosis
+    broken = key.broken
+    silent = diagnose.AnswerKey(assignment, only=())  # Only the verdicts are asked for here.
     tests = [test for test in plugin.collect(assignment.hidden_tests) if not test.learning]
-    here = {test.name: diagnose.judge(test, broken[bug], SEED, key).verdict for test in tests}
+    here = {test.name: diagnose.judge(test, broken[bug], SEED, silent).verdict for test in tests}
     assert here == {test.name: there[test.name].verdict for test in tests}
-    assert any(key.texts[bug] in outcome.diagnosis for outcome in there.values())
+    assert bug in {outcome.mistake.bug for outcome in there.values() if outcome.mistake}
 
 
 @pytest.mark.parametrize("name", ASSIGNMENTS)
@@ -141,12 +135,7 @@ def test_every_known_bug_is_named_by_a_real_diagnosis_and_no_other(name, seed):
 
     def named(bug, by):
         outcomes = key.settle([diagnose.judge(test, key.broken[bug], seed, key) for test in by])
-        return {
-            name
-            for name, when in key.texts.items()
-            for outcome in outcomes
-            if outcome.diagnosis.endswith(when)
-        }
+        return {outcome.mistake.bug for outcome in outcomes if outcome.mistake}
 
     # its own tests first: they are quick, and mostly enough
     diagnosed = {

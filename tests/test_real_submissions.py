@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from autograder.errors import CourseError
-from autograder.marking import result_files
+from autograder.marking import feedback, result_files
 from autograder.marking.submission import read_class, read_one
 from autograder.model import Grade
 
@@ -127,7 +127,7 @@ def test_results_say_what_was_left_out_and_what_was_marked():
         *(f"cell {n}: `x = f({n})` (NameError: name 'f' is not defined)" for n in range(1, 13)),
     )
     grade = Grade("ada", (), notes=notes)
-    lines = result_files.summary(assignment(), 100.0, grade).splitlines()
+    lines = feedback.headline(assignment(), 100.0, grade).splitlines()
     assert f"{notes[0]}." in lines
     (said,) = [line for line in lines if line.startswith("Left out of your notebook")]
     assert notes[1] in said and notes[10] in said and notes[11] not in said

@@ -117,6 +117,11 @@ def code(source: str, **metadata: Any) -> Any:
     return nbformat.v4.new_code_cell(source, metadata=metadata)  # type: ignore[no-untyped-call]
 
 
+def written(name: str, text: str) -> Any:
+    """A folded cell that writes a file beside the notebook. Such a cell is never handed in."""
+    return code(f"%%writefile {name}\n{text.rstrip()}", jupyter={"source_hidden": True})
+
+
 def public_tests_and_plots(module: str, tests: str, report: str) -> list[Any]:
     """The last cells: the public tests and the plots, runnable on what stands above them."""
     return [
@@ -127,6 +132,6 @@ def public_tests_and_plots(module: str, tests: str, report: str) -> list[Any]:
         code(f"%%writefile test_local.py\n{tests.rstrip()}"),
         code(TESTS.format(module=module)),
         markdown("## Plots\n\nThe handout says what they should look like, and why."),
-        code(f"%%writefile report.py\n{report.rstrip()}", jupyter={"source_hidden": True}),
+        written("report.py", report),
         code(PLOTS.format(module=module)),
     ]

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from autograder.authoring.course import Assignment, Course, find_root, load_assignment
 from autograder.cli import authoring, platforms
-from autograder.cli.console import CourseOption, err, explained, out, the_course
+from autograder.cli.console import (
+    CourseOption,
+    end_as_on_ctrl_c,
+    err,
+    exit_code,
+    explained,
+    out,
+    the_course,
+)
+from autograder.cli.table import print_class
 from autograder.cli.watch import Watch, summary
 from autograder.errors import CourseError
-from autograder.marking import result_files
+from autograder.judging.gpu_part import GpuState
+from autograder.marking import feedback, result_files
 from autograder.marking.score import score
-from autograder.model import Grade, Verdict
+from autograder.model import Grade
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,12 +41,9 @@ Names = Annotated[list[str] | None, typer.Argument(help="Assignments (default: a
 
 
 def main() -> None:
-    """The entry point: a person never sees a traceback of ours."""
-    try:
-        app()
-    except KeyboardInterrupt:
-        err.print("Stopped.", style="yellow")
-        sys.exit(130)
+    """The entry point."""
+    end_as_on_ctrl_c()
+    app()
 
 
 def _chosen(course: Course, names: list[str] | None) -> list[Assignment]:
@@ -114,32 +119,32 @@ def grade(
         _notice(f"Passed over, not submissions: {', '.join(passed_over)}.")
     read, extensions = platforms.look_up(read, submissions, only, roster)
     engine = engines.start(engine_name, assignment, jobs, address, _notice)
-    if "not run" in engine.scale:
+    if engine.gpu.state is GpuState.NOT_RUN:
         means = (
             "no score depends on it"
             if assignment.scale == "optional"
             else "nobody can have a score"
         )
         _notice(
-            f"The GPU part was {engine.scale}. As course.yml says 'scale: {assignment.scale}', {means}."
+            f"The GPU part was {engine.gpu}. As course.yml says 'scale: {assignment.scale}', {means}."
         )
     try:
         grading = Grading(found, assignment, engine, destination, allow_weak, extensions)
         with Watch(err, quiet or as_json) as watch:
             grades = grading.run(read, fresh, watch.tell, only)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         err.print(
             f"Stopped. What was finished is in {destination / name}; the same command goes on from there.",
             style="yellow",
         )
-        raise typer.Exit(130) from None
+        raise typer.Exit(exit_code(stopped)) from None
     finally:
         engine.close()
     if as_json:
         for one in grades:
             print(json.dumps(_line(one, grading.worth) | {"kept": one.student in grading.kept}))
     elif not quiet:
-        _print_class(found, assignment, grading.worth, grades, grading.folder)
+        print_class(found, assignment, grading.worth, grades, grading.folder)
         told = summary(len(grading.kept), grading.reasons, grading.rescored)
         out.print(told, soft_wrap=True, highlight=False)
     if any(score(one, grading.worth).points is None for one in grades):
@@ -152,53 +157,12 @@ def _line(grade: Grade, worth: float) -> dict[str, Any]:
         "student": grade.student,
         "points": points,
         "worth": worth,
-        "note": result_files.note(grade),
+        "note": feedback.note(grade),
     }
 
 
 def _notice(text: str) -> None:
     err.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
-
-
-def _print_class(
-    course: Course, assignment: Assignment, worth: float, grades: list[Grade], folder: Path
-) -> None:
-    when = f"due {assignment.due:%Y-%m-%d %H:%M %Z}" if assignment.due else "no due date"
-    table = Table(title=f"{assignment.title}, {worth:g} points, {when}", title_justify="left")
-    for header, justify in (
-        ("student", "left"),
-        ("points", "right"),
-        ("passed", "right"),
-        ("what stands out", "left"),
-    ):
-        table.add_column(header, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for one in sorted(grades, key=lambda grade: grade.student):
-        total = score(one, worth)
-        passed = sum(outcome.verdict is Verdict.PASSED for outcome in one.outcomes)
-        points = "ungraded" if total.points is None else f"{total.points:g}"
-        points += f" ({one.late_days} d late)" if one.late_days else ""
-        cells = (
-            one.student,
-            points,
-            f"{passed}/{len(one.outcomes)}" if one.outcomes else "-",
-            result_files.note(one),
-        )
-        table.add_row(*map(_plain, cells))
-    out.print(table)
-    if not course.secret:
-        out.print(
-            "No course secret is set, so hidden inputs can be foreseen: write one into course.secret or $AUTOGRADER_SECRET.",
-            style="yellow",
-        )
-    out.print(
-        f"{len(grades)} submissions: {folder}/STUDENT/{result_files.RESULTS} and {folder}/{result_files.GRADEBOOK}",
-        soft_wrap=True,
-    )
-
-
-def _plain(text: str) -> Text:
-    """A student's text styles no terminal: no markup, no control characters."""
-    return Text("".join(c if c.isprintable() else " " for c in text)[:300])
 
 
 @app.command("report")
@@ -347,7 +311,7 @@ def doctor(
     from autograder.marking import engines
 
     fit = True
-    for place, findings in engines.examine(engine_name, find_root(course), address).items():
+    for place, findings in engines.inspect(engine_name, find_root(course), address).items():
         title = f"The wall on {place}"
         table = Table(
             "layer", "holds", "what was seen, and what to do", title=title, title_justify="left"

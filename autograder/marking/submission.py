@@ -15,7 +15,7 @@ from pathlib import Path
 
 from autograder.errors import CourseError, SubmissionError
 from autograder.marking.intake import archives, layouts, names
-from autograder.marking.intake.choose import Chosen, Wanted, choose, read
+from autograder.marking.intake.choose import Chosen, Undecided, Wanted, choose, read
 from autograder.marking.intake.names import KINDS
 from autograder.marking.names import safe
 from autograder.marking.received import RECEIVED, times
@@ -35,6 +35,7 @@ class Submission:
     problem: str = ""
     notes: tuple[str, ...] = ()
     known_as: tuple[str, ...] = ()
+    undecided: bool = False  # Only a person can say which of several submissions counts.
 
     @property
     def digest(self) -> str:
@@ -111,7 +112,8 @@ def _read_one(student: str, paths: Mapping[str, Path], wanted: Wanted) -> Submis
         chosen = _files(paths, wanted)
         return Submission(student, chosen.files, notes=chosen.notes)
     except SubmissionError as error:
-        return Submission(student, problem=str(error))
+        undecided = isinstance(error, Undecided)
+        return Submission(student, problem=str(error), undecided=undecided)
     except OSError as error:
         reason, remedy = error.strerror or error, "hand it in again"
         return Submission(student, problem=f"{shown} cannot be read ({reason}): {remedy}")
@@ -153,7 +155,7 @@ def _of_one_name(contents: archives.Contents, paths: Mapping[str, Path], wanted:
 
 
 def _refuse_two(paths: Mapping[str, Path]) -> None:
-    raise SubmissionError(
+    raise Undecided(
         f"there are two submissions under this name, {' and '.join(paths)}: "
         "keep the one that counts"
     )

@@ -17,9 +17,10 @@ from pathlib import Path
 
 from autograder.authoring import starter
 from autograder.authoring.course import Assignment
+from autograder.authoring.given import with_given
 from autograder.judging import alarm, hidden_test, plugin, relevance
 from autograder.judging.diagnose import AnswerKey, gives_the_numbers_of
-from autograder.judging.hidden_test import Candidate, HiddenTest, InProcess, Trace
+from autograder.judging.hidden_test import Candidate, HiddenTest, Trace
 from autograder.proof.lazy import LAZY, Lazy
 
 SEEDS = (0, 1, 2)  # the solution must pass on each; the matrix is drawn on the first
@@ -140,7 +141,7 @@ def _check_solution(result: Verification, key: AnswerKey, say: Callable[[str], N
 
 
 def _check_lazy(result: Verification, key: AnswerKey, say: Callable[[str], None]) -> None:
-    candidates: dict[str, Candidate] = {"the stub": InProcess.of(key.source.stub(), key.main)}
+    candidates: dict[str, Candidate] = {"the stub": key.candidate(key.source.stub())}
     candidates |= {
         f"an answer of {name}": Lazy(key.reference, answer) for name, answer in LAZY.items()
     }
@@ -226,9 +227,9 @@ def run_public_tests(
     options: tuple[str, ...] = ("-q", "--tb=short"),
 ) -> tuple[int, str]:
     """Run test_local.py against a hand-in in a folder of its own, as a student would, and as graded; exit code and output."""
-    given = starter.files(assignment)
+    everything = starter.files(assignment) | with_given(assignment, files)
     with tempfile.TemporaryDirectory() as folder:
-        for name, content in (given | dict(files)).items():
+        for name, content in everything.items():
             path = Path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)

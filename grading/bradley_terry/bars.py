@@ -11,17 +11,19 @@ import numpy as np
 import pytest
 import torch
 
+from autograder.authoring import right
 from autograder.authoring.course import load_assignment
 from autograder.isolation.bridge.lab import Lab
 from autograder.judging import plugin
 from autograder.judging.diagnose import AnswerKey, judge
-from autograder.judging.hidden_test import InProcess
 from autograder.model import Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
-OTHER_STYLE = ROOT / "grading" / "bradley_terry" / "right" / "pairs_and_loops.py"
+OTHER_STYLE = "pairs_and_loops"  # of grading/bradley_terry/right
 
-CONVENTIONS = {  # known bug that stands for a convention -> (lines of the other solution, the same in that convention, how it is called)
+# known bug that stands for a convention -> (lines of the other solution, the same in that
+# convention, how it is called)
+CONVENTIONS = {
     "gauge-of-the-last": (
         "return np.array(new) - np.mean(new)",
         "return np.array(new) - new[-1]",
@@ -43,7 +45,8 @@ CONVENTIONS = {  # known bug that stands for a convention -> (lines of the other
         "a tie counts as a right answer",
     ),
     "all-pairs-alike": (
-        "        total = total + softplus(s[None, :] - s[:, None])[upper].sum() * 2 / (k * (k - 1))\n    return total / len(scores)",
+        "        total = total + softplus(s[None, :] - s[:, None])[upper].sum() * 2 / (k * (k - "
+        "1))\n    return total / len(scores)",
         "        total = total + softplus(s[None, :] - s[:, None])[upper].sum()\n"
         "    return total / sum(len(s) * (len(s) - 1) / 2 for s in scores)",
         "all pairs of all prompts weigh the same",
@@ -69,12 +72,12 @@ def answers():
 def test_another_convention_is_called_by_its_name(bug):
     tests, key = answers()
     ours, theirs, name = CONVENTIONS[bug]
-    text = OTHER_STYLE.read_text(encoding="utf-8")
+    text = right.answers(load_assignment(ROOT, "bradley_terry"))[OTHER_STYLE]
     assert text.count(ours) == 1
-    candidate = InProcess.of(text.replace(ours, theirs), "bradley_terry.py")
+    candidate = key.candidate(text.replace(ours, theirs))
     outcomes = key.settle([judge(test, candidate, 5, key) for test in tests if bug in test.catches])
-    said = {outcome.diagnosis for outcome in outcomes if outcome.verdict is Verdict.FAILED}
-    assert f"These are the numbers one gets when {key.texts[bug]}" in said
+    said = {o.mistake.bug for o in outcomes if o.mistake and o.verdict is Verdict.FAILED}
+    assert bug in said
     assert name in key.texts[bug]
 
 

@@ -1,4 +1,5 @@
-"""`distributed_ppo` where hidden tests do not reach: the launcher itself, torchrun, and worker groups on a real Ray cluster.
+"""`distributed_ppo` where hidden tests do not reach: the launcher itself, torchrun, and worker
+groups on a real Ray cluster.
 
 python grading/distributed_ppo/bars.py 30      calibrates the learning check with 30 seeds
 """
@@ -187,7 +188,7 @@ def test_two_launches_at_once_do_not_meet(folder):
     assert [p.communicate(timeout=240)[0].strip() for p in both] == ["[(0, 3.0), (1, 3.0)]"] * 2
 
 
-# -- Ray -----------------------------------------------------------------------------------------------------------
+# -- Ray -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +259,7 @@ def test_a_controller_runs_unchanged_on_ray(work, cluster):
     assert [role for role, *_ in runs[1]["timeline"]] == ["actor 0", "actor 1", "learner"] * 2
 
 
-# -- calibration ---------------------------------------------------------------------------------------------------
+# -- calibration -----------------------------------------------------------------------------------
 
 
 def calibrate(seeds: int) -> None:

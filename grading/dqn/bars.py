@@ -1,8 +1,10 @@
-"""The tolerances of dqn's probes and the bar of its learning check, and the runs that they were measured with.
+"""The tolerances of dqn's probes and the bar of its learning check, and the runs that they were
+measured with.
 
-Training is played here without the wall: the hidden tests' own functions, with the student's side replaced by a plain module.
+Training is played here without the wall: the hidden tests' own functions, with the student's side
+replaced by a plain module.
 
-    PYTHONPATH=. python grading/dqn/bars.py probes 200 [PATH]       the figures that grading/dqn quotes
+    PYTHONPATH=. python grading/dqn/bars.py probes 200 [PATH]    the figures that grading/dqn quotes
     PYTHONPATH=. python grading/dqn/bars.py cartpole 40 [PATH]      (PATH: another solution than the reference)
 """
 
@@ -58,7 +60,8 @@ class Plain:
 
 
 def error(work, name, seed):
-    """The largest error of any Q-value that a test of the hidden tests would see with this seed of training."""
+    """The largest error of any Q-value that a test of the hidden tests would see with this seed of
+    training."""
     original, seen = hidden.train, []
     try:
         hidden.train = lambda student, lab, env, **settings: original(

@@ -1,4 +1,5 @@
-"""What the handout of dynamic_programming claims: its numbers, its misleading environments, its two-state tie."""
+"""What the handout of dynamic_programming claims: its numbers, its misleading environments, its
+two-state tie."""
 
 import importlib.util
 from pathlib import Path

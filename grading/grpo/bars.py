@@ -1,8 +1,10 @@
-"""Other conventions are recognised in code that is not ours, the checkpoint of grpo is what its handout says, and the reference learns.
+"""Other conventions are recognised in code that is not ours, the checkpoint of grpo is what its
+handout says, and the reference learns.
 
     PYTHONPATH=. python grading/grpo/bars.py      prints the distribution that grading/grpo quotes (four minutes of one core)
 
-`python -m pytest -m slow grading/grpo/bars.py` shows that the reference raises the pass rate on every seed (a minute and a half).
+`python -m pytest -m slow grading/grpo/bars.py` shows that the reference raises the pass rate on
+every seed (a minute and a half).
 """
 
 import functools
@@ -15,24 +17,27 @@ import numpy as np
 import pytest
 import torch
 
+from autograder.authoring import right
 from autograder.authoring.course import load_assignment
 from autograder.judging import plugin
 from autograder.judging.diagnose import AnswerKey, judge
-from autograder.judging.hidden_test import InProcess
 from autograder.model import Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
-OTHER_STYLE = ROOT / "grading" / "grpo" / "right" / "loops_and_functional.py"
+OTHER_STYLE = "loops_and_functional"  # of grading/grpo/right
 
 STD = "(values.std(ddof=ddof) + eps)"
-CONVENTIONS = {  # known bug that stands for a convention -> (line of the other solution, the same line in that convention, how it is called)
+# known bug that stands for a convention -> (line of the other solution, the same line in that
+# convention, how it is called)
+CONVENTIONS = {
     "population-std": (STD, "(values.std() + eps)", "the population one (ddof 0)"),
     "divides-by-the-mean": (STD, "(values.mean() + eps)", "as CS336 offers it"),
     "eps-inside-the-root": (STD, "np.sqrt(values.var(ddof=ddof) + eps)", "inside the root"),
     "eps-as-a-floor": (STD, "max(values.std(ddof=ddof), eps)", "the smallest standard deviation"),
     "std-of-the-batch": (
         "        out[members] = whiten(values[members], eps, ddof, scale)",
-        "        out[members] = (values[members] - values[members].mean()) / (values.std(ddof=1) + eps)",
+        "        out[members] = (values[members] - values[members].mean()) / (values.std(ddof=1) + "
+        "eps)",
         "as TRL offers it",
     ),
     "never-divides-by-std": (
@@ -88,7 +93,8 @@ CONVENTIONS = {  # known bug that stands for a convention -> (line of the other 
     ),
     "ratio-of-the-sequence": (
         "    ratio = (new - old).exp()\n",
-        "    means = torch.stack([(logp[i] - old_logp[i].detach())[m[i]].mean() for i in range(len(m))])\n"
+        "    means = torch.stack([(logp[i] - old_logp[i].detach())[m[i]].mean() for i in "
+        "range(len(m))])\n"
         "    old = new - means[row]\n"
         "    ratio = (new - old).exp()\n",
         "GSPO",
@@ -112,12 +118,12 @@ def answers():
 def test_another_convention_is_called_by_its_name(bug):
     tests, key = answers()
     ours, theirs, name = CONVENTIONS[bug]
-    text = OTHER_STYLE.read_text(encoding="utf-8")
+    text = right.answers(load_assignment(ROOT, "grpo"))[OTHER_STYLE]
     assert text.count(ours) == 1
-    candidate = InProcess.of(text.replace(ours, theirs), "grpo.py")
+    candidate = key.candidate(text.replace(ours, theirs))
     outcomes = key.settle([judge(test, candidate, 5, key) for test in tests if bug in test.catches])
-    said = {outcome.diagnosis for outcome in outcomes if outcome.verdict is Verdict.FAILED}
-    assert f"These are the numbers one gets when {key.texts[bug]}" in said
+    said = {o.mistake.bug for o in outcomes if o.mistake and o.verdict is Verdict.FAILED}
+    assert bug in said
     assert name in key.texts[bug]
 
 
@@ -153,7 +159,8 @@ def reference():
 
 
 def pass_rates(start, seeds):
-    """Pass rates of the reference after the learning check's training from ``start``, judged by the learning check's decoder."""
+    """Pass rates of the reference after the learning check's training from ``start``, judged by the
+    learning check's decoder."""
     torch.set_num_threads(1)
     for seed in seeds:
         state = (
@@ -178,7 +185,8 @@ def test_the_reference_raises_the_pass_rate_on_every_one_of_ten_seeds():
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_other_warm_starts_are_as_good(seed):
-    """The checkpoint is no lucky draw: others from the same script begin near 0.31 and gain as much."""
+    """The checkpoint is no lucky draw: others from the same script begin near 0.31 and gain as
+    much."""
     reference()
     start = loaded(ROOT / "assignments" / "grpo" / "warm_start.py").train(seed)
     before = hidden().pass_rate(start, np.random.default_rng(1), count=2000)

@@ -1,9 +1,10 @@
 """The thresholds of q_learning's learning checks, and the simulator that they were measured with.
 
-A Gymnasium loop plays one learner at a time, which is too slow for thousands of reference runs. ``Simulator`` plays many
-copies of a toy-text environment side by side, straight from the environment's own transition table. The tests here hold it
-against Gymnasium, hold the vectorised learner against the reference solution, and hold the thresholds of the hidden tests
-against a fresh sample of reference runs.
+A Gymnasium loop plays one learner at a time, which is too slow for thousands of reference runs.
+``Simulator`` plays many copies of a toy-text environment side by side, straight from the
+environment's own transition table. The tests here hold it against Gymnasium, hold the vectorised
+learner against the reference solution, and hold the thresholds of the hidden tests against a fresh
+sample of reference runs.
 
     PYTHONPATH=. python grading/q_learning/bars.py      prints the distributions that grading/q_learning quotes
 """
@@ -32,7 +33,7 @@ hidden = load(ROOT / "grading" / "q_learning" / "test_hidden.py")
 reference = load(ROOT / "solutions" / "q_learning" / "q_learning.py")
 
 
-# -- the simulator -----------------------------------------------------------------------------------
+# -- the simulator ---------------------------------------------------------------------------------
 
 
 class Moves(NamedTuple):
@@ -47,7 +48,8 @@ class Moves(NamedTuple):
 class Simulator:
     """Many copies of a toy-text environment, played from its transition table ``env.unwrapped.P``.
 
-    A copy whose episode is over (terminated, or truncated by the step limit of the environment) must be reset.
+    A copy whose episode is over (terminated, or truncated by the step limit of the environment)
+    must be reset.
     """
 
     def __init__(self, env, copies, rng):
@@ -69,7 +71,8 @@ class Simulator:
         self.reset(np.ones(copies, bool))
 
     def reset(self, which, state=None):
-        """Start new episodes in the copies of the mask; ``state`` overrides the start distribution."""
+        """Start new episodes in the copies of the mask; ``state`` overrides the start
+        distribution."""
         drawn = np.searchsorted(
             self._start, self._rng.random(which.sum()) * self._start[-1], side="right"
         )
@@ -90,7 +93,8 @@ class Simulator:
 
 
 def learn(env, algo, episodes, alpha, epsilon, gamma, copies, rng):
-    """``copies`` independent learners at once. Returns Q (copies, S, A) and returns (copies, episodes)."""
+    """``copies`` independent learners at once. Returns Q (copies, S, A) and returns (copies,
+    episodes)."""
     sim, row = Simulator(env, copies, rng), np.arange(copies)
     tables = np.zeros((2 if algo == "double_q" else 1, copies, sim.n_states, sim.n_actions))
     returns, episode = np.zeros((copies, episodes)), np.zeros(copies, int)
@@ -133,7 +137,7 @@ def learn(env, algo, episodes, alpha, epsilon, gamma, copies, rng):
     return tables.mean(axis=0), returns
 
 
-# -- the simulator agrees with Gymnasium -------------------------------------------------------------
+# -- the simulator agrees with Gymnasium -----------------------------------------------------------
 
 CLIFF = {"id": "CliffWalking-v1", "max_episode_steps": 500}
 LAKE = {"id": "FrozenLake-v1"}
@@ -164,7 +168,8 @@ def test_simulator_replays_gymnasium_step_by_step(options):
 
 @pytest.mark.parametrize("options", [LAKE, {"id": "CliffWalking-v1", "is_slippery": True}])
 def test_simulator_slips_as_gymnasium_does(options):
-    """From every state and action, Gymnasium's steps and the simulator's have the same distribution."""
+    """From every state and action, Gymnasium's steps and the simulator's have the same
+    distribution."""
     env, n = gymnasium.make(**options, max_episode_steps=10**9), 200
     env.reset(seed=0)
     sim = Simulator(env, n, np.random.default_rng(0))
@@ -205,7 +210,8 @@ def test_simulator_starts_where_gymnasium_starts(options):
 
 
 def test_simulator_respects_the_step_limit():
-    """Copies are truncated at the limit of the environment, and the clock starts anew after a reset."""
+    """Copies are truncated at the limit of the environment, and the clock starts anew after a
+    reset."""
     env = gymnasium.make("CliffWalking-v1", max_episode_steps=3)
     sim = Simulator(env, 2, np.random.default_rng(0))
     for truncated in (False, False, True):
@@ -214,12 +220,13 @@ def test_simulator_respects_the_step_limit():
     assert sim.step(np.array([0, 0])).truncated.tolist() == [False, True]
 
 
-# -- exact evaluation --------------------------------------------------------------------------------
+# -- exact evaluation ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("options", [CLIFF, LAKE])
 def test_exact_evaluation_is_what_many_rollouts_give(options):
-    """The expected return that the hidden tests compute is the mean return of simulated episodes."""
+    """The expected return that the hidden tests compute is the mean return of simulated
+    episodes."""
     env, rng, copies = gymnasium.make(**options), np.random.default_rng(0), 4000
     model, horizon = model_of(options), 60
     policy = rng.dirichlet(np.ones(4), size=len(model.R))
@@ -235,11 +242,12 @@ def test_exact_evaluation_is_what_many_rollouts_give(options):
     assert abs(returns.mean() - expected) < 5 * returns.std() / np.sqrt(copies)
 
 
-# -- the learning checks -----------------------------------------------------------------------------
+# -- the learning checks ---------------------------------------------------------------------------
 
 
 class Check(NamedTuple):
-    """A learning check of the hidden tests: how it trains, what it measures, the bar, how many seeds may try."""
+    """A learning check of the hidden tests: how it trains, what it measures, the bar, how many
+    seeds may try."""
 
     options: dict
     algo: str
@@ -334,7 +342,8 @@ def lead_of_sarsa(copies, seed, batch=5):
 
 
 def lead_of_left(copies, seed, batch=3, episodes=40):
-    """How much more often Q-learning goes left than Double Q-learning in S&B's Example 6.7, over batches of runs."""
+    """How much more often Q-learning goes left than Double Q-learning in S&B's Example 6.7, over
+    batches of runs."""
     rng, row = np.random.default_rng(seed), np.arange(copies)
 
     def choose(q):
@@ -381,7 +390,8 @@ def test_vectorised_learner_learns_like_the_reference(algo):
 
 @pytest.mark.parametrize("name", [name for name, check in CHECKS.items() if check.bar > -np.inf])
 def test_bars_of_the_learning_checks_are_fair(name):
-    """Of 60 fresh reference runs, at most a tenth stays below the bar, so that several seeds hardly ever fail together."""
+    """Of 60 fresh reference runs, at most a tenth stays below the bar, so that several seeds hardly
+    ever fail together."""
     check = CHECKS[name]
     assert (sample(check, 60, seed=1) < check.bar - 1e-9).mean() <= 0.1
 

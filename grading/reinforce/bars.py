@@ -1,6 +1,7 @@
 """The bars of reinforce's probes and learning check, and the runs that they were measured with.
 
-Training is played here without the wall: the hidden tests' own functions, with the student's side replaced by a plain module.
+Training is played here without the wall: the hidden tests' own functions, with the student's side
+replaced by a plain module.
 
     PYTHONPATH=. python grading/reinforce/bars.py probes 100 [PATH]       the figures that grading/reinforce quotes
     PYTHONPATH=. python grading/reinforce/bars.py cartpole 70 [PATH]      (PATH: another solution than the reference)
@@ -59,7 +60,8 @@ class Plain:
 
 
 def measured(work, name, seeds):
-    """What a probe measures, and its bar, for each of its questions: {what: (bar, array over seeds)}."""
+    """What a probe measures, and its bar, for each of its questions: {what: (bar, array over
+    seeds)}."""
     found = {}
 
     def collect(measure, bar, what, **_):

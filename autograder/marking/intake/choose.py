@@ -18,6 +18,10 @@ from autograder.marking.intake.names import kind
 TRASH = re.compile(r"^\s*(?:[!%]\s*\w+|get_ipython\(\)).*$", re.MULTILINE)
 
 
+class Undecided(SubmissionError):
+    """Only a person can say which of several files counts."""
+
+
 @dataclass
 class Chosen:
     """The files to mark, by the names that they are imported under, and remarks for the student."""
@@ -76,8 +80,8 @@ def choose(found: Contents, wanted: Wanted) -> Chosen:
     if len(same) > 1:
         shown, bases = ", ".join(same[:3]), {_base(name) for name in same}
         if len(bases) > 1:
-            raise SubmissionError(f"{shown} may each be {wanted.main}: keep the one that counts")
-        raise SubmissionError(
+            raise Undecided(f"{shown} may each be {wanted.main}: keep the one that counts")
+        raise Undecided(
             f"{_base(first)} is there more than once ({shown}): keep the one that counts"
         )
     chosen = read(first, found.files[first], wanted)
