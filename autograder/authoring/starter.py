@@ -17,7 +17,7 @@ CHANGES = "CHANGES.md"  # what has changed for students; a new assignment has no
 INTRODUCTION = (
     "Read the handout, README.md. Fill the cells that say `YOUR CODE HERE`; the last cells run the "
     "public tests and draw the plots. "
-    "Hand in this notebook as it is: only its definitions count."
+    "Submit this notebook as it is. A statement that fails is left out; the rest counts."
 )
 
 CONFTEST = '''"""Turns a failure that only says "not written yet" into one short line, first task first."""

@@ -48,9 +48,11 @@ def check(
 
     assignment = the_course(course).assignment(name)
     where = path or Path(assignment.main)
-    (work,) = read_all(where, assignment.main)[:1]
+    (work,) = read_all(where, assignment.main, assignment.starter)[:1]
     if work.problem:
         raise CourseError(f"{where}: {work.problem}")
+    for note in work.notes:
+        err.print(f"{note}.", markup=False, highlight=False, soft_wrap=True)
     out.print("Public tests, run on this machine without the wall that grading uses.", style="dim")
     code, text = run_public_tests(assignment, work.files)
     print(text)

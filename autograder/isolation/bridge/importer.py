@@ -17,6 +17,8 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
+from autograder.isolation import cells
+
 # The caches serve the grader, which loads the same broken variants again for each test, and a
 # worker that serves several tests.
 
@@ -46,15 +48,28 @@ class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self._files = files
         self._known = known
         self._ran: dict[str, types.CodeType] = {}
+        self._notebooks: dict[str, types.ModuleType] = {}
         self._imported: list[str] = []
 
     def compiled(self) -> dict[str, bytes]:
         """The code objects of what was run and not known, marshalled. They are known from now on."""
         if self._known is None:
             return {}
-        new = {file: marshal.dumps(code) for file, code in self._ran.items()}
+        new = {file: marshal.dumps(self._again(file, code)) for file, code in self._ran.items()}
         self._known.update(new)
         return new
+
+    def left_out(self) -> list[str]:
+        """What of notebooks was left out, a line each."""
+        return [line for one in self._notebooks.values() for line in cells.left_out(vars(one))]
+
+    def _again(self, file: str, code: types.CodeType) -> types.CodeType:
+        """What the next worker runs: of a notebook not again what took too long."""
+        if file not in self._notebooks:
+            return code
+        text = importlib.util.decode_source(self._files[file])
+        shorter = cells.without_the_slow(text, vars(self._notebooks[file]))
+        return code if shorter == text else compile(shorter, file, "exec")
 
     def forget(self) -> None:
         """Have the files that were imported by others of them imported again."""
@@ -83,8 +98,16 @@ class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         size, lines = _read(data)
         linecache.cache[file] = (size, None, lines, file)
         module.__file__ = os.path.abspath(file)
+        if cells.HEADER in lines[:3]:
+            self._notebooks[file] = module
         if self._known and file in self._known:
             code = _unmarshalled(self._known[file])
         else:
             self._ran[file] = code = _compiled(data, file)
-        exec(code, vars(module))
+        try:
+            exec(code, vars(module))
+        except cells.TooLong as error:
+            error.abandon()
+            self._ran[file] = code = self._again(file, code)
+            vars(module).pop(cells.LEFT_OUT)
+            exec(code, vars(module))
