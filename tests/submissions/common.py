@@ -24,7 +24,7 @@ class Case:
     """A folder of submissions. ``deserves``: student -> FULL, ZERO or words of the problem.
 
     ``notes``: words that some student's remarks hold; ``over``: words of what is passed over.
-    ``received``: whose time of receipt is known. ``world``: needs a file system behind the wall.
+    ``received``: whose time of receipt is known.
     """
 
     kind: str
@@ -35,7 +35,6 @@ class Case:
     over: tuple[str, ...] = ()
     received: tuple[str, ...] = ()
     layout: str = "auto"
-    world: bool = False
 
     def build(self, folder: Path) -> Path:
         """Write it into a new folder."""

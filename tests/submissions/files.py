@@ -67,7 +67,7 @@ def cases() -> Iterator[Case]:
     yield from _neighbours(text)
     for name, before in WORLD.items():
         files = {f"ada/{MAIN}": _after_the_future(before, text)}
-        yield Case("file", f"begins with {name}", files, world=True)
+        yield Case("file", f"begins with {name}", files)
 
 
 def _after_the_future(before: str, text: bytes) -> bytes:
