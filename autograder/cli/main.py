@@ -1,4 +1,4 @@
-"""The commands for graders. With authors.py and platforms.py, the only modules that print or exit."""
+"""The commands for graders. Only this package prints or exits."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from autograder.authoring.course import find_root, load_assignment
-from autograder.cli import authoring, authors, console, platforms
+from autograder.authoring.course import find_root
+from autograder.cli import authoring, authors, console, platforms, reports
 from autograder.cli.console import CourseOption, err, explained, out, the_course
 from autograder.cli.table import print_class
 from autograder.cli.watch import Watch, summary
-from autograder.errors import CourseError
 from autograder.judging.gpu_part import GpuState
 from autograder.marking import feedback
 from autograder.marking.score import score
@@ -29,6 +28,7 @@ app = typer.Typer(
 authors.add_to(app)
 platforms.add_to(app)
 authoring.add_to(app)
+reports.add_to(app)
 AddressOption = Annotated[str, typer.Option(help="Where the Ray cluster is, for --engine ray.")]
 
 
@@ -150,37 +150,6 @@ def _line(grade: Grade, worth: float) -> dict[str, Any]:
 
 def _notice(text: str) -> None:
     err.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
-
-
-@app.command("report")
-@explained
-def report_class(
-    folder: Annotated[
-        Path, typer.Argument(help="The folder of 'grade --out', or one assignment's in it.")
-    ],
-    similar: Annotated[
-        Path | None,
-        typer.Option(help="List similar pairs among the submissions in this folder; no verdict."),
-    ] = None,
-    course: CourseOption = None,
-) -> None:
-    """Write results.html for the staff, and feedback.html beside each student's results."""
-    from autograder.reports import pages
-    from autograder.reports.similar import of_class
-
-    found = the_course(course)
-    marked = pages.folders(folder)
-    if similar and len(marked) > 1:
-        raise CourseError(f"{folder}: --similar wants one assignment's folder, as in {marked[0]}")
-    for one in marked:
-        pairs = of_class(load_assignment(found.root, one.name), similar) if similar else None
-        facts = pages.write(found, one, pairs)
-        out.print(
-            f"{one / pages.CLASS_PAGE}: {len(facts.rows)} students, {len(facts.ungraded)} ungraded"
-            + (f", {len(pairs)} similar pairs to look at" if pairs is not None else ""),
-            soft_wrap=True,
-            highlight=False,
-        )
 
 
 # -- doctor ----------------------------------------------------------------------------------------
