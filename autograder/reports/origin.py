@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from autograder import __version__
+import autograder
 from autograder.authoring.course import Assignment
 from autograder.marking.result_files import STAFF
 from autograder.model import Grade
@@ -77,4 +77,4 @@ def _versions(grades: Sequence[Grade]) -> str:
             if version:
                 found.setdefault(name, set()).add(str(version))
     lines = [f"{name} {' and '.join(sorted(versions))}" for name, versions in found.items()]
-    return ", ".join([f"autograder {__version__}", *lines])
+    return ", ".join([f"autograder {autograder.__version__}", *lines])
