@@ -179,7 +179,7 @@ def test_the_page_names_people_without_a_script(page):
     body = page.partition("<script>")[0]
     assert body.count(">Student 1</a>") > 3  # under a bar, under tests, in the list
     assert "Nothing submitted: 3" in body and "Student 32" in body
-    assert "30 of 33" in body and "not on the roster" in body
+    assert "30 of 33" in body and "Not on the roster: 1" in body
     assert body.index("Who needs you</h2>") < body.index("What to teach again</h2>")
     assert body.index("Students</h2>") < body.index("Slowest submissions</h2>")
     assert '<form class="tools" id="tools" hidden>' in body  # a script alone makes it useful

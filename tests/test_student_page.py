@@ -128,10 +128,6 @@ Sums.
 ## 3. Tasks
 
 1. **Means** (`means`). Do them.
-
-## 4. Means again
-
-(`means`)
 """
 
 

@@ -1,4 +1,4 @@
-"""The commands for graders. Only this package prints or exits."""
+"""The commands for graders. Nothing outside of this package prints or exits."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from autograder.authoring.course import Assignment
 
 _HEADING = re.compile(r"##+ +(.+?)\s*#*$")
+_TASKS = re.compile(r"\btasks\b", re.IGNORECASE)
 # The two tasks of a handout that no machine marks.
 _BY_HAND = re.compile(r"^(?:\d+\. +)?(?:the )?(?:plots|questions)\b", re.IGNORECASE)
 
@@ -31,25 +32,21 @@ class Handout:
         path = assignment.handout / "README.md"
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
         self._titles = assignment.parts
-        self._texts: dict[Section, list[str]] = {}
-        fenced, section = False, None
+        self._sections: list[Section] = []
+        fenced = False
         for line in lines:
             fenced ^= line.startswith("```")
-            found = None if fenced else _HEADING.match(line)
-            if found:
-                section = Section(found[1])
-                self._texts.setdefault(section, [])
-            elif section:
-                self._texts[section].append(line)
+            if not fenced and (found := _HEADING.match(line)):
+                self._sections.append(Section(found[1]))
 
     def of_part(self, part: str) -> Section | None:
-        """The section with the part's title, or the first one that names it as a task."""
+        """The section with the part's title, otherwise the one with the tasks."""
         title = self._titles.get(part, part).casefold()
-        named = [one for one in self._texts if title in one.title.casefold()]
-        tasks = [one for one, text in self._texts.items() if f"(`{part}`)" in "\n".join(text)]
+        named = [one for one in self._sections if title in one.title.casefold()]
+        tasks = [one for one in self._sections if _TASKS.search(one.title)]
         return next(iter([*named, *tasks]), None)
 
     @property
     def by_hand(self) -> list[Section]:
         """The sections with plots and questions, which no machine marks."""
-        return [section for section in self._texts if _BY_HAND.match(section.title)]
+        return [section for section in self._sections if _BY_HAND.match(section.title)]

@@ -16,7 +16,7 @@ from autograder.reports.handout import Handout, Section
 
 REMARK = "remark.txt"
 # Sign and words of each verdict: whoever cannot tell the colours apart reads the signs.
-SIGNS = {"passed": "✓", "failed": "✗", "not_written": "–", "ungraded": "?"}  # noqa: RUF001
+SIGNS = {"passed": "✓", "failed": "✗", "not_written": "○", "ungraded": "?"}
 WORDS = {
     "passed": "passed",
     "failed": "failed",
