@@ -176,7 +176,7 @@ class Terms(NamedTuple):
     """PPO's terms, one for each entry, before any sum."""
 
     loss: Tensor  # -min(r A, clip(r) A): carries the gradient
-    clipped: Tensor  # 1.0 where the clip takes the gradient away, else 0.0
+    clipped: Tensor  # 1.0 where the clip takes the gradient away (ppo counts all outside), else 0.0
     kl: Tensor  # (r - 1) - log r, an estimate of KL(old || new) that is never negative
     ratio: Tensor  # r = exp(logp - old_logp)
 
