@@ -1422,7 +1422,7 @@ def test_waiting_without_end_is_ended(behind_the_wall):
     reached = behind_the_wall("import time\ndef f(): time.sleep(100)\n", test_seconds=0.3)
     error = raised(reached.student.f)
     assert isinstance(error, StudentTimeout)
-    assert str(error) == "Timeout: no answer within 0.3 seconds; the process was ended"
+    assert str(error) == "Timeout: no answer within 0.3 seconds of waiting; the process was ended"
 
 
 def test_a_signal_handler_does_not_buy_time(behind_the_wall):

@@ -1,6 +1,7 @@
-"""The engine of a Ray cluster, on a real one: several nodes in one machine, one of which is killed in the middle.
+"""The engine of a Ray cluster, on a real one: several nodes, one of which is killed in between.
 
-Needs Ray (requirements/cluster.txt) and the wall. The nodes share this machine's file system and its cores.
+Needs Ray (requirements/cluster.txt) and the wall. The nodes share this machine's file system and
+its cores.
 """
 
 from __future__ import annotations
@@ -173,7 +174,7 @@ def test_a_node_that_is_killed_in_the_middle_costs_nothing(cluster, toy_on_clust
 
 
 def test_a_node_that_joins_later_is_used(cluster, toy_on_cluster, notices, monkeypatch):
-    monkeypatch.setattr(engine_module, "LOOK", 0.5)
+    monkeypatch.setattr(engine_module, "RAY_LOOK_SECONDS", 0.5)
     engine = RayEngine(toy_on_cluster.assignment, 1, cluster.address, notices.append)
     try:
         running = engine.run([job(toy_on_cluster, number, SLOW) for number in range(30)])

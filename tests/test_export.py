@@ -160,7 +160,7 @@ def test_lateness_is_left_to_gradescope_unless_the_course_says_otherwise(toy, bo
     assert mark(toy, box, toy.submission())["score"] == 10
     toy.edit("course.yml", "assignments:", "gradescope: {late: course}\nassignments:")
     found = mark(toy, box, toy.submission())
-    assert found["score"] == 9 and "Handed in 1 day late" in found["output"]
+    assert found["score"] == 9 and "Submitted 1 day late" in found["output"]
 
 
 @pytest.mark.parametrize(

@@ -250,12 +250,13 @@ def test_what_fails_in_a_fresh_worker_too_is_said_once(submission, monkeypatch):
 
 def test_a_worker_that_ended_meanwhile_is_replaced(submission):
     candidate = submission(
-        "import threading\ndef leave(): threading.Timer(0.05, os._exit, [0]).start()\n"
+        "import threading\ndef leave(): threading.Timer(0.5, os._exit, [0]).start()\n"
     )
     first = seen(candidate, lambda student: student.leave())[1]
-    status = candidate.shared.kept.waiting._status
-    status.settimeout(10)
-    status.recv(100)  # the server says that it has ended
+    channel = candidate.shared.kept.waiting
+    channel._status.settimeout(10)
+    while channel._listen()[0] != "ended":
+        pass
     outcome = diagnose.judge(hidden(lambda student: student.process()), candidate, 0, Key())
     assert outcome.verdict is Verdict.PASSED
     assert process(candidate) != first

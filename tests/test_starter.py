@@ -15,7 +15,7 @@ from toy import MAIN, NAME
 from autograder.authoring import starter
 from autograder.errors import CourseError, SourceError
 from autograder.marking.submission import read_all
-from autograder.proof.verify import run_public_tests
+from autograder.proof.public import run_public_tests
 
 FILES = {
     "README.md",
@@ -165,7 +165,10 @@ def test_public_tests_find_the_further_files(generous):
     ("files", "sentence"),
     [
         ("[lost.bin]", "lost.bin cannot be copied ("),
-        ("[conftest.py]", "'files' names conftest.py, which is generated: rename it"),
+        (
+            "[conftest.py]",
+            "conftest.py is copied from the handout's folder, but it is also generated",
+        ),
         ("[../secret.txt]", "names of files beside assignment.yml are expected, without a folder"),
     ],
 )
@@ -228,3 +231,9 @@ def test_students_see_one_short_line_for_each_function_that_is_not_written(toy):
         "TODO(means): exponentiate and normalise.",
     ]
     assert [line for line in ending.splitlines() if line.startswith("TODO")] == wanted
+
+
+def test_students_get_the_list_of_changes_where_there_is_one(toy):
+    toy.write(f"assignments/{NAME}/CHANGES.md", "# Changes\n")
+    assert starter.stale(toy.assignment) == ["CHANGES.md"]
+    assert starter.files(toy.assignment)["CHANGES.md"] == b"# Changes\n"

@@ -367,7 +367,7 @@ def test_two_hand_ins_under_one_name_are_not_chosen_between(tmp_path):
     found = class_of(tmp_path)
     assert (
         found["ada"].problem
-        == "there are two hand-ins under this name, ada.py and ada.zip: keep the one that counts"
+        == "there are two submissions under this name, ada.py and ada.zip: keep the one that counts"
     )
     assert not found["ben"].problem
 

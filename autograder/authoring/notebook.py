@@ -1,4 +1,5 @@
-"""Notebooks, in and out: the code of one that was handed in, and the cells of one that students get."""
+"""Notebooks, in and out: the code of one that was handed in, and the cells of one that students
+get."""
 
 from __future__ import annotations
 
@@ -26,14 +27,16 @@ DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 # -- in --------------------------------------------------------------------------------------------------------------
 
-# What str.splitlines takes for line ends and Python does not: out of sight while jupytext looks for magics.
+# What str.splitlines takes for line ends and Python does not: out of sight while jupytext looks for
+# magics.
 _HIDDEN = {
     ord(char): 0xE000 + number for number, char in enumerate("\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 }
 
 
 def code_of(name: str, data: bytes) -> bytes:
-    """Python text: a file as it is; of a notebook the definitions of its code cells, without magics, outputs and experiments."""
+    """Python text: a file as it is; of a notebook the definitions of its code cells, without
+    magics, outputs and experiments."""
     if not name.endswith(".ipynb"):
         return data
     try:
@@ -64,7 +67,8 @@ def _code_cells(name: str, document: str) -> str:
 
 
 def _refuse_too_much_code(name: str, notebook: Any) -> None:
-    """Parsing takes 600 bytes and more of memory for each byte of code, and this process marks everybody. Outputs do not count."""
+    """Parsing takes 600 bytes and more of memory for each byte of code, and this process marks
+    everybody. Outputs do not count."""
     sheets = [notebook, *notebook.get("worksheets", [])]  # before version 4 cells lay on sheets
     cells = [
         cell
@@ -80,7 +84,8 @@ def _refuse_too_much_code(name: str, notebook: Any) -> None:
 
 
 def _is_the_student_s(cell: Any) -> bool:
-    """Code, but no cell in another language and none that otter-grader or nbgrader put there to mark with."""
+    """Code, but no cell in another language and none that otter-grader or nbgrader put there to
+    mark with."""
     source, marks = cell.source.lstrip(), cell.metadata.get("nbgrader", {})
     if (
         cell.cell_type != "code"
@@ -92,9 +97,11 @@ def _is_the_student_s(cell: Any) -> bool:
 
 
 def _definitions(text: str) -> str:
-    """The text with the lines of top-level experiments (calls, loops, prints) emptied, so that line numbers stay.
+    """The text with the lines of top-level experiments (calls, loops, prints) emptied, so that line
+    numbers stay.
 
-    Imports from `__future__` may stand in any cell; in a file they must come first, so they take the line of jupytext's first comment.
+    Imports from `__future__` may stand in any cell; in a file they must come first, so they take
+    the line of jupytext's first comment.
     """
     try:
         tree = ast.parse(text)
@@ -118,7 +125,8 @@ def _definitions(text: str) -> str:
 
 
 def split(text: str) -> Iterator[tuple[str, str]]:
-    """A Python file as (kind, source) of cells: the docstring and rulers as Markdown, each definition, each module-level solution block."""
+    """A Python file as (kind, source) of cells: the docstring and rulers as Markdown, each
+    definition, each module-level solution block."""
     lines = text.split("\n")
     cuts = sorted(_cuts(text, lines) | {1, len(lines) + 1})
     for first, after in itertools.pairwise(cuts):
@@ -213,15 +221,21 @@ def code(source: str, **metadata: Any) -> Any:
     return nbformat.v4.new_code_cell(source, metadata=metadata)  # type: ignore[no-untyped-call]
 
 
+def written(name: str, text: str) -> Any:
+    """A folded cell that writes a file beside the notebook. Such a cell is never handed in."""
+    return code(f"%%writefile {name}\n{text.rstrip()}", jupyter={"source_hidden": True})
+
+
 def public_tests_and_plots(module: str, tests: str, report: str) -> list[Any]:
     """The last cells: the public tests and the plots, runnable on what stands above them."""
     return [
         markdown(
-            "## Public tests\n\nWhat is not written yet says so. No points; run these two cells as often as you like."
+            "## Public tests\n\nWhat is not written yet says so. No points; run these two cells as "
+            "often as you like."
         ),
         code(f"%%writefile test_local.py\n{tests.rstrip()}"),
         code(TESTS.format(module=module)),
         markdown("## Plots\n\nThe handout says what they should look like, and why."),
-        code(f"%%writefile report.py\n{report.rstrip()}", jupyter={"source_hidden": True}),
+        written("report.py", report),
         code(PLOTS.format(module=module)),
     ]

@@ -1,9 +1,8 @@
-"""The commands. With platforms.py, the only module that prints or exits."""
+"""The commands for graders. With authors.py and platforms.py, the only modules that print or exit."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,11 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from autograder.authoring.course import Assignment, Course, find_root, load_assignment
-from autograder.cli import authoring, platforms
+from autograder.cli import authoring, authors, console, platforms
 from autograder.cli.console import CourseOption, err, explained, out, the_course
 from autograder.cli.watch import Watch, summary
 from autograder.errors import CourseError
-from autograder.marking import result_files
+from autograder.judging.gpu_part import GpuState
+from autograder.marking import feedback, result_files
 from autograder.marking.score import score
 from autograder.model import Grade, Verdict
 
@@ -26,24 +26,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The course's autograder.",
 )
+authors.add_to(app)
 platforms.add_to(app)
 authoring.add_to(app)
 AddressOption = Annotated[str, typer.Option(help="Where the Ray cluster is, for --engine ray.")]
-Names = Annotated[list[str] | None, typer.Argument(help="Assignments (default: all).")]
 
 
 def main() -> None:
-    """The entry point: a person never sees a traceback of ours."""
-    try:
-        app()
-    except KeyboardInterrupt:
-        err.print("Stopped.", style="yellow")
-        sys.exit(130)
-
-
-def _chosen(course: Course, names: list[str] | None) -> list[Assignment]:
-    """The assignments named, or all that exist; a draft need not be in course.yml yet."""
-    return [course.assignment(name) for name in names] if names else list(course.catalogue)
+    """The entry point."""
+    console.end_as_on_ctrl_c()
+    app()
 
 
 # -- grade ------------------------------------------------------------------------------------------------------------
@@ -106,25 +98,25 @@ def grade(
     read = read_all(submissions, assignment.main)
     read, extensions = platforms.look_up(read, submissions, only, roster)
     engine = engines.start(engine_name, assignment, jobs, address, _notice)
-    if "not run" in engine.scale:
+    if engine.gpu.state is GpuState.NOT_RUN:
         means = (
             "no score depends on it"
             if assignment.scale == "optional"
             else "nobody can have a score"
         )
         _notice(
-            f"The GPU part was {engine.scale}. As course.yml says 'scale: {assignment.scale}', {means}."
+            f"The GPU part was {engine.gpu}. As course.yml says 'scale: {assignment.scale}', {means}."
         )
     try:
         grading = Grading(found, assignment, engine, destination, allow_weak, extensions)
         with Watch(err, quiet or as_json) as watch:
             grades = grading.run(read, fresh, watch.tell, only)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         err.print(
             f"Stopped. What was finished is in {destination / name}; the same command goes on from there.",
             style="yellow",
         )
-        raise typer.Exit(130) from None
+        raise typer.Exit(console.exit_code(stopped)) from None
     finally:
         engine.close()
     if as_json:
@@ -144,7 +136,7 @@ def _line(grade: Grade, worth: float) -> dict[str, Any]:
         "student": grade.student,
         "points": points,
         "worth": worth,
-        "note": result_files.note(grade),
+        "note": feedback.note(grade),
     }
 
 
@@ -173,7 +165,7 @@ def _print_class(
             one.student,
             points,
             f"{passed}/{len(one.outcomes)}" if one.outcomes else "-",
-            result_files.note(one),
+            feedback.note(one),
         )
         table.add_row(*map(_plain, cells))
     out.print(table)
@@ -224,104 +216,7 @@ def report_class(
         )
 
 
-# -- check, starter, verify, doctor -----------------------------------------------------------------------------------
-
-
-@app.command()
-@explained
-def check(
-    name: Annotated[str, typer.Argument(help="The assignment.")],
-    path: Annotated[
-        Path | None, typer.Argument(help="Your file, notebook or folder (default: here).")
-    ] = None,
-    course: CourseOption = None,
-) -> None:
-    """Run the public tests on my work, in this process's own rights. Exit code 1: some test failed."""
-    from autograder.marking.submission import read_all
-    from autograder.proof.verify import run_public_tests
-
-    assignment = the_course(course).assignment(name)
-    where = path or Path(assignment.main)
-    (work,) = read_all(where, assignment.main)[:1]
-    if work.problem:
-        raise CourseError(f"{where}: {work.problem}")
-    out.print("Public tests, run on this machine without the wall that grading uses.", style="dim")
-    code, text = run_public_tests(assignment, work.files)
-    print(text)
-    raise typer.Exit(0 if code == 0 else 1)
-
-
-@app.command()
-@explained
-def starter(
-    names: Names = None,
-    only_check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; exit code 1 if something is stale.")
-    ] = False,
-    course: CourseOption = None,
-) -> None:
-    """Regenerate starter code from the solutions."""
-    from autograder.authoring import starter as generator
-
-    stale = False
-    for assignment in _chosen(the_course(course), names):
-        if only_check:
-            changed = [assignment.starter / file for file in generator.stale(assignment)]
-        else:
-            changed = generator.write(assignment)
-        stale = stale or bool(changed)
-        for path in changed:
-            out.print(
-                f"{'stale' if only_check else 'wrote'} {path.relative_to(assignment.root)}",
-                soft_wrap=True,
-            )
-    if only_check and stale:
-        raise typer.Exit(1)
-
-
-@app.command()
-@explained
-def verify(
-    names: Names = None,
-    course: CourseOption = None,
-    jobs: Annotated[
-        int, typer.Option(help="Assignments proven at a time (default: one for each core).")
-    ] = 0,
-    draws: Annotated[
-        int,
-        typer.Option(
-            min=0, help="Ask on so many further draws of the test data whether the proof holds."
-        ),
-    ] = 0,
-) -> None:
-    """Prove assignments: solution full, lazy answers nothing, every known bug caught and named. Exit code 1: something fell short."""
-    from autograder.proof.verify import Proof, prove_each
-
-    found = the_course(course)
-    chosen = _chosen(found, names)
-    sections, fell_short = [], False
-    with err.status("proving ...") as status:
-        each = prove_each(chosen, jobs, draws)
-        proofs = (
-            each if len(chosen) > 1 else (Proof.of(one, status.update, draws) for one in chosen)
-        )
-        for proof in proofs:
-            sections.append(proof.matrix)
-            print(proof.matrix)
-            print(proof.summary, flush=True)
-            for shortcoming in proof.shortcomings:
-                err.print(
-                    f"- {shortcoming}", style="red", markup=False, highlight=False, soft_wrap=True
-                )
-            fell_short = fell_short or bool(proof.shortcomings)
-    if not names and not fell_short:
-        (found.root / "docs").mkdir(exist_ok=True)
-        heading = "# Kill matrix\n\nGenerated by `python -m autograder verify`. X: caught as declared; x: caught besides.\n\n"
-        result_files.write_atomically(
-            found.root / "docs" / "kill_matrix.md", heading + "\n".join(sections)
-        )
-    if fell_short:
-        raise typer.Exit(1)
+# -- doctor ----------------------------------------------------------------------------------------
 
 
 @app.command()
@@ -337,7 +232,7 @@ def doctor(
     from autograder.marking import engines
 
     fit = True
-    for place, findings in engines.examine(engine_name, find_root(course), address).items():
+    for place, findings in engines.inspect(engine_name, find_root(course), address).items():
         title = f"The wall on {place}"
         table = Table(
             "layer", "holds", "what was seen, and what to do", title=title, title_justify="left"

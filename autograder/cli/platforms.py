@@ -13,7 +13,7 @@ import typer
 from autograder.authoring.course import Assignment, Course
 from autograder.cli.console import CourseOption, complain, explained, say, the_course
 from autograder.errors import CourseError
-from autograder.marking import result_files
+from autograder.marking import feedback, result_files
 from autograder.marking.received import times
 from autograder.marking.roster import Roster, read_roster
 from autograder.marking.score import score
@@ -126,7 +126,7 @@ def autograde(
     worth = sum(outcome.worth for outcome in grade.outcomes)
     total = score(grade, worth)
     if total.points is None:
-        complain(result_files.note(grade))
+        complain(feedback.note(grade))
         raise typer.Exit(1)
     say(grade.problem or f"{name}: {total.points:g} of {worth:g} points")
 
@@ -212,6 +212,11 @@ def _column(assignment: Assignment, folder: Path, people: Roster) -> Column:
         complain(line)
     if unread := [student for student, grade in read.items() if grade is None]:
         complain(f"{folder}: no marks can be read for {', '.join(unread)}: grade them again")
+    for student in result_files.gone(folder):
+        complain(
+            f"the marks of {student} are old: there was no such submission in the last run of"
+            " 'grade'"
+        )
     return column(assignment, people, {name: grade for name, grade in read.items() if grade})
 
 

@@ -1,4 +1,4 @@
-"""The command line's grader for one hand-in at a time, for platforms that bring them one by one."""
+"""The command line's grader for platforms that bring one submission at a time."""
 
 from __future__ import annotations
 
@@ -55,13 +55,14 @@ class Desk:
             assignment = assignment.model_copy(update={"due": due})
         submission = read_one(STUDENT, path, self.assignment.main, received)
         with tempfile.TemporaryDirectory() as folder:
-            grading = Grading(self.course, assignment, self._engine, Path(folder))
-            written = grading.folder / STUDENT / result_files.RESULTS
+            written = Path(folder, assignment.name, STUDENT, result_files.RESULTS)
 
             def so_far(*_: object) -> None:
                 tell(json.loads(written.read_text(encoding="utf-8")))
 
-            grading.write_every, grading.partial = 0.0, so_far
+            grading = Grading(
+                self.course, assignment, self._engine, Path(folder), partial=so_far, write_every=0.0
+            )
             (grade,) = grading.run([submission], fresh=True, tell=so_far)
         return grade
 

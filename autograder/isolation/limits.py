@@ -14,9 +14,9 @@ class Limits(BaseModel):
 
     # CPU seconds of the student's code in one test.
     call_seconds: Annotated[float, Field(gt=0)] = 10
-    # Wall-clock seconds of one test.
+    # Seconds that one test may wait, without anybody computing (workers/meter.py).
     test_seconds: Annotated[float, Field(gt=0)] = 60
-    # Wall-clock seconds of one submission; what comes later gets little.
+    # Seconds of computing and waiting in all tests of one submission; what comes later gets little.
     total_seconds: Annotated[float, Field(gt=0)] = 600
     # On top of what the interpreter and its libraries take.
     memory_mib: Annotated[int, Field(gt=0)] = 1024

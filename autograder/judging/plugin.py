@@ -1,10 +1,13 @@
 """The pytest plugin of hidden tests: `points`, and the fixtures `student`, `lab` and `rng`.
 
-The grader only collects with it and runs each test itself (examine.py). Authors run the same files with plain pytest:
+The grader only collects with it and runs each test itself (hidden_test.py). Authors run the same
+files with plain pytest:
 
-    python -m pytest grading/gae                      against the reference solution, in this process
-    python -m pytest grading/gae --bug double-count   against a broken variant
-    python -m pytest grading/gae --student my/gae.py  against a file;   --wall: in a sandboxed process
+    python -m pytest grading/gae                      against the reference solution, in process
+    python -m pytest grading/gae --bug BUG            against a broken variant
+    python -m pytest grading/gae --student my/gae.py  against a file
+
+With --wall the student's code runs in a sandboxed process.
 """
 
 from __future__ import annotations
@@ -19,8 +22,9 @@ import numpy as np
 import pytest
 
 from autograder.authoring.course import Assignment, load_assignment
+from autograder.authoring.given import with_given
 from autograder.authoring.source import Source
-from autograder.errors import CourseError
+from autograder.errors import CourseError, SourceError
 from autograder.isolation.bridge.client import Bridge
 from autograder.isolation.bridge.lab import Lab
 from autograder.isolation.wall.gpu import gpu_missing
@@ -49,9 +53,10 @@ def points(
     learning: bool = False,
     seconds: float | None = None,
 ) -> Callable[[Function], Function]:
-    """Mark a hidden test: what it is worth, its part, the bugs it catches, and the hint that a failing student reads.
+    """Mark a hidden test: what it is worth, its part, and the bugs that it catches.
 
-    ``learning``: a statistical check of training, not run against broken variants. ``seconds``: its own time limit.
+    ``hint``: what a failing student reads. ``learning``: a statistical check of training, not run
+    against broken variants. ``seconds``: a time limit of its own, in CPU seconds.
     """
     caught = (catches,) if isinstance(catches, str) else tuple(catches)
     return pytest.mark.points(
@@ -60,11 +65,11 @@ def points(
 
 
 def hidden_test(item: pytest.Function) -> HiddenTest:
-    """What a collected item says about itself. Raises pytest.UsageError naming file, test and remedy."""
+    """What a collected item says about itself. Raises pytest.UsageError with file and remedy."""
     mark = item.get_closest_marker("points")
-    says = (inspect.getdoc(item.function) or "").split("\n")[0].strip()
+    says = " ".join((inspect.getdoc(item.function) or "").split("\n\n")[0].split())
     if mark is None or not says:
-        missing = "@points(...)" if mark is None else "a docstring: the line that students read"
+        missing = "@points(...)" if mark is None else "a docstring: the sentence that students read"
         raise pytest.UsageError(
             f"{item.location[0]}:{(item.location[1] or 0) + 1}: {item.name} needs {missing}"
         )
@@ -73,7 +78,8 @@ def hidden_test(item: pytest.Function) -> HiddenTest:
     strange = set(inspect.signature(item.function).parameters) - set(FIXTURES) - set(parameters)
     if strange:
         raise pytest.UsageError(
-            f"{item.location[0]}: {item.name} asks for {', '.join(sorted(strange))}; hidden tests have {', '.join(FIXTURES)}"
+            f"{item.location[0]}: {item.name} asks for {', '.join(sorted(strange))};"
+            f" hidden tests have {', '.join(FIXTURES)}"
         )
     return HiddenTest(
         name=item.name,
@@ -130,7 +136,7 @@ class _Collector:
             self.problems += report.longreprtext
 
 
-# -- hooks and fixtures for authors -----------------------------------------------------------------------------------
+# -- hooks and fixtures for authors ----------------------------------------------------------------
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -163,7 +169,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Every test of a hidden file carries its marker and its docstring (`collect` says so itself); what needs a GPU is skipped without."""
+    """Hidden tests are complete, what they run against exists, and GPU tests have a GPU.
+
+    `collect` says itself what is incomplete.
+    """
     if any(isinstance(plugin, _Collector) for plugin in config.pluginmanager.get_plugins()):
         return
     for item in items:
@@ -172,6 +181,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             "test_scale.py",
         ):
             hidden_test(item)
+            _candidate_text(config, item.path)
     on_gpu = [item for item in items if item.get_closest_marker("gpu")]
     if on_gpu and config.getoption("--device") == "cuda" and (missing := gpu_missing()):
         for item in on_gpu:
@@ -187,19 +197,14 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
 @pytest.fixture
 def _opened(request: pytest.FixtureRequest) -> Iterator[tuple[Bridge, Lab]]:
     assignment = load_assignment(request.path.parents[2], request.path.parent.name)
-    text = _text(
-        assignment.solution,
-        request.config.getoption("--student"),
-        request.config.getoption("--bug"),
-    )
-    candidate: Candidate = InProcess.of(text, assignment.main)
+    files = {assignment.main: _candidate_text(request.config, request.path).encode()}
+    files = with_given(assignment, files)
+    candidate: Candidate = InProcess(files, assignment.main)
     device = request.config.getoption("--device")
     if request.config.getoption("--wall"):
         gpu = device == "cuda" and request.node.get_closest_marker("gpu") is not None
         server = _servers(request.config, assignment, gpu)
-        candidate = server.candidate(
-            {assignment.main: text.encode()}, assignment.main, assignment.limits
-        )
+        candidate = server.candidate(files, assignment.main, assignment.limits)
     mark = request.node.get_closest_marker("points")
     seconds = mark.kwargs["seconds"] if mark else None
     bridge = candidate.open(lambda event: None, seconds)
@@ -222,6 +227,18 @@ def student(_opened: tuple[Bridge, Lab]) -> Any:
 def lab(_opened: tuple[Bridge, Lab]) -> Lab:
     """Tools that act where the student's code lives."""
     return _opened[1]
+
+
+def _candidate_text(config: pytest.Config, hidden_tests: Path) -> str:
+    """What the hidden tests of a file run against. Raises pytest.UsageError, in one sentence."""
+    assignment = load_assignment(hidden_tests.parents[2], hidden_tests.parent.name)
+    try:
+        return _text(assignment.solution, config.getoption("--student"), config.getoption("--bug"))
+    except SourceError as error:
+        raise pytest.UsageError(str(error)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise pytest.UsageError(f"--student {config.getoption('--student')}: {reason}") from None
 
 
 @functools.cache

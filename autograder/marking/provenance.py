@@ -1,4 +1,4 @@
-"""All that a score depends on besides the submission, and in words what has changed since it was written down."""
+"""All that a score depends on in addition to the submission, and in words what has changed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.authoring.course import Assignment, Course
+from autograder.authoring.given import given_files
 from autograder.isolation.wall.sandbox import Layers
 
 WORDS = {
@@ -22,6 +23,7 @@ WORDS = {
     "engine": "the autograder",
     "hidden_tests": "the hidden tests",
     "solution": "the solution",
+    "given": "the given modules",
     "requirements": "the locked requirements",
     "limits": "the limits",
     "late": "the due date or late rule",
@@ -30,7 +32,7 @@ WORDS = {
     "wall": "the wall",
     "leaks": "the wall",
     "secret": "the course's secret",
-    "scale": "the GPU part",
+    "gpu_part": "the GPU part",
 }
 
 # What lateness and matching depend on: where nothing else has changed, no test runs again.
@@ -38,7 +40,7 @@ LATENESS = frozenset({"received", "extension", "late", "known_as"})
 
 
 def fingerprint(assignment: Assignment) -> dict[str, Any]:
-    """What must be the same on two machines for the same submission to get the same outcomes on both."""
+    """What must be the same on two machines for a submission to get the same outcomes on both."""
     engine = sorted(Path(__file__).parents[1].rglob("*.py"))
     locked = assignment.root / "requirements" / "lock.txt"
     return {
@@ -48,6 +50,7 @@ def fingerprint(assignment: Assignment) -> dict[str, Any]:
             path for path in (assignment.hidden_tests, assignment.scale_tests) if path.is_file()
         ),
         "solution": _digest([assignment.solution]),
+        "given": _content(given_files(assignment).items()),
         "requirements": _digest([locked]) if locked.is_file() else None,
         "limits": assignment.limits.model_dump(),
         "python": platform.python_version(),
@@ -58,7 +61,7 @@ def fingerprint(assignment: Assignment) -> dict[str, Any]:
 
 
 def provenance(course: Course, assignment: Assignment, layers: Layers) -> dict[str, Any]:
-    """The fingerprint, and what else a score depends on: dates, the wall that was in force, the secret."""
+    """The fingerprint, and what else a score depends on: dates, the wall in force, the secret."""
     due = assignment.due.isoformat() if assignment.due else None
     secret = (
         hashlib.sha256(b"fingerprint" + course.secret).hexdigest()[:8] if course.secret else "none"
@@ -93,7 +96,11 @@ def _versions(libraries: Iterable[str]) -> dict[str, str]:
 
 
 def _digest(paths: Iterable[Path]) -> str:
+    return _content((path.name, path.read_bytes()) for path in paths)
+
+
+def _content(files: Iterable[tuple[str, bytes]]) -> str:
     total = hashlib.sha256()
-    for path in paths:
-        total.update(path.name.encode() + b"\0" + path.read_bytes())
+    for name, data in files:
+        total.update(name.encode() + b"\0" + data)
     return total.hexdigest()[:16]

@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from autograder.authoring.course import LateRule
-from autograder.model import Grade, Outcome
+from autograder.model import Grade, Outcome, State
 
 
 @dataclass(frozen=True)
 class Score:
-    """Points out of ``worth``.
-
-    ``points`` is None while somebody's fault but the student's keeps it open.
-    """
+    """Points out of ``worth``; None while something that is not the student's fault is open."""
 
     points: float | None
     worth: float
@@ -32,6 +29,8 @@ class Score:
 def score(grade: Grade, worth: float) -> Score:
     """What a grade comes to. ``worth`` is the sum over all hidden tests, reached or not."""
     if not grade.complete or any(outcome.open for outcome in grade.outcomes):
+        return Score(None, worth)
+    if grade.state is not State.TESTED and not grade.counts_zero:
         return Score(None, worth)
     return Score(round(earned(grade.outcomes) * grade.late_factor, 6), worth)
 

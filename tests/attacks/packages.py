@@ -524,3 +524,35 @@ def notebook_that_is_none(folder: Path, text: str) -> None:
     Control: none, because an in-process grader reads no notebooks
     """
     (folder / "notebook_that_is_none.ipynb").write_text("[" * 1_000_000, encoding="utf-8")
+
+
+# -- given modules ---------------------------------------------------------------------------------
+
+
+def _with_own_given(folder: Path, name: str, text: str, place: str) -> None:
+    """A main file that takes everything from a given module, and a copy of that with the answers in it."""
+    (folder / name / place).parent.mkdir(parents=True)
+    (folder / name / MAIN).write_text("from plots import *\n")
+    (folder / name / place).write_text(text)
+
+
+@hand_in
+def replaces_a_given_module(folder: Path, text: str) -> None:
+    """Tries: bring plots.py, a module that the course gives, with content of its own.
+
+    Deserves: 0
+    Base: solution
+    Control: none, because the naive grader gives no modules
+    """
+    _with_own_given(folder, "replaces_a_given_module", text, "plots.py")
+
+
+@hand_in
+def replaces_a_given_module_by_a_package(folder: Path, text: str) -> None:
+    """Tries: bring a package of a given module's name, which imports would prefer.
+
+    Deserves: 0
+    Base: solution
+    Control: none, because the naive grader gives no modules
+    """
+    _with_own_given(folder, "replaces_a_given_module_by_a_package", text, "plots/__init__.py")

@@ -7,14 +7,13 @@ import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable, Sequence
 
 from autograder.errors import StudentDied, StudentError, StudentTimeout
 from autograder.isolation.bridge.client import Bridge
 from autograder.isolation.bridge.conversation import Listener
 from autograder.isolation.bridge.worker import Worker
-from autograder.isolation.workers import stream
+from autograder.isolation.workers import meter, stream
 
 SECONDS = 60.0  # wall-clock; collectives give up earlier
 
@@ -42,7 +41,7 @@ class ForkedChannel:
             _serve(load, theirs)
         theirs.close()
         self._stream = stream.Stream(self._socket)
-        self._deadline = time.monotonic() + SECONDS
+        self._deadline = meter.Until(SECONDS)
 
     def loaded(self) -> bytes:
         """The report of loading the files."""

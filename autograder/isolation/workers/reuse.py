@@ -11,11 +11,8 @@ from __future__ import annotations
 import time
 
 from autograder.isolation.limits import Limits
+from autograder.isolation.times import KEPT_WORKER_SHARE
 from autograder.isolation.workers.channel import ProcessChannel
-
-# How long a worker may serve: this part of the CPU seconds that a test has. The kernel counts them
-# for the whole life of a worker.
-WEAR = 0.25
 
 
 class KeptWorker:
@@ -45,7 +42,7 @@ class KeptWorker:
         if self._failed_when_used and passed:
             self._wanted = False
         self._failed_when_used = channel.used and not passed
-        worn = time.monotonic() - channel.born > WEAR * channel.limits.call_seconds
+        worn = time.monotonic() - channel.born > KEPT_WORKER_SHARE * channel.limits.call_seconds
         if not self._wanted or not passed or worn:
             return False
         self._channel = channel
