@@ -15,7 +15,7 @@ from html import escape
 # Quantity: colour on a light page, colour on a dark one.
 COLOURS = {
     "ink": ("#24292f", "#d7dde3"),
-    "faint": ("#8c959f", "#7d8590"),
+    "faint": ("#6a737d", "#8b949e"),
     "ratio": ("#0072b2", "#56b4e9"),
     "advantage": ("#c04e00", "#ff9d5c"),
     "value": ("#007a59", "#3fc59a"),
