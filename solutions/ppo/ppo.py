@@ -933,10 +933,10 @@ def ppo_update(
         generator: decides the order of the rows.
 
     Returns:
-        Floats: policy_loss, value_loss, entropy, approx_kl, clip_fraction, ratio_mean and grad_norm
-            (before clipping), each a plain mean over
-        the minibatches that were looked at; ``steps``, the optimiser steps taken; ``epochs``, the
-        complete epochs.
+        Floats: policy_loss, value_loss, entropy, approx_kl, clip_fraction and ratio_mean, each a
+            plain mean over the minibatches that were looked at; grad_norm (before clipping), a
+            mean over those whose step was taken (one at which the update stops may count or not);
+            ``steps``, the optimiser steps taken; ``epochs``, the complete epochs.
 
     Raises:
         FloatingPointError: a loss is nan or infinite; the step is not taken.

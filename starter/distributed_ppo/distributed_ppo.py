@@ -282,8 +282,8 @@ def supervise(
         timeout_s: seconds that the whole may take.
 
     Raises:
-        RankError: a rank ended with an exit code other than 0; says "rank 3" of the (lowest) rank
-            that did, in these letters, at once, even while others run.
+        RankError: a rank ended with an exit code other than 0; names the (lowest) rank, at once,
+            even while others run.
         TimeoutError: the time is up and some rank still runs.
     """
     # TODO(processes): look at all exit codes again and again; on the first bad one stop all, then raise.
