@@ -184,7 +184,7 @@ def ppo() -> Picture:
     picture.text(
         20, 24, "Clipping takes away the incentive, not the freedom", anchor="start", size=16
     )
-    for x0, sign, words in ((50, 1, "advantage +1"), (410, -1, "advantage -1")):
+    for x0, sign, words in ((50, 1, "gain at advantage +1"), (410, -1, "gain at advantage -1")):
         middle = 160
 
         def place(ratio: float, gain: float, x0: float = x0, middle: float = middle):
