@@ -45,7 +45,7 @@ KNOWN: dict[str, set[str]] = {
     "upward": set(),
     "circle": set(),
     "module": {"autograder.authoring.source"},
-    "function": {"autograder.cli.main.grade", "autograder.isolation.wall.seccomp.build_filter"},
+    "function": {"autograder.cli.main.grade"},
     "private": set(),
 }
 

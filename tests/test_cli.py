@@ -18,7 +18,7 @@ import pytest
 from toy import MAIN, NAME, Toy
 from typer.testing import CliRunner
 
-from autograder.cli import main
+from autograder.cli import main, table
 from autograder.isolation import doctor
 from autograder.judging.gpu_part import GpuStatus
 
@@ -610,5 +610,5 @@ def test_help_names_every_command():
 
 
 def test_a_student_s_text_cannot_style_the_terminal():
-    assert main._plain("[red]\x1b[31mhi[/red]\r\nx").plain == "[red] [31mhi[/red]  x"
-    assert len(main._plain("x" * 1000).plain) == 300
+    assert table.plain("[red]\x1b[31mhi[/red]\r\nx").plain == "[red] [31mhi[/red]  x"
+    assert len(table.plain("x" * 1000).plain) == 300

@@ -372,7 +372,8 @@ def test_all_that_is_thorough_holds_for_the_toy(proven):
 def test_what_is_not_thorough_is_found(proven, monkeypatch):
     proven.edit(RIGHT, "np.exp(logits) / np", "np.exp(logits) / (logits[0] < 1.0) / np")
     said, tests = [], list(proven.tests.values())
-    thorough._other_styles(proven.assignment, tests, said.append)
+    key = thorough.AnswerKey(proven.assignment)
+    thorough._other_styles(proven.assignment, tests, key, said.append)
     assert said and all(one.startswith("right/loops.py fails test_prob") for one in said)
     assert len(said) < len(thorough.SEEDS), "only some draws show it"
     said.clear()

@@ -14,6 +14,7 @@ from toy import MAIN, NAME
 
 from autograder.authoring import starter
 from autograder.errors import CourseError, SourceError
+from autograder.isolation.limits import WORLD_BYTES
 from autograder.marking.submission import read_all
 from autograder.proof.public import run_public_tests
 
@@ -33,8 +34,15 @@ def test_a_starter_holds_the_handout_the_stub_and_a_notebook(toy):
     assert found.keys() == FILES
     assert found[MAIN].decode() == toy.source.stub()
     assert found["requirements.txt"] == b"numpy>=1.26\npytest>=8\n"
-    for name in ("README.md", "test_local.py", "report.py"):
+    for name in ("test_local.py", "report.py"):
         assert found[name] == (toy.assignment.handout / name).read_bytes()
+
+
+def test_its_readme_says_what_the_grading_machine_is_like(toy):
+    told = starter.files(toy.assignment)["README.md"]
+    handout, heading, machine = told.partition(b"\n## The machine that grades\n")
+    assert handout == (toy.assignment.handout / "README.md").read_bytes() and heading
+    assert f"up to {WORLD_BYTES >> 20} MB" in machine.decode()
 
 
 def test_nothing_of_the_solution_is_in_it(toy):

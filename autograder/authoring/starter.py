@@ -10,13 +10,14 @@ from autograder.authoring.course import Assignment
 from autograder.authoring.given import given_files
 from autograder.authoring.source import Source
 from autograder.errors import CourseError
+from autograder.isolation.limits import WORLD_BYTES
 
 HANDOUT = ("README.md", "test_local.py", "report.py")
 CHANGES = "CHANGES.md"  # what has changed for students; a new assignment has none
 INTRODUCTION = (
     "Read the handout, README.md. Fill the cells that say `YOUR CODE HERE`; the last cells run the "
     "public tests and draw the plots. "
-    "Hand in this notebook as it is: only its definitions count."
+    "Submit this notebook as it is. A statement that fails is left out; the rest counts."
 )
 
 CONFTEST = '''"""Turns a failure that only says "not written yet" into one short line, first task first."""
@@ -43,6 +44,17 @@ def pytest_terminal_summary(terminalreporter):
 '''
 
 
+# How the wall meets a submission: isolation/wall/world.py and workers/warm.py.
+MACHINE = """
+## The machine that grades
+
+Your file is imported on a Linux machine without a network, without a screen and without a compiler
+(`torch.compile` leaves your code as it is), where every library of `requirements.txt` is installed.
+It may write up to {megabytes} MB in its current folder and in `tempfile`'s, which hold nothing but
+what you submitted and are emptied before each test.
+"""
+
+
 def files(assignment: Assignment) -> dict[str, bytes]:
     """Every file of the starter folder: name -> content. Raises CourseError for a file that
     assignment.yml names in vain."""
@@ -57,6 +69,7 @@ def files(assignment: Assignment) -> dict[str, bytes]:
     changes = [CHANGES] if (assignment.handout / CHANGES).is_file() else []
     names = (*HANDOUT, *changes, *assignment.files)
     copies = {name: _copy(assignment, name) for name in names}
+    copies["README.md"] += MACHINE.format(megabytes=WORLD_BYTES >> 20).encode()
     if taken := sorted(generated.keys() & copies.keys()):
         raise CourseError(
             f"{_declaration(assignment)}: {taken[0]} is copied from the handout's folder, "

@@ -43,17 +43,22 @@ def check(
 ) -> None:
     """Run the public tests on my work, with my own rights. Exit code 1: some test failed."""
     from autograder.marking.submission import read_all
+    from autograder.proof import import_as_graded
     from autograder.proof.public import run_public_tests
 
     assignment = the_course(course).assignment(name)
     where = path or Path(assignment.main)
-    (work,) = read_all(where, assignment.main)[:1]
+    (work,) = read_all(where, assignment.main, assignment.starter)[:1]
     if work.problem:
         raise CourseError(f"{where}: {work.problem}")
+    for note in work.notes:
+        err.print(f"{note}.", markup=False, highlight=False, soft_wrap=True)
     out.print("Public tests, run on this machine without the wall that grading uses.", style="dim")
     code, text = run_public_tests(assignment, work.files)
     print(text)
-    raise typer.Exit(0 if code == 0 else 1)
+    if refused := import_as_graded.failure(assignment, work.files):
+        print(refused)
+    raise typer.Exit(1 if code != 0 or refused else 0)
 
 
 def starter(

@@ -8,17 +8,17 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
-from autograder.authoring.course import Assignment, Course, find_root, load_assignment
+from autograder.authoring.course import find_root, load_assignment
 from autograder.cli import authoring, authors, console, platforms
 from autograder.cli.console import CourseOption, err, explained, out, the_course
+from autograder.cli.table import print_class
 from autograder.cli.watch import Watch, summary
 from autograder.errors import CourseError
 from autograder.judging.gpu_part import GpuState
-from autograder.marking import feedback, result_files
+from autograder.marking import feedback
 from autograder.marking.score import score
-from autograder.model import Grade, Verdict
+from autograder.model import Grade
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -81,6 +81,12 @@ def grade(
         Path | None,
         typer.Option(help="Who takes the course; its late_days move a student's due date."),
     ] = None,
+    layout: Annotated[
+        str,
+        typer.Option(
+            help="How the folder names things: plain, or canvas, moodle, gradescope (auto: seen)."
+        ),
+    ] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no table.")] = False,
     as_json: Annotated[
         bool,
@@ -91,11 +97,13 @@ def grade(
     """Mark submissions against the hidden tests. Exit code 1: somebody could not be graded."""
     from autograder.marking import engines
     from autograder.marking.grade import Grading
-    from autograder.marking.submission import read_all
+    from autograder.marking.submission import read_class
 
     found = the_course(course)
     assignment = found.assignment(name)
-    read = read_all(submissions, assignment.main)
+    read, passed_over = read_class(submissions, assignment.main, assignment.starter, layout)
+    if passed_over:
+        _notice(f"Passed over, not submissions: {', '.join(passed_over)}.")
     read, extensions = platforms.look_up(read, submissions, only, roster)
     engine = engines.start(engine_name, assignment, jobs, address, _notice)
     if engine.gpu.state is GpuState.NOT_RUN:
@@ -123,7 +131,7 @@ def grade(
         for one in grades:
             print(json.dumps(_line(one, grading.worth) | {"kept": one.student in grading.kept}))
     elif not quiet:
-        _print_class(found, assignment, grading.worth, grades, grading.folder)
+        print_class(found, assignment, grading.worth, grades, grading.folder)
         told = summary(len(grading.kept), grading.reasons, grading.rescored)
         out.print(told, soft_wrap=True, highlight=False)
     if any(score(one, grading.worth).points is None for one in grades):
@@ -142,47 +150,6 @@ def _line(grade: Grade, worth: float) -> dict[str, Any]:
 
 def _notice(text: str) -> None:
     err.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
-
-
-def _print_class(
-    course: Course, assignment: Assignment, worth: float, grades: list[Grade], folder: Path
-) -> None:
-    when = f"due {assignment.due:%Y-%m-%d %H:%M %Z}" if assignment.due else "no due date"
-    table = Table(title=f"{assignment.title}, {worth:g} points, {when}", title_justify="left")
-    for header, justify in (
-        ("student", "left"),
-        ("points", "right"),
-        ("passed", "right"),
-        ("what stands out", "left"),
-    ):
-        table.add_column(header, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for one in sorted(grades, key=lambda grade: grade.student):
-        total = score(one, worth)
-        passed = sum(outcome.verdict is Verdict.PASSED for outcome in one.outcomes)
-        points = "ungraded" if total.points is None else f"{total.points:g}"
-        points += f" ({one.late_days} d late)" if one.late_days else ""
-        cells = (
-            one.student,
-            points,
-            f"{passed}/{len(one.outcomes)}" if one.outcomes else "-",
-            feedback.note(one),
-        )
-        table.add_row(*map(_plain, cells))
-    out.print(table)
-    if not course.secret:
-        out.print(
-            "No course secret is set, so hidden inputs can be foreseen: write one into course.secret or $AUTOGRADER_SECRET.",
-            style="yellow",
-        )
-    out.print(
-        f"{len(grades)} submissions: {folder}/STUDENT/{result_files.RESULTS} and {folder}/{result_files.GRADEBOOK}",
-        soft_wrap=True,
-    )
-
-
-def _plain(text: str) -> Text:
-    """A student's text styles no terminal: no markup, no control characters."""
-    return Text("".join(c if c.isprintable() else " " for c in text)[:300])
 
 
 @app.command("report")

@@ -127,6 +127,8 @@ class Grader:
             yield {"unreadable": problem}
             return
         yield from outcomes(self._tests, self._key, candidate, limits, job["seed"], alive)
+        if candidate.shared.left_out:
+            yield {"notes": candidate.shared.left_out}
         yield from self._gpu.messages(job, self._key)
 
     def close(self) -> None:

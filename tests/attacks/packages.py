@@ -486,7 +486,7 @@ def notebook_from_the_future(folder: Path, text: str) -> None:
 def notebook_nested_deeply(folder: Path, text: str) -> None:
     """Tries: a cell with an expression so deep that a parser gives up in its own way.
 
-    Deserves: 0
+    Deserves: full
     Base: solution
     Control: none, because an in-process grader reads no notebooks
     """
@@ -495,9 +495,9 @@ def notebook_nested_deeply(folder: Path, text: str) -> None:
 
 @hand_in
 def notebook_with_a_chain(folder: Path, text: str) -> None:
-    """Tries: a cell with a chain of 100000 attributes, which a parser walks through by calling itself.
+    """Tries: a cell with a chain of 100000 attributes, through which a parser calls itself.
 
-    Deserves: 0
+    Deserves: full
     Base: solution
     Control: none, because an in-process grader reads no notebooks
     """
