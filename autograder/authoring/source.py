@@ -1,5 +1,4 @@
-"""One solution file, three readings: the solution, the stub that students get, one broken
-submission per known bug.
+"""One solution file and its readings: the solution, the stub, one broken submission per known bug.
 
 The markers are described in docs/AUTHORING.md. They are read from comment tokens, so a marker
 inside a string is text, and every mistake is a SourceError that begins with file:line.
@@ -33,8 +32,7 @@ LOOKS_LIKE_A_MARKER = re.compile(
 
 @dataclass(frozen=True)
 class Bug:
-    """A known mistake. ``when`` completes the sentence 'These are the numbers one gets when
-    ...'."""
+    """A known mistake. ``when`` completes 'These are the numbers one gets when ...'."""
 
     name: str
     when: str
@@ -51,8 +49,7 @@ class Todo:
 
 @dataclass(frozen=True)
 class _Block:
-    """Lines ``begin``..``end`` (1-based, markers included); ``todo`` is None at module or class
-    level."""
+    """Lines ``begin``..``end`` (1-based, with markers); ``todo`` is None outside functions."""
 
     begin: int
     end: int
@@ -95,7 +92,7 @@ class Source:
             self._must_parse(bug.name, self.broken(bug.name))
         self._refuse_leaks()
 
-    # -- readings ---------------------------------------------------------------------------------------------
+    # -- readings ----------------------------------------------------------------------------------
 
     @property
     def bugs(self) -> tuple[Bug, ...]:
@@ -108,13 +105,11 @@ class Source:
         return tuple(block.todo for block in self._blocks if block.todo)
 
     def solution(self) -> str:
-        """The file without any marker, and without what only bugs need: what is shown after the
-        deadline."""
+        """The file without markers and without what only bugs need: for after the deadline."""
         return self._joined(dict.fromkeys(self._marker_lines) | self._helper_lines)
 
     def unbroken(self) -> str:
-        """The solution with what only bugs need: a broken reading differs from it by its bug
-        alone."""
+        """The solution with what only bugs need: broken readings differ by their bug alone."""
         return self._joined(dict.fromkeys(self._marker_lines))
 
     def marked(self) -> str:
@@ -155,7 +150,7 @@ class Source:
                 edits[corruption.first] = self._indent(corruption.first) + corruption.replacement
         return self._joined(edits)
 
-    # -- finding the markers ----------------------------------------------------------------------------------
+    # -- finding the markers -----------------------------------------------------------------------
 
     @cached_property
     def _comments(self) -> dict[int, str]:
@@ -300,7 +295,7 @@ class Source:
             )
         return _Corruption(bug, replacement, first, self._logical_lines[first])
 
-    # -- checks on the readings -------------------------------------------------------------------------------
+    # -- checks on the readings --------------------------------------------------------------------
 
     def _must_parse(self, bug: str | None, text: str) -> None:
         try:
@@ -339,7 +334,7 @@ class Source:
             1,
         )
 
-    # -- small things -----------------------------------------------------------------------------------------
+    # -- small things ------------------------------------------------------------------------------
 
     def _indent(self, number: int) -> str:
         line = self._lines[number - 1]
