@@ -232,3 +232,14 @@ def test_a_remark_that_is_not_utf_8_is_a_sentence(toy, tmp_path):
     (folder / "ada" / "remark.txt").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(CourseError, match=r"remark\.txt: this is not UTF-8: save it as UTF-8"):
         pages.write(toy.course, folder)
+
+
+def test_no_name_of_a_roster_becomes_markup(toy, tmp_path):
+    evil = '"""><script>alert(1)</script>\'"'
+    path = tmp_path / "roster.csv"
+    path.write_text(f"student,name,section\ns00,{evil},{evil}\nzoe,{evil},B\n")
+    folder = tmp_path / NAME
+    result_files.write_results(folder, toy.assignment, 1.0, grade("s00", True))
+    pages.write(toy.course, folder, pages.Given(roster=read_roster(path)))
+    page = (folder / "report.html").read_text()
+    assert page.count("<script>") == 1 and "&gt;&lt;script&gt;alert(1)" in page

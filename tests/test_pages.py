@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from autograder.cli import main
 from autograder.marking import result_files
+from autograder.marking.roster import read_roster
 from autograder.model import Grade, Mistake, Outcome, State, Verdict
 from autograder.reports import charts, pages
 from autograder.reports.class_report import ClassReport
@@ -86,7 +87,11 @@ def folder(toy, tmp_path) -> Path:
 
 @pytest.fixture
 def page(toy, folder) -> str:
-    pages.write(toy.course, folder, pages.Given(PAIRS))
+    sections = {"ada": "Tue", "ben": "Mon", "cleo+x@y": "Mon", "dan": "Tue", "fay": "Tue"}
+    people = [f"{student},{section}" for student, section in sections.items()]
+    roster = toy.root / "roster.csv"
+    roster.write_text("\n".join(["student,section", *people]))
+    pages.write(toy.course, folder, pages.Given(PAIRS, read_roster(roster)))
     return (folder / "report.html").read_text()
 
 
@@ -329,15 +334,23 @@ def test_damaged_results_are_named(toy, folder):
 
 # -- in a browser ----------------------------------------------------------------------------------
 
-FRAME = """<!doctype html><iframe id=page src="PAGE" style="border:0;width:WIDTHpx;height:3000px"></iframe><pre id=found></pre><script>
+FRAME = """<!doctype html>
+<iframe id=page src="PAGE" style="border:0;width:WIDTHpx;height:3000px"></iframe>
+<pre id=found></pre><script>
 const channels = text => text.match(/[\\d.]+/g).slice(0, 3).map(Number);
+const linear = v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
 const luminance = text => {
-  const [r, g, b] = channels(text).map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  const [r, g, b] = channels(text).map(v => linear(v / 255));
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 };
-const contrast = (a, b) => (Math.max(luminance(a), luminance(b)) + 0.05) / (Math.min(luminance(a), luminance(b)) + 0.05);
+const contrast = (a, b) => {
+  const [low, high] = [luminance(a), luminance(b)].sort((x, y) => x - y);
+  return (high + 0.05) / (low + 0.05);
+};
 document.getElementById("page").onload = event => {
-  const inside = event.target.contentDocument, view = event.target.contentWindow, root = inside.documentElement;
+  const inside = event.target.contentDocument, view = event.target.contentWindow;
+  const root = inside.documentElement;
+  for (const one of inside.querySelectorAll("details")) one.open = true;
   const behind = node => {
     for (let at = node; at; at = at.parentElement) {
       const colour = view.getComputedStyle(at).backgroundColor;
@@ -345,13 +358,15 @@ document.getElementById("page").onload = event => {
     }
     return "rgb(255, 255, 255)";
   };
-  const found = {width: root.scrollWidth, room: root.clientWidth, low: [], small: [], paper: view.getComputedStyle(inside.body).backgroundColor};
-  for (const node of inside.querySelectorAll("body *")) {
+  const paper = view.getComputedStyle(inside.body).backgroundColor;
+  const found = {width: root.scrollWidth, room: root.clientWidth, low: [], small: [], paper};
+  for (const node of inside.querySelectorAll("body *:not(script, option)")) {
     if (![...node.childNodes].some(child => child.nodeType === 3 && child.data.trim())) continue;
-    const style = view.getComputedStyle(node), ink = node.closest("svg") ? style.fill : style.color;
-    if (contrast(ink, behind(node)) < 4.5) found.low.push(node.textContent.trim().slice(0, 30));
-    const svg = node.closest("svg"), scale = svg ? svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : 1;
-    if (parseFloat(style.fontSize) * scale < 9) found.small.push(node.textContent.trim().slice(0, 30));
+    const style = view.getComputedStyle(node), svg = node.closest("svg");
+    const text = node.textContent.trim().slice(0, 30);
+    if (contrast(svg ? style.fill : style.color, behind(node)) < 4.5) found.low.push(text);
+    const scale = svg ? svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : 1;
+    if (parseFloat(style.fontSize) * scale < 9) found.small.push(text);
   }
   document.getElementById("found").textContent = JSON.stringify(found);
 };
@@ -412,6 +427,13 @@ document.getElementById("page").onload = event => {
   box.dispatchEvent(new Event("input"));
   found.left = names();
   found.said = inside.getElementById("shown").textContent;
+  box.value = "";
+  const section = inside.getElementById("section");
+  section.value = "Tue";
+  section.dispatchEvent(new Event("input"));
+  found.tuesday = names();
+  found.hidden = [...inside.querySelectorAll(".who li")].filter(one => one.hidden)
+    .map(one => one.dataset.section);
   document.getElementById("found").textContent = JSON.stringify(found);
 };
 </script>"""
@@ -425,3 +447,6 @@ def test_the_script_sorts_and_filters(page, folder, tmp_path):
     assert found["up"] == ["cleo+x@y", "eve", "ben", "ada", "dan"]
     assert found["down"] == ["ada", "ben", "cleo+x@y", "eve", "dan"]
     assert (found["left"], found["said"]) == (["ben"], "1 of 5 students shown")
+    assert found["tuesday"] == ["ada", "dan"]
+    # Of the people under bars, tests and parts too, those of other sections are hidden.
+    assert "Mon" in found["hidden"] and "Tue" not in found["hidden"]

@@ -158,7 +158,8 @@ class ClassReport:
 
     def _section(self, name: str) -> Section:
         rows = [row for row in self.rows if self.people.section(row.student) == name]
-        percents = [row.percent for row in self._scored if row in rows and row.percent is not None]
+        here = [row for row in self._scored if self.people.section(row.student) == name]
+        percents = [row.percent for row in here if row.percent is not None]
         missing = sum(person.section == name for person in self.people.missing)
         return Section(name, len(rows), missing, spread(percents))
 
@@ -184,9 +185,9 @@ class ClassReport:
 
     def _discrimination(self, tally: Tally) -> float | None:
         """Over those who were graded on everything."""
-        whole = [grade for grade in self.grades if self.row[grade.student] in self._scored]
+        scored = {row.student for row in self._scored}
         passed, rest = [], []
-        for grade in whole:
+        for grade in (grade for grade in self.grades if grade.student in scored):
             own = [one for one in grade.outcomes if one.test == tally.name]
             others = [one for one in grade.outcomes if one.test != tally.name]
             if own and own[0].verdict is not Verdict.UNGRADED:
