@@ -6,13 +6,14 @@ AutograderError      explainable: one paragraph (place, finding, remedy), no tra
   SubmissionError    what was handed in cannot be opened                          the student
   IsolationError     we could not run it: the submission stays ungraded           the instructor
 
-StudentError         the student's code raised, ran out of time or memory, or died: that test fails,
-                     with the student's own line. Raised inside tests, never shown as ours.
+StudentError         the student's code raised, ran out of time or memory, or died: that test
+                     fails, with the student's own line. Raised inside tests, never shown as ours.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 class AutograderError(Exception):
@@ -51,8 +52,8 @@ class Frame:
 class StudentError(Exception):
     """The student's code raised an exception, or ended without an answer.
 
-    ``kind`` is the exception's class name there; ``message`` its text (capped); ``frames`` the student's
-    own lines, outermost first.
+    ``kind`` is the exception's class name there; ``message`` its text (capped); ``frames`` the
+    student's own lines, outermost first.
     """
 
     def __init__(self, kind: str, message: str, frames: tuple[Frame, ...] = ()) -> None:
@@ -70,8 +71,21 @@ class StudentError(Exception):
         return f"{self}{lines}"
 
 
+class Limit(StrEnum):
+    """Which time limit ended something: that of computing, or that of waiting."""
+
+    COMPUTING = "computing"
+    WAITING = "waiting"
+
+
 class StudentTimeout(StudentError):
-    """A call used up its time; the student's process was ended."""
+    """A call used up its time; the student's process was ended. ``limit`` says by which limit."""
+
+    def __init__(
+        self, kind: str, message: str, frames: tuple[Frame, ...] = (), limit: Limit = Limit.WAITING
+    ) -> None:
+        super().__init__(kind, message, frames)
+        self.limit = limit
 
 
 class StudentDied(StudentError):

@@ -1,10 +1,17 @@
-"""The data that the pipeline passes on: frozen, without behaviour beyond what can be derived from them."""
+"""The data that the pipeline passes on: frozen, with no more behaviour than follows from it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+from autograder.errors import Limit
+
+Kind = TypeVar("Kind")
 
 
 class Verdict(StrEnum):
@@ -16,11 +23,39 @@ class Verdict(StrEnum):
     UNGRADED = "ungraded"
 
 
+class State(StrEnum):
+    """How far a submission came. Only a submission that was tested counts in means and bars."""
+
+    TESTED = "tested"
+    NOT_OPENED = "not_opened"
+    NOT_IMPORTED = "not_imported"
+    UNDECIDED = "undecided"  # Only a person can say which of two submissions counts.
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A known mistake: the bug's name in the solution, and when one makes it."""
+
+    bug: str
+    when: str
+
+
 @dataclass(frozen=True)
 class Outcome:
     """One hidden test's verdict on one submission.
 
-    Students see ``says``, ``hint``, ``diagnosis``, ``error`` and ``prints``; ``detail`` may hold expected values and is for staff.
+    Students see ``says``, ``hint``, ``mistake``, ``finding``, ``error`` and ``prints``;
+    ``detail`` may hold expected values and is for staff.
+
+    finding   what is wrong with the result's kind, shape or dtype: safe to show
+    error     the student's own exception and lines
+    limit     the time limit that ended the test, if one did
+    prints    what the student's code printed, capped
+    mistake   the one known mistake that gives exactly these numbers
+    suspects  names of all known bugs that give exactly these numbers
+    curve     how a training went, if the test recorded it with lab.curve
+    rates     what the test measured with lab.rate, by its name
+    extra     worth nothing, whatever the verdict: no score depends on it
     """
 
     test: str
@@ -29,21 +64,20 @@ class Outcome:
     verdict: Verdict
     worth: float
     hint: str = ""
-    finding: str = ""  # what is wrong with the result's kind, shape or dtype: safe to show
-    error: str = ""  # the student's own exception and lines
-    prints: str = ""  # what the student's code printed, capped
-    diagnosis: str = ""  # "These are the numbers one gets when ..."
-    suspects: tuple[str, ...] = ()  # known bugs that give exactly these numbers
+    finding: str = ""
+    error: str = ""
+    limit: Limit | None = None
+    prints: str = ""
+    mistake: Mistake | None = None
+    suspects: tuple[str, ...] = ()
     detail: str = ""
-    curve: tuple[float, ...] = ()  # how a training went, if the test recorded it with lab.curve
-    extra: bool = False  # worth nothing, whatever the verdict: no score depends on it
-    rates: dict[str, float] = field(
-        default_factory=dict
-    )  # what the test measured with lab.rate, by its name
+    curve: tuple[float, ...] = ()
+    extra: bool = False
+    rates: dict[str, float] = field(default_factory=dict)
 
     @property
     def open(self) -> bool:
-        """Keeps the score open: somebody's fault but the student's, in a test that counts."""
+        """Keeps the score open: not the student's fault, in a test that counts."""
         return self.verdict is Verdict.UNGRADED and not self.extra
 
     @property
@@ -51,32 +85,42 @@ class Outcome:
         """Points earned by this test."""
         return self.worth if self.verdict is Verdict.PASSED else 0.0
 
-    def to_dict(self) -> dict[str, Any]:
-        """As plain data, for the pipe between grader and command."""
-        return vars(self) | {"verdict": self.verdict.value}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Outcome:
-        """The inverse of to_dict."""
-        return cls(
-            **data
-            | {
-                "verdict": Verdict(data["verdict"]),
-                "suspects": tuple(data["suspects"]),
-                "curve": tuple(data.get("curve", ())),
-            }
-        )
-
 
 @dataclass(frozen=True)
 class Grade:
-    """All that is known about one submission."""
+    """All that is known about one submission.
+
+    problem      why no test could be run, with the remedy: written for the student
+    error        the student's own exception and lines, where the import has failed
+    state        how far the submission came
+    counts_zero  whether a submission that could not be read counts zero points, or stays open
+    seconds      wall time, the only number that differs between two gradings
+    """
 
     student: str
     outcomes: tuple[Outcome, ...]
-    problem: str = ""  # why nothing could be run: written for the student
+    problem: str = ""
+    error: str = ""
+    state: State = State.TESTED
+    counts_zero: bool = True
     complete: bool = True
     late_days: int = 0
     late_factor: float = 1.0
     provenance: dict[str, Any] = field(default_factory=dict)
-    seconds: float = 0.0  # wall time, the only number that differs between two gradings
+    seconds: float = 0.0
+
+
+def to_data(value: Any) -> dict[str, Any]:
+    """A dataclass as plain data, for a file or a socket."""
+    return asdict(value)
+
+
+def from_data(kind: type[Kind], data: Any) -> Kind:
+    """The inverse of to_data. Raises pydantic.ValidationError, which is a ValueError."""
+    found: Kind = _adapter(kind).validate_python(data)  # type: ignore[arg-type]
+    return found
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)

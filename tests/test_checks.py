@@ -75,37 +75,37 @@ def test_bools_can_be_close_too(kind):
 
 
 WRONG_KIND = [
-    (None, 1.0, "the result is None where a float is asked."),
-    ("1.0", 1.0, "the result is a str where a float is asked."),
-    (True, 1.0, "the result is a bool where a float is asked."),
-    (1, True, "the result is an int where a bool is asked."),
-    (1.0, True, "the result is a float where a bool is asked."),
-    (1.0, 1, "the result holds numbers of type float64 where integers are asked."),
-    (np.ones(2), 1.0, "the result is an array where a float is asked."),
-    (np.array(1.0), 1.0, "the result is an array where a float is asked."),
-    (1.0, np.array(1.0), "the result is a float where an array is asked."),
-    (1.0, np.ones(3), "the result is a float where an array is asked."),
-    (1.0, torch.ones(3), "the result is a float where a tensor is asked."),
-    (np.ones(2), torch.ones(2), "the result is an array where a tensor is asked."),
-    (torch.ones(2), np.ones(2), "the result is a tensor where an array is asked."),
-    (torch.tensor(1.0), 1.0, "the result is a tensor where a float is asked."),
-    ([1.0, 1.0], np.ones(2), "the result is a list where an array is asked."),
-    ({"a": 1.0}, np.ones(2), "the result is a dict where an array is asked."),
-    (np.ones(2), [1.0, 1.0], "the result is an array where 2 values are asked."),
-    ([1.0], [1.0, 1.0], "the result is 1 values where 2 values are asked."),
-    ("ab", ["a", "b"], "the result is a str where 2 values are asked."),
-    (np.ones(2), np.ones(3), "the result has shape (2,) where (3,) is asked."),
-    (np.ones((3, 1)), np.ones(3), "the result has shape (3, 1) where (3,) is asked."),
-    (np.ones(1), np.array(1.0), "the result has shape (1,) where () is asked."),
-    (torch.ones(1, 3), torch.ones(3), "the result has shape (1, 3) where (3,) is asked."),
-    (np.ones(2, int), np.ones(2), "the result holds numbers of type int64 where floating-point numbers are asked."),
-    (np.ones(2, bool), np.ones(2), "the result holds numbers of type bool where floating-point numbers are asked."),
-    (np.ones(2, complex), np.ones(2), "the result holds numbers of type complex128 where floating-point numbers are asked."),
-    (np.ones(2), np.ones(2, int), "the result holds numbers of type float64 where integers are asked."),
-    (np.ones(2, bool), np.ones(2, int), "the result holds numbers of type bool where integers are asked."),
-    (np.ones(2, int), np.ones(2, bool), "the result holds numbers of type int64 where bools are asked."),
-    (torch.ones(2), torch.ones(2, dtype=torch.bool), "the result holds numbers of type float32 where bools are asked."),
-    (torch.ones(2, dtype=torch.int64), torch.ones(2), "the result holds numbers of type int64 where floating-point numbers are asked."),
+    (None, 1.0, "the result is None; a float was expected."),
+    ("1.0", 1.0, "the result is a str; a float was expected."),
+    (True, 1.0, "the result is a bool; a float was expected."),
+    (1, True, "the result is an int; a bool was expected."),
+    (1.0, True, "the result is a float; a bool was expected."),
+    (1.0, 1, "the result holds numbers of type float64; integers were expected."),
+    (np.ones(2), 1.0, "the result is an array; a float was expected."),
+    (np.array(1.0), 1.0, "the result is an array; a float was expected."),
+    (1.0, np.array(1.0), "the result is a float; an array was expected."),
+    (1.0, np.ones(3), "the result is a float; an array was expected."),
+    (1.0, torch.ones(3), "the result is a float; a tensor was expected."),
+    (np.ones(2), torch.ones(2), "the result is an array; a tensor was expected."),
+    (torch.ones(2), np.ones(2), "the result is a tensor; an array was expected."),
+    (torch.tensor(1.0), 1.0, "the result is a tensor; a float was expected."),
+    ([1.0, 1.0], np.ones(2), "the result is a list; an array was expected."),
+    ({"a": 1.0}, np.ones(2), "the result is a dict; an array was expected."),
+    (np.ones(2), [1.0, 1.0], "the result is an array; 2 values were expected."),
+    ([1.0], [1.0, 1.0], "the result is 1 values; 2 values were expected."),
+    ("ab", ["a", "b"], "the result is a str; 2 values were expected."),
+    (np.ones(2), np.ones(3), "the result has shape (2,); (3,) was expected."),
+    (np.ones((3, 1)), np.ones(3), "the result has shape (3, 1); (3,) was expected."),
+    (np.ones(1), np.array(1.0), "the result has shape (1,); () was expected."),
+    (torch.ones(1, 3), torch.ones(3), "the result has shape (1, 3); (3,) was expected."),
+    (np.ones(2, int), np.ones(2), "the result holds numbers of type int64; floating-point numbers were expected."),
+    (np.ones(2, bool), np.ones(2), "the result holds numbers of type bool; floating-point numbers were expected."),
+    (np.ones(2, complex), np.ones(2), "the result holds numbers of type complex128; floating-point numbers were expected."),
+    (np.ones(2), np.ones(2, int), "the result holds numbers of type float64; integers were expected."),
+    (np.ones(2, bool), np.ones(2, int), "the result holds numbers of type bool; integers were expected."),
+    (np.ones(2, int), np.ones(2, bool), "the result holds numbers of type int64; bools were expected."),
+    (torch.ones(2), torch.ones(2, dtype=torch.bool), "the result holds numbers of type float32; bools were expected."),
+    (torch.ones(2, dtype=torch.int64), torch.ones(2), "the result holds numbers of type int64; floating-point numbers were expected."),
 ]  # fmt: skip
 
 
@@ -214,10 +214,10 @@ def test_unequal_values_fail_and_the_student_reads_nothing_of_them(actual, expec
 @pytest.mark.parametrize(
     ("actual", "expected", "words"),
     [
-        (None, "up", "it is None where a str is asked."),
-        (0, None, "it is an int where None is asked."),
-        ("", None, "it is a str where None is asked."),
-        (np.array(["up"]), "up", "it is an array where a str is asked."),
+        (None, "up", "it is None; a str was expected."),
+        (0, None, "it is an int; None was expected."),
+        ("", None, "it is a str; None was expected."),
+        (np.array(["up"]), "up", "it is an array; a str was expected."),
     ],
 )
 def test_strings_and_none_have_kinds_too(actual, expected, words):
@@ -260,19 +260,19 @@ def test_a_student_reads_the_class_of_an_object_that_is_no_answer(reach):
     cheat = reach(CHEAT).student.Cheat()
     assert (
         finding(assert_close, cheat, 1.0)
-        == "the result is an object of class Cheat where a float is asked."
+        == "the result is an object of class Cheat; a float was expected."
     )
     assert (
         finding(assert_finite, cheat)
-        == "the result is an object of class Cheat where numbers are asked."
+        == "the result is an object of class Cheat; numbers were expected."
     )
     assert (
         finding(assert_no_grad, cheat)
-        == "the result is an object of class Cheat where a tensor is asked."
+        == "the result is an object of class Cheat; a tensor was expected."
     )
     assert (
         finding(assert_unchanged, np.ones(3), cheat)
-        == "an input is an object of class Cheat where numbers are asked."
+        == "an input is an object of class Cheat; numbers were expected."
     )
     with pytest.raises(TypeError, match="not an object of class Cheat"):
         assert_true(cheat, "it is true")
@@ -309,7 +309,7 @@ def test_finite_numbers_are_finite():
         assert_finite(fine)
     for bad in (NAN, -INF, np.array([1.0, NAN]), torch.tensor([INF])):
         assert finding(assert_finite, bad, "Q") == "Q holds nan or infinite values."
-    assert finding(assert_finite, "many") == "the result is a str where numbers are asked."
+    assert finding(assert_finite, "many") == "the result is a str; numbers were expected."
 
 
 @pytest.mark.parametrize("after", [np.array([1.0, 2.0]), torch.tensor([1.0, 2.0])])
@@ -341,7 +341,7 @@ def test_a_tensor_without_gradient_passes_and_one_with_it_is_explained():
         assert finding(assert_no_grad, attached, "targets") == (
             "targets still requires grad: detach it, or compute it under torch.no_grad()."
         )
-    assert finding(assert_no_grad, np.ones(2)) == "the result is an array where a tensor is asked."
+    assert finding(assert_no_grad, np.ones(2)) == "the result is an array; a tensor was expected."
 
 
 REFUSING = """

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from autograder.cli import main
 from autograder.isolation import doctor
+from autograder.judging.gpu_part import GpuStatus
 
 SCHEMA = json.loads((Path(__file__).parent / "schemas" / "gradescope_results.json").read_text())
 REPOSITORY = Path(main.__file__).parents[2]
@@ -292,7 +293,7 @@ def test_a_class_that_could_not_be_graded_ends_with_code_1_and_no_zero(toy, serv
 def test_a_wall_that_cannot_be_had_ends_with_code_2_and_a_remedy(toy, monkeypatch, tmp_path):
     class WeakEngine:
         def __init__(self, assignment, jobs):
-            self.tests, self.leaks, self.where, self.scale = [], [], "this machine", ""
+            self.tests, self.leaks, self.where, self.gpu = [], [], "this machine", GpuStatus()
             self.layers = doctor.sandbox.Layers(
                 uid=False, seccomp=True, landlock=True, namespaces=False
             )

@@ -173,7 +173,7 @@ def test_a_node_that_is_killed_in_the_middle_costs_nothing(cluster, toy_on_clust
 
 
 def test_a_node_that_joins_later_is_used(cluster, toy_on_cluster, notices, monkeypatch):
-    monkeypatch.setattr(engine_module, "LOOK", 0.5)
+    monkeypatch.setattr(engine_module, "RAY_LOOK_SECONDS", 0.5)
     engine = RayEngine(toy_on_cluster.assignment, 1, cluster.address, notices.append)
     try:
         running = engine.run([job(toy_on_cluster, number, SLOW) for number in range(30)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import signal
 import sys
 import time
@@ -10,7 +11,7 @@ import time
 import pytest
 from toy import Toy
 
-from autograder.errors import StudentTimeout
+from autograder.errors import Limit, StudentTimeout
 from autograder.judging import alarm, diagnose, hidden_test
 from autograder.judging.hidden_test import HiddenTest, InProcess
 from autograder.model import Verdict
@@ -42,19 +43,31 @@ def hidden(function) -> HiddenTest:
     return HiddenTest("test_toy", "It holds.", 1.0, "part", (), "", False, function)
 
 
+@pytest.fixture
+def ring(monkeypatch):
+    """Rings when all time is used up."""
+
+    later = itertools.count(10**9, 10**9)
+
+    def ring() -> None:
+        monkeypatch.setattr(time, "process_time", lambda: float(next(later)))
+        signal.raise_signal(signal.SIGALRM)
+
+    return ring
+
+
 class Closing:
     """A candidate during whose bridge's closing the alarm rings."""
 
-    def __init__(self, rings: bool = True) -> None:
-        self.rings = rings
+    def __init__(self, ring=lambda: None) -> None:
+        self.ring = ring
         self.closed = 0
 
     def open(self, record, seconds):
         bridge = InProcess.of("x = 1\n", "work.py").open(record, seconds)
 
         def close(passed: bool = False) -> None:
-            if self.rings:
-                signal.raise_signal(signal.SIGALRM)
+            self.ring()
             self.closed += 1
 
         bridge.close = close
@@ -95,7 +108,7 @@ def test_a_run_without_end_is_ended():
 
 
 def test_code_that_swallows_the_alarm_meets_the_next_one(monkeypatch):
-    monkeypatch.setattr(alarm, "RING_AGAIN", 0.05)
+    monkeypatch.setattr(alarm, "LOOK_SECONDS", 0.05)
     swallowed = []
 
     def stubborn() -> None:
@@ -118,8 +131,8 @@ def test_an_alarm_that_was_set_before_is_still_set():
     assert 90 < left <= 100 and interval == 50
 
 
-def test_a_worker_is_closed_even_when_the_alarm_rings_meanwhile():
-    candidate = Closing()
+def test_a_worker_is_closed_even_when_the_alarm_rings_meanwhile(ring):
+    candidate = Closing(ring)
     with pytest.raises(StudentTimeout):
         alarm.within(60, lambda: hidden_test.run(hidden(lambda student: None), candidate, 0))
     assert candidate.closed == 1
@@ -138,17 +151,17 @@ def test_an_alarm_that_rang_just_before_alarms_are_held_back_costs_no_worker_and
         return before
 
     monkeypatch.setattr(signal, "pthread_sigmask", heard_late)
-    candidate = Closing(rings=False)
+    candidate = Closing()
     with pytest.raises(StudentTimeout, match="late"):
         hidden_test.run(hidden(lambda student: None), candidate, 0)
     assert candidate.closed == 1
 
 
-def test_an_alarm_after_the_test_proper_is_a_timeout_and_no_crash(tmp_path):
+def test_an_alarm_after_the_test_proper_is_a_timeout_and_no_crash(tmp_path, ring):
     key = diagnose.AnswerKey(Toy.build(tmp_path / "course").assignment)
-    outcome = diagnose.judge(hidden(lambda student: None), Closing(), 0, key, seconds=60)
+    outcome = diagnose.judge(hidden(lambda student: None), Closing(ring), 0, key, seconds=60)
     assert outcome.verdict is Verdict.FAILED
-    assert outcome.error.startswith("Timeout")
+    assert outcome.limit is Limit.COMPUTING
 
 
 @pytest.mark.parametrize("moment", range(0, 400, 7))

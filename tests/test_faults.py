@@ -25,6 +25,8 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import toy  # noqa: E402
 
+from autograder.isolation.workers import meter  # noqa: E402
+
 linux_root = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="the wall needs Linux and root"
 )
@@ -98,7 +100,7 @@ def results(out: Path) -> dict[str, object]:
     }
 
 
-# -- killing ---------------------------------------------------------------------------------------------------------
+# -- killing ---------------------------------------------------------------------------------------
 
 
 def family(pid: int) -> dict[str, list[int]]:
@@ -238,7 +240,56 @@ def test_a_second_run_marks_only_what_has_changed(tmp_path):
     assert touched == {"student1"}
 
 
-# -- places that cannot be written to --------------------------------------------------------------------------------
+# -- being told to end -----------------------------------------------------------------------------
+
+
+def alive(pids: list[int]) -> list[int]:
+    """Those that still run; who has ended and is not yet reaped by init does not."""
+    states = {pid: Path(f"/proc/{pid}/stat") for pid in pids}
+    found = []
+    for pid, path in states.items():
+        try:
+            state = path.read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if state not in ("Z", "X"):
+            found.append(pid)
+    return found
+
+
+@linux_root
+@pytest.mark.parametrize("moment", ["grader", "fork server", "worker"])
+def test_a_command_that_is_told_to_end_leaves_no_process_and_keeps_what_it_found(tmp_path, moment):
+    """One of the submissions sleeps, so that it is certainly being marked when the signal comes."""
+    course = build(tmp_path)
+    sleeps = course.submission("    return numbers - numbers.mean()", "    time.sleep(600)")
+    (tmp_path / "handed_in" / "zoe.py").write_text(f"import time\n{sleeps}", encoding="utf-8")
+    process = subprocess.Popen(
+        command(tmp_path, tmp_path / "out", "--only", "zoe"),
+        env=environment(tmp_path),
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+    )
+    while not family(process.pid)[moment]:
+        assert process.poll() is None
+        time.sleep(0.02)
+    watch = meter.Meter(lambda: family(process.pid)["worker"], own=False)
+    while moment == "worker" and watch.waited < 1.0:  # Until the submission sleeps.
+        time.sleep(0.5)
+        watch.look()
+    everybody = meter.family(process.pid)
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate()[1].decode()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "Traceback" not in said and "Stopped." in said
+    assert len(everybody) >= 2 and alive(everybody) == []
+    if moment == "worker":
+        found = results(tmp_path / "out")["zoe"]
+        assert len(found["tests"]) == 2 and "score" not in found
+        assert found["output"].startswith("Still being graded: 2 tests so far")
+
+
+# -- places that cannot be written to --------------------------------------------------------------
 
 
 @pytest.fixture
@@ -289,7 +340,7 @@ def test_a_file_where_the_results_should_go_is_said_in_one_sentence(tmp_path):
     explained(grade(tmp_path, tmp_path / "taken"), "taken", "Not a directory")
 
 
-# -- whose fault it is -----------------------------------------------------------------------------------------------
+# -- whose fault it is -----------------------------------------------------------------------------
 
 
 @linux_root

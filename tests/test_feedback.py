@@ -7,6 +7,7 @@ student's own text marked as theirs, or a finding; and nothing in it may be an e
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from autograder.isolation.bridge.handles import Exposed, Remote
 from autograder.isolation.codec import torch_module
 from autograder.judging import checks, diagnose, plugin
 from autograder.judging.hidden_test import HiddenTest
-from autograder.marking import result_files
+from autograder.marking import feedback, result_files
 from autograder.model import Grade, Outcome, Verdict
 from autograder.proof import lazy
 
@@ -114,12 +115,9 @@ def runs(
         for kind, answer in WRONG_KINDS.items()
         for test in exact
     ]
-    broken = key.broken
+    alone = functools.cache(lambda name: diagnose.AnswerKey(assignment, only=[name]))
     for name, test, candidate in todo:
-        key.__dict__["broken"] = (
-            {name: broken[name]} if name in broken else {}
-        )  # no other is asked for a diagnosis
-        outcome = diagnose.judge(test, candidate, SEED, key, SECONDS)
+        outcome = diagnose.judge(test, candidate, SEED, alone(name), SECONDS)
         (outcome,) = key.settle([outcome])
         yield name, test, outcome
 
@@ -160,8 +158,10 @@ def leaks(
     text = told["tests"][0]["output"]
     everything = json.dumps(told, ensure_ascii=False)
     ours = [line for line in text.splitlines() if not line.startswith("  | ")]
-    words = {word[0].upper() + word[1:] + "." for word in result_files.WORDS.values()}
-    known = words | {f"Hint: {test.hint}", outcome.diagnosis, "Your code:", "Your code printed:"}
+    words = {word[0].upper() + word[1:] + "." for word in feedback.WORDS.values()}
+    known = words | {f"Hint: {test.hint}", "Your code:", "Your code printed:"}
+    known |= set(feedback.LIMITS.values())
+    known |= {feedback.mistake_sentence(outcome.mistake)} if outcome.mistake else set()
     found = [
         f"a line of unknown origin: {line}"
         for line in ours
@@ -199,7 +199,7 @@ def numbers_of(finding: str) -> list[str]:
     return re.findall(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", plain)
 
 
-# -- the property ----------------------------------------------------------------------------------------------------
+# -- the property ----------------------------------------------------------------------------------
 
 
 @pytest.mark.timeout(900)
@@ -235,7 +235,7 @@ def test_no_expected_value_hidden_input_or_assertion_reaches_a_student(name, mos
     )
 
 
-# -- that it can fail ------------------------------------------------------------------------------------------------
+# -- that it can fail ------------------------------------------------------------------------------
 
 
 def found_in(

@@ -21,13 +21,14 @@ from autograder.isolation.limits import Limits
 from autograder.isolation.wall import gpu, sandbox
 from autograder.isolation.workers.walled import WorkerServer
 from autograder.judging import gpu_part
+from autograder.judging.gpu_part import GpuStatus
 from autograder.judging.hidden_test import HiddenTest, InProcess, Trace, run
-from autograder.marking import grader, result_files
+from autograder.marking import feedback, grader, result_files
 from autograder.marking.engines import Job, Listed, LocalEngine, Progress
 from autograder.marking.grade import Grading
 from autograder.marking.score import score
 from autograder.marking.submission import Submission
-from autograder.model import Grade, Outcome, Verdict
+from autograder.model import Grade, Outcome, Verdict, from_data
 
 walled_only = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="the wall needs Linux and root"
@@ -64,43 +65,30 @@ def say(toy, word: str) -> None:
 
 
 class HereEngine:
-    """The grader process's own office, in this process, so that a GPU can be pretended."""
+    """The grader of the grader process, in this process, so that a GPU can be pretended."""
 
     where = "this machine"
 
     def __init__(self, assignment):
-        self._office, self._assignment = grader.Office(assignment), assignment
-        hello = self._office.hello()
+        self._grader = grader.Grader(assignment)
+        hello = self._grader.hello()
         self.tests = [Listed(**test) for test in hello["tests"]]
-        self.layers, self.leaks, self.scale = (
-            sandbox.Layers(**hello["layers"]),
-            hello["leaks"],
-            hello["scale"],
-        )
+        self.layers, self.leaks = sandbox.Layers(**hello["layers"]), hello["leaks"]
+        self.gpu = from_data(GpuStatus, hello["gpu"])
 
     def run(self, jobs):
         for job in jobs:
-            told, progress = (
-                {"files": dict(job.files), "seed": job.seed, "core": None},
-                Progress(job),
-            )
-            office = self._office
-            for messages in (
-                grader._messages(
-                    office._tests, office._key, office._server, self._assignment, told
-                ),
-                office._gpu.messages(told, office._key, grader.MARGIN),
-            ):
-                for message in messages:
-                    if "outcome" in message:
-                        outcome = Outcome.from_dict(message["outcome"])
-                        progress.outcomes[outcome.test] = outcome
+            told = {"files": dict(job.files), "seed": job.seed, "core": None}
+            progress = Progress(job)
+            for message in self._grader.messages(told, lambda: None):
+                if "outcome" in message:
+                    outcome = from_data(Outcome, message["outcome"])
+                    progress.outcomes[outcome.test] = outcome
             progress.finished = True
             yield progress
 
     def close(self):
-        self._office._server.close()
-        self._office._gpu.close()
+        self._grader.close()
 
 
 @pytest.fixture
@@ -130,7 +118,7 @@ def verdicts(grade: Grade) -> list[Verdict]:
     return [outcome.verdict for outcome in grade.outcomes]
 
 
-# -- what counts ------------------------------------------------------------------------------------------------------
+# -- what counts -----------------------------------------------------------------------------------
 
 
 @walled_only
@@ -143,14 +131,14 @@ def test_an_optional_part_is_shown_with_a_gpu_and_worth_nothing(course, mark):
         "No points depend on this part" in last["output"]
         and "1,234.5 rewards per second" in last["output"]
     )
-    assert grade.provenance["scale"] == "optional, run"
+    assert grade.provenance["gpu_part"] == {"state": "run", "reason": "", "points": "optional"}
 
 
 @walled_only
 def test_failing_an_optional_part_costs_nothing(course, mark):
     grade, found, _ = mark(course.submission("return float(rewards @ weights)", WRONG), "")
     assert verdicts(grade) == [Verdict.PASSED] * 4 + [Verdict.FAILED]
-    assert found["score"] == 10.0 and result_files.note(grade) == "all passed"
+    assert found["score"] == 10.0 and feedback.note(grade) == "all passed"
     assert "Hint: Long sequences" in found["tests"][-1]["output"]
 
 
@@ -167,7 +155,11 @@ def test_an_optional_part_that_is_our_fault_keeps_no_score_open(course, mark):
 def test_an_optional_part_is_left_out_without_a_gpu(course, mark):
     grade, found, worth = mark(course.submission(), MISSING)
     assert (len(found["tests"]), worth, found["score"]) == (4, 10.0, 10.0)
-    assert grade.provenance["scale"] == f"optional, not run: {MISSING}"
+    assert grade.provenance["gpu_part"] == {
+        "state": "not_run",
+        "reason": MISSING,
+        "points": "optional",
+    }
 
 
 @walled_only
@@ -187,7 +179,7 @@ def test_a_required_part_without_a_gpu_is_ungraded_and_says_what_to_do(course, m
     grade, found, worth = mark(course.submission(), MISSING)
     assert "score" not in found and score(grade, worth).points is None
     assert verdicts(grade) == [Verdict.PASSED] * 4 + [Verdict.UNGRADED]
-    assert result_files.note(grade) == (
+    assert feedback.note(grade) == (
         f"ungraded: this test runs on a GPU, and did not: {MISSING}. Run 'grade' where it can, "
         "or write 'scale: optional' in course.yml"
     )
@@ -204,19 +196,20 @@ def test_the_engine_itself_finds_no_gpu_here(course, mark, word, count, points):
         course.submission(), "never asked in this process", lambda one: LocalEngine(one, 1)
     )
     assert (len(found["tests"]), found.get("score")) == (count, points)
-    assert "torch.cuda.is_available() is False" in found["extra_data"]["provenance"]["scale"]
+    told = found["extra_data"]["provenance"]["gpu_part"]
+    assert "torch.cuda.is_available() is False" in told["reason"]
 
 
 @walled_only
 def test_an_assignment_without_a_gpu_part_says_nothing_of_it(toy):
     engine = LocalEngine(toy.assignment, 1)
     engine.close()
-    assert engine.scale == "" and not any(test.extra for test in engine.tests)
+    assert engine.gpu == GpuStatus() and not any(test.extra for test in engine.tests)
 
 
 @walled_only
 def test_a_marker_that_waits_for_the_gpu_says_that_it_lives(course, monkeypatch):
-    monkeypatch.setattr(gpu_part, "LOOK", 0.01)
+    monkeypatch.setattr(gpu_part, "GPU_LOOK_SECONDS", 0.01)
     part = gpu_part.GpuPart(course.assignment, [])
     child = os.fork()
     if child == 0:  # another marker
@@ -231,7 +224,7 @@ def test_a_marker_that_waits_for_the_gpu_says_that_it_lives(course, monkeypatch)
     assert list(waiting) == []
 
 
-# -- course.yml and the file ------------------------------------------------------------------------------------------
+# -- course.yml and the file -----------------------------------------------------------------------
 
 
 def test_an_assignment_may_differ_from_its_course(toy):
@@ -291,7 +284,7 @@ def test_without_a_gpu_authors_read_why_it_was_skipped(monkeypatch):
     assert gpu.gpu_missing() == ""
 
 
-# -- rates --------------------------------------------------------------------------------------------------------------
+# -- rates -----------------------------------------------------------------------------------------
 
 
 def test_rates_are_recorded_and_must_be_numbers(toy):
@@ -320,7 +313,7 @@ def test_rates_go_to_the_leaderboard_of_who_passed():
     assert Outcome.from_dict(passed.to_dict()) == passed
 
 
-# -- the wall of workers with a GPU -----------------------------------------------------------------------------------
+# -- the wall of workers with a GPU ----------------------------------------------------------------
 
 CODE = """
 import os

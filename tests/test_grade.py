@@ -12,6 +12,7 @@ from toy import MAIN, NAME
 
 from autograder.errors import IsolationError
 from autograder.isolation.wall.sandbox import Layers
+from autograder.judging.gpu_part import GpuStatus
 from autograder.marking import result_files
 from autograder.marking.engines import Job, Listed, LocalEngine, Progress
 from autograder.marking.engines.local import Cores
@@ -35,7 +36,7 @@ class PaperEngine:
         finished: bool = True,
     ):
         self.tests, self.layers, self.leaks, self.where = TESTS, layers, list(leaks), "this machine"
-        self.scale = ""
+        self.gpu = GpuStatus()
         self._verdicts, self._trouble, self._finished = verdicts, trouble, finished
         self.jobs: list[Job] = []
 
@@ -76,7 +77,7 @@ def results(tmp_path, student: str = "ada") -> dict:
     return json.loads((tmp_path / "out" / "sequences" / student / result_files.RESULTS).read_text())
 
 
-# -- what is marked --------------------------------------------------------------------------------------------------
+# -- what is marked --------------------------------------------------------------------------------
 
 
 def test_every_submission_gets_its_results_and_a_row(mark, tmp_path):
@@ -95,7 +96,10 @@ def test_what_cannot_be_opened_is_not_sent_to_the_engine(mark, tmp_path):
     grades = mark(engine, submission("ada", problem="it is encrypted"), submission("ben"))
     assert [job.student for job in engine.jobs] == ["ben"]
     assert grades["ada"].problem == "it is encrypted" and results(tmp_path)["score"] == 0.0
-    assert results(tmp_path)["output"] == "Your hand-in could not be opened: it is encrypted."
+    assert results(tmp_path)["output"] == (
+        "Your submission could not be opened, so nothing was tested: it is encrypted.\n"
+        "As it is, it earns 0 of 5 points."
+    )
 
 
 def test_what_was_found_is_written_before_a_submission_is_finished(toy, tmp_path):
@@ -113,9 +117,12 @@ def test_what_was_found_is_written_before_a_submission_is_finished(toy, tmp_path
                 )
 
     grading = Grading(
-        toy.course, toy.assignment, Watched(Verdict.PASSED, Verdict.FAILED), tmp_path / "out"
+        toy.course,
+        toy.assignment,
+        Watched(Verdict.PASSED, Verdict.FAILED),
+        tmp_path / "out",
+        write_every=0.0,
     )
-    grading.write_every = 0.0
     grading.run([submission()], False, lambda grade, left: None)
     assert seen == [["passed"], ["passed", "failed"], None]
 
@@ -147,7 +154,7 @@ def test_the_secret_itself_is_written_nowhere(mark, monkeypatch, tmp_path):
     assert results(tmp_path)["extra_data"]["provenance"]["secret"] != "none"
 
 
-# -- lateness --------------------------------------------------------------------------------------------------------
+# -- lateness --------------------------------------------------------------------------------------
 
 
 def test_a_late_hand_in_loses_its_share(mark, toy, tmp_path):
@@ -156,7 +163,7 @@ def test_a_late_hand_in_loses_its_share(mark, toy, tmp_path):
     assert (grade.late_days, grade.late_factor) == (2, 0.8)
     assert (
         results(tmp_path)["score"] == 4.0
-        and "Handed in 2 days late: 20 %" in results(tmp_path)["output"]
+        and "Submitted 2 days late: 20 %" in results(tmp_path)["output"]
     )
 
 
@@ -167,7 +174,7 @@ def test_what_cannot_be_opened_can_be_late_as_well(mark, toy):
     assert mark(PaperEngine(), late)["ada"].late_days == 2
 
 
-# -- what stays open -------------------------------------------------------------------------------------------------
+# -- what stays open -------------------------------------------------------------------------------
 
 
 def test_an_ungraded_test_keeps_the_grade_open(mark, tmp_path):
@@ -234,7 +241,7 @@ def test_equal_content_can_differ_in_lateness(mark, toy):
     assert (grades["ada"].late_days, grades["ben"].late_days) == (0, 2)
 
 
-# -- what is kept ----------------------------------------------------------------------------------------------------
+# -- what is kept ----------------------------------------------------------------------------------
 
 
 def test_an_unchanged_submission_is_not_marked_again(mark):
@@ -347,7 +354,7 @@ def test_a_hand_in_that_still_cannot_be_opened_is_not_written_again(mark, tmp_pa
     assert path.stat().st_mtime_ns == before
 
 
-# -- the wall must hold ----------------------------------------------------------------------------------------------
+# -- the wall must hold ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -392,7 +399,7 @@ def test_a_wall_that_leaks_and_was_accepted_is_said_too(mark, tmp_path):
     assert "Marked without the full wall" in results(tmp_path)["output"]
 
 
-# -- the engine itself -----------------------------------------------------------------------------------------------
+# -- the engine itself -----------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -469,7 +476,7 @@ def test_each_marker_gets_the_core_that_fewest_have(monkeypatch):
 def impatient(toy, monkeypatch):
     """The toy course's tests may take a second, and the command has next to no patience on top of that."""
     toy.edit(f"assignments/{NAME}/assignment.yml", "test_seconds: 20", "test_seconds: 1")
-    monkeypatch.setattr("autograder.marking.engines.local.PATIENCE", 0.5)
+    monkeypatch.setattr("autograder.isolation.times.SILENCE_SECONDS", 0.5)
 
 
 def test_a_marker_that_falls_silent_is_ended(engine, toy, impatient):
@@ -522,7 +529,7 @@ def test_a_grader_process_that_has_ended_is_explained(engine, toy):
         list(one.run([Job("ada", {MAIN: b"x = 1\n"}, 1)]))
 
 
-# -- one student again, and late days --------------------------------------------------------------------------------
+# -- one student again, and late days --------------------------------------------------------------
 
 
 def test_one_student_is_marked_again_and_the_others_keep_their_marks(toy, tmp_path):

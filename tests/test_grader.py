@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from autograder.errors import Limit
 from autograder.isolation.limits import Limits
 from autograder.judging.hidden_test import HiddenTest
 from autograder.marking import grader
@@ -22,28 +23,18 @@ class Key:
         return []
 
 
-class Server:
-    def candidate(self, files, main, limits, core, keeps_workers):
-        return Candidate(limits)
-
-
-@dataclass(frozen=True)
-class Assignment:
-    limits: Limits
-    main: str = "work.py"
-
-
 @pytest.fixture
 def given(monkeypatch):
     """CPU seconds that each test got; tests whose name begins with 'loops' run out of time."""
     got: dict[str, float] = {}
 
-    def judge(test, candidate, seed, key, patience, known):
+    def judge(test, candidate, seed, key, patience, known, alive):
         got[test.name] = candidate.limits.call_seconds
-        error = "Timeout: more than 10 seconds" if test.name.startswith("loops") else ""
-        return Outcome(
-            test.name, "", "", Verdict.FAILED if error else Verdict.PASSED, 1.0, error=error
-        )
+        if test.name.startswith("loops"):
+            limit = Limit.COMPUTING
+            return Outcome(test.name, "", "", Verdict.FAILED, 1.0, limit=limit)
+        error = "TimeoutError: my own" if test.name.startswith("raises") else ""
+        return Outcome(test.name, "", "", Verdict.FAILED, 1.0, error=error)
 
     monkeypatch.setattr(grader, "judge", judge)
 
@@ -52,15 +43,8 @@ def given(monkeypatch):
             HiddenTest(name, "", 1.0, "", (), "", "learning" in name, lambda: None)
             for name in names
         ]
-        list(
-            grader._messages(
-                tests,
-                Key(),
-                Server(),
-                Assignment(Limits(**limits)),
-                {"files": {}, "seed": 0, "core": None},
-            )
-        )
+        given_limits = Limits(**limits)
+        list(grader.outcomes(tests, Key(), Candidate(given_limits), given_limits, 0))
         return got
 
     return mark
@@ -86,6 +70,12 @@ def test_a_loop_elsewhere_costs_a_learning_check_no_time(given):
     }  # fmt: skip
 
 
+def test_an_exception_of_the_student_s_that_is_called_a_timeout_costs_no_time(given):
+    assert given("raises1", "raises2", "b", call_seconds=10) == dict.fromkeys(
+        ("raises1", "raises2", "b"), 10
+    )
+
+
 def test_a_submission_that_has_used_up_its_time_gets_little_everywhere(given):
     assert set(given("a", "learning", call_seconds=10, total_seconds=1e-9).values()) == {1.0}
 
@@ -93,7 +83,7 @@ def test_a_submission_that_has_used_up_its_time_gets_little_everywhere(given):
 def test_what_earlier_tests_suspect_is_told_to_the_later_ones(monkeypatch):
     told = []
 
-    def judge(test, candidate, seed, key, patience, known):
+    def judge(test, candidate, seed, key, patience, known, alive):
         told.append(sorted(known))
         return Outcome(
             test.name,
@@ -106,9 +96,5 @@ def test_what_earlier_tests_suspect_is_told_to_the_later_ones(monkeypatch):
 
     monkeypatch.setattr(grader, "judge", judge)
     tests = [HiddenTest(name, "", 1.0, "", (), "", False, lambda: None) for name in "abc"]
-    list(
-        grader._messages(
-            tests, Key(), Server(), Assignment(Limits()), {"files": {}, "seed": 0, "core": None}
-        )
-    )
+    list(grader.outcomes(tests, Key(), Candidate(Limits()), Limits(), 0))
     assert told == [[], ["x", "y"], ["x", "y"]]

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from autograder.cli import main
 from autograder.marking import result_files
-from autograder.model import Grade, Outcome, Verdict
+from autograder.model import Grade, Mistake, Outcome, State, Verdict
 from autograder.reports import charts, pages
 from autograder.reports.class_report import ClassReport
 from autograder.reports.similar import Pair
@@ -27,12 +27,12 @@ CHROMIUM = (
 )
 STRONG = {"assignment": NAME, "wall": {"uid": True, "seccomp": True}}
 SECRET = "expected [0.31415926]"
-SENTENCE = "These are the numbers one gets when gamma is never used."
+MISTAKE = Mistake("no-discount", "gamma is never used.")
 EVIL = "<script>alert(1)</script>"
 
 PASSED = Outcome("test_a", "Sums are sums.", "sums", Verdict.PASSED, 4.0, curve=(0.0, 5.0, 10.0))
-FAILED = Outcome("test_b", "Means are means.", "means", Verdict.FAILED, 6.0, hint="Think.", error=f"ValueError: {EVIL}", prints=EVIL, diagnosis=SENTENCE, detail=SECRET)  # fmt: skip
-UNGRADED = dataclasses.replace(FAILED, verdict=Verdict.UNGRADED, diagnosis="", error="", prints="")
+FAILED = Outcome("test_b", "Means are means.", "means", Verdict.FAILED, 6.0, hint="Think.", error=f"ValueError: {EVIL}", prints=EVIL, mistake=MISTAKE, detail=SECRET)  # fmt: skip
+UNGRADED = dataclasses.replace(FAILED, verdict=Verdict.UNGRADED, mistake=None, error="", prints="")
 
 
 def grade(student: str, *outcomes: Outcome, **more) -> Grade:
@@ -43,7 +43,7 @@ CLASS = [
     grade(
         "ada",
         PASSED,
-        dataclasses.replace(FAILED, verdict=Verdict.PASSED, diagnosis=""),
+        dataclasses.replace(FAILED, verdict=Verdict.PASSED, mistake=None),
         seconds=3.0,
     ),
     grade("ben", PASSED, FAILED, late_days=1, late_factor=0.5),
@@ -51,7 +51,7 @@ CLASS = [
         "cleo+x@y", dataclasses.replace(PASSED, verdict=Verdict.FAILED, curve=(1.0, 2.0)), FAILED
     ),
     grade("dan", PASSED, UNGRADED, complete=False),
-    grade("eve", problem=f"{EVIL}.zip is not a zip file"),
+    grade("eve", problem=f"{EVIL}.zip is not a zip file", state=State.NOT_OPENED),
 ]
 PAIRS = [Pair("ada", "ben", (0.91, 0.4), ("3-9, 12", "40-46"))]
 
@@ -71,22 +71,17 @@ def page(toy, folder) -> str:
     return (folder / "report.html").read_text()
 
 
-# -- facts -----------------------------------------------------------------------------------------------------------
+# -- facts -----------------------------------------------------------------------------------------
 
 
 def test_scores_are_those_of_the_graded_alone():
     found = ClassReport(CLASS, 10.0)
-    assert sorted(found.percents) == [
-        0.0,
-        0.0,
-        20.0,
-        100.0,
-    ]  # eve could not be opened: a zero; dan stays out
-    assert (found.mean, found.median, found.late) == (30.0, 10.0, 1)
-    assert [row.student for row in found.ungraded] == ["dan"] and [
-        row.student for row in found.unopened
-    ] == ["eve"]
-    assert [count for _, count in found.histogram] == [2, 0, 1, 0, 0, 0, 0, 0, 0, 1]
+    # dan is ungraded, and eve's submission could not be opened: both stay out.
+    assert sorted(found.percents) == [0.0, 20.0, 100.0]
+    assert (found.mean, found.median, found.late) == (40.0, 20.0, 1)
+    assert [row.student for row in found.ungraded] == ["dan"]
+    assert [row.student for row in found.untested] == ["eve"]
+    assert [count for _, count in found.histogram] == [1, 0, 1, 0, 0, 0, 0, 0, 0, 1]
 
 
 def test_pass_rates_leave_the_ungraded_out():
@@ -103,15 +98,15 @@ def test_a_part_counts_all_its_tests():
 
 
 def test_a_mistake_counts_once_for_each_student_and_the_frequent_ones_come_first():
-    rare = dataclasses.replace(FAILED, test="test_c", diagnosis="Rare.")
+    rare = dataclasses.replace(FAILED, test="test_c", mistake=Mistake("rare", "Rare."))
     again = dataclasses.replace(FAILED, test="test_d", part="sums")
     first, second = ClassReport([*CLASS, grade("fay", FAILED, again, rare)], 10.0).mistakes
-    assert (first.sentence, first.students, first.parts) == (
-        SENTENCE,
+    assert (first.mistake, first.students, first.parts) == (
+        MISTAKE,
         ("ben", "cleo+x@y", "fay"),
         ("means", "sums"),
     )
-    assert (second.sentence, second.students) == ("Rare.", ("fay",))
+    assert (second.mistake.when, second.students) == ("Rare.", ("fay",))
 
 
 def test_slowest_and_curves():
@@ -150,7 +145,7 @@ def test_charts_stay_inside_their_frame():
     assert charts.line_chart([]).lines == ()
 
 
-# -- what stands in the pages, and what must not ---------------------------------------------------------------------
+# -- what stands in the pages, and what must not ---------------------------------------------------
 
 
 class Shape(HTMLParser):
@@ -226,7 +221,7 @@ def test_a_student_s_page_is_made_without_reading_the_staff_s_file(toy, folder):
     for outcome in staff["outcomes"]:
         outcome |= {
             "detail": "changed",
-            "diagnosis": "changed",
+            "mistake": {"bug": "changed", "when": "changed"},
             "hint": "changed",
             "error": "changed",
         }
@@ -265,7 +260,7 @@ def test_charts_have_text_alternatives_and_tables(page):
     assert ("html", {"lang": "en"}) in shape.seen
 
 
-# -- the command -----------------------------------------------------------------------------------------------------
+# -- the command -----------------------------------------------------------------------------------
 
 
 def call(*arguments: object) -> tuple[int, str]:
@@ -295,7 +290,7 @@ def test_damaged_results_are_named(toy, folder):
     assert code == 2 and "ben/results.json: this file is damaged: run 'grade' again" in said
 
 
-# -- in a browser ----------------------------------------------------------------------------------------------------
+# -- in a browser ----------------------------------------------------------------------------------
 
 FRAME = """<!doctype html><iframe id=page src="PAGE" style="border:0;width:WIDTHpx;height:3000px"></iframe><pre id=found></pre><script>
 const channels = text => text.match(/[\\d.]+/g).slice(0, 3).map(Number);

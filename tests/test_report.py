@@ -13,8 +13,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from autograder.marking import result_files
-from autograder.model import Grade, Outcome, Verdict
+from autograder.marking import feedback, result_files
+from autograder.model import Grade, Mistake, Outcome, State, Verdict, from_data, to_data
 
 SCHEMA = json.loads((Path(__file__).parent / "schemas" / "gradescope_results.json").read_text())
 STRONG = {
@@ -24,8 +24,8 @@ EXPECTED = "expected [0.31415926]"  # stands in details, which students must not
 
 PASSED = Outcome("test_a", "Sums are sums.", "sums", Verdict.PASSED, 2.0)
 FAILED = Outcome(
-    "test_b", "Means are means.", "means", Verdict.FAILED, 3.0, hint="Think of n.", finding="the result has shape (2,) where (3,) is asked.",
-    error="ValueError: no\n  work.py:3 in mean\n    return x", prints="hello\n", diagnosis="These are the numbers one gets when n is forgotten.",
+    "test_b", "Means are means.", "means", Verdict.FAILED, 3.0, hint="Think of n.", finding="the result has shape (2,); (3,) was expected.",
+    error="ValueError: no\n  work.py:3 in mean\n    return x", prints="hello\n", mistake=Mistake("forgets-n", "n is forgotten."),
     suspects=("forgets-n",), detail=f"not close: {EXPECTED}",
 )  # fmt: skip
 UNWRITTEN = Outcome(
@@ -47,6 +47,7 @@ UNGRADED = Outcome(
     detail=f"the reference fails: {EXPECTED}\nmore",
 )
 WORTH = 7.0
+PROBLEM = "gae.py is missing (it holds no Python file): name the file gae.py"
 
 
 def grade(*outcomes: Outcome, student: str = "ada", **more) -> Grade:
@@ -58,7 +59,7 @@ GRADES = {
     "all passed": grade(PASSED),
     "failed": grade(PASSED, FAILED),
     "late": grade(PASSED, late_days=2, late_factor=0.8),
-    "unopened": grade(problem="gae.py is missing (it holds no Python file): name the file gae.py"),
+    "unopened": grade(problem=PROBLEM, state=State.NOT_OPENED),
     "cut off": grade(PASSED, complete=False),
 }
 
@@ -68,7 +69,7 @@ def assignment(toy):
     return toy.assignment
 
 
-# -- results.json ----------------------------------------------------------------------------------------------------
+# -- results.json ----------------------------------------------------------------------------------
 
 
 def test_the_schema_itself_is_one_and_refuses_what_gradescope_does_not_know():
@@ -138,12 +139,12 @@ def test_the_score_is_left_out_while_it_is_open(assignment):
         assert "score" not in result_files.results(assignment, WORTH, GRADES[name])
 
 
-# -- what a student reads --------------------------------------------------------------------------------------------
+# -- what a student reads --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("verdict", Verdict)
 def test_a_student_never_reads_the_details(verdict):
-    told = result_files.student_text(dataclasses.replace(FAILED, verdict=verdict))
+    told = feedback.student_text(dataclasses.replace(FAILED, verdict=verdict))
     assert EXPECTED not in told and "forgets-n" not in told and "test_b" not in told
 
 
@@ -153,10 +154,10 @@ def test_results_hold_no_details(assignment, name):
 
 
 def test_a_failed_test_is_explained_from_the_most_telling_to_the_student_s_own_lines():
-    assert result_files.student_text(FAILED) == (
+    assert feedback.student_text(FAILED) == (
         "Failed.\n"
         "These are the numbers one gets when n is forgotten.\n"
-        "the result has shape (2,) where (3,) is asked.\n"
+        "the result has shape (2,); (3,) was expected.\n"
         "Hint: Think of n.\n"
         "Your code:\n  | ValueError: no\n  |   work.py:3 in mean\n  |     return x\n"
         "Your code printed:\n  | hello"
@@ -164,24 +165,24 @@ def test_a_failed_test_is_explained_from_the_most_telling_to_the_student_s_own_l
 
 
 def test_other_verdicts_are_said_in_a_sentence():
-    assert result_files.student_text(PASSED) == "Passed."
+    assert feedback.student_text(PASSED) == "Passed."
     assert (
-        result_files.student_text(UNWRITTEN)
+        feedback.student_text(UNWRITTEN)
         == "Not written yet.\nYour code:\n  | NotImplementedError: TODO(means): end"
     )
     assert (
-        result_files.student_text(UNGRADED)
-        == "Could not be graded, which is not your fault: your instructor has been told."
+        feedback.student_text(UNGRADED)
+        == "Could not be graded, which is not your fault and costs you no points."
     )
 
 
 def test_long_prints_are_cut():
-    told = result_files.student_text(dataclasses.replace(FAILED, prints="x" * 5000))
+    told = feedback.student_text(dataclasses.replace(FAILED, prints="x" * 5000))
     assert "x" * 2000 + " ..." in told and "x" * 2001 not in told
 
 
 def test_a_student_s_prints_cannot_pose_as_ours():
-    told = result_files.student_text(
+    told = feedback.student_text(
         dataclasses.replace(FAILED, prints="a\n\x1b[2JPassed.\r\nHint: none\u2028Passed.", error="")
     )
     assert told.splitlines()[-4:] == ["  | a", "  | [2JPassed.", "  | Hint: none", "  | Passed."]
@@ -191,11 +192,14 @@ def test_a_file_name_in_a_problem_acts_on_no_terminal(assignment):
     told = result_files.results(
         assignment,
         WORTH,
-        grade(problem="a\x1b[2J\x9b31m\nPassed.\u202e is a link: pack the file itself"),
+        grade(
+            problem="a\x1b[2J\x9b31m\nPassed.\u202e is a link: pack the file itself",
+            state=State.NOT_OPENED,
+        ),
     )
-    assert (
-        told["output"]
-        == "Your hand-in could not be opened: a [2J 31m Passed.  is a link: pack the file itself."
+    assert told["output"].split("\n")[0] == (
+        "Your submission could not be opened, so nothing was tested: "
+        "a [2J 31m Passed.  is a link: pack the file itself."
     )
     assert told["extra_data"]["problem"].isprintable()
 
@@ -212,17 +216,15 @@ def test_what_staff_reads_acts_on_no_terminal_either(tmp_path, assignment):
     ("name", "said"),
     [
         ("all passed", "Sequences: 2 of 7 points."),
-        (
-            "late",
-            "Sequences: 1.6 of 7 points.\nHanded in 2 days late: 20 % of the points are lost.",
-        ),
+        ("late", "Sequences: 1.6 of 7 points.\nSubmitted 2 days late: 20 % of 2 points are lost."),
         (
             "unopened",
-            "Your hand-in could not be opened: gae.py is missing (it holds no Python file): name the file gae.py.",
+            f"Your submission could not be opened, so nothing was tested: {PROBLEM}.\n"
+            "As it is, it earns 0 of 7 points.",
         ),
         (
             "cut off",
-            "Not everything could be graded. That is not your fault, and nothing below counts as zero.",
+            "Still being graded: 1 tests so far, and more will follow. Nothing below is final.",
         ),
         (
             "all kinds",
@@ -231,11 +233,11 @@ def test_what_staff_reads_acts_on_no_terminal_either(tmp_path, assignment):
     ],
 )
 def test_the_summary_says_how_it_stands(assignment, name, said):
-    assert result_files.summary(assignment, WORTH, GRADES[name]) == said
+    assert feedback.headline(assignment, WORTH, GRADES[name]) == said
 
 
 def test_one_day_is_one_day(assignment):
-    assert "Handed in 1 day late: 10 %" in result_files.summary(
+    assert "Submitted 1 day late: 10 %" in feedback.headline(
         assignment, WORTH, grade(PASSED, late_days=1, late_factor=0.9)
     )
 
@@ -244,10 +246,10 @@ def test_a_weak_wall_is_said(assignment):
     weak = dataclasses.replace(
         GRADES["all passed"], provenance={"wall": {"uid": True, "seccomp": False}}
     )
-    assert "Marked without the full wall" in result_files.summary(assignment, WORTH, weak)
+    assert "Marked without the full wall" in feedback.headline(assignment, WORTH, weak)
 
 
-# -- the gradebook ---------------------------------------------------------------------------------------------------
+# -- the gradebook ---------------------------------------------------------------------------------
 
 
 def gradebook(tmp_path, assignment, *grades: Grade) -> list[dict[str, str]]:
@@ -286,13 +288,18 @@ def test_what_is_ungraded_has_an_empty_cell_and_not_a_zero(tmp_path, assignment,
 
 def test_what_cannot_be_opened_has_a_zero_and_a_reason(tmp_path, assignment):
     (row,) = gradebook(tmp_path, assignment, GRADES["unopened"])
-    assert (row["points"], row["note"]) == ("0", GRADES["unopened"].problem)
+    assert (row["points"], row["note"]) == ("0", f"could not be opened: {PROBLEM}")
+    assert row["state"] == "not_opened"
 
 
 @pytest.mark.parametrize("first", ["=", "+", "-", "@"])
 def test_no_cell_is_a_formula(tmp_path, assignment, first):
     evil = f"{first}cmd|'/C calc'!A1"
-    row = gradebook(tmp_path, assignment, grade(student=evil, problem=evil))[0]
+    row = gradebook(
+        tmp_path,
+        assignment,
+        grade(dataclasses.replace(FAILED, mistake=None, error=evil), student=evil),
+    )[0]
     assert row["student"] == f"'{evil}" and row["note"] == f"'{evil}"
 
 
@@ -300,12 +307,12 @@ def test_no_cell_is_a_formula(tmp_path, assignment, first):
 def test_no_text_of_a_student_s_adds_a_row_or_a_cell(tmp_path, assignment, break_):
     odd = dataclasses.replace(
         FAILED,
-        diagnosis="",
+        mistake=None,
         error="",
-        finding=f"an object of class {break_}mallory where a float is asked.",
+        finding=f"an object of class {break_}mallory; a float was expected.",
     )
     (row,) = gradebook(tmp_path, assignment, grade(odd))
-    assert row["note"].endswith("mallory where a float is asked.") and row.keys() == set(
+    assert row["note"].endswith("mallory; a float was expected.") and row.keys() == set(
         result_files.COLUMNS
     )
     assert all(c.isprintable() for c in row["note"])
@@ -317,21 +324,17 @@ def test_no_text_of_a_student_s_adds_a_row_or_a_cell(tmp_path, assignment, break
         ((PASSED,), "all passed"),
         ((PASSED, FAILED), "n is forgotten."),
         (
-            (
-                FAILED,
-                dataclasses.replace(FAILED, diagnosis="These are the numbers one gets when m is."),
-                FAILED,
-            ),
+            (FAILED, dataclasses.replace(FAILED, mistake=Mistake("forgets-m", "m is.")), FAILED),
             "n is forgotten. (+1 more)",
         ),
         ((UNWRITTEN,), "not written yet: means"),
-        ((dataclasses.replace(FAILED, diagnosis=""),), "ValueError: no"),
+        ((dataclasses.replace(FAILED, mistake=None),), "ValueError: no"),
         (
-            (dataclasses.replace(FAILED, diagnosis="", error=""),),
-            "the result has shape (2,) where (3,) is asked.",
+            (dataclasses.replace(FAILED, mistake=None, error=""),),
+            "the result has shape (2,); (3,) was expected.",
         ),
         (
-            (dataclasses.replace(FAILED, diagnosis="", error="", finding=""),),
+            (dataclasses.replace(FAILED, mistake=None, error="", finding=""),),
             "fails: Means are means.",
         ),
         ((UNGRADED, FAILED), f"ungraded: the reference fails: {EXPECTED}"),
@@ -339,10 +342,10 @@ def test_no_text_of_a_student_s_adds_a_row_or_a_cell(tmp_path, assignment, break
     ],
 )
 def test_the_note_says_what_stands_out(outcomes, note):
-    assert result_files.note(grade(*outcomes)) == note
+    assert feedback.note(grade(*outcomes)) == note
 
 
-# -- writing and reading back ----------------------------------------------------------------------------------------
+# -- writing and reading back ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", GRADES)
@@ -417,4 +420,4 @@ def test_text_that_cannot_be_encoded_is_written_all_the_same(tmp_path):
 
 def test_a_model_crosses_the_pipe_as_plain_data():
     for outcome in (PASSED, FAILED, UNWRITTEN, UNGRADED):
-        assert Outcome.from_dict(json.loads(json.dumps(outcome.to_dict()))) == outcome
+        assert from_data(Outcome, json.loads(json.dumps(to_data(outcome)))) == outcome

@@ -34,6 +34,8 @@ class LateRule(_Frozen):
 
 
 Scale = Literal["required", "optional"]  # whether the points of tests that need a GPU count
+# What a submission counts that cannot be opened or imported: zero points, or an empty cell.
+Unreadable = Literal["zero", "empty"]
 Visibility = Literal["visible", "hidden", "after_due_date", "after_published"]  # Gradescope's words
 
 
@@ -66,6 +68,7 @@ class _CourseFile(_Frozen):
     late: LateRule = LateRule()
     gradescope: GradescopeRules = GradescopeRules()
     scale: Scale = "optional"
+    unreadable: Unreadable = "zero"
     assignments: dict[str, Entry]
 
 
@@ -113,6 +116,7 @@ class Assignment(_AssignmentFile):
     visibility: Visibility | None = None
     late: LateRule = LateRule()
     scale: Scale = "optional"
+    unreadable: Unreadable = "zero"
 
     @property
     def main(self) -> str:
@@ -216,7 +220,11 @@ def _assignment(root: Path, name: str, entry: Entry, course: _CourseFile) -> Ass
     path = root / "assignments" / name / "assignment.yml"
     data = _read_yaml(path)
     _parse(_AssignmentFile, path, data)
-    said = dict(entry) | {"late": course.late, "scale": entry.scale or course.scale}
+    said = dict(entry) | {
+        "late": course.late,
+        "scale": entry.scale or course.scale,
+        "unreadable": course.unreadable,
+    }
     return _parse(Assignment, path, data | {"name": name, "root": root} | said)
 
 

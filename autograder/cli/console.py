@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -22,7 +23,7 @@ CourseOption = Annotated[
 
 
 def explained(command: Callable[..., None]) -> Callable[..., None]:
-    """Errors that a person can act on become their one paragraph and exit code 2."""
+    """Errors that a person can act on become one paragraph and exit code 2."""
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
@@ -31,6 +32,9 @@ def explained(command: Callable[..., None]) -> Callable[..., None]:
         except AutograderError as error:
             err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
             raise typer.Exit(2) from None
+        except KeyboardInterrupt as stopped:
+            err.print("Stopped.", style="yellow")
+            raise typer.Exit(exit_code(stopped)) from None
         except OSError as error:
             err.print(
                 f"{error.filename or 'a file'}: {error.strerror or error}",
@@ -42,6 +46,24 @@ def explained(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(2) from None
 
     return wrapped
+
+
+class Terminated(KeyboardInterrupt):
+    """Somebody asked this process to end by SIGTERM; it does so as on Ctrl-C."""
+
+
+def end_as_on_ctrl_c() -> None:
+    """Have SIGTERM raise Terminated: processes are ended and results written as on Ctrl-C."""
+
+    def end(number: int, frame: object) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, end)
+
+
+def exit_code(stopped: KeyboardInterrupt) -> int:
+    """What a shell expects of a process that a signal has ended."""
+    return 128 + (signal.SIGTERM if isinstance(stopped, Terminated) else signal.SIGINT)
 
 
 def the_course(root: Path | None) -> Course:

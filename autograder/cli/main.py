@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,10 +12,19 @@ from rich.text import Text
 
 from autograder.authoring.course import Assignment, Course, find_root, load_assignment
 from autograder.cli import platforms
-from autograder.cli.console import CourseOption, err, explained, out, the_course
+from autograder.cli.console import (
+    CourseOption,
+    end_as_on_ctrl_c,
+    err,
+    exit_code,
+    explained,
+    out,
+    the_course,
+)
 from autograder.cli.watch import Watch, summary
 from autograder.errors import CourseError
-from autograder.marking import result_files
+from autograder.judging.gpu_part import GpuState
+from autograder.marking import feedback, result_files
 from autograder.marking.score import score
 from autograder.model import Grade, Verdict
 
@@ -32,12 +40,9 @@ Names = Annotated[list[str] | None, typer.Argument(help="Assignments (default: a
 
 
 def main() -> None:
-    """The entry point: a person never sees a traceback of ours."""
-    try:
-        app()
-    except KeyboardInterrupt:
-        err.print("Stopped.", style="yellow")
-        sys.exit(130)
+    """The entry point."""
+    end_as_on_ctrl_c()
+    app()
 
 
 def _chosen(course: Course, names: list[str] | None) -> list[Assignment]:
@@ -113,25 +118,25 @@ def grade(
     read = read_all(submissions, assignment.main)
     extensions = platforms.look_up([one.student for one in read], only, roster)
     engine = engines.start(engine_name, assignment, jobs, address, _notice)
-    if "not run" in engine.scale:
+    if engine.gpu.state is GpuState.NOT_RUN:
         means = (
             "no score depends on it"
             if assignment.scale == "optional"
             else "nobody can have a score"
         )
         _notice(
-            f"The GPU part was {engine.scale}. As course.yml says 'scale: {assignment.scale}', {means}."
+            f"The GPU part was {engine.gpu}. As course.yml says 'scale: {assignment.scale}', {means}."
         )
     try:
         grading = Grading(found, assignment, engine, destination, allow_weak, extensions)
         with Watch(err, quiet or as_json) as watch:
             grades = grading.run(read, fresh, watch.tell, only)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         err.print(
             f"Stopped. What was finished is in {destination / name}; the same command goes on from there.",
             style="yellow",
         )
-        raise typer.Exit(130) from None
+        raise typer.Exit(exit_code(stopped)) from None
     finally:
         engine.close()
     if as_json:
@@ -150,7 +155,7 @@ def _line(grade: Grade, worth: float) -> dict[str, Any]:
         "student": grade.student,
         "points": points,
         "worth": worth,
-        "note": result_files.note(grade),
+        "note": feedback.note(grade),
     }
 
 
@@ -178,7 +183,7 @@ def _print_class(
             one.student,
             points,
             f"{passed}/{len(one.outcomes)}" if one.outcomes else "-",
-            result_files.note(one),
+            feedback.note(one),
         )
         table.add_row(*map(_plain, cells))
     out.print(table)
@@ -342,7 +347,7 @@ def doctor(
     from autograder.marking import engines
 
     fit = True
-    for place, findings in engines.examine(engine_name, find_root(course), address).items():
+    for place, findings in engines.inspect(engine_name, find_root(course), address).items():
         title = f"The wall on {place}"
         table = Table(
             "layer", "holds", "what was seen, and what to do", title=title, title_justify="left"

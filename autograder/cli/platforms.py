@@ -12,7 +12,7 @@ import typer
 from autograder.authoring.course import Course
 from autograder.cli.console import CourseOption, err, explained, out, the_course
 from autograder.errors import CourseError
-from autograder.marking import result_files
+from autograder.marking import feedback, result_files
 from autograder.marking.score import score
 from autograder.model import Grade
 
@@ -121,7 +121,7 @@ def autograde(
     worth = sum(outcome.worth for outcome in grade.outcomes)
     total = score(grade, worth)
     if total.points is None:
-        _complain(result_files.note(grade))
+        _complain(feedback.note(grade))
         raise typer.Exit(1)
     _say(grade.problem or f"{name}: {total.points:g} of {worth:g} points")
 
@@ -162,6 +162,11 @@ def gradebook(
     matched = books.match(people, grades)
     for line in books.remarks(people, students, roster):
         _complain(line)
+    for student in result_files.gone(folder):
+        _complain(
+            f"the marks of {student} are old: there was no such submission in the last run of"
+            " 'grade'"
+        )
     text = (books.canvas if format is Format.CANVAS else books.gradescope)(assignment, matched)
     path = destination or folder / f"{format.value}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)

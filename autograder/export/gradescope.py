@@ -30,7 +30,10 @@ sh "$here/requirements/image.sh" system
 sh "$here/requirements/image.sh" packages cpu
 sh "$here/autograder/export/install.sh"
 """
-LEFT_OUT = {"__pycache__", "right"}  # right answers in other styles prove a grader; they mark nobody
+LEFT_OUT = {
+    "__pycache__",
+    "right",
+}  # right answers in other styles prove a grader; they mark nobody
 LOCKED = ("lock.txt", "image.txt", "image.sh")  # of requirements/
 
 

@@ -18,9 +18,9 @@ from autograder.authoring.course import find_root, load_course
 from autograder.errors import IsolationError
 from autograder.export import master, single
 from autograder.export.nbgrader import STUB
-from autograder.marking.result_files import note, student_text
+from autograder.marking.feedback import STATES, note, problem_line, student_text
 from autograder.marking.score import lateness, score
-from autograder.model import Outcome, Verdict
+from autograder.model import Grade, Outcome, Verdict
 
 
 def configure(config: Any, course: str) -> None:
@@ -68,13 +68,17 @@ class Walled(NbGraderPreprocessor):
                 raise IsolationError(
                     f"the notebook has a test '{name}' that the course has not: export the assignment again"
                 )
-            cell.outputs = _outputs(outcomes.get(tests[name].name), grade.problem)
+            cell.outputs = _outputs(outcomes.get(tests[name].name), grade)
         return nb, resources
 
 
-def _outputs(outcome: Outcome | None, problem: str) -> list[Any]:
+def _outputs(outcome: Outcome | None, grade: Grade) -> list[Any]:
     """Text for who passed; an error, which nbgrader counts as no points, for who did not."""
-    text = student_text(outcome) if outcome else f"Your hand-in could not be opened: {problem}."
+    text = (
+        student_text(outcome)
+        if outcome
+        else f"Your submission {STATES[grade.state]}: {problem_line(grade)}."
+    )
     if outcome and outcome.verdict is Verdict.PASSED:
         return [nbformat.v4.new_output("stream", name="stdout", text=text)]  # type: ignore[no-untyped-call]
     kind = "NotWritten" if outcome and outcome.verdict is Verdict.NOT_WRITTEN else "Failed"

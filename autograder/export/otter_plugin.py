@@ -13,7 +13,7 @@ from otter.test_files.abstract_test import TestCaseResult
 
 from autograder.errors import IsolationError
 from autograder.export import master, single
-from autograder.marking.result_files import note, student_text
+from autograder.marking.feedback import STATES, note, problem_line, student_text
 from autograder.marking.score import score
 from autograder.model import Grade, Verdict
 
@@ -50,7 +50,7 @@ class Walled(AbstractOtterPlugin):
 def _verdict(grade: Grade, test: str) -> tuple[bool, str]:
     outcome = next((outcome for outcome in grade.outcomes if outcome.test == test), None)
     if outcome is None:
-        return False, f"Your hand-in could not be opened: {grade.problem}."
+        return False, f"Your submission {STATES[grade.state]}: {problem_line(grade)}."
     return outcome.verdict is Verdict.PASSED, student_text(outcome)
 
 

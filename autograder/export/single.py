@@ -1,4 +1,4 @@
-"""The command line's grader for one hand-in at a time, for platforms that bring them one by one."""
+"""The command line's grader for platforms that bring one submission at a time."""
 
 from __future__ import annotations
 
@@ -44,16 +44,25 @@ class Desk:
         received: datetime | None = None,
         tell: Callable[[dict[str, Any]], None] = lambda results: None,
     ) -> Grade:
-        """Mark the hand-in at ``path``. ``tell`` gets results.json's content after each test. Raises IsolationError where the wall is weak."""
+        """Mark the submission at ``path``. Raises IsolationError where the wall is weak.
+
+        ``tell`` gets the content of results.json after each test.
+        """
         submission = read_one(STUDENT, path, self.assignment.main, received)
         with tempfile.TemporaryDirectory() as folder:
-            grading = Grading(self.course, self.assignment, self._engine, Path(folder))
-            written = grading.folder / STUDENT / result_files.RESULTS
+            written = Path(folder, self.assignment.name, STUDENT, result_files.RESULTS)
 
             def so_far(*_: object) -> None:
                 tell(json.loads(written.read_text(encoding="utf-8")))
 
-            grading.write_every, grading.partial = 0.0, so_far
+            grading = Grading(
+                self.course,
+                self.assignment,
+                self._engine,
+                Path(folder),
+                partial=so_far,
+                write_every=0.0,
+            )
             (grade,) = grading.run([submission], fresh=True, tell=so_far)
         return grade
 

@@ -12,18 +12,17 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    call_seconds: Annotated[float, Field(gt=0)] = (
-        10  # CPU seconds of the student's code in one test
-    )
-    test_seconds: Annotated[float, Field(gt=0)] = 60  # wall-clock seconds of one test
-    total_seconds: Annotated[float, Field(gt=0)] = (
-        600  # wall-clock seconds of one submission; what comes later gets little
-    )
-    memory_mib: Annotated[int, Field(gt=0)] = (
-        1024  # on top of what the interpreter and its libraries take
-    )
-    prints_kib: Annotated[int, Field(gt=0)] = 64  # printed text that is kept
-    processes: Annotated[int, Field(gt=0)] = 16  # threads of one worker
-    fresh_workers: bool = (
-        False  # for every test, also where the last one passed (isolation/kept.py)
-    )
+    # CPU seconds of the student's code in one test.
+    call_seconds: Annotated[float, Field(gt=0)] = 10
+    # Seconds that one test may wait, without anybody computing (workers/meter.py).
+    test_seconds: Annotated[float, Field(gt=0)] = 60
+    # Seconds of computing and waiting in all tests of one submission; what comes later gets little.
+    total_seconds: Annotated[float, Field(gt=0)] = 600
+    # On top of what the interpreter and its libraries take.
+    memory_mib: Annotated[int, Field(gt=0)] = 1024
+    # Printed text that is kept.
+    prints_kib: Annotated[int, Field(gt=0)] = 64
+    # Threads of one worker.
+    processes: Annotated[int, Field(gt=0)] = 16
+    # A fresh worker for every test, also where the last one passed (workers/kept.py).
+    fresh_workers: bool = False

@@ -3,45 +3,65 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from autograder.errors import StudentTimeout
+from autograder.errors import Limit, StudentTimeout
+from autograder.isolation.times import LOOK_SECONDS
+from autograder.isolation.workers import meter
 
-RING_AGAIN = 1.0  # seconds
+SOONEST = 0.001  # seconds until an alarm may ring once more
 Result = TypeVar("Result")
 
 
-def within(seconds: float, function: Callable[[], Result]) -> Result:
-    """The function's result. Raises StudentTimeout after ``seconds``, say when a test walks through an endless answer.
+def within(
+    seconds: float, function: Callable[[], Result], alive: Callable[[], None] = lambda: None
+) -> Result:
+    """The function's result. Raises StudentTimeout, say when a test walks an endless answer.
 
-    It rings again every second, for code that swallows the first one. No context manager: an alarm that rings while one is entered or
-    left would stay set.
+    ``seconds`` limits how long this process may compute, and how long it may wait; the time in
+    which a worker of it computes is not counted, because the worker has a limit of its own.
+    ``alive`` is called now and then while a worker computes. The alarm rings again after it has
+    raised, for code that swallows the first one. This is not a context manager: an alarm that rings
+    while one is entered or left would stay set.
     """
     over = False
+    watch = meter.Meter(meter.running_workers)
+    begun = time.process_time()
 
     def ring(signal_number: int, frame: Any) -> None:
-        if not over:
+        if over:
+            return
+        if watch.look():
+            alive()
+        computed = time.process_time() - begun
+        left = seconds - max(computed, watch.waited)
+        soon = min(max(left, SOONEST), LOOK_SECONDS) if left > 0 else LOOK_SECONDS
+        signal.setitimer(signal.ITIMER_REAL, soon, LOOK_SECONDS)
+        if left <= 0:
+            limit = Limit.COMPUTING if computed >= seconds else Limit.WAITING
             raise StudentTimeout(
-                "Timeout", f"the test did not come to an end within {seconds:g} seconds"
+                "Timeout",
+                f"the test did not come to an end within {seconds:g} seconds of {limit.value}",
+                limit=limit,
             )
 
     before = signal.getitimer(signal.ITIMER_REAL)
     handler = signal.signal(signal.SIGALRM, ring)
     try:
-        signal.setitimer(signal.ITIMER_REAL, seconds, RING_AGAIN)
+        signal.setitimer(signal.ITIMER_REAL, min(seconds, LOOK_SECONDS), LOOK_SECONDS)
         return function()
     finally:
-        over = True  # first: one that another thread has received is heard a little later
+        over = True  # First: an alarm that another thread has received is heard a little later.
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
-        signal.setitimer(
-            signal.ITIMER_REAL, *before
-        )  # whoever had set the alarm before still has it
+        # Whoever had set the alarm before still has it.
+        signal.setitimer(signal.ITIMER_REAL, *before)
 
 
 def undisturbed(function: Callable[[], None]) -> None:
-    """Call it, to its end and once. An alarm that rings meanwhile, or has just rung, is heard afterwards."""
+    """Call it, to its end and once. An alarm that rings meanwhile is heard afterwards."""
     done = False
 
     def once() -> None:
@@ -51,20 +71,19 @@ def undisturbed(function: Callable[[], None]) -> None:
 
     try:
         _without_alarms(once)
-    except (
-        StudentTimeout
-    ):  # it had rung before alarms were held back; the next one is RING_AGAIN away
+    except StudentTimeout:
+        # It had rung before alarms were held back; the next one is LOOK_SECONDS away.
         if not done:
             _without_alarms(once)
         raise
 
 
 def _without_alarms(function: Callable[[], None]) -> None:
-    if not hasattr(signal, "pthread_sigmask"):  # Windows has no alarms at all
+    if not hasattr(signal, "pthread_sigmask"):  # Windows has no alarms at all.
         return function()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     try:
-        # May raise when it has blocked alarms already: of one that rang before.
+        # This may raise after it has blocked alarms: because of one that rang before.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
         function()
     finally:

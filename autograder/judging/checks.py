@@ -1,7 +1,9 @@
-"""What hidden tests compare with. Every check looks at kind, shape and number kind before it looks at numbers.
+"""What hidden tests compare with.
 
-A failed check raises CheckFailure. Its text is for staff and may hold expected values; its ``finding`` is for students and speaks
-only of kinds, shapes and non-finite numbers. Nothing of the student's is ever asked whether it is equal or true.
+Every check looks at kind, shape and number kind before it looks at numbers. A failed check raises
+CheckFailure. Its text is for staff and may hold expected values; its ``finding`` is for students
+and speaks only of kinds, shapes and non-finite numbers. Nothing of the student's is ever asked
+whether it is equal or true.
 """
 
 from __future__ import annotations
@@ -20,9 +22,8 @@ from autograder.isolation.codec import torch_module
 
 __tracebackhide__ = True
 
-CHI_SQUARE_TAIL = (
-    1e-6  # a fair solution fails a frequency check once in a million draws of its inputs
-)
+# A fair solution fails a frequency check once in a million draws of its inputs.
+CHI_SQUARE_TAIL = 1e-6
 
 
 class CheckFailure(AssertionError):
@@ -36,9 +37,10 @@ class CheckFailure(AssertionError):
 def assert_close(
     actual: Any, expected: Any, *, rtol: float = 1e-7, atol: float = 1e-9, what: str = "the result"
 ) -> None:
-    """``actual`` is of the kind, shape and number kind of ``expected``, finite where that is, and close to it.
+    """``actual`` is of the kind, shape and number kind of ``expected``, and close to it.
 
-    ``expected`` is a number, an array, a tensor, or a list or tuple of them. |actual - expected| <= atol + rtol*|expected|.
+    ``expected`` is a number, an array, a tensor, or a list or tuple of them. ``actual`` is finite
+    where that is, and |actual - expected| <= atol + rtol*|expected|.
     """
     if isinstance(expected, (list, tuple)):
         _same_length(actual, expected, what)
@@ -47,7 +49,8 @@ def assert_close(
         return
     got, want = map(_floating, _same_kind(actual, expected, what))
     if np.isfinite(want).all() and (np.abs(got - want) <= atol + rtol * np.abs(want)).all():
-        return  # as nearly always; what follows says what is wrong, or that infinities are where they should be
+        # As nearly always. What follows says what is wrong, or finds infinities in their places.
+        return
     if not np.array_equal(np.isfinite(got), np.isfinite(want)):
         bad = "nan" if np.isnan(got).any() else "infinite"
         finding = (
@@ -62,12 +65,17 @@ def assert_close(
     if not same_infinite or (gap > atol + rtol * np.abs(want[finite])).any():
         worst = f"largest difference {gap.max():.6g}" if gap.size else "infinities differ"
         raise CheckFailure(
-            f"{what} is not close to what is expected ({worst}; rtol {rtol:g}, atol {atol:g})\n{_both(got, want)}"
+            f"{what} is not close to what is expected ({worst}; rtol {rtol:g}, atol {atol:g})\n"
+            f"{_both(got, want)}"
         )
 
 
 def assert_equal(actual: Any, expected: Any, what: str = "the result") -> None:
-    """``actual`` is exactly ``expected``: ints, bools, strings, None, integer or bool arrays and tensors, lists and tuples of them."""
+    """``actual`` is exactly ``expected``.
+
+    ``expected`` is an int, a bool, a string, None, an array or tensor of integers or bools, or a
+    list or tuple of these.
+    """
     if isinstance(expected, (list, tuple)):
         _same_length(actual, expected, what)
         for index, (one, other) in enumerate(zip(actual, expected, strict=True)):
@@ -78,7 +86,7 @@ def assert_equal(actual: Any, expected: Any, what: str = "the result") -> None:
             if actual is expected or str(actual) == str(expected):
                 return
             raise CheckFailure(f"{what} is {actual!r}, expected {expected!r}")
-        finding = f"{what} is {_kind_name(actual)} where {_kind_name(expected)} is asked."
+        finding = f"{what} is {_kind_name(actual)}; {_kind_name(expected)} was expected."
         raise CheckFailure(finding, finding)
     got, want = _same_kind(actual, expected, what)
     if not np.array_equal(got, want):
@@ -86,7 +94,7 @@ def assert_equal(actual: Any, expected: Any, what: str = "the result") -> None:
 
 
 def assert_true(condition: bool | np.bool_, statement: str) -> None:
-    """A bool that the test computed from checked data; ``statement`` says what must hold (for staff)."""
+    """A bool that the test computed from checked data; ``statement`` tells staff what must hold."""
     if not isinstance(condition, (bool, np.bool_)):
         raise TypeError(
             f"assert_true takes a bool that the test computed, not {_kind_name(condition)}"
@@ -106,7 +114,8 @@ def assert_finite(actual: Any, what: str = "the result") -> None:
 def assert_unchanged(before: Any, after: Any, what: str = "an input") -> None:
     """A copy made before the call equals the object after it, bit for bit.
 
-    Behind the bridge only functions whose name ends in _ change a test's objects; of the others the attempt is known.
+    Behind the bridge only functions whose name ends in _ change a test's objects; of the others the
+    attempt is known.
     """
     attempted = any(bridge.was_changed(after) for bridge in list(open_bridges))
     old, new = _numbers(before, what), _numbers(after, what)
@@ -124,7 +133,7 @@ def assert_no_grad(tensor: Any, what: str = "the result") -> None:
     """A tensor that carries no gradient."""
     torch = torch_module()
     if torch is None or not isinstance(tensor, torch.Tensor):
-        finding = f"{what} is {_kind_name(tensor)} where a tensor is asked."
+        finding = f"{what} is {_kind_name(tensor)}; a tensor was expected."
         raise CheckFailure(finding, finding)
     if tensor.requires_grad:
         finding = f"{what} still requires grad: detach it, or compute it under torch.no_grad()."
@@ -151,9 +160,10 @@ def assert_raises(*kinds: type[Exception]) -> Iterator[None]:
 
 
 def assert_frequencies(counts: Any, probabilities: Any, what: str = "the frequencies") -> None:
-    """Counts of independent draws fit the probabilities: Pearson's chi-square, upper tail above 1e-6.
+    """Counts of independent draws fit the probabilities.
 
-    Outcomes of probability zero must not occur. The tail is Wilson and Hilferty's normal approximation (1931).
+    The test is Pearson's chi-square, with an upper tail above 1e-6 by the normal approximation of
+    Wilson and Hilferty (1931). Outcomes of probability zero must not occur.
     """
     seen, chance = _numbers(counts, what).astype(float), np.asarray(probabilities, float)
     if not np.isfinite(seen).all() or seen.sum() <= 0:
@@ -173,32 +183,31 @@ def assert_frequencies(counts: Any, probabilities: Any, what: str = "the frequen
     z = ((statistic / freedom) ** (1 / 3) - (1 - 2 / (9 * freedom))) / math.sqrt(2 / (9 * freedom))
     if 0.5 * math.erfc(z / math.sqrt(2)) < CHI_SQUARE_TAIL:
         raise CheckFailure(
-            f"{what} do not fit: counts {seen}, expected {expected}, chi-square {statistic:.1f} with {freedom} degrees of freedom"
+            f"{what} do not fit: counts {seen}, expected {expected}, chi-square {statistic:.1f}"
+            f" with {freedom} degrees of freedom"
         )
 
 
-# -- kinds -----------------------------------------------------------------------------------------------------------
+# -- kinds -----------------------------------------------------------------------------------------
 
 
 def _same_kind(actual: Any, expected: Any, what: str) -> tuple[Any, Any]:
     """Both as NumPy arrays, after kind, shape and number kind were found alike."""
     kind, asked = _kind_name(actual), _kind_name(expected)
     if kind != asked and {kind, asked} != {"a float", "an int"}:
-        finding = f"{what} is {kind} where {asked} is asked."
+        finding = f"{what} is {kind}; {asked} was expected."
         raise CheckFailure(finding, finding)
     got, want = _numbers(actual, what), _numbers(expected, what)
     if got.shape != want.shape:
-        finding = f"{what} has shape {_shape(got)} where {_shape(want)} is asked."
+        finding = f"{what} has shape {_shape(got)}; {_shape(want)} was expected."
         raise CheckFailure(finding, finding)
     if (asked == "an int" and kind == "a float") or (
         want.dtype.kind in "iub" and got.dtype.kind not in ("b" if want.dtype.kind == "b" else "iu")
     ):
-        finding = f"{what} holds numbers of type {got.dtype} where {_number_kind(want)} are asked."
+        finding = f"{what} holds numbers of type {got.dtype}; {_number_kind(want)} were expected."
         raise CheckFailure(finding, finding)
     if want.dtype.kind == "f" and got.dtype.kind not in ("f" if got.ndim else "fiu"):
-        finding = (
-            f"{what} holds numbers of type {got.dtype} where floating-point numbers are asked."
-        )
+        finding = f"{what} holds numbers of type {got.dtype}; floating-point numbers were expected."
         raise CheckFailure(finding, finding)
     return got, want
 
@@ -233,10 +242,9 @@ def _numbers(value: Any, what: str) -> Any:
         return (plain.float() if plain.dtype is torch.bfloat16 else plain).numpy()
     if isinstance(value, (np.ndarray, np.generic, bool, int, float, complex)):
         array = np.asarray(value)
-        return (
-            array if array.dtype.kind in "biufc" else np.asarray(math.inf)
-        )  # an integer of more than 64 bits
-    finding = f"{what} is {_kind_name(value)} where numbers are asked."
+        # Anything else is an integer of more than 64 bits.
+        return array if array.dtype.kind in "biufc" else np.asarray(math.inf)
+    finding = f"{what} is {_kind_name(value)}; numbers were expected."
     raise CheckFailure(finding, finding)
 
 
@@ -251,7 +259,7 @@ def _shape(array: Any) -> str:
 def _same_length(actual: Any, expected: Any, what: str) -> None:
     if not isinstance(actual, (list, tuple)) or len(actual) != len(expected):
         got = f"{len(actual)} values" if isinstance(actual, (list, tuple)) else _kind_name(actual)
-        finding = f"{what} is {got} where {len(expected)} values are asked."
+        finding = f"{what} is {got}; {len(expected)} values were expected."
         raise CheckFailure(finding, finding)
 
 

@@ -1,14 +1,16 @@
 """Which known mistake gives exactly these wrong numbers.
 
-The failed test is run again, with the same data, against the reference solution and against each broken variant (trusted code, in this
-process). A bug is a suspect when its answers, call by call, are the student's and the reference's are not. The test that even the
-reference fails is our mistake, not the student's.
+The failed test is run again, with the same data, against the reference solution and against each
+broken variant (trusted code, in this process). A bug is a suspect when its answers, call by call,
+are the student's and the reference's are not. A test that even the reference fails is our mistake,
+not the student's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -22,25 +24,31 @@ from autograder.isolation.codec import Record, torch_module
 from autograder.judging import alarm, hidden_test, relevance
 from autograder.judging.checks import CheckFailure
 from autograder.judging.hidden_test import Candidate, HiddenTest, InProcess, Trace
-from autograder.model import Outcome, Verdict
+from autograder.model import Mistake, Outcome, Verdict
 
 SETS = (set, frozenset)
-RTOL, RTOL_SINGLE = (
-    1e-6,
-    1e-4,
-)  # the same numbers in double precision, and where single precision is involved
+UNUSABLE = (
+    "What came back could not be used as the handout describes it: check its type, shape and"
+    " field names."
+)
+# The same numbers in double precision, and where single precision is involved.
+RTOL, RTOL_SINGLE = 1e-6, 1e-4
 
 
 class AnswerKey:
-    """The reference solution and the broken variants of one assignment, ready to be run against its hidden tests."""
+    """The reference solution and the broken variants of one assignment, ready to be run.
 
-    def __init__(self, assignment: Assignment) -> None:
+    ``only``: the names of the bugs that are looked for (default: all).
+    """
+
+    def __init__(self, assignment: Assignment, only: Collection[str] | None = None) -> None:
         self.source = Source(assignment.solution)
         self.main = assignment.main
-        self._forks = (
-            assignment.isolation == "distributed"
-        )  # what its ranks call cannot be seen from here
-        self.texts = {bug.name: bug.when for bug in self.source.bugs}
+        # What the ranks of such an assignment call cannot be seen from here.
+        self._forks = assignment.isolation == "distributed"
+        self.texts = {
+            bug.name: bug.when for bug in self.source.bugs if only is None or bug.name in only
+        }
 
     @cached_property
     def reference(self) -> InProcess:
@@ -59,7 +67,7 @@ class AnswerKey:
         return {name: relevance.changed(solution, self.source.broken(name)) for name in self.texts}
 
     def within_reach(self, called: set[str]) -> dict[str, InProcess]:
-        """The broken variants that a test which makes the solution call these functions can tell from it."""
+        """The broken variants that a test can tell from the solution when it calls these."""
         return {
             name: variant
             for name, variant in self.broken.items()
@@ -77,8 +85,9 @@ class AnswerKey:
     ) -> tuple[str, ...]:
         """The bugs that fail this test with the student's numbers.
 
-        The ``known`` suspects are tried before the others, and where one of them repeats the numbers they alone: one mistake fails many
-        tests, `settle` would leave nobody else, and a test that trains takes long for every bug.
+        The ``known`` suspects are tried first. Where one of them repeats the numbers, the others
+        are not tried: one mistake fails many tests, `settle` would leave nobody else, and a test
+        that trains takes long for every bug.
         """
         if gives_the_numbers_of(reference, student):
             return ()
@@ -92,17 +101,21 @@ class AnswerKey:
         return repeating(known) or repeating(near.keys() - set(known))
 
     def settle(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """Write the diagnosis into each outcome whose suspects come down to one, other failed tests considered."""
-        return [dataclasses.replace(o, diagnosis=self._diagnosis(o, outcomes)) for o in outcomes]
+        """Write the mistake into each outcome whose suspects come down to one.
 
-    def _diagnosis(self, outcome: Outcome, outcomes: Sequence[Outcome]) -> str:
+        The suspects of the other failed tests are considered.
+        """
+        return [dataclasses.replace(o, mistake=self._mistake(o, outcomes)) for o in outcomes]
+
+    def _mistake(self, outcome: Outcome, outcomes: Sequence[Outcome]) -> Mistake | None:
         remaining = set(outcome.suspects)
         for other in outcomes:
             if len(remaining) > 1 and remaining & set(other.suspects):
                 remaining &= set(other.suspects)
         if len(remaining) != 1:
-            return ""
-        return f"These are the numbers one gets when {self.texts[remaining.pop()]}"
+            return None
+        (bug,) = remaining
+        return Mistake(bug, self.texts[bug])
 
 
 def judge(
@@ -113,66 +126,84 @@ def judge(
     seconds: float = 3600.0,
     reference: Candidate | None = None,
     known: Collection[str] = (),
+    alive: Callable[[], None] = lambda: None,
 ) -> Outcome:
-    """Run one hidden test against a submission, for at most ``seconds``, and say what is known about it.
+    """Run one hidden test against a submission, and say what is known about it.
 
-    ``reference``: the solution where it must not run in this process. ``known``: suspects of tests that failed before.
+    ``seconds``: how long the grader may compute or wait. ``reference``: the solution where it must
+    not run in this process. ``known``: suspects of tests that failed before. ``alive`` is called
+    now and then while a worker computes.
     """
     outcome = Outcome(test.name, test.says, test.part, Verdict.PASSED, test.worth, extra=test.extra)
     try:
-        trace = _within(seconds, test, candidate, seed)
-        if trace.used and not trace.passed:
-            trace = _within(seconds, test, candidate, seed)  # there is no used worker any more
+        trace = _run(seconds, test, candidate, seed, alive)
     except IsolationError as error:
         return dataclasses.replace(outcome, verdict=Verdict.UNGRADED, detail=str(error))
     outcome = dataclasses.replace(outcome, curve=trace.curve, rates=trace.rates)
     if trace.error is None:
         return outcome
-    outcome = dataclasses.replace(
-        outcome,
-        verdict=Verdict.NOT_WRITTEN if hidden_test.is_not_written(trace.error) else Verdict.FAILED,
-        hint=test.hint,
-        finding=hidden_test.finding_of(trace.error),
-        error=hidden_test.story_of(trace.error),
-        prints=trace.prints,
-        detail=hidden_test.explain(trace.error),
-    )
+    outcome = _failed(outcome, test, trace)
     if test.learning or hidden_test.is_hopeless(trace.error):
         return outcome
     with relevance.calls(key.main) as called:
         right = hidden_test.run(test, reference or key.reference, seed)
     if right.error is not None:
-        reason = f"the reference solution fails this test on the same data: {hidden_test.explain(right.error)}"
+        why = hidden_test.explain(right.error)
+        reason = f"the reference solution fails this test on the same data: {why}"
         return dataclasses.replace(outcome, verdict=Verdict.UNGRADED, detail=reason)
     if not isinstance(trace.error, (CheckFailure, StudentError)) and not outcome.finding:
-        finding = "What came back could not be used as the handout describes it: check its type, shape and field names."
-        outcome = dataclasses.replace(outcome, finding=finding)
-    try:
-        suspects = () if test.gpu else key.suspects(test, seed, trace, right, called, known)
-    except (
-        Exception
-    ):  # the diagnosis is a courtesy: no answer of a student's may end the marking here
-        suspects = ()
-    return dataclasses.replace(outcome, suspects=suspects)
+        outcome = dataclasses.replace(outcome, finding=UNUSABLE)
+    if test.gpu:
+        return outcome
+    # The diagnosis is a courtesy: no answer of a student's may end the marking here.
+    with contextlib.suppress(Exception):
+        suspects = key.suspects(test, seed, trace, right, called, known)
+        outcome = dataclasses.replace(outcome, suspects=suspects)
+    return outcome
 
 
-def _within(seconds: float, test: HiddenTest, candidate: Candidate, seed: int) -> Trace:
-    try:
-        return alarm.within(seconds, lambda: _twice_if_it_dies(test, candidate, seed))
-    except (
-        StudentTimeout
-    ) as error:  # it rang between the test and its end, say while the worker was closed
-        return Trace(error=error, used=True)
+def _run(
+    seconds: float, test: HiddenTest, candidate: Candidate, seed: int, alive: Callable[[], None]
+) -> Trace:
+    """Run a test, and once more where something else than the submission may have failed it.
+
+    That is so where the worker had served an earlier test, and where the process died: one that
+    ends by its own doing ends again, and a machine's mishap does not happen twice.
+    """
+
+    def once() -> Trace:
+        try:
+            return alarm.within(seconds, lambda: hidden_test.run(test, candidate, seed), alive)
+        except StudentTimeout as error:
+            # It rang between the test and its end, say while the worker was closed.
+            return Trace(error=error, used=True)
+
+    trace = once()
+    again = isinstance(trace.error, StudentDied) or (trace.used and not trace.passed)
+    return once() if again else trace
 
 
-def _twice_if_it_dies(test: HiddenTest, candidate: Candidate, seed: int) -> Trace:
-    """A process that ends by its own doing ends again; a machine's mishap does not happen twice."""
-    trace = hidden_test.run(test, candidate, seed)
-    return hidden_test.run(test, candidate, seed) if isinstance(trace.error, StudentDied) else trace
+def _failed(outcome: Outcome, test: HiddenTest, trace: Trace) -> Outcome:
+    """The outcome of a test that did not pass, before any diagnosis."""
+    error = trace.error
+    unwritten = hidden_test.is_not_written(error)
+    return dataclasses.replace(
+        outcome,
+        verdict=Verdict.NOT_WRITTEN if unwritten else Verdict.FAILED,
+        hint=test.hint,
+        finding=hidden_test.finding_of(error),
+        error=hidden_test.story_of(error),
+        limit=error.limit if isinstance(error, StudentTimeout) else None,
+        prints=trace.prints,
+        detail=hidden_test.explain(error) if error else "",
+    )
 
 
 def _repeats(test: HiddenTest, candidate: Candidate, seed: int, student: Trace) -> bool:
-    """The broken variant fails the test with the student's answers; given up at the first answer that differs."""
+    """The broken variant fails the test with the student's answers.
+
+    It is given up at the first answer that differs.
+    """
 
     class Differs(Exception):
         pass
@@ -201,7 +232,7 @@ def gives_the_numbers_of(variant: Trace, student: Trace) -> bool:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Equal up to rounding; other precision and other containers of the same numbers count as equal."""
+    """Equal up to rounding, in whatever precision and containers of the same numbers."""
     if isinstance(one, Remote) or isinstance(other, Remote):
         return isinstance(one, Remote) and isinstance(other, Remote)
     if isinstance(one, Record) and isinstance(other, Record):
@@ -211,7 +242,8 @@ def _same(one: Any, other: Any) -> bool:
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(one) == len(other) and all(map(_same, one, other))
     if _is_generator(one) or _is_generator(other):
-        return type(one) is type(other)  # how many draws a solution takes is its own affair
+        # How many draws a solution takes is its own affair.
+        return type(one) is type(other)
     if getattr(one, "requires_grad", None) != getattr(other, "requires_grad", None):
         return False
     first, second = _array(one), _array(other)
@@ -247,7 +279,6 @@ def _array(value: Any) -> Any:
         return (value.float() if value.dtype is torch.bfloat16 else value).numpy()
     if isinstance(value, (np.ndarray, np.generic, bool, int, float)):
         array = np.asarray(value)
-        return (
-            array if array.dtype.kind in "biufc" else None
-        )  # integers of more than 64 bits are compared as text
+        # Integers of more than 64 bits are compared as text.
+        return array if array.dtype.kind in "biufc" else None
     return None

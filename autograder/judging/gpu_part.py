@@ -1,8 +1,9 @@
-"""The GPU part of an assignment, grading/NAME/test_scale.py: run where there is a GPU, and worth what course.yml's `scale` says.
+"""The GPU part of an assignment, grading/NAME/test_scale.py: run where there is a GPU.
 
-`optional`: its tests are worth nothing, whatever comes of them, and left out where there is no GPU. `required`: their points count, and
-without a GPU they are ungraded. Either way student code runs in workers of a fork server of its own, whose wall lets them have the GPU;
-the grader and its markers never touch CUDA, which does not survive a fork.
+What it is worth is said by `scale` in course.yml. `optional`: its tests are worth nothing, and are
+left out where there is no GPU. `required`: their points count, and without a GPU they are ungraded.
+Either way student code runs in workers of a fork server of its own, whose wall lets them have the
+GPU. The grader and its marking processes never touch CUDA, which does not survive a fork.
 """
 
 from __future__ import annotations
@@ -13,25 +14,44 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any
 
 from autograder.authoring.course import Assignment
 from autograder.errors import CourseError, IsolationError
 from autograder.isolation import doctor
+from autograder.isolation.times import GPU_LOOK_SECONDS, grader_seconds
 from autograder.isolation.wall.gpu import gpu_missing
 from autograder.isolation.workers.walled import WorkerServer
 from autograder.judging import plugin
 from autograder.judging.diagnose import AnswerKey, judge
 from autograder.judging.hidden_test import HiddenTest
-from autograder.model import Outcome, Verdict
+from autograder.model import Outcome, Verdict, to_data
 
-LOOK = 1.0  # seconds between looks whether the GPU is free
-RUN = "run"
+
+class GpuState(StrEnum):
+    """What becomes of the tests that need a GPU."""
+
+    ABSENT = "absent"  # The assignment has none.
+    RUN = "run"
+    NOT_RUN = "not_run"
+
+
+@dataclass(frozen=True)
+class GpuStatus:
+    """What becomes of the tests that need a GPU, and why they are not run, if they are not."""
+
+    state: GpuState = GpuState.ABSENT
+    reason: str = ""
+
+    def __str__(self) -> str:
+        words = {GpuState.ABSENT: "absent", GpuState.RUN: "run", GpuState.NOT_RUN: "not run"}
+        return f"{words[self.state]}: {self.reason}" if self.reason else words[self.state]
 
 
 def collect(assignment: Assignment) -> list[HiddenTest]:
-    """The tests that need a GPU, worth what the course says. Raises CourseError where the file is at fault."""
+    """The tests that need a GPU, worth what the course says. Raises CourseError for a bad file."""
     path = assignment.scale_tests
     found = plugin.collect(path) if path.is_file() else []
     if strange := [test.name for test in found if not test.gpu]:
@@ -51,7 +71,8 @@ class GpuPart:
     tests: list[HiddenTest]
     missing: str = ""
     server: WorkerServer | None = None
-    turn: IO[bytes] = field(default_factory=tempfile.TemporaryFile)  # who has it locked has the GPU
+    # Who has locked this file has the GPU.
+    lock: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
 
     @classmethod
     def open(cls, assignment: Assignment, hidden: Sequence[Path]) -> GpuPart:
@@ -68,32 +89,34 @@ class GpuPart:
 
     @property
     def listed(self) -> list[HiddenTest]:
-        """The tests that have an outcome: those that nobody requires are left out where there is no GPU."""
+        """The tests that have an outcome: without a GPU, only those that the course requires."""
         return [test for test in self.tests if not (self.missing and test.extra)]
 
     @property
-    def became(self) -> str:
-        """What becomes of the tests; empty where there are none."""
-        return "" if not self.tests else f"not run: {self.missing}" if self.missing else RUN
+    def status(self) -> GpuStatus:
+        """What becomes of the tests."""
+        if not self.tests:
+            return GpuStatus()
+        return GpuStatus(GpuState.NOT_RUN if self.missing else GpuState.RUN, self.missing)
 
-    def messages(
-        self, job: dict[str, Any], key: AnswerKey, margin: float
-    ) -> Iterator[dict[str, Any]]:
-        """Run every test on one submission, one at a time on this machine: rates and memory are the GPU's whole."""
+    def messages(self, job: dict[str, Any], key: AnswerKey) -> Iterator[dict[str, Any]]:
+        """Run every test on one submission.
+
+        One test at a time runs on this machine: rates and memory are those of the whole GPU.
+        """
         if self.server is None:
-            yield from (
-                {"outcome": _ungraded(test, self.missing).to_dict()} for test in self.listed
-            )
+            for test in self.listed:
+                yield {"outcome": to_data(_ungraded(test, self.missing))}
             return
         main, limits = self.assignment.main, self.assignment.limits
         candidate = self.server.candidate(job["files"], main, limits)
         reference = self.server.candidate({main: key.source.solution().encode()}, main, limits)
         for test in self.tests:
-            patience = (4 * test.seconds if test.seconds else 0) + limits.test_seconds + margin
+            patience = grader_seconds(test.seconds, limits.test_seconds)
             yield from self._wait(patience)
             outcome = judge(test, candidate, job["seed"], key, patience, reference)
-            fcntl.lockf(self.turn, fcntl.LOCK_UN)
-            yield {"outcome": outcome.to_dict()}
+            fcntl.lockf(self.lock, fcntl.LOCK_UN)
+            yield {"outcome": to_data(outcome)}
 
     def close(self) -> None:
         """End the workers."""
@@ -101,18 +124,21 @@ class GpuPart:
             self.server.close()
 
     def _wait(self, patience: float) -> Iterator[dict[str, Any]]:
-        """Lock the GPU; a message now and then says that this marker lives. A lock ends with the process that has it."""
+        """Lock the GPU; a message now and then says that this process lives.
+
+        A lock ends with the process that has it.
+        """
         while True:
             yield {"patience": patience}
             try:
-                fcntl.lockf(self.turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.lockf(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return
             except OSError:
-                time.sleep(LOOK)
+                time.sleep(GPU_LOOK_SECONDS)
 
 
 def _started(assignment: Assignment, hidden: Sequence[Path]) -> WorkerServer:
-    """A fork server whose workers have the GPU. Raises IsolationError where the wall would not hold."""
+    """A fork server whose workers have the GPU. Raises IsolationError for a wall that leaks."""
     server = WorkerServer.start(assignment.libraries, hidden, assignment.isolation, gpu=True)
     try:
         bridge = doctor.probe(server)

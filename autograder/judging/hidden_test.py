@@ -1,8 +1,9 @@
 """Runs one hidden test against one candidate and says what happened.
 
-A candidate is anything that can open a Bridge to a worker: a submission behind the wall, the reference solution or a
-broken variant in this process. Every run of a test begins with the module imported anew and with test data from the same seed, so the runs
-of two candidates can be compared call by call.
+A candidate is anything that can open a Bridge to a worker: a submission behind the wall, the
+reference solution or a broken variant in this process. Every run of a test begins with the module
+imported anew and with test data from the same seed, so the runs of two candidates can be compared
+call by call.
 """
 
 from __future__ import annotations
@@ -63,7 +64,10 @@ class Candidate(Protocol):
     """Something that a test can be run against."""
 
     def open(self, record: Callable[[Any], None], seconds: float | None) -> Bridge:
-        """A bridge to a worker that has imported the files anew. Raises StudentError when they cannot even be imported."""
+        """A bridge to a worker that has imported the files anew.
+
+        Raises StudentError where they cannot even be imported, here or at the first question.
+        """
 
     def open_ranks(
         self, count: int, records: Sequence[Callable[[Any], None]], seconds: float | None
@@ -73,7 +77,7 @@ class Candidate(Protocol):
 
 @dataclass(frozen=True)
 class InProcess:
-    """Trusted code (ours) or a student's own work on their own machine: no wall, the same bridge."""
+    """Trusted code of ours, or a student's work on their own machine: the same bridge, no wall."""
 
     files: Mapping[str, bytes]
     main: str
@@ -115,9 +119,9 @@ class Trace:
 def run(
     test: HiddenTest, candidate: Candidate, seed: int, watch: Callable[[Any], None] | None = None
 ) -> Trace:
-    """Run ``test`` against ``candidate`` with test data drawn from ``seed``. Raises only what is our fault.
+    """Run ``test`` against ``candidate`` with test data drawn from ``seed``.
 
-    ``watch`` is told each answer and may end the run by raising.
+    Raises only what is our fault. ``watch`` is told each answer and may end the run by raising.
     """
     trace = Trace()
     bridge = lab = None
@@ -128,9 +132,8 @@ def run(
         rng = bridge.kept_back = generator(seed, test.name)
         available = {"student": bridge.student, "lab": lab, "rng": rng, **test.parameters}
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # a broken variant may divide by zero: that is what it is for
+            # A broken variant may divide by zero: that is what it is for.
+            warnings.simplefilter("ignore")
             test.function(**{name: available[name] for name in test.asks_for})
     except IsolationError:
         raise
@@ -139,7 +142,8 @@ def run(
     finally:
         if bridge is not None:
             end = functools.partial(_end, bridge, lab, trace)
-            alarm.undisturbed(end)  # a worker that is only half closed would live on
+            # A worker that is only half closed would live on.
+            alarm.undisturbed(end)
     return trace
 
 
@@ -159,12 +163,37 @@ def laboratory(
     seconds: float | None,
     device: str = "cuda",
 ) -> Lab:
-    """The `lab` of one run: it acts where ``bridge`` leads, and can have ranks of the same candidate."""
+    """The `lab` of one run: it acts where ``bridge`` leads, and can have ranks of the candidate."""
 
     def open_ranks(count: int, records: Sequence[Callable[[Any], None]]) -> list[Bridge]:
         return candidate.open_ranks(count, records, seconds)
 
     return Lab(bridge, lambda count, backend: Ranks(open_ranks, count, record, backend), device)
+
+
+def import_error(candidate: Candidate, seconds: float) -> StudentError | None:
+    """What keeps the files from being imported; None if they can be. Raises IsolationError.
+
+    It is asked of two workers: what fails twice fails always. ``seconds`` as for `diagnose.judge`.
+    """
+
+    def ask() -> None:
+        bridge = candidate.open(lambda event: None, None)
+        imported = False
+        try:
+            bridge.ask("rng_state")  # Any question is answered by what the import has raised.
+            imported = True
+        finally:
+            alarm.undisturbed(functools.partial(bridge.close, imported))
+
+    found = None
+    for _ in range(2):
+        try:
+            alarm.within(seconds, ask)
+            return None
+        except StudentError as error:
+            found = error
+    return found
 
 
 def generator(seed: int, test: str) -> np.random.Generator:

@@ -1,10 +1,13 @@
 """The pytest plugin of hidden tests: `points`, and the fixtures `student`, `lab` and `rng`.
 
-The grader only collects with it and runs each test itself (examine.py). Authors run the same files with plain pytest:
+The grader only collects with it and runs each test itself (hidden_test.py). Authors run the same
+files with plain pytest:
 
-    python -m pytest grading/gae                      against the reference solution, in this process
-    python -m pytest grading/gae --bug double-count   against a broken variant
-    python -m pytest grading/gae --student my/gae.py  against a file;   --wall: in a sandboxed process
+    python -m pytest grading/gae                      against the reference solution, in process
+    python -m pytest grading/gae --bug BUG            against a broken variant
+    python -m pytest grading/gae --student my/gae.py  against a file
+
+With --wall the student's code runs in a sandboxed process.
 """
 
 from __future__ import annotations
@@ -47,9 +50,10 @@ def points(
     learning: bool = False,
     seconds: float | None = None,
 ) -> Callable[[Function], Function]:
-    """Mark a hidden test: what it is worth, its part, the bugs it catches, and the hint that a failing student reads.
+    """Mark a hidden test: what it is worth, its part, and the bugs that it catches.
 
-    ``learning``: a statistical check of training, not run against broken variants. ``seconds``: its own time limit.
+    ``hint``: what a failing student reads. ``learning``: a statistical check of training, not run
+    against broken variants. ``seconds``: a time limit of its own, in CPU seconds.
     """
     caught = (catches,) if isinstance(catches, str) else tuple(catches)
     return pytest.mark.points(
@@ -58,7 +62,7 @@ def points(
 
 
 def hidden_test(item: pytest.Function) -> HiddenTest:
-    """What a collected item says about itself. Raises pytest.UsageError naming file, test and remedy."""
+    """What a collected item says about itself. Raises pytest.UsageError with file and remedy."""
     mark = item.get_closest_marker("points")
     says = (inspect.getdoc(item.function) or "").split("\n")[0].strip()
     if mark is None or not says:
@@ -71,7 +75,8 @@ def hidden_test(item: pytest.Function) -> HiddenTest:
     strange = set(inspect.signature(item.function).parameters) - set(FIXTURES) - set(parameters)
     if strange:
         raise pytest.UsageError(
-            f"{item.location[0]}: {item.name} asks for {', '.join(sorted(strange))}; hidden tests have {', '.join(FIXTURES)}"
+            f"{item.location[0]}: {item.name} asks for {', '.join(sorted(strange))};"
+            f" hidden tests have {', '.join(FIXTURES)}"
         )
     return HiddenTest(
         name=item.name,
@@ -128,7 +133,7 @@ class _Collector:
             self.problems += report.longreprtext
 
 
-# -- hooks and fixtures for authors -----------------------------------------------------------------------------------
+# -- hooks and fixtures for authors ----------------------------------------------------------------
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -161,7 +166,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Every test of a hidden file carries its marker and its docstring (`collect` says so itself); what needs a GPU is skipped without."""
+    """Every test of a hidden file carries its marker and its docstring (`collect` checks it too).
+
+    What needs a GPU is skipped where there is none.
+    """
     if any(isinstance(plugin, _Collector) for plugin in config.pluginmanager.get_plugins()):
         return
     for item in items:

@@ -1,6 +1,7 @@
-"""Which broken variants a test can tell from the solution: those that differ in a function that the test calls.
+"""Which broken variants a test can tell from the solution.
 
-The others do exactly what the solution does, so nobody need run them. That is more than half of all runs.
+It can tell those that differ in a function that the test calls. The others do exactly what the
+solution does, so they need not be run. That is more than half of all runs.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Functions = dict[str, str]  # qualified name -> what it does
 
 
 def changed(solution: str, broken: str) -> frozenset[str] | None:
-    """Qualified names of the functions that differ; None where something besides the bodies of functions does."""
+    """Qualified names of the functions that differ; None where more than their bodies does."""
     (frame, before), (other_frame, after) = _taken_apart(solution), _taken_apart(broken)
     if frame != other_frame:
         return None
@@ -28,7 +29,10 @@ def changed(solution: str, broken: str) -> frozenset[str] | None:
 
 @contextmanager
 def calls(file: str) -> Iterator[set[str]]:
-    """The qualified names of the functions of ``file`` (without its folders) that are called in here, in this process."""
+    """The qualified names of the functions of ``file`` that are called in here, in this process.
+
+    ``file`` is a name without folders.
+    """
     names: set[str] = set()
 
     def note(
@@ -50,7 +54,7 @@ def calls(file: str) -> Iterator[set[str]]:
 
 
 def can_tell(called: set[str], differ: frozenset[str] | None) -> bool:
-    """Whether a run of the solution that called these functions may go otherwise where those differ."""
+    """Whether a run that called these functions may go differently where those differ."""
     return differ is None or not called.isdisjoint(differ)
 
 

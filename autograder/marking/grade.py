@@ -1,4 +1,4 @@
-"""The pipeline itself: submissions -> jobs -> outcomes -> grades, each written down as soon as it is known."""
+"""The pipeline: submissions -> jobs -> outcomes -> grades, each written down once it is known."""
 
 from __future__ import annotations
 
@@ -6,24 +6,32 @@ import hmac
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from autograder.authoring.course import Assignment, Course
 from autograder.errors import IsolationError
+from autograder.judging.gpu_part import GpuState
 from autograder.marking import result_files
 from autograder.marking.engines import Engine, Job, Listed, Progress
 from autograder.marking.provenance import changes, provenance
 from autograder.marking.score import lateness
 from autograder.marking.submission import Submission
-from autograder.model import Grade, Outcome, Verdict
+from autograder.model import Grade, Outcome, State, Verdict, to_data
 
-Tell = Callable[[Grade, int], None]  # hears each new grade, and how many there will be in all
+Tell = Callable[[Grade, int], None]  # Hears each new grade, and how many there will be in all.
 
 
 class Grading:
-    """One run of `grade`: an assignment, an engine, and where results go."""
+    """One run of `grade`: an assignment, an engine, and where results go.
+
+    extensions   days by which a student's due date is put off
+    partial      hears of results that are not final, at most once in ``write_every`` seconds
+    kept         students whose results were kept
+    reasons      why the others were marked
+    """
 
     def __init__(
         self,
@@ -32,22 +40,22 @@ class Grading:
         engine: Engine,
         out: Path,
         allow_weak: bool = False,
-        extensions: Mapping[str, int]
-        | None = None,  # student -> days by which the due date is put off
+        extensions: Mapping[str, int] | None = None,
+        partial: Callable[[Grade], None] = lambda grade: None,
+        write_every: float = 1.0,
     ) -> None:
         if not allow_weak:
             _refuse_a_weak_wall(engine)
         self.course, self.assignment, self.engine = course, assignment, engine
         self.folder = out / assignment.name
         self._extensions = extensions or {}
-        self._written = 0.0  # when partial results were last written
-        self.write_every = 1.0  # seconds
-        self.partial: Callable[[Grade], None] = lambda grade: None  # hears of partial results
-        self.kept: set[str] = set()  # students whose results were kept
-        self.reasons: Counter[str] = Counter()  # why the others were marked
+        self._partial, self._write_every = partial, write_every
+        self._written = 0.0  # When partial results were last written.
+        self.kept: set[str] = set()
+        self.reasons: Counter[str] = Counter()
         self._common = provenance(course, assignment, engine.layers) | {"leaks": list(engine.leaks)}
-        if engine.scale:
-            self._common["scale"] = f"{assignment.scale}, {engine.scale}"
+        if engine.gpu.state is not GpuState.ABSENT:
+            self._common["gpu_part"] = to_data(engine.gpu) | {"points": assignment.scale}
 
     @property
     def worth(self) -> float:
@@ -57,10 +65,11 @@ class Grading:
     def run(
         self, submissions: Sequence[Submission], fresh: bool, tell: Tell, only: str | None = None
     ) -> list[Grade]:
-        """Mark all; results that are complete and have the same provenance are kept. Returns the grades by student.
+        """Mark all; what is complete and has the same provenance is kept.
 
-        ``only``: mark this student, changed or not, and keep whatever the others have. However it ends, what was found is written
-        down, and the gradebook has a row for everybody.
+        Returns the grades by student. ``only``: mark this student, changed or not, and keep
+        whatever the others have. However it ends, what was found is written down, and the gradebook
+        has a row for everybody.
         """
         result_files.sweep(self.folder)
         chosen = [one for one in submissions if only in (None, one.student)]
@@ -76,16 +85,10 @@ class Grading:
         return result
 
     def _settled(self, submission: Submission, again: str, grades: dict[str, Grade]) -> bool:
-        """The grade is known without marking: kept from an earlier run, or of a hand-in that cannot be opened."""
+        """The grade is known without marking: it is kept, or the submission cannot be opened."""
         kept = result_files.read_grade(self.folder, submission.student)
-        new = Grade(
-            submission.student,
-            (),
-            submission.problem,
-            True,
-            *self._late(submission),
-            self._provenance(submission),
-        )
+        state = State.UNDECIDED if submission.undecided else State.NOT_OPENED
+        new = self._untested(submission, state, submission.problem)
         if submission.problem:
             grades[submission.student] = kept if kept == new and not again else self._write(new)
             return True
@@ -94,6 +97,8 @@ class Grading:
             self.reasons[reason] += 1
             return False
         self.kept.add(submission.student)
+        if kept.counts_zero != self._counts_zero(kept.state):
+            kept = self._write(replace(kept, counts_zero=not kept.counts_zero))
         grades[submission.student] = kept
         return True
 
@@ -120,24 +125,30 @@ class Grading:
 
     def _others(self, student: str) -> dict[str, Grade]:
         """The marks that everybody else has already."""
+        gone = set(result_files.gone(self.folder))
         names = [path.parent.name for path in self.folder.glob(f"*/{result_files.STAFF}")]
         read = {
-            name: result_files.read_grade(self.folder, name) for name in names if name != student
+            name: result_files.read_grade(self.folder, name)
+            for name in names
+            if name != student and name not in gone
         }
         self.kept = {name for name, grade in read.items() if grade}
         return {name: grade for name, grade in read.items() if grade}
 
     def _write_now_and_then(self, submission: Submission, progress: Progress) -> None:
-        """Partial results, at most once in ``write_every`` seconds: whatever cuts grading off, what was found so far is there."""
-        if not progress.finished and time.monotonic() - self._written >= self.write_every:
-            self.partial(self._write(self._grade(submission, progress)))
+        """Write partial results: whatever cuts grading off, what was found so far is there."""
+        if not progress.finished and time.monotonic() - self._written >= self._write_every:
+            self._partial(self._write(self._grade(submission, progress)))
             self._written = time.monotonic()
 
     def _job(self, submission: Submission) -> Job:
         return Job(submission.student, submission.files, self._seed(submission))
 
     def _seed(self, submission: Submission) -> int:
-        """The same content meets the same hidden inputs; without the course's secret nobody can tell which."""
+        """The same content meets the same hidden inputs.
+
+        Without the course's secret nobody can tell which.
+        """
         message = f"{self.assignment.name}/{submission.digest}".encode()
         return int.from_bytes(
             hmac.digest(self.course.secret or b"no secret", message, "sha256")[:6], "big"
@@ -155,16 +166,47 @@ class Grading:
             }
         )
 
+    def _untested(
+        self, submission: Submission, state: State, problem: str, error: str = ""
+    ) -> Grade:
+        """The grade of a submission that no test could be run on."""
+        days, factor = self._late(submission)
+        return Grade(
+            submission.student,
+            (),
+            problem,
+            error,
+            state,
+            counts_zero=self._counts_zero(state),
+            late_days=days,
+            late_factor=factor,
+            provenance=self._provenance(submission),
+        )
+
+    def _counts_zero(self, state: State) -> bool:
+        """Whether no points are zero points: not where only a person can settle what counts."""
+        return self.assignment.unreadable == "zero" and state is not State.UNDECIDED
+
     def _grade(self, submission: Submission, progress: Progress) -> Grade:
+        seconds = round(progress.seconds, 3)
+        if progress.problem and progress.finished and not progress.trouble:
+            new = self._untested(submission, State.NOT_IMPORTED, progress.problem, progress.error)
+            return replace(new, seconds=seconds)
         outcomes = [
             progress.outcomes.get(test.name) or _missing_outcome(test, progress)
             for test in self.engine.tests
         ]
         reached = tuple(outcome for outcome in outcomes if outcome is not None)
         complete = progress.finished and not any(outcome.open for outcome in reached)
-        late, found = self._late(submission), self._provenance(submission)
+        days, factor = self._late(submission)
         return Grade(
-            submission.student, reached, "", complete, *late, found, round(progress.seconds, 3)
+            submission.student,
+            reached,
+            complete=complete,
+            late_days=days,
+            late_factor=factor,
+            provenance=self._provenance(submission),
+            seconds=seconds,
         )
 
     def _late(self, submission: Submission) -> tuple[int, float]:
@@ -186,7 +228,10 @@ def _missing_outcome(test: Listed, progress: Progress) -> Outcome | None:
 
 
 def _reason(kept: Grade | None, provenance: dict[str, Any], again: str) -> str:
-    """Why a submission has to be marked; empty if what was kept stands. ``again``: the option that asks for it anyway."""
+    """Why a submission has to be marked; empty if what was kept stands.
+
+    ``again``: the option that asks for it anyway.
+    """
     if kept is None:
         return "new"
     if again:
@@ -202,8 +247,9 @@ def _refuse_a_weak_wall(engine: Engine) -> None:
     missing += [f"a worker can {leak}" for leak in engine.leaks]
     if missing:
         raise IsolationError(
-            f"the wall does not hold on {engine.where}: {'; '.join(missing)}. Run as root or in the grading image, see "
-            "'python -m autograder doctor', or accept the risk with --allow-weak; the results then say so."
+            f"the wall does not hold on {engine.where}: {'; '.join(missing)}. Run as root or in the"
+            " grading image, see 'python -m autograder doctor', or accept the risk with"
+            " --allow-weak; the results then say so."
         )
 
 

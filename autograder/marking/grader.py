@@ -1,7 +1,8 @@
-"""The grader process: reads the hidden tests once, then forks one marker for each submission.
+"""The grader process: reads the hidden tests once, then forks one process for each submission.
 
-It runs apart from the command that shows progress (which has threads, and must survive whatever happens here). Jobs arrive over one socket; each brings a
-descriptor on which the marker sends its outcomes one by one, so nothing is lost when it is cut off.
+It runs apart from the command that shows progress, which has threads and must survive whatever
+happens here. Jobs arrive over one socket. Each brings a descriptor, on which the process that marks
+it sends its outcomes one by one, so that nothing is lost when it is cut off.
 """
 
 from __future__ import annotations
@@ -11,69 +12,79 @@ import resource
 import signal
 import socket
 import sys
-import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import msgpack
-
 from autograder.authoring.course import Assignment, load_assignment
-from autograder.errors import AutograderError, CourseError
-from autograder.isolation import doctor
+from autograder.errors import AutograderError, CourseError, IsolationError
+from autograder.isolation import doctor, times
 from autograder.isolation.limits import Limits
 from autograder.isolation.wall import sandbox
+from autograder.isolation.workers import meter
 from autograder.isolation.workers.server import bare_fork, stay_on
 from autograder.isolation.workers.walled import WorkerServer
 from autograder.isolation.workers.warm import RANK_MODULES, warm_up
 from autograder.judging import gpu_part, plugin
 from autograder.judging.diagnose import AnswerKey, judge
-from autograder.judging.hidden_test import HiddenTest
-from autograder.model import Outcome
+from autograder.judging.hidden_test import Candidate, HiddenTest, import_error
+from autograder.marking.messages import Message, Reader, send
+from autograder.marking.unreadable import import_problem
+from autograder.model import Outcome, to_data
 
-LEAST = 4.0  # wall-clock seconds that a test gets in any case
-MARGIN = 5.0  # seconds on top of a test's limit, for what the grader does itself
-MAX_MEMORY = 4 << 30  # bytes of address space that one marker may add
+MAX_MEMORY = 4 << 30  # bytes of address space that marking one submission may add
 
 
 def main() -> None:
-    """Serve until the control socket closes. Arguments: its descriptor, the course's folder, the assignment."""
+    """Serve until the control socket closes. Arguments: its descriptor, the course, the name."""
     control = socket.socket(fileno=int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        office = Office(load_assignment(Path(sys.argv[2]), sys.argv[3]))
-        hello = office.hello()
+        grader = Grader(load_assignment(Path(sys.argv[2]), sys.argv[3]))
+        hello = grader.hello()
     except Exception as error:
         known = isinstance(error, AutograderError)
-        send(control, {"error": str(error) if known else f"{type(error).__name__}: {error}"})
-        return
-    send(control, hello)
-    office.serve(control)
+        hello = {"error": str(error) if known else f"{type(error).__name__}: {error}"}
+        grader = None
+    try:
+        send(control, hello)
+        if grader is not None:
+            grader.serve(control)
+    except OSError:
+        pass  # The command has gone.
+    if grader is not None:
+        grader.close()
 
 
-class Office:
-    """One assignment's tests, answer key and wall, from which markers are forked."""
+class Grader:
+    """One assignment's tests, answer key and wall, from which marking processes are forked."""
 
     def __init__(self, assignment: Assignment) -> None:
         self._assignment = assignment
         hidden = [assignment.root / folder for folder in ("grading", "solutions")]
         self._server = WorkerServer.start(assignment.libraries, hidden, assignment.isolation)
         self._tests = plugin.collect(assignment.hidden_tests)
-        for test in self._tests:
-            test.asks_for  # noqa: B018  worked out before the first fork
         self._key = AnswerKey(assignment)
-        for candidate in (self._key.reference, *self._key.broken.values()):
-            candidate.open(lambda event: None, None).close()  # compiled before the first fork
-        self._key.changed  # noqa: B018  worked out before the first fork as well: markers would each do it again
+        self._work_out_before_forking()
         self._gpu = gpu_part.GpuPart.open(assignment, hidden)
         if shared := {t.name for t in self._tests} & {t.name for t in self._gpu.tests}:
             raise CourseError(
-                f"{assignment.scale_tests}: {min(shared)} is a test of test_hidden.py too: rename it"
+                f"{assignment.scale_tests}: {min(shared)} is a test of test_hidden.py too:"
+                " rename it"
             )
         warm_up(RANK_MODULES if assignment.isolation == "distributed" else ())
 
-    def hello(self) -> dict[str, Any]:
-        """What the command must know: the tests without their functions, and the layers of the wall."""
+    def _work_out_before_forking(self) -> None:
+        """What every marking process would work out again otherwise."""
+        for test in self._tests:
+            test.asks_for  # noqa: B018
+        for candidate in (self._key.reference, *self._key.broken.values()):
+            candidate.open(lambda event: None, None).close()  # This compiles the files.
+        self._key.changed  # noqa: B018
+
+    def hello(self) -> Message:
+        """What the command must know: the tests without their functions, and the wall's layers."""
         names = ("name", "says", "part", "worth", "learning", "extra")
         tests = [
             {name: getattr(test, name) for name in names}
@@ -86,26 +97,50 @@ class Office:
             "tests": tests,
             "layers": vars(self._server.layers),
             "leaks": leaks,
-            "scale": self._gpu.became,
+            "gpu": to_data(self._gpu.status),
         }
 
     def serve(self, control: socket.socket) -> None:
-        """Fork a marker for each job."""
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # markers are reaped by the kernel
+        """Fork a marking process for each job. Raises ConnectionResetError when the line closes."""
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # The kernel reaps what has been forked.
+        reader = Reader(control)
         while True:
-            size, descriptors, _, _ = socket.recv_fds(control, 8, 1)
-            if len(size) < 8:
-                break
-            job = msgpack.unpackb(_exactly(control, int.from_bytes(size, "big")))
-            if bare_fork() == 0:
-                control.close()
-                self._mark(job, socket.socket(fileno=descriptors[0]))
-            os.close(descriptors[0])
+            for job in reader.read():
+                line = reader.take_descriptor()
+                if bare_fork() == 0:
+                    control.close()
+                    self._mark(job, socket.socket(fileno=line))
+                os.close(line)
+
+    def messages(self, job: Message, alive: Callable[[], None]) -> Iterator[Message]:
+        """Run every test on one submission, if it can be imported; what is found, as it is found.
+
+        ``alive`` is called now and then while a worker computes.
+        """
+        limits = self._assignment.limits
+        candidate = self._server.candidate(
+            job["files"], self._assignment.main, limits, job["core"], not limits.fresh_workers
+        )
+        if problem := _import_problem(candidate, self._assignment):
+            yield {"unreadable": problem}
+            return
+        yield from outcomes(self._tests, self._key, candidate, limits, job["seed"], alive)
+        yield from self._gpu.messages(job, self._key)
+
+    def close(self) -> None:
+        """End all marking processes, then the fork servers and with them all workers.
+
+        This process leads a group that everything forked here belongs to. As long as one of them
+        lives, it holds the line to the fork server open.
+        """
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGTERM)
         self._server.close()
         self._gpu.close()
 
-    def _mark(self, job: dict[str, Any], out: socket.socket) -> None:
-        """In the marker: run every test, send every outcome. Never returns."""
+    def _mark(self, job: Message, out: socket.socket) -> None:
+        """In the marking process: run every test, send every outcome. Never returns."""
         code = 1
         try:
             sandbox.die_with_parent()
@@ -113,93 +148,82 @@ class Office:
             _cap_memory()
             stay_on(job["core"])
             send(out, {"pid": os.getpid()})
-            for message in _messages(self._tests, self._key, self._server, self._assignment, job):
-                send(out, message)
-            for message in self._gpu.messages(job, self._key, MARGIN):
+            for message in self.messages(job, lambda: send(out, {"alive": True})):
                 send(out, message)
             send(out, {"done": True})
             code = 0
         except (BrokenPipeError, ConnectionResetError):
-            pass  # the command has gone
+            pass  # The command has gone.
         except BaseException as error:
             send(out, {"error": f"{type(error).__name__}: {error}"})
         finally:
             os._exit(code)
 
 
-def _messages(
+def _import_problem(candidate: Candidate, assignment: Assignment) -> dict[str, str] | None:
+    """Why the files cannot be imported, and the student's lines; None where they can be."""
+    seconds = times.grader_seconds(None, assignment.limits.test_seconds)
+    try:
+        error = import_error(candidate, seconds)
+    except IsolationError:
+        return None  # Each test will say so, and stay ungraded.
+    if error is None:
+        return None
+    return {"problem": import_problem(error, assignment), "error": error.story()}
+
+
+def outcomes(
     tests: list[HiddenTest],
     key: AnswerKey,
-    server: WorkerServer,
-    assignment: Assignment,
-    job: dict[str, Any],
-) -> Any:
-    """What each test may take, and its outcome as it is found; at the end once more those that a diagnosis was found for."""
-    limits = assignment.limits
-    candidate = server.candidate(
-        job["files"], assignment.main, limits, job["core"], not limits.fresh_workers
-    )
+    candidate: Any,
+    limits: Limits,
+    seed: int,
+    alive: Callable[[], None] = lambda: None,
+) -> Iterator[Message]:
+    """What each test may take, and its outcome as it is found.
+
+    At the end come once more those that a mistake was recognised for.
+    """
     found: list[Outcome] = []
-    patient = candidate  # for learning checks: a loop elsewhere must not cost their points
-    begun, told = time.monotonic(), 0.0
+    patient = candidate  # For learning checks: a loop elsewhere must not cost their points.
+    spent, told = meter.Meter(meter.running_workers), 0.0
+
+    def look() -> None:
+        spent.look()
+        alive()
+
     for test in tests:
-        if time.monotonic() - begun > limits.total_seconds:
-            candidate = patient = replace(
-                candidate, limits=_shorter(candidate.limits, float("inf"))
-            )
+        spent.look()
+        if spent.waited + spent.computed > limits.total_seconds:
+            candidate = patient = replace(candidate, limits=shorter(candidate.limits, 1e9))
         asked = patient if test.learning else candidate
-        patience = _patience(test, asked.limits)
+        patience = times.grader_seconds(test.seconds, asked.limits.test_seconds)
         if patience != told:
             told = patience
-            yield {
-                "patience": 2 * patience
-            }  # what fails in a used worker is repeated in a fresh one
+            yield {"patience": 2 * patience}  # A test may be run twice.
         known = {name for earlier in found for name in earlier.suspects}
-        outcome = judge(test, asked, job["seed"], key, patience, known=known)
+        outcome = judge(test, asked, seed, key, patience, known=known, alive=look)
         found.append(outcome)
-        yield {"outcome": outcome.to_dict()}
-        if outcome.error.startswith("Timeout") and not test.learning:
+        yield {"outcome": to_data(outcome)}
+        if outcome.limit and not test.learning:
             # Code that never ends may do so in every test: half the time for each next one.
-            candidate = replace(candidate, limits=_shorter(candidate.limits, 2))
+            candidate = replace(candidate, limits=shorter(candidate.limits, 2))
     for outcome in key.settle(found):
-        if outcome.diagnosis:
-            yield {"outcome": outcome.to_dict()}
+        if outcome.mistake:
+            yield {"outcome": to_data(outcome)}
 
 
-def _shorter(limits: Limits, divisor: float) -> Limits:
+def shorter(limits: Limits, divisor: float) -> Limits:
     """Less time, but never less than a test of an honest submission takes many times over."""
-    call, test = (
-        max(least, getattr(limits, name) / divisor)
-        for least, name in ((1.0, "call_seconds"), (LEAST, "test_seconds"))
-    )
+    call = max(times.LEAST_CALL_SECONDS, limits.call_seconds / divisor)
+    test = max(times.LEAST_TEST_SECONDS, limits.test_seconds / divisor)
     return limits.model_copy(update={"call_seconds": call, "test_seconds": test})
 
 
-def _patience(test: HiddenTest, limits: Limits) -> float:
-    """Wall-clock seconds that a test may take; the command waits as long, and a little longer."""
-    return (4 * test.seconds if test.seconds else 0) + limits.test_seconds + MARGIN
-
-
 def _cap_memory() -> None:
-    """Answers are bounded one by one; a test that keeps many of them must not take the machine."""
+    """Answers are bounded one by one; a test that keeps many must not take the machine."""
     virtual = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (virtual + MAX_MEMORY, virtual + MAX_MEMORY))
-
-
-def send(line: socket.socket, message: dict[str, Any]) -> None:
-    """One message, with its length before it."""
-    data = msgpack.packb(message)
-    line.sendall(len(data).to_bytes(8, "big") + data)
-
-
-def _exactly(line: socket.socket, size: int) -> bytes:
-    data = bytearray()
-    while len(data) < size:
-        piece = line.recv(min(1 << 20, size - len(data)))
-        if not piece:
-            raise ConnectionResetError
-        data += piece
-    return bytes(data)
 
 
 if __name__ == "__main__":

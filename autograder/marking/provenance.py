@@ -1,4 +1,4 @@
-"""All that a score depends on besides the submission, and in words what has changed since it was written down."""
+"""All that a score depends on in addition to the submission, and in words what has changed."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ WORDS = {
     "wall": "the wall",
     "leaks": "the wall",
     "secret": "the course's secret",
-    "scale": "the GPU part",
+    "gpu_part": "the GPU part",
 }
 
 
 def fingerprint(assignment: Assignment) -> dict[str, Any]:
-    """What must be the same on two machines for the same submission to get the same outcomes on both."""
+    """What must be the same on two machines for a submission to get the same outcomes on both."""
     engine = sorted(Path(__file__).parents[1].rglob("*.py"))
     locked = assignment.root / "requirements" / "lock.txt"
     return {
@@ -54,7 +54,7 @@ def fingerprint(assignment: Assignment) -> dict[str, Any]:
 
 
 def provenance(course: Course, assignment: Assignment, layers: Layers) -> dict[str, Any]:
-    """The fingerprint, and what else a score depends on: dates, the wall that was in force, the secret."""
+    """The fingerprint, and what else a score depends on: dates, the wall in force, the secret."""
     due = assignment.due.isoformat() if assignment.due else None
     secret = (
         hashlib.sha256(b"fingerprint" + course.secret).hexdigest()[:8] if course.secret else "none"
@@ -67,7 +67,10 @@ def provenance(course: Course, assignment: Assignment, layers: Layers) -> dict[s
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """What differs, in words: "the hidden tests, the limits". The causes alone: new content means new inputs anyway."""
+    """What differs, in words: "the hidden tests, the limits".
+
+    Only the causes are named: new content means new inputs anyway.
+    """
     keys = [key for key in {**new, **old} if old.get(key) != new.get(key)]
     if {"submission", "secret"} & set(keys):
         keys = [key for key in keys if key != "seed"]

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from autograder.authoring.course import LateRule
-from autograder.model import Grade, Outcome
+from autograder.model import Grade, Outcome, State
 
 
 @dataclass(frozen=True)
 class Score:
-    """Points out of ``worth``. ``points`` is None while somebody's fault but the student's keeps it open."""
+    """Points out of ``worth``; None while something that is not the student's fault is open."""
 
     points: float | None
     worth: float
@@ -27,8 +27,10 @@ class Score:
 
 
 def score(grade: Grade, worth: float) -> Score:
-    """What a grade comes to. ``worth`` is the sum over all hidden tests, whether they were reached or not."""
+    """What a grade comes to. ``worth`` is the sum over all hidden tests, reached or not."""
     if not grade.complete or any(outcome.open for outcome in grade.outcomes):
+        return Score(None, worth)
+    if grade.state is not State.TESTED and not grade.counts_zero:
         return Score(None, worth)
     return Score(round(earned(grade.outcomes) * grade.late_factor, 6), worth)
 
@@ -39,7 +41,10 @@ def earned(outcomes: Sequence[Outcome]) -> float:
 
 
 def lateness(received: datetime | None, due: datetime | None, rule: LateRule) -> tuple[int, float]:
-    """Started days after the grace period, and the factor on the points. Unknown times are not late."""
+    """Started days after the grace period, and the factor on the points.
+
+    Unknown times are not late.
+    """
     if received is None or due is None:
         return 0, 1.0
     overdue = received - due - timedelta(minutes=rule.grace_minutes)

@@ -43,6 +43,7 @@ class Submission:
     files: Mapping[str, bytes] = field(default_factory=dict)
     received: datetime | None = None
     problem: str = ""
+    undecided: bool = False  # Only a person can say which of several submissions counts.
 
     @property
     def digest(self) -> str:
@@ -143,9 +144,10 @@ def _read_one(student: str, paths: list[Path], main: str) -> Submission:
     try:
         if len(paths) > 1:
             names = " and ".join(path.name for path in paths)
-            raise SubmissionError(
-                f"there are two hand-ins under this name, {names}: keep the one that counts"
+            problem = (
+                f"there are two submissions under this name, {names}: keep the one that counts"
             )
+            return Submission(student, problem=problem, undecided=True)
         return Submission(student, _files(paths[0], main))
     except SubmissionError as error:
         return Submission(student, problem=str(error))

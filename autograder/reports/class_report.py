@@ -1,4 +1,4 @@
-"""Grades of a class -> the facts of its report: how scores are spread, what failed, which mistakes, who waits for a grade."""
+"""Grades of a class -> the facts of its report: scores, failures, mistakes, who needs somebody."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from autograder.marking import result_files
+from autograder.marking import feedback
 from autograder.marking.score import score
-from autograder.model import Grade, Outcome, Verdict
+from autograder.model import Grade, Mistake, Outcome, State, Verdict
 
 BINS = 10  # of the histogram, each 10 per cent wide
 SLOWEST = 10  # submissions listed
@@ -41,10 +41,10 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Mistake:
-    """A known mistake that was recognised by its numbers."""
+class Made:
+    """A known mistake that was recognised by its numbers, and who made it."""
 
-    sentence: str
+    mistake: Mistake
     students: tuple[str, ...]
     parts: tuple[str, ...]
 
@@ -54,6 +54,7 @@ class Row:
     """One student in the class."""
 
     student: str
+    state: State
     points: float | None
     percent: float | None
     late_days: int
@@ -81,22 +82,27 @@ class ClassReport:
 
     @property
     def percents(self) -> list[float]:
-        """Of those who are graded."""
-        return [row.percent for row in self.rows if row.percent is not None]
+        """Of those whose submission was tested and who have a score."""
+        tested = (row for row in self.rows if row.state is State.TESTED)
+        return [row.percent for row in tested if row.percent is not None]
 
     @property
     def ungraded(self) -> list[Row]:
         """Who waits for a grade; the note says why."""
-        return [row for row in self.rows if row.points is None]
+        return [row for row in self.rows if row.points is None and row.state is State.TESTED]
 
     @property
-    def unopened(self) -> list[Row]:
-        """Whose hand-in could not be opened: graded zero, and likely a slip."""
-        return [row for row, grade in zip(self.rows, self.grades, strict=True) if grade.problem]
+    def untested(self) -> list[Row]:
+        """Whose submission could not be read: likely a slip. They are in no mean and no bar."""
+        return [row for row in self.rows if row.state is not State.TESTED]
+
+    def in_state(self, state: str) -> list[Row]:
+        """Whose submission came only so far."""
+        return [row for row in self.rows if row.state is State(state)]
 
     @property
     def late(self) -> int:
-        """How many handed in late."""
+        """How many submitted late."""
         return sum(row.late_days > 0 for row in self.rows)
 
     @property
@@ -137,20 +143,20 @@ class ClassReport:
         return list(tallies.values())
 
     @property
-    def mistakes(self) -> list[Mistake]:
-        """Diagnosed mistakes, the most frequent first: what to teach again."""
-        students: dict[str, set[str]] = defaultdict(set)
-        parts: dict[str, set[str]] = defaultdict(set)
+    def mistakes(self) -> list[Made]:
+        """Recognised mistakes, the most frequent first: what to teach again."""
+        students: dict[Mistake, set[str]] = defaultdict(set)
+        parts: dict[Mistake, set[str]] = defaultdict(set)
         for grade in self.grades:
             for outcome in grade.outcomes:
-                if outcome.diagnosis:
-                    students[outcome.diagnosis].add(grade.student)
-                    parts[outcome.diagnosis].add(outcome.part)
+                if outcome.mistake:
+                    students[outcome.mistake].add(grade.student)
+                    parts[outcome.mistake].add(outcome.part)
         found = [
-            Mistake(text, tuple(sorted(who)), tuple(sorted(parts[text])))
-            for text, who in students.items()
+            Made(mistake, tuple(sorted(who)), tuple(sorted(parts[mistake])))
+            for mistake, who in students.items()
         ]
-        return sorted(found, key=lambda mistake: (-len(mistake.students), mistake.sentence))
+        return sorted(found, key=lambda made: (-len(made.students), made.mistake.when))
 
     @property
     def slowest(self) -> list[Row]:
@@ -180,11 +186,12 @@ def _row(grade: Grade, worth: float) -> Row:
     late, tests, seconds = grade.late_days, len(grade.outcomes), grade.seconds
     return Row(
         grade.student,
+        grade.state,
         total.points,
         total.percent,
         late,
         passed,
         tests,
-        result_files.note(grade),
+        feedback.note(grade),
         seconds,
     )

@@ -1,10 +1,12 @@
 """The report of a class and the page of each student: self-contained HTML files without scripts.
 
-A student's page is made from their results.json alone, so it cannot hold anything of staff.json. The class report is for staff.
+A student's page is made from their results.json alone, so it cannot hold anything of staff.json.
+The class report is for staff.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +17,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from autograder.authoring.course import Course, load_assignment
 from autograder.errors import CourseError
-from autograder.marking.result_files import RESULTS, STAFF, read_grade, write_atomically
+from autograder.marking.feedback import STATES
+from autograder.marking.result_files import RESULTS, STAFF, gone, read_grade, write_atomically
 from autograder.model import Grade
 from autograder.reports import charts
 from autograder.reports.class_report import ClassReport
@@ -25,20 +28,25 @@ CLASS_PAGE, STUDENT_PAGE = "report.html", "feedback.html"
 
 
 def folders(path: Path) -> list[Path]:
-    """The folders of marked assignments under ``path``: itself, or its subfolders. Raises CourseError if there are none."""
+    """The folders of marked assignments under ``path``: itself, or its subfolders.
+
+    Raises CourseError if there are none.
+    """
     candidates = [path] if _is_marked(path) else sorted(path.iterdir()) if path.is_dir() else []
     found = [folder for folder in candidates if _is_marked(folder)]
     if not found:
         raise CourseError(
-            f"{path}: no results here: give the folder of 'grade --out', or one assignment's folder in it"
+            f"{path}: no results here: give the folder of 'grade --out', or one assignment's folder"
+            " in it"
         )
     return found
 
 
 def write(course: Course, folder: Path, similar: Sequence[Pair] | None = None) -> ClassReport:
-    """Write the class report and a page for each student under ``folder``. Returns what the report says.
+    """Write the class report and a page for each student under ``folder``.
 
-    ``similar``: pairs to list; None where nobody has looked.
+    Returns what the report says; students whose submission is gone are named, and not in its
+    figures. ``similar``: pairs to list; None where nobody has looked.
     """
     students = sorted(path.parent.name for path in folder.glob(f"*/{STAFF}"))
     grades = [grade for student in students if (grade := read_grade(folder, student))]
@@ -48,7 +56,8 @@ def write(course: Course, folder: Path, similar: Sequence[Pair] | None = None) -
     results = {grade.student: _results(folder, grade.student) for grade in grades}
     assignment = load_assignment(course.root, _name(grades, folder))
     worth = max(found["extra_data"]["max_score"] for found in results.values())
-    found = ClassReport(grades, worth)
+    old = gone(folder)
+    found = ClassReport([grade for grade in grades if grade.student not in old], worth)
     shared = {"course": course, "assignment": assignment}
     environment = _environment()
     page = environment.get_template("student.html.j2")
@@ -56,7 +65,7 @@ def write(course: Course, folder: Path, similar: Sequence[Pair] | None = None) -
         text = page.render(student=student, results=data, parts=_by_part(data), **shared)
         write_atomically(folder / student / STUDENT_PAGE, text)
     page = environment.get_template("class.html.j2")
-    text = page.render(report=found, similar=similar, unreadable=unreadable, **shared)
+    text = page.render(report=found, similar=similar, unreadable=unreadable, old=old, **shared)
     write_atomically(folder / CLASS_PAGE, text)
     return found
 
@@ -100,9 +109,21 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"points": _points, "percent": _percent, "path": quote}
+    environment.filters["paragraphs"] = _paragraphs
+    environment.globals["states"] = {state.value: words for state, words in STATES.items()}
     environment.globals["charts"] = charts
     environment.globals["student_page"] = STUDENT_PAGE
     return environment
+
+
+def _paragraphs(text: str) -> list[tuple[bool, str]]:
+    """Lines of ours one by one, lines of the student's together: (theirs, text)."""
+    groups = itertools.groupby(text.split("\n"), lambda line: line.startswith("  | "))
+    return [
+        (theirs, text)
+        for theirs, lines in groups
+        for text in (["\n".join(lines)] if theirs else lines)
+    ]
 
 
 def _points(value: float | None) -> str:

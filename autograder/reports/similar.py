@@ -1,7 +1,8 @@
-"""Pairs of submissions that have much text in common, by winnowing (Schleimer, Wilkerson and Aiken, 2003) as copydetect does it.
+"""Pairs of submissions that have much text in common.
 
-It says where to look, never what to conclude. What the starter contains, and what half of the class writes the same way, does not count;
-names of variables and comments neither.
+The method is winnowing (Schleimer, Wilkerson and Aiken, 2003) as copydetect does it. It says where
+to look, never what to conclude. What the starter contains, and what half of the class writes the
+same way, does not count; names of variables and comments do not count either.
 """
 
 from __future__ import annotations
@@ -20,19 +21,20 @@ from autograder.authoring.course import Assignment
 from autograder.errors import CourseError
 from autograder.marking.submission import Submission, read_all
 
-GRAM, WINDOW = (
-    25,
-    6,
-)  # characters of normalised code in a fingerprint; fingerprints of which one is kept
-COMMON = 0.5  # what this share of a class has in common is the assignment, not copying
-SMALL = 8  # in a smaller class nothing is common
-THRESHOLD = 0.6  # of the smaller one's own text, from which on a pair is listed
-LEAST = 4  # fingerprints in common
+GRAM = 25  # Characters of normalised code in a fingerprint.
+WINDOW = 6  # Of so many neighbouring fingerprints one is kept.
+COMMON = 0.5  # What this share of a class has in common is the assignment, not copying.
+SMALL = 8  # In a smaller class nothing is common.
+THRESHOLD = 0.6  # A pair is listed from this share of the smaller one's own text on.
+LEAST = 4  # Fingerprints that a listed pair has in common at least.
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two submissions, the share of each one's own text that is in the other, and the lines of the passages."""
+    """Two submissions, and for each one the share of its own text that is in the other.
+
+    ``lines`` are those of the passages in either.
+    """
 
     first: str
     second: str
@@ -53,7 +55,7 @@ def of_class(assignment: Assignment, submissions: Path) -> list[Pair]:
 
 
 def pairs(submissions: Sequence[Submission], main: str, starter: str) -> list[Pair]:
-    """The pairs to look at, the most alike first. Raises CourseError if copydetect is not installed."""
+    """The pairs to look at, the most alike first. Raises CourseError without copydetect."""
     try:
         from copydetect import CodeFingerprint, compare_files
     except ImportError:

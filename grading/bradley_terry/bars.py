@@ -73,8 +73,8 @@ def test_another_convention_is_called_by_its_name(bug):
     assert text.count(ours) == 1
     candidate = InProcess.of(text.replace(ours, theirs), "bradley_terry.py")
     outcomes = key.settle([judge(test, candidate, 5, key) for test in tests if bug in test.catches])
-    said = {outcome.diagnosis for outcome in outcomes if outcome.verdict is Verdict.FAILED}
-    assert f"These are the numbers one gets when {key.texts[bug]}" in said
+    said = {o.mistake.bug for o in outcomes if o.mistake and o.verdict is Verdict.FAILED}
+    assert bug in said
     assert name in key.texts[bug]
 
 

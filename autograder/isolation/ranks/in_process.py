@@ -7,14 +7,13 @@ import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from autograder.errors import StudentDied, StudentError, StudentTimeout
 from autograder.isolation.bridge.client import Bridge
 from autograder.isolation.bridge.worker import Worker
-from autograder.isolation.workers import stream
+from autograder.isolation.workers import meter, stream
 
 SECONDS = 60.0  # wall-clock; collectives give up earlier
 
@@ -41,7 +40,7 @@ class ForkedChannel:
             _serve(load, theirs)
         theirs.close()
         self._stream = stream.Stream(self._socket)
-        self._deadline = time.monotonic() + SECONDS
+        self._deadline = meter.Until(SECONDS)
 
     def request(self, message: bytes, on_callback: Callable[[bytes], bytes]) -> bytes:
         """Ask, serve callbacks, return the answer."""

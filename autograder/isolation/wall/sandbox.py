@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from autograder.isolation.times import CPU_GRACE_SECONDS
 from autograder.isolation.wall import seccomp
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
@@ -168,7 +169,7 @@ def _limit(cell: Cell) -> None:
     }
     for kind, value in limits.items():
         resource.setrlimit(kind, (value, value))
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))  # SIGXCPU, then SIGKILL
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + CPU_GRACE_SECONDS))  # SIGXCPU, then SIGKILL
 
 
 def _prctl(option: int, value: int) -> None:

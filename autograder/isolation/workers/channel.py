@@ -8,11 +8,13 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from typing import Any
 
 import msgpack
 
 from autograder.errors import (
     IsolationError,
+    Limit,
     StudentDied,
     StudentError,
     StudentMisuse,
@@ -20,7 +22,7 @@ from autograder.errors import (
 )
 from autograder.isolation import codec
 from autograder.isolation.limits import Limits
-from autograder.isolation.workers import stream
+from autograder.isolation.workers import meter, stream
 
 MAX_PIECES = 256  # of prints that are read at a time: a thread may print as fast as they are read
 MAX_RECEIVED = 512 << 20  # bytes of answers in one test
@@ -45,7 +47,9 @@ class ProcessChannel:
         self._socket = conversation
         self._prints = prints
         self._status = status
-        self._deadline = time.monotonic() + limits.test_seconds
+        self._told: list[list[Any]] = []  # What the status line has said, the first word first.
+        meter.workers.add(self)
+        self._deadline = meter.Patience(limits.test_seconds, self.pids)
         self._stream = stream.Stream(conversation, prints, self._drain)
         self._printed = bytearray()
         self._dropped = 0
@@ -66,7 +70,7 @@ class ProcessChannel:
         self._printed.clear()
         self._dropped = self._stream.received = 0
         self.limits = limits
-        self._deadline = time.monotonic() + limits.test_seconds
+        self._deadline = meter.Patience(limits.test_seconds, self.pids)
         try:
             self._stream.send(stream.ANEW, codec.pack(None, []), self._deadline)
         except (stream.Closed, stream.Late):
@@ -81,7 +85,7 @@ class ProcessChannel:
         try:
             kind = stream.QUESTION
             while True:
-                if time.monotonic() > self._deadline or self._stream.received > MAX_RECEIVED:
+                if self._deadline.left() <= 0 or self._stream.received > MAX_RECEIVED:
                     raise stream.Late
                 self._stream.send(kind, message, self._deadline)
                 kind, answer = self._receive()
@@ -93,7 +97,9 @@ class ProcessChannel:
         except stream.Late:
             self._failure = StudentTimeout(
                 "Timeout",
-                f"no answer within {self.limits.test_seconds:g} seconds; the process was ended",
+                f"no answer within {self.limits.test_seconds:g} seconds of waiting;"
+                " the process was ended",
+                limit=Limit.WAITING,
             )
         except stream.Closed:
             self._failure = self._how_it_ended()
@@ -114,9 +120,7 @@ class ProcessChannel:
         """The line may have broken while we were sending, with the worker's first word still unread."""
         for _ in range(2):
             with contextlib.suppress(stream.Closed, stream.Late, codec.WireError):
-                self._ready = (
-                    self._ready or self._stream.receive(time.monotonic() + 1)[0] == stream.READY
-                )
+                self._ready = self._ready or self._stream.receive(meter.Until(1))[0] == stream.READY
 
     @property
     def prints(self) -> str:
@@ -144,7 +148,21 @@ class ProcessChannel:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
+    def pids(self) -> list[int]:
+        """The worker's process, as soon as the fork server has told it, until it is ended."""
+        if not self._told:
+            with contextlib.suppress(OSError):
+                self._listen(socket.MSG_DONTWAIT)
+        return [told[1] for told in self._told if told[0] == "started"]
+
+    def _listen(self, flags: int = 0) -> list[Any]:
+        """The next word of the status line; an empty one at its end."""
+        told: list[Any] = msgpack.unpackb(self._status.recv(65536, flags) or b"\x90")
+        self._told.append(told)
+        return told
+
     def _end(self) -> None:
+        meter.workers.discard(self)
         self._status.close()  # the server kills the worker
         self._socket.close()
 
@@ -164,14 +182,14 @@ class ProcessChannel:
         with contextlib.suppress(OSError):
             self._status.shutdown(socket.SHUT_WR)  # ends it: it may live on behind a closed line
         self._status.settimeout(30)
-        told = None
-        for _ in range(
-            2
-        ):  # a reset of the line may be reported before the message that came earlier
-            with contextlib.suppress(ConnectionResetError):
-                told = msgpack.unpackb(self._status.recv(65536) or b"\xc0")
+        told: list[Any] = self._told[-1] if self._told else ["started"]
+        for _ in range(3):
+            if told[:1] != ["started"]:
                 break
-        if not told:
+            # A reset of the line may be reported before the message that came earlier.
+            with contextlib.suppress(ConnectionResetError):
+                told = self._listen()
+        if told[:1] in ([], ["started"]):
             raise IsolationError("the fork server has gone")
         if told[0] == "refused":
             raise IsolationError(f"no worker could be started: {told[1]}")
@@ -186,7 +204,9 @@ class ProcessChannel:
         if code == -signal.SIGXCPU or (code == -signal.SIGKILL and cpu >= self.limits.call_seconds):
             return StudentTimeout(
                 "Timeout",
-                f"more than {self.limits.call_seconds:g} seconds of computing in one test; the process was ended",
+                f"more than {self.limits.call_seconds:g} seconds of computing in one test;"
+                " the process was ended",
+                limit=Limit.COMPUTING,
             )
         names = {number.value: number.name for number in signal.Signals}
         how = (

@@ -11,11 +11,10 @@ import time
 from typing import TYPE_CHECKING
 
 from autograder.isolation.limits import Limits
+from autograder.isolation.times import KEPT_WORKER_SHARE
 
 if TYPE_CHECKING:
     from autograder.isolation.workers.channel import ProcessChannel
-
-WEAR = 0.25  # of a test's CPU seconds, which the kernel counts for the whole life of a worker: how long it may serve
 
 
 class KeptWorker:
@@ -40,7 +39,7 @@ class KeptWorker:
         if self._failed_when_used and passed:
             self._wanted = False
         self._failed_when_used = channel.used and not passed
-        worn = time.monotonic() - channel.born > WEAR * channel.limits.call_seconds
+        worn = time.monotonic() - channel.born > KEPT_WORKER_SHARE * channel.limits.call_seconds
         if not self._wanted or not passed or worn:
             return False
         self._channel = channel

@@ -25,6 +25,7 @@ from autograder.isolation import codec
 from autograder.isolation.bridge import generators, worker
 from autograder.isolation.wall import network, sandbox, seccomp
 from autograder.isolation.workers import stream
+from autograder.isolation.workers.importing import in_time
 from autograder.isolation.workers.untouched import Modules
 from autograder.isolation.workers.warm import COMMON_MODULES, RANK_MODULES, warm_up
 
@@ -37,6 +38,7 @@ _libc = ctypes.PyDLL(None)  # keeps the interpreter's lock, which the child need
 
 def main() -> None:
     """Serve until the control socket closes. Argument: its descriptor; the first message names libraries, folders to hide, the profile, and whether there is a GPU."""
+    sandbox.die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     control = socket.socket(fileno=int(sys.argv[1]))
@@ -183,6 +185,7 @@ class Server:
         for descriptor in (child.pidfd, child.status):
             self._workers[descriptor] = child
             self._poll.register(descriptor, select.POLLIN)
+        self._report(child.status, ["started", pid])
         _close(line[:2])
 
     def _attend(self, child: _Child, descriptor: int) -> None:
@@ -273,12 +276,12 @@ def _become_a_worker(cell: sandbox.Cell, conversation: int, prints: int) -> None
         os.write(2, f"{type(error).__name__}: {error}\n".encode())
         os._exit(1)
     try:
-        serve_worker(line)
+        serve_worker(line, cell.call_seconds)
     finally:
         os._exit(1)
 
 
-def serve_worker(line: stream.Stream) -> None:
+def serve_worker(line: stream.Stream, seconds: float) -> None:
     """The worker's life: the first message brings the files, each further one is a question."""
     raw = open(1, "wb", 0, closefd=False)  # noqa: SIM115
     sys.stdout = io.TextIOWrapper(raw, "utf-8", "replace", write_through=True)
@@ -287,7 +290,7 @@ def serve_worker(line: stream.Stream) -> None:
     (main_file, names, compiled), buffers = codec.unpack(message)
     parts = iter(map(bytes, buffers))
     files, code = dict(zip(names, parts, strict=False)), {name: next(parts) for name in compiled}
-    converse(line, lambda: worker.load(files, main_file, code))
+    converse(line, lambda: in_time(lambda: worker.load(files, main_file, code), seconds))
 
 
 def converse(line: stream.Stream, load: Callable[[], worker.Worker]) -> None:

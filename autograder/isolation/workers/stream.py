@@ -5,8 +5,8 @@ from __future__ import annotations
 import select
 import socket
 import struct
-import time
 from collections.abc import Callable
+from typing import Protocol
 
 from autograder.isolation import codec
 
@@ -14,6 +14,13 @@ READY, QUESTION, ANSWER, CALLBACK, ANEW = b"R", b"Q", b"A", b"C", b"N"
 CHUNK = 1 << 20
 HEAD = 1 + codec.PREFIX_SIZE
 AHEAD = 1 << 13  # bytes
+
+
+class Deadline(Protocol):
+    """Says how long to wait; meter.Patience counts waiting only, meter.Until the wall's clock."""
+
+    def left(self) -> float:
+        """Seconds until it must be asked again; 0 when the time is over."""
 
 
 class Closed(Exception):
@@ -48,7 +55,7 @@ class Stream:
         self.received = 0  # bytes so far
         sock.setblocking(patient)
 
-    def send(self, kind: bytes, message: bytes, deadline: float | None = None) -> None:
+    def send(self, kind: bytes, message: bytes, deadline: Deadline | None = None) -> None:
         """Send one message. Raises Closed or Late."""
         view = memoryview(kind + message)
         while view:
@@ -59,7 +66,7 @@ class Stream:
             except OSError:
                 raise Closed from None
 
-    def receive(self, deadline: float | None = None) -> tuple[bytes, bytes]:
+    def receive(self, deadline: Deadline | None = None) -> tuple[bytes, bytes]:
         """The next message: its kind and its bytes. Raises Closed, Late, or WireError for one that is too large."""
         self._gather(HEAD, deadline)
         size, count = codec.prefix_sizes(self._ahead[1:HEAD])
@@ -73,7 +80,7 @@ class Stream:
         del self._ahead[:end]
         return kind, message
 
-    def _gather(self, count: int, deadline: float | None) -> None:
+    def _gather(self, count: int, deadline: Deadline | None) -> None:
         """Have that many bytes, and some that came behind them: a system call costs more than a small message does."""
         while len(self._ahead) < count:
             if not self._patient:  # an answer is hardly ever there already
@@ -95,13 +102,13 @@ class Stream:
             return self._socket.recv(min(CHUNK, missing))
         return self._piece[: self._socket.recv_into(self._piece)]
 
-    def _wait(self, event: int, deadline: float | None) -> None:
-        left = None if deadline is None else (deadline - time.monotonic()) * 1000
-        if left is not None and left <= 0:
-            raise Late
-        ready = dict(self._polls[event].poll(left))
-        if not ready:
-            raise Late
+    def _wait(self, event: int, deadline: Deadline | None) -> None:
+        ready: dict[int, int] = {}
+        while not ready:
+            left = None if deadline is None else deadline.left()
+            if left is not None and left <= 0:
+                raise Late
+            ready = dict(self._polls[event].poll(None if left is None else 1 + left * 1000))
         if self._watch in ready and self._idle is not None:
             if not ready[self._watch] & select.POLLIN:
                 self._watch = None  # hung up: nothing more will come

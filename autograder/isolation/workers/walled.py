@@ -15,15 +15,15 @@ from typing import Any
 import msgpack
 
 from autograder.errors import IsolationError, StudentError
-from autograder.isolation import codec
+from autograder.isolation import codec, times
 from autograder.isolation.bridge.client import Bridge
 from autograder.isolation.bridge.handles import Names
 from autograder.isolation.limits import Limits
 from autograder.isolation.wall.sandbox import Layers
+from autograder.isolation.workers import meter
 from autograder.isolation.workers.channel import ProcessChannel
 from autograder.isolation.workers.kept import KeptWorker
 
-START_SECONDS = 120  # for importing torch on a loaded machine
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 ENVIRONMENT = ONE_THREAD | {
     "PATH": "/usr/bin:/bin",
@@ -80,12 +80,10 @@ class WorkerServer:
             start_new_session=True,  # Ctrl-C is for the command, which then closes the socket
         )
         theirs.close()
-        ours.settimeout(START_SECONDS)
         try:
-            hello = ours.recv(65536)
-        except (TimeoutError, ConnectionResetError):
+            hello = ours.recv(65536) if meter.answers(ours, process.pid) else b""
+        except ConnectionResetError:
             hello = b""
-        ours.settimeout(None)
         if not hello:
             process.kill()
             reason = (
@@ -206,8 +204,8 @@ class Walled:
     def _limits(self, seconds: float | None) -> Limits:
         if seconds is None:
             return self.limits
-        wall = max(4 * seconds, self.limits.test_seconds)
-        return self.limits.model_copy(update={"call_seconds": seconds, "test_seconds": wall})
+        waiting = times.waiting_seconds(seconds, self.limits.test_seconds)
+        return self.limits.model_copy(update={"call_seconds": seconds, "test_seconds": waiting})
 
     def close(self) -> None:
         """End the worker that waits for a next test."""

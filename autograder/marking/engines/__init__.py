@@ -1,4 +1,4 @@
-"""Where gradings run: base.py (the interface), local.py (this machine's cores), ray.py (a Ray cluster)."""
+"""Where gradings run: base.py (the interface), local.py (this machine), ray.py (a Ray cluster)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from autograder.isolation import doctor
 from autograder.marking.engines.base import Engine, Job, Listed, Progress
 from autograder.marking.engines.local import LocalEngine
 
-__all__ = ["Engine", "Job", "Listed", "LocalEngine", "Progress", "examine", "start"]
+__all__ = ["Engine", "Job", "Listed", "LocalEngine", "Progress", "inspect", "start"]
 
 
 def start(
     name: str, assignment: Assignment, jobs: int, address: str, notice: Callable[[str], None]
 ) -> Engine:
-    """The engine called ``name``. ``jobs`` 0: one for each core. Raises CourseError, IsolationError."""
+    """The engine called ``name``; ``jobs`` 0: one for each core.
+
+    Raises CourseError, IsolationError.
+    """
     if name == "local":
         return LocalEngine(assignment, jobs or os.cpu_count() or 1)
     if name == "ray":
@@ -28,14 +31,14 @@ def start(
     raise _unknown(name)
 
 
-def examine(name: str, root: Path, address: str) -> dict[str, list[doctor.Finding]]:
+def inspect(name: str, root: Path, address: str) -> dict[str, list[doctor.Finding]]:
     """What `doctor` finds on each machine that the engine would use, by the machine's name."""
     if name == "local":
         return {LocalEngine.where: doctor.examine(root)}
     if name == "ray":
         from autograder.marking.engines import ray
 
-        return {f"node {node}": findings for node, findings in ray.examine(root, address).items()}
+        return {f"node {node}": findings for node, findings in ray.inspect(root, address).items()}
     raise _unknown(name)
 
 

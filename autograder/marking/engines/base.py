@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from autograder.isolation.wall.sandbox import Layers
+from autograder.judging.gpu_part import GpuStatus
 from autograder.model import Outcome
 
 
@@ -33,12 +34,18 @@ class Listed:
 
 @dataclass
 class Progress:
-    """What is known about one job so far. ``finished`` comes once, with ``trouble`` if it could not be completed."""
+    """What is known about one job so far.
+
+    ``finished`` comes once, with ``trouble`` if it could not be completed. ``problem`` says why the
+    submission cannot be imported, for its student; ``error`` holds their exception and lines.
+    """
 
     job: Job
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     finished: bool = False
     trouble: str = ""
+    problem: str = ""
+    error: str = ""
     seconds: float = 0.0
 
 
@@ -48,7 +55,7 @@ class Engine(Protocol):
     tests: list[Listed]
     layers: Layers  # of the wall, as weak as on the weakest machine
     leaks: list[str]  # what a probe in a worker could do and must not
-    scale: str  # what became of the tests that need a GPU; empty where there are none
+    gpu: GpuStatus  # what became of the tests that need a GPU
     where: str  # which machine these two speak of
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Progress]:

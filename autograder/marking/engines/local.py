@@ -1,4 +1,4 @@
-"""The engine of one machine: a grader process, which forks a marker for each submission."""
+"""The engine of one machine: a grader process, which forks a process for each submission."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-import msgpack
 
 from autograder.authoring.course import Assignment
 from autograder.errors import IsolationError
+from autograder.isolation import times
 from autograder.isolation.wall.sandbox import Layers
-from autograder.isolation.workers.walled import ENVIRONMENT, START_SECONDS
+from autograder.isolation.workers import meter
+from autograder.isolation.workers.walled import ENVIRONMENT
+from autograder.judging.gpu_part import GpuStatus
 from autograder.marking.engines.base import Job, Listed, Progress
-from autograder.model import Outcome
+from autograder.marking.messages import Message, Reader, send
+from autograder.model import Outcome, from_data
 
-TRIES = 2  # a marker that dies is tried once more; what it found before stands
-PATIENCE = 120.0  # seconds on top of a test's limit before a silent marker is ended: a diagnosis runs every known bug
+TRIES = 2  # A submission whose process dies is tried once more; what was found before stands.
 
 
 class LocalEngine:
@@ -37,48 +37,42 @@ class LocalEngine:
     def __init__(self, assignment: Assignment, jobs: int) -> None:
         self._jobs = max(1, jobs)
         self._cores = Cores(self._jobs)
-        self._usual = (
-            assignment.limits.test_seconds
-        )  # what a test may take, until a marker says otherwise
+        # What a test may take, until its process says otherwise.
+        self._usual = assignment.limits.test_seconds
         self._control, theirs = socket.socketpair()
         self._sending = threading.Lock()
-        command = [
-            sys.executable,
-            "-m",
-            "autograder.marking.grader",
-            str(theirs.fileno()),
-            str(assignment.root),
-            assignment.name,
-        ]
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith("PYTHON")
-        }
-        one_thread = {
-            name: value for name, value in ENVIRONMENT.items() if name.endswith("_THREADS")
-        }
-        package = str(Path(__file__).resolve().parents[3])
-        self._process = subprocess.Popen(
-            command,
-            pass_fds=[theirs.fileno()],
-            env=environment | one_thread | {"PYTHONPATH": package},
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._process = _start_grader(theirs, assignment)
         theirs.close()
-        self._control.settimeout(START_SECONDS)
         try:
-            hello = _Messages().feed(self._control, wait=True)[0]
-        except (TimeoutError, ConnectionResetError, IndexError):
-            raise IsolationError(
-                "the grader process did not start: try 'python -m autograder doctor'"
-            ) from None
-        self._control.settimeout(None)
-        if "error" in hello:
-            raise IsolationError(hello["error"])
+            hello = self._hello()
+        except BaseException:
+            # They are still starting, and would hear only later that nobody needs them.
+            for pid in meter.family(self._process.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self.close()
+            raise
         self.tests = [Listed(**test) for test in hello["tests"]]
         self.layers = Layers(**hello["layers"])
-        self.scale: str = hello["scale"]
-        self.leaks: list[str] = hello["leaks"]  # what a probe in a worker could do and must not
+        self.gpu = from_data(GpuStatus, hello["gpu"])
+        self.leaks: list[str] = hello["leaks"]
+
+    def _hello(self) -> Message:
+        """The grader's first message. Raises IsolationError where it cannot work."""
+        reader = Reader(self._control)
+        messages: list[Message] = []
+        try:
+            while not messages and meter.answers(self._control, self._process.pid):
+                messages = reader.read()
+        except ConnectionResetError:
+            pass
+        if not messages:
+            raise IsolationError(
+                "the grader process did not start: try 'python -m autograder doctor'"
+            )
+        if "error" in messages[0]:
+            raise IsolationError(messages[0]["error"])
+        return messages[0]
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Progress]:
         """Mark every job; yields a job's progress after each outcome."""
@@ -86,19 +80,19 @@ class LocalEngine:
         with selectors.DefaultSelector() as selector:
             while waiting or selector.get_map():
                 while waiting and len(selector.get_map()) < self._jobs:
-                    marker = self._start(waiting.popleft())
-                    selector.register(marker.line, selectors.EVENT_READ, marker)
-                for key, _ in selector.select(1.0):
-                    marker = key.data
-                    ended = marker.listen()
+                    one = self._start(waiting.popleft())
+                    selector.register(one.line, selectors.EVENT_READ, one)
+                for key, _ in selector.select(times.LOOK_SECONDS):
+                    one = key.data
+                    ended = one.listen()
                     if ended:
-                        selector.unregister(marker.line)
-                        self._cores.give_back(marker.core)
-                        tries[marker.progress.job.student] += 1
-                        if marker.progress.trouble and tries[marker.progress.job.student] < TRIES:
-                            waiting.appendleft(marker.progress.job)
+                        selector.unregister(one.line)
+                        self._cores.give_back(one.core)
+                        tries[one.progress.job.student] += 1
+                        if one.progress.trouble and tries[one.progress.job.student] < TRIES:
+                            waiting.appendleft(one.progress.job)
                             continue
-                    yield marker.progress
+                    yield one.progress
                 for key in list(selector.get_map().values()):
                     key.data.end_if_silent()
 
@@ -106,19 +100,18 @@ class LocalEngine:
         """End the grader process and, with it, the fork server and all workers."""
         self._control.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(5)
+            self._process.wait(times.ENDING_SECONDS)
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
 
-    def _start(self, job: Job) -> _Marker:
+    def _start(self, job: Job) -> _Line:
         ours, theirs = socket.socketpair()
         core = self._cores.take()
-        message = msgpack.packb({"files": dict(job.files), "seed": job.seed, "core": core})
+        message = {"files": dict(job.files), "seed": job.seed, "core": core}
         try:
             with self._sending:
-                socket.send_fds(self._control, [len(message).to_bytes(8, "big")], [theirs.fileno()])
-                self._control.sendall(message)
+                send(self._control, message, [theirs.fileno()])
         except OSError:
             self._cores.give_back(core)
             raise IsolationError(
@@ -126,38 +119,39 @@ class LocalEngine:
             ) from None
         finally:
             theirs.close()
-        return _Marker(ours, Progress(job), self._usual, core)
+        return _Line(ours, Progress(job), self._usual, core)
 
 
 class Cores:
-    """Gives each marker, and the workers that it asks, a core of its own, as long as no core would be left without a marker.
+    """Gives each submission's process and its workers a core, where there is one for each core.
 
-    A marker and its worker take turns. On two cores each turn wakes a sleeping core, which costs more than most questions do; on one core
-    the turn is a switch between processes. With fewer markers than cores they are left alone: other commands have the same cores.
+    Such a process and its worker take turns. On two cores each turn wakes a sleeping core, which
+    costs more than most questions do; on one core the turn is a switch between processes. With
+    fewer submissions at a time than cores they are left alone: other commands have the same cores.
     """
 
-    def __init__(self, markers: int) -> None:
+    def __init__(self, jobs: int) -> None:
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-        self._markers = dict.fromkeys(cores if markers >= len(cores) else [], 0)
+        self._users = dict.fromkeys(cores if jobs >= len(cores) else [], 0)
         self._taking = threading.Lock()
 
     def take(self) -> int | None:
-        """The core that fewest markers have; None: any."""
+        """The core that fewest have; None: any."""
         with self._taking:
-            core = min(self._markers, key=self._markers.__getitem__, default=None)
+            core = min(self._users, key=self._users.__getitem__, default=None)
             if core is not None:
-                self._markers[core] += 1
+                self._users[core] += 1
             return core
 
     def give_back(self, core: int | None) -> None:
-        """That marker has ended."""
+        """That process has ended."""
         if core is not None:
             with self._taking:
-                self._markers[core] -= 1
+                self._users[core] -= 1
 
 
-class _Marker:
-    """The command's end of one marker's line."""
+class _Line:
+    """The command's end of the line to the process that marks one submission."""
 
     def __init__(
         self, line: socket.socket, progress: Progress, patience: float, core: int | None
@@ -165,20 +159,22 @@ class _Marker:
         self.line = line
         self.core = core
         self.progress = progress
-        self._patience = patience  # seconds that the test which runs now may take
-        self._messages = _Messages()
-        self._pid: int | None = None
-        self._begun = self._heard = time.monotonic()
+        self._patience = patience  # Seconds that the test which runs now may take.
+        self._reader = Reader(line)
+        self._pids: list[int] = []
+        self._begun = time.monotonic()
+        self._silence = self._new_silence()
 
     def listen(self) -> bool:
-        """Take in what has come; True when the marker has ended."""
-        self._heard = time.monotonic()
-        self.progress.seconds = self._heard - self._begun
+        """Take in what has come; True when the process has ended."""
+        self._silence = self._new_silence()
+        self.progress.seconds = time.monotonic() - self._begun
         try:
-            for message in self._messages.feed(self.line):
+            for message in self._reader.read():
                 self._take(message)
             return False
         except ConnectionResetError:
+            self._reader.close()
             self.line.close()
             if not self.progress.finished:
                 self.progress.finished = True
@@ -188,48 +184,54 @@ class _Marker:
             return True
 
     def end_if_silent(self) -> None:
-        """Kill a marker that has said nothing for longer than its test may take."""
-        patience = self._patience + PATIENCE
-        if self._pid and time.monotonic() - self._heard > patience:
+        """Kill a process that has said nothing for longer than its test may take.
+
+        While a worker computes, the process says so. The limit is on what it computes itself, say
+        for a diagnosis, which runs every known bug, and on waiting.
+        """
+        if self._silence.next_look() > 0:
+            return
+        self._silence.look()
+        patience = self._patience + times.SILENCE_SECONDS
+        if max(self._silence.waited, self._silence.computed) > patience:
             self.progress.trouble = (
                 f"the marking process was silent for more than {patience:.0f} seconds"
             )
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGKILL)
+            for pid in self._pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _new_silence(self) -> meter.Meter:
+        return meter.Meter(lambda: self._pids, own=False)
+
+    def _take(self, message: Message) -> None:
         if "pid" in message:
-            self._pid = message["pid"]
+            self._pids = [message["pid"]]
         elif "patience" in message:
             self._patience = message["patience"]
         elif "outcome" in message:
-            outcome = Outcome.from_dict(message["outcome"])
+            outcome = from_data(Outcome, message["outcome"])
             self.progress.outcomes[outcome.test] = outcome
+        elif "unreadable" in message:
+            self.progress.problem = message["unreadable"]["problem"]
+            self.progress.error = message["unreadable"]["error"]
         elif "error" in message:
             self.progress.trouble = message["error"]
         elif "done" in message:
             self.progress.finished = True
 
 
-class _Messages:
-    """Splits a byte stream into messages (see grader.send)."""
-
-    def __init__(self) -> None:
-        self._data = bytearray()
-
-    def feed(self, line: socket.socket, wait: bool = False) -> list[dict[str, Any]]:
-        """Read once (``wait``: until there is a message). Raises ConnectionResetError at the end of the stream."""
-        messages: list[dict[str, Any]] = []
-        while True:
-            piece = line.recv(1 << 16)
-            if not piece:
-                raise ConnectionResetError
-            self._data += piece
-            while len(self._data) >= 8:
-                size = int.from_bytes(self._data[:8], "big")
-                if len(self._data) < 8 + size:
-                    break
-                messages.append(msgpack.unpackb(bytes(self._data[8 : 8 + size])))
-                del self._data[: 8 + size]
-            if messages or not wait:
-                return messages
+def _start_grader(line: socket.socket, assignment: Assignment) -> subprocess.Popen[bytes]:
+    package = str(Path(__file__).resolve().parents[3])
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("PYTHON")
+    }
+    one_thread = {name: value for name, value in ENVIRONMENT.items() if name.endswith("_THREADS")}
+    command = ["-m", "autograder.marking.grader", str(line.fileno()), str(assignment.root)]
+    return subprocess.Popen(
+        [sys.executable, *command, assignment.name],
+        pass_fds=[line.fileno()],
+        env=environment | one_thread | {"PYTHONPATH": package},
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )

@@ -1,7 +1,8 @@
-"""The engine of a Ray cluster: on each node an actor with a LocalEngine of its own; each submission is a task of one of them.
+"""The engine of a Ray cluster: on each node an actor with a LocalEngine of its own.
 
-Every node has the course in the same folder (an image, a shared file system): nothing of the hidden tests travels. A node takes part
-only if its files and versions are this machine's and its wall holds. A submission whose node is lost is marked again on
+Each submission is a task of one of them. Every node has the course in the same folder (an image, a
+shared file system): nothing of the hidden tests travels. A node takes part only if its files and
+versions are this machine's and its wall holds. A submission whose node is lost is marked again on
 another one; its result counts once, when it arrives.
 """
 
@@ -18,25 +19,22 @@ from typing import Any
 from autograder.authoring.course import Assignment, load_assignment
 from autograder.errors import AutograderError, IsolationError
 from autograder.isolation import doctor
+from autograder.isolation.times import NO_NODE_SECONDS, NODE_START_SECONDS, RAY_LOOK_SECONDS
 from autograder.isolation.wall.sandbox import Layers
+from autograder.judging.gpu_part import GpuState, GpuStatus
 from autograder.marking.engines.base import Job, Listed, Progress
 from autograder.marking.engines.local import LocalEngine
 from autograder.marking.provenance import changes, fingerprint
 
-LOSSES = 3  # nodes that may be lost while one submission is on them; then it stays ungraded
-LOOK = 5.0  # seconds between two looks for nodes that joined
-START_SECONDS = (
-    300.0  # for a node to start its engine, perhaps with libraries on a cold shared file system
-)
-PATIENCE = 120.0  # seconds without any node before the run is given up
+LOSSES = 3  # Nodes that may be lost while one submission is on them; then it stays ungraded.
 PACKAGE = str(Path(__file__).resolve().parents[3])
 
 
-class Marker:
+class NodeActor:
     """The actor: one node's engine."""
 
     def start(self, root: str, name: str, jobs: int) -> dict[str, Any]:
-        """Start the engine there; says what the wall and the files there are like, or what is wrong in a sentence."""
+        """Start the engine there; says what the wall and the files are like, or what is wrong."""
         try:
             assignment = load_assignment(Path(root), name)
             self._engine = LocalEngine(assignment, jobs)
@@ -48,7 +46,7 @@ class Marker:
             "tests": engine.tests,
             "layers": engine.layers,
             "leaks": engine.leaks,
-            "scale": engine.scale,
+            "gpu": engine.gpu,
             "fingerprint": found,
         }
 
@@ -57,7 +55,7 @@ class Marker:
         *_, last = self._engine.run([job])
         return last
 
-    def examine(self, root: str) -> list[doctor.Finding]:
+    def inspect(self, root: str) -> list[doctor.Finding]:
         """`doctor` on this node."""
         return doctor.examine(Path(root))
 
@@ -112,10 +110,10 @@ class Cluster:
         return {node["NodeID"]: (_name(node), int(node["Resources"]["CPU"])) for node in alive}
 
     def actor(self, key: str, cores: int) -> Any:
-        """A Marker on that node and no other, which takes up ``cores`` of it."""
+        """A NodeActor on that node and no other, which takes up ``cores`` of it."""
         there = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(key, soft=False)
         options = {"num_cpus": cores, "max_concurrency": cores + 1, "scheduling_strategy": there}
-        return self.ray.remote(Marker).options(**options).remote()
+        return self.ray.remote(NodeActor).options(**options).remote()
 
     def answers(self, calls: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         """What each call came to, or the error in its place."""
@@ -150,13 +148,13 @@ def _name(node: Mapping[str, Any]) -> str:
     return f"{node['NodeManagerAddress']} ({node['NodeID'][:6]})"
 
 
-def examine(root: Path, address: str) -> dict[str, list[doctor.Finding]]:
+def inspect(root: Path, address: str) -> dict[str, list[doctor.Finding]]:
     """`doctor` on every node, by the node's name."""
     cluster = Cluster(address)
     try:
         nodes = cluster.nodes()
-        calls = {key: cluster.actor(key, 1).examine.remote(str(root)) for key in nodes}
-        found = cluster.answers(calls, START_SECONDS)
+        calls = {key: cluster.actor(key, 1).inspect.remote(str(root)) for key in nodes}
+        found = cluster.answers(calls, NODE_START_SECONDS)
         return {
             nodes[key][0]: [doctor.Finding("node", False, str(answer), needed=True)]
             if isinstance(answer, Exception)
@@ -189,7 +187,7 @@ class RayEngine:
             raise
 
     def _enlist_all(self) -> None:
-        """Before the first submission every node must be fit; the wall is as strong as on the weakest."""
+        """Every node must be fit from the beginning; the wall is as strong as on the weakest."""
         started = self._start(self._cluster.nodes())
         if problems := [
             f"node {node.name}: {problem}" for node in started if (problem := self._problem(node))
@@ -208,7 +206,7 @@ class RayEngine:
         }
         self.layers = Layers(**weakest)
         self.leaks: list[str] = sorted({leak for hello in hellos for leak in hello["leaks"]})
-        self.scale = "; ".join(sorted({hello["scale"] for hello in hellos} - {""}))
+        self.gpu = _gpu([hello["gpu"] for hello in hellos])
         weak = [node.name for node in started if _is_weak(node)]
         self.where = f"node {', '.join(weak)}" if weak else "this cluster"
 
@@ -228,11 +226,11 @@ class RayEngine:
                 else:
                     yield progress
             now = time.monotonic()
-            if waiting and now - looked > LOOK:
+            if waiting and now - looked > RAY_LOOK_SECONDS:
                 self._enlist_newcomers()
                 looked = time.monotonic()
             seen = now if self._nodes else seen
-            if now - seen > PATIENCE:
+            if now - seen > NO_NODE_SECONDS:
                 raise IsolationError(
                     "all nodes are lost; results so far are kept: run the same command again"
                 )
@@ -258,7 +256,7 @@ class RayEngine:
         if not running:
             time.sleep(0.5)
             return []
-        ready: list[Any] = self._cluster.ray.wait(list(running), timeout=LOOK)[0]
+        ready: list[Any] = self._cluster.ray.wait(list(running), timeout=RAY_LOOK_SECONDS)[0]
         return ready
 
     def _collect(self, call: Any, node: Node, job: Job, losses: Counter[str]) -> Progress | None:
@@ -316,7 +314,7 @@ class RayEngine:
         calls = {
             key: node.actor.start.remote(root, name, node.jobs) for key, node in started.items()
         }
-        for key, answer in self._cluster.answers(calls, START_SECONDS).items():
+        for key, answer in self._cluster.answers(calls, NODE_START_SECONDS).items():
             started[key].hello = {"error": str(answer)} if isinstance(answer, Exception) else answer
         return list(started.values())
 
@@ -324,8 +322,17 @@ class RayEngine:
         if "error" in node.hello:
             return str(node.hello["error"])
         if changed := changes(node.hello["fingerprint"], self._expected):
-            return f"it has other files or versions than this machine ({changed}): bring both up to date"
+            return (
+                f"it has other files or versions than this machine ({changed}):"
+                " bring both up to date"
+            )
         return ""
+
+
+def _gpu(each: Sequence[GpuStatus]) -> GpuStatus:
+    """What becomes of the GPU part on a cluster: it is run only if every node runs it."""
+    lacking = sorted({one.reason for one in each if one.state is GpuState.NOT_RUN})
+    return GpuStatus(GpuState.NOT_RUN, "; ".join(lacking)) if lacking else each[0]
 
 
 def _is_weak(node: Node) -> bool:

@@ -1,0 +1,150 @@
+"""Tells waiting from computing: a time limit that counts waiting must not end who computes.
+
+On a loaded machine, or in a container with half a core, wall time passes while a process computes
+or waits for a core. Once in a while the meter looks at the processes of a test. Where one of them
+has used CPU time since the last look, or is ready to run, that time was computing. Otherwise
+everybody was waiting: for an answer, a lock, a sleep.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from autograder.isolation.times import COMPUTING_SHARE, LOOK_SECONDS, START_SECONDS
+
+Pids = Callable[[], Iterable[int]]
+
+
+class HasPids(Protocol):
+    """Somebody who talks to processes."""
+
+    def pids(self) -> Iterable[int]:
+        """The processes."""
+
+
+workers: set[HasPids] = set()  # To whom this process talks at the moment: open channels.
+
+
+def running_workers() -> list[int]:
+    """The workers that this process talks to."""
+    return [pid for one in list(workers) for pid in one.pids()]
+
+
+class Meter:
+    """Seconds of waiting and of computing since it was made, of this process and of others.
+
+    ``pids``: whom to look at now. ``own``: this process belongs to them. Both numbers grow at the
+    looks only, which are LOOK_SECONDS apart.
+    """
+
+    def __init__(self, pids: Pids, own: bool = True) -> None:
+        self._pids = pids
+        self._own = own
+        self._looked = time.monotonic()
+        self._used = self._cpu_seconds()
+        self.waited = 0.0
+        self.computed = 0.0
+
+    def next_look(self) -> float:
+        """Seconds until the next look is due; 0 or less when it is."""
+        return self._looked + LOOK_SECONDS - time.monotonic()
+
+    def look(self) -> bool:
+        """Charge the time since the last look. True if somebody computed in it."""
+        now, used = time.monotonic(), self._cpu_seconds()
+        passed = now - self._looked
+        moved = sum(max(0.0, seconds - self._used.get(pid, 0.0)) for pid, seconds in used.items())
+        computing = moved >= COMPUTING_SHARE * passed or any(map(is_running, self._pids()))
+        if computing:
+            self.computed += min(moved, passed)
+        else:
+            self.waited += passed
+        self._looked, self._used = now, used
+        return computing
+
+    def _cpu_seconds(self) -> dict[int, float]:
+        used = {pid: cpu_seconds(pid) for pid in self._pids()}
+        return used | ({0: time.process_time()} if self._own else {})
+
+
+class Patience:
+    """How long a worker may only wait. ``seconds`` of waiting; computing is not counted."""
+
+    def __init__(self, seconds: float, pids: Pids) -> None:
+        self._seconds = seconds
+        self._meter = Meter(pids)
+
+    def left(self) -> float:
+        """Seconds until this must be asked again; 0 when there is no patience left."""
+        due = self._meter.next_look()
+        if due <= 0:
+            self._meter.look()
+            due = self._meter.next_look()
+        return max(0.0, min(due, self._seconds - self._meter.waited))
+
+
+class Until:
+    """A deadline on the clock on the wall, for who talks to a trusted process."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Seconds until the deadline; 0 when it has passed."""
+        return max(0.0, self._end - time.monotonic())
+
+
+def answers(line: socket.socket, pid: int) -> bool:
+    """Wait until a process that starts has written or closed; False where it does nothing.
+
+    It is waited for while it, or a process that it has started, computes.
+    """
+    watch = Meter(lambda: family(pid), own=False)
+    while watch.waited < START_SECONDS:
+        if select.select([line], [], [], max(0.0, watch.next_look()))[0]:
+            return True
+        if watch.next_look() <= 0:
+            watch.look()
+    return False
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU seconds that a process has used, its ended children's included; 0.0 if it is gone."""
+    fields = _stat(f"/proc/{pid}/stat")
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+
+
+def is_running(pid: int) -> bool:
+    """Some thread of a process runs, is ready to run, or waits for a disk."""
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return False
+    states = (_stat(f"/proc/{pid}/task/{thread}/stat") for thread in threads)
+    return any(fields and fields[0] in ("R", "D") for fields in states)
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    parents: dict[int, list[int]] = {}
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        if fields := _stat(f"/proc/{name}/stat"):
+            parents.setdefault(int(fields[1]), []).append(int(name))
+    found = [pid]
+    for one in found:
+        found += parents.get(one, [])
+    return found
+
+
+def _stat(path: str) -> list[str]:
+    """The fields after the name, which may hold anything; empty if there is no such process."""
+    try:
+        with open(path, "rb") as file:
+            return file.read().rpartition(b")")[2].decode("ascii").split()
+    except (OSError, ValueError):
+        return []

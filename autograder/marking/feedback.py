@@ -1,0 +1,170 @@
+"""Grade -> sentences: what a student reads, and the note on a student that the instructor reads."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from autograder.authoring.course import Assignment
+from autograder.errors import Limit
+from autograder.marking.score import earned, score
+from autograder.model import Grade, Mistake, Outcome, State, Verdict
+
+WORDS = {
+    Verdict.PASSED: "passed",
+    Verdict.FAILED: "failed",
+    Verdict.NOT_WRITTEN: "not written yet",
+    Verdict.UNGRADED: "could not be graded, which is not your fault and costs you no points",
+}
+STATES = {
+    State.NOT_OPENED: "could not be opened",
+    State.NOT_IMPORTED: "could not be imported",
+    State.UNDECIDED: "needs your instructor's decision",
+}
+LIMITS = {
+    Limit.COMPUTING: "This test was ended because your code computed for too long.",
+    Limit.WAITING: "This test was ended because your code waited for too long without computing.",
+}
+_NOT_THERE = re.compile(r"AttributeError: module '\w+' has no attribute '(\w+)'")
+MAX_PRINTS = 2000  # characters of the student's prints shown with a test
+
+
+# -- for the student -------------------------------------------------------------------------------
+
+
+def student_text(outcome: Outcome) -> str:
+    """What a student reads about one test: no expected values, hidden inputs or assertion text."""
+    lines = [WORDS[outcome.verdict][0].upper() + WORDS[outcome.verdict][1:] + "."]
+    if outcome.extra:
+        lines.append("No points depend on this part, which needs a GPU.")
+    lines += [f"{rate:,.6g} {name}." for name, rate in outcome.rates.items()]
+    if outcome.limit:
+        lines.append(LIMITS[outcome.limit])
+    if outcome.verdict is Verdict.FAILED:
+        mistake = mistake_sentence(outcome.mistake) if outcome.mistake else ""
+        lines += [text for text in (mistake, outcome.finding, f"Hint: {outcome.hint}") if text]
+    if outcome.verdict in (Verdict.FAILED, Verdict.NOT_WRITTEN) and outcome.error:
+        lines += ["Your code:", quoted(outcome.error)]
+    if outcome.verdict is Verdict.FAILED and outcome.prints.strip():
+        text = outcome.prints.strip()
+        more = " ..." if len(text) > MAX_PRINTS else ""
+        lines += ["Your code printed:", quoted(text[:MAX_PRINTS] + more)]
+    return "\n".join(lines)
+
+
+def mistake_sentence(mistake: Mistake) -> str:
+    """What a student reads about a mistake that was recognised."""
+    return f"These are the numbers one gets when {mistake.when}"
+
+
+def headline(assignment: Assignment, worth: float, grade: Grade) -> str:
+    """The paragraph above the tests."""
+    total = score(grade, worth)
+    if grade.state is not State.TESTED:
+        lines = _untested(grade, worth)
+    elif total.points is not None:
+        lines = [f"{assignment.title}: {total.points:g} of {worth:g} points."]
+    elif any(outcome.open for outcome in grade.outcomes):
+        lines = [
+            "Not everything could be graded. That is not your fault, and nothing below counts as"
+            " zero."
+        ]
+    else:
+        lines = [
+            f"Still being graded: {len(grade.outcomes)} tests so far, and more will follow. Nothing"
+            " below is final."
+        ]
+    unwritten = [outcome for outcome in grade.outcomes if outcome.verdict is Verdict.NOT_WRITTEN]
+    if unwritten:
+        parts = ", ".join(sorted({outcome.part for outcome in unwritten}))
+        lines.append(f"Not written yet: {parts}.")
+    if missing := not_there(grade):
+        lines.append(
+            f"Not there: {', '.join(missing)}. Name each function as the starter does, in the file"
+            " or notebook that you submit."
+        )
+    if grade.late_days:
+        days = "1 day" if grade.late_days == 1 else f"{grade.late_days} days"
+        lost = 100 * (1 - grade.late_factor)
+        of = f"{earned(grade.outcomes):g} points" if grade.outcomes else "the points"
+        lines.append(f"Submitted {days} late: {lost:.0f} % of {of} are lost.")
+    wall = grade.provenance.get("wall", {})
+    if not (wall.get("uid") and wall.get("seccomp")) or grade.provenance.get("leaks"):
+        lines.append("Marked without the full wall between student code and grader (--allow-weak).")
+    return "\n".join(lines)
+
+
+def _untested(grade: Grade, worth: float) -> list[str]:
+    """Why nothing was tested, said once and on top."""
+    lines = [
+        f"Your submission {STATES[grade.state]}, so nothing was tested: {problem_line(grade)}."
+    ]
+    if grade.error:
+        lines += ["Your code:", quoted(grade.error)]
+    if grade.counts_zero:
+        lines.append(f"As it is, it earns 0 of {worth:g} points.")
+    else:
+        lines.append("There is no score until this is settled; it is not a zero.")
+    return lines
+
+
+def problem_line(grade: Grade) -> str:
+    """Why nothing was tested, as one line without a full stop."""
+    return one_line(grade.problem).rstrip(".")
+
+
+def quoted(text: str) -> str:
+    """The student's own text, marked so that none of it can pose as ours."""
+    return "\n".join(
+        "  | " + "".join(c for c in line if c.isprintable() or c == "\t")
+        for line in text.splitlines()
+    )
+
+
+def not_there(grade: Grade) -> list[str]:
+    """Names that tests asked for and the submission does not have."""
+    found = (_NOT_THERE.match(outcome.error) for outcome in grade.outcomes)
+    return list(dict.fromkeys(match[1] for match in found if match))
+
+
+def one_line(text: str) -> str:
+    """Nothing in a student's text, names of files included, breaks a line or acts on a terminal."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+# -- for the instructor ----------------------------------------------------------------------------
+
+
+def note(grade: Grade) -> str:
+    """Who got what and why, in one line."""
+    if grade.state is not State.TESTED:
+        words = "needs your decision" if grade.state is State.UNDECIDED else STATES[grade.state]
+        return f"{words}: {problem_line(grade)}"
+    failed = [one for one in grade.outcomes if one.verdict is not Verdict.PASSED and not one.extra]
+    if ungraded := [outcome for outcome in failed if outcome.verdict is Verdict.UNGRADED]:
+        return "ungraded: " + (ungraded[0].detail.split("\n")[0] or "unknown")
+    if not grade.complete:
+        return "ungraded: marking was cut off; run the same command again"
+    if not failed:
+        return "all passed"
+    missing = not_there(grade)
+    if missing and not any(outcome.verdict is Verdict.PASSED for outcome in grade.outcomes):
+        names = ", ".join(missing[:5]) + (", ..." if missing[5:] else "")
+        return f"has none of the functions that are asked for ({names})"
+    return _why_it_failed(failed)
+
+
+def _why_it_failed(failed: list[Outcome]) -> str:
+    """The mistake that explains most; otherwise the reason that most tests give."""
+    mistakes = Counter(outcome.mistake for outcome in failed if outcome.mistake)
+    if mistakes:
+        ((first, _),) = mistakes.most_common(1)
+        return first.when + (f" (+{len(mistakes) - 1} more)" if len(mistakes) > 1 else "")
+    if all(outcome.verdict is Verdict.NOT_WRITTEN for outcome in failed):
+        return f"not written yet: {', '.join(dict.fromkeys(outcome.part for outcome in failed))}"
+    wrong = [outcome for outcome in failed if outcome.verdict is Verdict.FAILED]
+    reasons = Counter(
+        reason for outcome in wrong if (reason := outcome.error.split("\n")[0] or outcome.finding)
+    )
+    reason, count = reasons.most_common(1)[0] if reasons else ("", 0)
+    return reason if 4 * count >= len(wrong) else f"fails: {wrong[0].says}"
