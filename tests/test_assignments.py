@@ -9,7 +9,7 @@ import pytest
 from autograder.authoring import starter
 from autograder.authoring.course import load_course
 from autograder.authoring.source import Source
-from autograder.judging import diagnose, hidden_test, plugin
+from autograder.judging import diagnose, hidden_test, naming, plugin
 from autograder.judging.hidden_test import InProcess
 from autograder.marking.engines import Job, LocalEngine
 from autograder.model import Verdict
@@ -119,7 +119,7 @@ def test_a_known_bug_loses_the_same_points_on_both_sides_of_the_wall_and_is_name
     tests = [test for test in plugin.collect(assignment.hidden_tests) if not test.learning]
     here = {test.name: diagnose.judge(test, broken[bug], SEED, silent).verdict for test in tests}
     assert here == {test.name: there[test.name].verdict for test in tests}
-    assert bug in {outcome.mistake.bug for outcome in there.values() if outcome.mistake}
+    assert bug in {m.bug for outcome in there.values() for m in outcome.named}
 
 
 @pytest.mark.parametrize("name", ASSIGNMENTS)
@@ -138,8 +138,8 @@ def test_every_known_bug_is_named_by_a_real_diagnosis_and_no_other(name, seed):
     tests = [test for test in plugin.collect(ASSIGNMENTS[name].hidden_tests) if not test.learning]
 
     def named(bug, by):
-        outcomes = key.settle([diagnose.judge(test, key.broken[bug], seed, key) for test in by])
-        return {outcome.mistake.bug for outcome in outcomes if outcome.mistake}
+        outcomes = naming.examine(key, by, key.broken[bug], seed)
+        return {mistake.bug for outcome in outcomes for mistake in outcome.mistakes}
 
     # its own tests first: they are quick, and mostly enough
     diagnosed = {

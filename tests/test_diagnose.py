@@ -11,8 +11,9 @@ from toy import MAIN
 
 from autograder.errors import IsolationError, StudentDied, StudentError, StudentTimeout
 from autograder.isolation.codec import Record
-from autograder.judging import hidden_test
-from autograder.judging.diagnose import AnswerKey, _same, gives_the_numbers_of, judge
+from autograder.judging import hidden_test, naming
+from autograder.judging.answers import gives_the_numbers_of, same
+from autograder.judging.diagnose import AnswerKey, judge
 from autograder.judging.hidden_test import InProcess, Trace
 from autograder.model import Mistake, Verdict
 
@@ -32,7 +33,7 @@ def key(toy):
 
 def outcomes_of(toy, key, *names, candidate):
     """The outcomes of some tests, diagnosed together."""
-    return key.settle([judge(toy.tests[name], candidate, SEED, key) for name in names])
+    return naming.examine(key, [toy.tests[name] for name in names], candidate, SEED)
 
 
 # -- verdicts --------------------------------------------------------------------------------------------------------
@@ -430,8 +431,8 @@ def record(**fields):
         (None, None),
     ],
 )
-def test_answers_up_to_rounding_and_container_are_the_same(one, other):
-    assert _same(one, other) and _same(other, one)
+def test_answers_up_to_rounding_and_container_are_thesame(one, other):
+    assert same(one, other) and same(other, one)
 
 
 @pytest.mark.parametrize(
@@ -454,17 +455,17 @@ def test_answers_up_to_rounding_and_container_are_the_same(one, other):
         (torch.Generator(), np.random.default_rng(1)),
     ],
 )
-def test_other_answers_are_not_the_same(one, other):
-    assert not _same(one, other) and not _same(other, one)
+def test_other_answers_are_not_thesame(one, other):
+    assert not same(one, other) and not same(other, one)
 
 
-def test_sets_are_the_same_when_they_hold_the_same():
-    assert not _same({1, 2}, {1, 3})
+def test_sets_are_the_same_when_they_hold_thesame():
+    assert not same({1, 2}, {1, 3})
 
 
 def test_handles_are_the_same_as_handles_alone(in_process):
     one, other = in_process("class A: pass").student.A(), in_process("class A: pass").student.A()
-    assert _same(one, other) and not _same(one, 1.0) and not _same(None, other)
+    assert same(one, other) and not same(one, 1.0) and not same(None, other)
 
 
 NETWORK = """

@@ -31,8 +31,8 @@ MISTAKE = Mistake("no-discount", "gamma is never used.")
 EVIL = "<script>alert(1)</script>"
 
 PASSED = Outcome("test_a", "Sums are sums.", "sums", Verdict.PASSED, 4.0, curve=(0.0, 5.0, 10.0))
-FAILED = Outcome("test_b", "Means are means.", "means", Verdict.FAILED, 6.0, hint="Think.", error=f"ValueError: {EVIL}", prints=EVIL, mistake=MISTAKE, detail=SECRET)  # fmt: skip
-UNGRADED = dataclasses.replace(FAILED, verdict=Verdict.UNGRADED, mistake=None, error="", prints="")
+FAILED = Outcome("test_b", "Means are means.", "means", Verdict.FAILED, 6.0, hint="Think.", error=f"ValueError: {EVIL}", prints=EVIL, mistakes=(MISTAKE,), detail=SECRET)  # fmt: skip
+UNGRADED = dataclasses.replace(FAILED, verdict=Verdict.UNGRADED, mistakes=(), error="", prints="")
 
 
 def grade(student: str, *outcomes: Outcome, **more) -> Grade:
@@ -43,7 +43,7 @@ CLASS = [
     grade(
         "ada",
         PASSED,
-        dataclasses.replace(FAILED, verdict=Verdict.PASSED, mistake=None),
+        dataclasses.replace(FAILED, verdict=Verdict.PASSED, mistakes=()),
         seconds=3.0,
     ),
     grade("ben", PASSED, FAILED, late_days=1, late_factor=0.5),
@@ -98,7 +98,7 @@ def test_a_part_counts_all_its_tests():
 
 
 def test_a_mistake_counts_once_for_each_student_and_the_frequent_ones_come_first():
-    rare = dataclasses.replace(FAILED, test="test_c", mistake=Mistake("rare", "Rare."))
+    rare = dataclasses.replace(FAILED, test="test_c", mistakes=(Mistake("rare", "Rare."),))
     again = dataclasses.replace(FAILED, test="test_d", part="sums")
     first, second = ClassReport([*CLASS, grade("fay", FAILED, again, rare)], 10.0).mistakes
     assert (first.mistake, first.students, first.parts) == (

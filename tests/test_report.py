@@ -25,7 +25,7 @@ EXPECTED = "expected [0.31415926]"  # stands in details, which students must not
 PASSED = Outcome("test_a", "Sums are sums.", "sums", Verdict.PASSED, 2.0)
 FAILED = Outcome(
     "test_b", "Means are means.", "means", Verdict.FAILED, 3.0, hint="Think of n.", finding="the result has shape (2,); (3,) was expected.",
-    error="ValueError: no\n  work.py:3 in mean\n    return x", prints="hello\n", mistake=Mistake("forgets-n", "n is forgotten."),
+    error="ValueError: no\n  work.py:3 in mean\n    return x", prints="hello\n", mistakes=(Mistake("forgets-n", "n is forgotten."),),
     suspects=("forgets-n",), detail=f"not close: {EXPECTED}",
 )  # fmt: skip
 UNWRITTEN = Outcome(
@@ -298,7 +298,7 @@ def test_no_cell_is_a_formula(tmp_path, assignment, first):
     row = gradebook(
         tmp_path,
         assignment,
-        grade(dataclasses.replace(FAILED, mistake=None, error=evil), student=evil),
+        grade(dataclasses.replace(FAILED, mistakes=(), error=evil), student=evil),
     )[0]
     assert row["student"] == f"'{evil}" and row["note"] == f"'{evil}"
 
@@ -307,7 +307,7 @@ def test_no_cell_is_a_formula(tmp_path, assignment, first):
 def test_no_text_of_a_student_s_adds_a_row_or_a_cell(tmp_path, assignment, break_):
     odd = dataclasses.replace(
         FAILED,
-        mistake=None,
+        mistakes=(),
         error="",
         finding=f"an object of class {break_}mallory; a float was expected.",
     )
@@ -324,17 +324,21 @@ def test_no_text_of_a_student_s_adds_a_row_or_a_cell(tmp_path, assignment, break
         ((PASSED,), "all passed"),
         ((PASSED, FAILED), "n is forgotten."),
         (
-            (FAILED, dataclasses.replace(FAILED, mistake=Mistake("forgets-m", "m is.")), FAILED),
+            (
+                FAILED,
+                dataclasses.replace(FAILED, mistakes=(Mistake("forgets-m", "m is."),)),
+                FAILED,
+            ),
             "n is forgotten. (+1 more)",
         ),
         ((UNWRITTEN,), "not written yet: means"),
-        ((dataclasses.replace(FAILED, mistake=None),), "ValueError: no"),
+        ((dataclasses.replace(FAILED, mistakes=()),), "ValueError: no"),
         (
-            (dataclasses.replace(FAILED, mistake=None, error=""),),
+            (dataclasses.replace(FAILED, mistakes=(), error=""),),
             "the result has shape (2,); (3,) was expected.",
         ),
         (
-            (dataclasses.replace(FAILED, mistake=None, error="", finding=""),),
+            (dataclasses.replace(FAILED, mistakes=(), error="", finding=""),),
             "fails: Means are means.",
         ),
         ((UNGRADED, FAILED), f"ungraded: the reference fails: {EXPECTED}"),

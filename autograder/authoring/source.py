@@ -118,13 +118,21 @@ class Source:
                 )
         return self._joined(edits)
 
-    def broken(self, bug: str) -> str:
-        """The solution with one known bug in it. Raises KeyError for a name that the file does not have."""
-        if bug not in self._texts:
-            raise KeyError(bug)
+    def broken(self, *bugs: str) -> str:
+        """The solution with known bugs in it, mostly one.
+
+        Raises KeyError for a name that the file does not have, and SourceError where two of the
+        bugs change the same statement.
+        """
+        if strange := [bug for bug in bugs if bug not in self._texts]:
+            raise KeyError(strange[0])
         edits: dict[int, str | None] = dict.fromkeys(self._marker_lines)
+        changed: set[int] = set()
         for corruption in self._corruptions:
-            if corruption.bug == bug:
+            if corruption.bug in bugs:
+                if corruption.first in changed:
+                    raise self._mistake(corruption.first, f"{' and '.join(bugs)} both change this")
+                changed.add(corruption.first)
                 edits |= dict.fromkeys(range(corruption.first, corruption.last + 1))
                 edits[corruption.first] = self._indent(corruption.first) + corruption.replacement
         return self._joined(edits)

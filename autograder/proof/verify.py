@@ -18,7 +18,8 @@ from pathlib import Path
 from autograder.authoring import starter
 from autograder.authoring.course import Assignment
 from autograder.judging import alarm, hidden_test, plugin, relevance
-from autograder.judging.diagnose import AnswerKey, gives_the_numbers_of
+from autograder.judging.answers import gives_the_numbers_of
+from autograder.judging.diagnose import AnswerKey
 from autograder.judging.hidden_test import Candidate, HiddenTest, InProcess, Trace
 from autograder.proof.lazy import LAZY, Lazy
 

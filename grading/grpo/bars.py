@@ -17,8 +17,9 @@ import torch
 
 from autograder.authoring.course import load_assignment
 from autograder.judging import plugin
-from autograder.judging.diagnose import AnswerKey, judge
+from autograder.judging.diagnose import AnswerKey
 from autograder.judging.hidden_test import InProcess
+from autograder.judging.naming import examine
 from autograder.model import Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,8 +116,8 @@ def test_another_convention_is_called_by_its_name(bug):
     text = OTHER_STYLE.read_text(encoding="utf-8")
     assert text.count(ours) == 1
     candidate = InProcess.of(text.replace(ours, theirs), "grpo.py")
-    outcomes = key.settle([judge(test, candidate, 5, key) for test in tests if bug in test.catches])
-    said = {o.mistake.bug for o in outcomes if o.mistake and o.verdict is Verdict.FAILED}
+    outcomes = examine(key, [test for test in tests if bug in test.catches], candidate, 5)
+    said = {m.bug for o in outcomes for m in o.named if o.verdict is Verdict.FAILED}
     assert bug in said
     assert name in key.texts[bug]
 
