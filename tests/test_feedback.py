@@ -119,9 +119,7 @@ def runs(
     alone = functools.cache(lambda name: diagnose.AnswerKey(assignment, only=[name]))
     for name, test, candidate in todo:
         failures = Failures()
-        outcome = diagnose.judge(
-            test, candidate, SEED, alone(name), SECONDS, keep=failures.add
-        )
+        outcome = diagnose.judge(test, candidate, SEED, alone(name), SECONDS, keep=failures.add)
         (outcome,) = naming.name_mistakes(alone(name), [test], [outcome], failures.kept)
         yield name, test, outcome
 

@@ -41,10 +41,7 @@ def grade(student: str, *outcomes: Outcome, **more) -> Grade:
 
 CLASS = [
     grade(
-        "ada",
-        PASSED,
-        dataclasses.replace(FAILED, verdict=Verdict.PASSED, mistakes=()),
-        seconds=3.0,
+        "ada", PASSED, dataclasses.replace(FAILED, verdict=Verdict.PASSED, mistakes=()), seconds=3.0
     ),
     grade("ben", PASSED, FAILED, late_days=1, late_factor=0.5),
     grade(

@@ -22,6 +22,7 @@ from autograder.judging.evidence import Failure
 from autograder.judging.hidden_test import Candidate, HiddenTest, InProcess, Trace
 from autograder.model import Outcome, Verdict
 
+AT = "@"  # between a bug and the one function that has it
 UNUSABLE = (
     "What came back could not be used as the handout describes it: check its type, shape and"
     " field names."
@@ -78,17 +79,37 @@ class AnswerKey:
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return {}
 
+    @cached_property
+    def public(self) -> frozenset[str]:
+        """The functions and classes that the solution offers."""
+        return frozenset(relevance.offered(self.source.solution()))
+
     def variant(self, bugs: Sequence[str]) -> InProcess | None:
-        """The solution with these bugs, None where two of them change the same statement."""
-        if len(bugs) == 1:
+        """The solution with these bugs, None where two of them change the same statement.
+
+        ``bug@function``: one function or class alone has the bug, with all that it calls.
+        """
+        if len(bugs) == 1 and bugs[0] in self.broken:
             return self.broken[bugs[0]]
         name = tuple(sorted(bugs))
         if name not in self._several:
             try:
-                self._several[name] = InProcess.of(self.source.broken(*name), self.main)
+                text = (
+                    self._in_one_place(*name[0].split(AT))
+                    if AT in name[0]
+                    else self.source.broken(*name)
+                )
+                self._several[name] = InProcess.of(text, self.main)
             except SourceError:
                 self._several[name] = None
         return self._several[name]
+
+    def _in_one_place(self, bug: str, function: str) -> str:
+        """The solution, with a function that comes from the broken variant."""
+        return (
+            f"{self.source.solution()}\n\n_other = {{'__name__': __name__}}\n"
+            f"exec({self.source.broken(bug)!r}, _other)\n{function} = _other[{function!r}]\n"
+        )
 
 
 def judge(

@@ -13,7 +13,7 @@ import itertools
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from autograder.judging.diagnose import AnswerKey, judge
+from autograder.judging.diagnose import AT, AnswerKey, judge
 from autograder.judging.evidence import Failure, Failures, Fit, Telling
 from autograder.judging.hidden_test import Candidate, HiddenTest, run
 from autograder.model import Basis, Mistake, Outcome, Verdict
@@ -74,7 +74,7 @@ class _Case:
 
     def fit(self, name: str, bugs: Bugs) -> Fit:
         """What the failed test says about these bugs at once."""
-        acting = tuple(bug for bug in bugs if bug in self.near[name])
+        acting = tuple(bug for bug in bugs if self._acts(name, *bug.split(AT)))
         if (name, acting) not in self._fits:
             variant = self.key.variant(acting) if acting else None
             if variant is not None:
@@ -82,6 +82,14 @@ class _Case:
             fit = self.failures[name].fit(variant) if variant is not None else Fit.SILENT
             self._fits[name, acting] = fit
         return self._fits[name, acting]
+
+    def _acts(self, name: str, bug: str, function: str = "") -> bool:
+        return bug in self.near[name] and (not function or function in self.entries(name))
+
+    def entries(self, name: str) -> list[str]:
+        """The functions and classes of the solution that the failed test calls."""
+        called = {function.partition(".")[0] for function in self.failures[name].called}
+        return sorted(called & self.key.public)
 
     def explained(self, bugs: Bugs) -> frozenset[str]:
         """The failed tests that these bugs explain."""
@@ -100,7 +108,8 @@ class _Case:
         found = {self.failures[name].telling for name in names}
         if Telling.NUMBER in found:
             return True
-        return Telling.REFUSAL in found and self.known_to_fail(bug) <= self.explained((bug,))
+        whole = bug.partition(AT)[0]
+        return Telling.REFUSAL in found and self.known_to_fail(whole) <= self.explained((bug,))
 
     def known_to_fail(self, bug: str) -> set[str]:
         """The tests that say that they catch the bug, and those that a proof has seen fail."""
@@ -117,15 +126,18 @@ class _Case:
         What a test declares to catch fails on every draw; what a proof has seen is tried again.
         """
         if bug not in self._vetoed:
-            known = [self._tests[name] for name in self.known_to_fail(bug) if name in self._passed]
-            known.sort(key=lambda test: bug not in test.catches)
-            self._vetoed[bug] = any(bug in test.catches or self._fails(test, bug) for test in known)
+            known = self.known_to_fail(bug.partition(AT)[0]) & set(self._passed)
+            tests = sorted(
+                (self._tests[name] for name in known), key=lambda t: bug not in t.catches
+            )
+            self._vetoed[bug] = any(bug in test.catches or self._fails(test, bug) for test in tests)
         return self._vetoed[bug]
 
     def _fails(self, test: HiddenTest, bug: str) -> bool:
         seeds = {failure.seed for failure in self.failures.values()}
         self._alive()
-        return not all(run(test, self.key.broken[bug], seed).passed for seed in seeds)
+        variant = self.key.variant((bug,))
+        return variant is None or not all(run(test, variant, seed).passed for seed in seeds)
 
     def candidates(self) -> list[str]:
         """The bugs that explain a failed test and that no passed test vetoes.
@@ -158,10 +170,13 @@ def _named(case: _Case, seconds: float) -> Explained:
     candidates = case.candidates()
     sound: Explained = {(bug,): case.explained((bug,)) for bug in candidates if case.sound((bug,))}
     named = _fewest(sound, case)
+    end = _cpu_seconds() + max(seconds, LEAST_SECONDS)
     left = frozenset(case.failures).difference(*named.values())
+    named |= _fewest(_in_one_place(case, left, end), case)
+    left = left.difference(*named.values())
     shaky = [bug for bug in candidates if (bug,) not in sound]
     if left and shaky:
-        pairs = _pairs(case, candidates, shaky, max(seconds, LEAST_SECONDS))
+        pairs = _pairs(case, candidates, shaky, end)
         named |= _fewest({p: tests for p, tests in pairs.items() if tests & left}, case)
     return named
 
@@ -180,6 +195,8 @@ def _fewest(explained: Explained, case: _Case) -> Explained:
         ]
         tests = best[0][1]
         alike = [bugs for bugs, same_tests in best if same_tests == tests]
+        if len({tuple(bug.partition(AT)[0] for bug in bugs) for bugs in alike}) == 1:
+            alike = alike[:1]
         common = tuple(bug for bug in alike[0] if all(bug in bugs for bugs in alike))
         mine = tests if common == alike[0] else tests & case.explained(common)
         if common and all(case.tells(bug, mine) for bug in common):
@@ -188,11 +205,22 @@ def _fewest(explained: Explained, case: _Case) -> Explained:
     return chosen
 
 
-def _pairs(
-    case: _Case, candidates: Sequence[str], shaky: Sequence[str], seconds: float
-) -> Explained:
+def _in_one_place(case: _Case, left: Iterable[str], end: float) -> Explained:
+    """Bugs that one function alone has: the others, which a bug changes as well, are right."""
+    found: Explained = {}
+    for name in sorted(left):
+        whole = [bug for bug in case.near[name] if case.known_fit(name, bug) is Fit.EXPLAINS]
+        for bug, function in itertools.product(whole, case.entries(name)):
+            if _cpu_seconds() > end:
+                return found
+            here = (f"{bug}{AT}{function}",)
+            if case.fit(name, here) is Fit.EXPLAINS and case.sound(here):
+                found[here] = case.explained(here)
+    return found
+
+
+def _pairs(case: _Case, candidates: Sequence[str], shaky: Sequence[str], end: float) -> Explained:
     """Pairs of bugs that together are sound and explain what neither explains alone."""
-    end = _cpu_seconds() + seconds
     alone = {bug: case.explained((bug,)) for bug in candidates}
     found: Explained = {}
 
@@ -243,12 +271,13 @@ def _told(case: _Case, outcome: Outcome, named: Explained) -> Outcome:
     outcome = dataclasses.replace(outcome, suspects=fits)
     for bugs, tests in named.items():
         if name in tests:
-            alone = sorted(set(bugs) & set(fits), key=lambda bug: bug not in failure.test.catches)
-            mine = tuple(alone[:1]) or bugs
+            whole = tuple(bug.partition(AT)[0] for bug in bugs)
+            alone = sorted(set(whole) & set(fits), key=lambda bug: bug not in failure.test.catches)
+            mine = tuple(alone[:1]) or whole
             basis = Basis.FOLLOWS if _follows(case, mine, name, tests) else Basis.NAMED
             return dataclasses.replace(outcome, mistakes=_mistakes(case, mine), basis=basis)
-    likely = [bug for bug in fits if not case.vetoed(bug)]
-    if len(likely) != 1 or failure.telling is not Telling.NUMBER or case.sound((likely[0],)):
+    likely = tuple(bug for bug in fits if not case.vetoed(bug))
+    if len(likely) != 1 or failure.telling is not Telling.NUMBER or case.sound(likely):
         return outcome
     mistakes = _mistakes(case, likely)
     return dataclasses.replace(outcome, mistakes=mistakes, basis=Basis.HERE_ALONE)
