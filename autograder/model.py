@@ -45,7 +45,7 @@ class Basis(StrEnum):
 
     NAMED = "named"  # All tests of the submission agree with them.
     FOLLOWS = "follows"  # So they do, and it is another test that is about them.
-    HERE_ALONE = "here_alone"  # The numbers of this test; other failed tests contradict.
+    HERE_ALONE = "here_alone"  # The numbers of this test; other failed tests do not fit.
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from autograder.isolation.codec import Record
 from autograder.judging import hidden_test, naming
 from autograder.judging.answers import gives_the_numbers_of, same
 from autograder.judging.diagnose import AnswerKey, judge
+from autograder.judging.evidence import Failure
 from autograder.judging.hidden_test import InProcess, Trace
 from autograder.model import Mistake, Verdict
 
@@ -197,13 +198,13 @@ def test_test_data_depend_on_the_seed_and_the_test_alone():
 def test_the_one_bug_that_gives_the_student_s_numbers_is_named(toy, key):
     (outcome,) = outcomes_of(toy, key, "test_three_rewards", candidate=toy.candidate(*NO_DISCOUNT))
     assert outcome.suspects == ("no-discount",)
-    assert outcome.mistake == Mistake("no-discount", "gamma is never used.")
+    assert outcome.mistakes == (Mistake("no-discount", "gamma is never used."),)
 
 
 def test_two_bugs_that_give_the_same_numbers_are_both_suspects_and_none_is_named(toy, key):
     (outcome,) = outcomes_of(toy, key, "test_two_rewards", candidate=toy.candidate(*NO_DISCOUNT))
     assert set(outcome.suspects) == {"no-discount", "last-reward-whole"}
-    assert outcome.mistake is None
+    assert outcome.mistakes == ()
 
 
 @pytest.mark.parametrize(
@@ -214,7 +215,7 @@ def test_another_test_settles_between_two_suspects(toy, key, change, when):
     found = outcomes_of(
         toy, key, "test_two_rewards", "test_three_rewards", candidate=toy.candidate(*change)
     )
-    assert [outcome.mistake.when for outcome in found] == [when] * 2
+    assert [m.when for outcome in found for m in outcome.named] == [when] * 2
 
 
 def test_a_test_about_something_else_settles_nothing(toy, key):
@@ -223,8 +224,8 @@ def test_a_test_about_something_else_settles_nothing(toy, key):
         wrong.files[MAIN].decode().replace("numbers.mean()", "np.median(numbers)"), MAIN
     )
     two, mean = outcomes_of(toy, key, "test_two_rewards", "test_the_mean_is_gone", candidate=wrong)
-    assert two.mistake is None
-    assert mean.mistake == Mistake("median", "the median is subtracted in place of the mean.")
+    assert two.mistakes == ()
+    assert mean.named == (Mistake("median", "the median is subtracted in place of the mean."),)
 
 
 def replayed(toy, key, monkeypatch, known):
@@ -279,7 +280,7 @@ def test_an_unknown_mistake_has_no_diagnosis(toy, key):
         "test_three_rewards",
         candidate=toy.candidate(WEIGHTS, "gamma + np.arange(len(rewards))"),
     )
-    assert (outcome.verdict, outcome.suspects, outcome.mistake) == (Verdict.FAILED, (), None)
+    assert (outcome.verdict, outcome.suspects, outcome.mistakes) == (Verdict.FAILED, (), ())
 
 
 def test_a_bug_beside_another_mistake_is_not_taken_for_the_whole(toy, key):
@@ -289,7 +290,7 @@ def test_a_bug_beside_another_mistake_is_not_taken_for_the_whole(toy, key):
         "test_three_rewards",
         candidate=toy.candidate(WEIGHTS, "1.5 * np.ones(len(rewards))"),
     )
-    assert outcome.mistake is None
+    assert outcome.mistakes == ()
 
 
 @pytest.mark.parametrize("precision", ["np.float32", "np.float16"])
@@ -321,7 +322,7 @@ def test_right_numbers_of_a_wrong_kind_are_no_bug(toy, key):
         "test_two_rewards",
         candidate=toy.candidate("float(rewards @ weights)", "np.array([rewards @ weights])"),
     )
-    assert outcome.suspects == () and outcome.mistake is None
+    assert outcome.suspects == () and outcome.mistakes == ()
 
 
 def test_the_reference_s_own_numbers_up_to_rounding_are_no_bug_s(toy):

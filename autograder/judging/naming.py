@@ -3,7 +3,8 @@
 A bug is named when it explains a failed test with numbers, when no failed test contradicts it, and
 when the submission passes no test that the bug is known to fail. Where no single bug explains a
 failed test, two at once are tried. A bug that other failed tests contradict is told as what it is:
-numbers that agree in this test.
+numbers that agree in this test. So is one that explains fewer of the failed tests that it bears on
+than are left unexplained.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class _Case:
 
     def fit(self, name: str, bugs: Bugs) -> Fit:
         """What the failed test says about these bugs at once."""
-        acting = tuple(bug for bug in bugs if self._acts(name, *bug.split(AT)))
+        acting = self.acting(name, bugs)
         if (name, acting) not in self._fits:
             variant = self.key.variant(acting) if acting else None
             if variant is not None:
@@ -83,8 +84,13 @@ class _Case:
             self._fits[name, acting] = fit
         return self._fits[name, acting]
 
-    def _acts(self, name: str, bug: str, function: str = "") -> bool:
-        return bug in self.near[name] and (not function or function in self.entries(name))
+    def acting(self, name: str, bugs: Bugs) -> Bugs:
+        """The bugs among these that change what the failed test calls."""
+
+        def acts(bug: str, at: str, function: str) -> bool:
+            return bug in self.near[name] and (not at or function in self.entries(name))
+
+        return tuple(bug for bug in bugs if acts(*bug.partition(AT)))
 
     def entries(self, name: str) -> list[str]:
         """The functions and classes of the solution that the failed test calls."""
@@ -210,6 +216,7 @@ def _in_one_place(case: _Case, left: Iterable[str], end: float) -> Explained:
     found: Explained = {}
     for name in sorted(left):
         whole = [bug for bug in case.near[name] if case.known_fit(name, bug) is Fit.EXPLAINS]
+        whole = [bug for bug in whole if not case.sound((bug,))]
         for bug, function in itertools.product(whole, case.entries(name)):
             if _cpu_seconds() > end:
                 return found
@@ -274,13 +281,22 @@ def _told(case: _Case, outcome: Outcome, named: Explained) -> Outcome:
             whole = tuple(bug.partition(AT)[0] for bug in bugs)
             alone = sorted(set(whole) & set(fits), key=lambda bug: bug not in failure.test.catches)
             mine = tuple(alone[:1]) or whole
-            basis = Basis.FOLLOWS if _follows(case, mine, name, tests) else Basis.NAMED
+            if _outweighed(case, bugs, named):
+                basis = Basis.HERE_ALONE
+            else:
+                basis = Basis.FOLLOWS if _follows(case, mine, name, tests) else Basis.NAMED
             return dataclasses.replace(outcome, mistakes=_mistakes(case, mine), basis=basis)
     likely = tuple(bug for bug in fits if not case.vetoed(bug))
     if len(likely) != 1 or failure.telling is not Telling.NUMBER or case.sound(likely):
         return outcome
     mistakes = _mistakes(case, likely)
     return dataclasses.replace(outcome, mistakes=mistakes, basis=Basis.HERE_ALONE)
+
+
+def _outweighed(case: _Case, bugs: Bugs, named: Explained) -> bool:
+    """More failed tests that call what the bugs change are left without any explanation."""
+    left = frozenset(case.failures).difference(*named.values())
+    return sum(bool(case.acting(name, bugs)) for name in left) > len(named[bugs])
 
 
 def _follows(case: _Case, bugs: Bugs, name: str, tests: frozenset[str]) -> bool:

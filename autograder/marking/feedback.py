@@ -63,8 +63,8 @@ def mistake_sentence(outcome: Outcome) -> str:
         return f"Two mistakes at once give these numbers. First, {first} Second, {others[0]}"
     if outcome.basis is Basis.HERE_ALONE:
         return (
-            f"In this test your numbers are those that one gets when {first} Other tests speak"
-            " against that: look for something that has the same effect here."
+            f"In this test your numbers are those that one gets when {first} Other failed tests do"
+            " not fit that: the mistake may be another one that has the same effect here."
         )
     if outcome.basis is Basis.FOLLOWS:
         return f"This follows from a mistake that another test is about: {first}"
