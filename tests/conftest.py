@@ -17,7 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # toy.py is found from everywher
 
 from toy import Toy, forget_hidden_tests
 
-from autograder.isolation.bridge.client import Bridge, Lab
+from autograder.isolation.bridge.client import Bridge
+from autograder.isolation.bridge.lab import Lab
 from autograder.isolation.limits import Limits
 from autograder.isolation.workers.walled import WorkerServer
 from autograder.judging.hidden_test import InProcess

@@ -1,4 +1,4 @@
-"""What crosses between a hidden test and a student's code: the same in this process and across the wall."""
+"""What crosses between a hidden test and student code: the same in-process and across the wall."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ import torch
 
 from autograder.errors import StudentDied, StudentError, StudentMisuse, StudentTimeout
 from autograder.isolation import codec
-from autograder.isolation.bridge import client
-from autograder.isolation.bridge.client import Remote
-from autograder.isolation.codec import Record
+from autograder.isolation.bridge import loans
+from autograder.isolation.bridge.handles import Remote
+from autograder.isolation.codec import Fields
+from autograder.isolation.codec.limits import TORCH_DTYPES
 from autograder.isolation.limits import Limits
 from autograder.isolation.workers import stream
 from autograder.isolation.workers.channel import ProcessChannel
-from autograder.judging.checks import CheckFailure, assert_close, assert_unchanged
+from autograder.judging.checks import CheckFailure, assert_close, assert_unchanged, changes_known_to
 
-ECHO = "import copy\ndef echo(x): return copy.deepcopy(x)\n"  # a copy: the argument itself would come back as a mere reference
+# A copy: the argument itself would come back as a mere reference.
+ECHO = "import copy\ndef echo(x): return copy.deepcopy(x)\n"
 
 
 def same(one, other) -> bool:
@@ -55,13 +57,15 @@ def same(one, other) -> bool:
     return bool(one == other)
 
 
-# -- data ------------------------------------------------------------------------------------------------------------
+# -- data ------------------------------------------------------------------------------------------
 
 DATA = [
-    None, True, False, 0, -1, 2**63 - 1, 2**64 - 1, -(2**63), 2**200, -(3**300), 0.0, 1e-320, math.inf, -math.inf, math.nan, 1 + 2j,
-    "", "naïve 李 \U0001f600", "\0", b"", b"\x00\xff", bytearray(b"ab"), [], (), {}, set(), frozenset(), [1, [2.5, ("a", None)], {}],
-    {"a": 1, 2: "b", (3, 4): [5], None: True, 0.5: b"x"}, {1, "a", (2, 3)}, frozenset({1, 2}), range(2, 10, 3), slice(1, None, 2), ...,
-    [2**64 - 1, -(2**63)], [1, 2**64], (-(2**63) - 1, 0), [1, True, 0], [True, None, 0.5, -0.0, "x"], [math.nan, 1], (1, 2, [3]),
+    None, True, False, 0, -1, 2**63 - 1, 2**64 - 1, -(2**63), 2**200, -(3**300), 0.0, 1e-320,
+    math.inf, -math.inf, math.nan, 1 + 2j, "", "naïve 李 \U0001f600", "\0", b"", b"\x00\xff",
+    bytearray(b"ab"), [], (), {}, set(), frozenset(), [1, [2.5, ("a", None)], {}],
+    {"a": 1, 2: "b", (3, 4): [5], None: True, 0.5: b"x"}, {1, "a", (2, 3)}, frozenset({1, 2}),
+    range(2, 10, 3), slice(1, None, 2), ..., [2**64 - 1, -(2**63)], [1, 2**64],
+    (-(2**63) - 1, 0), [1, True, 0], [True, None, 0.5, -0.0, "x"], [math.nan, 1], (1, 2, [3]),
     [["h", 0], ["k", 0], {"l": "t"}, ("b", 0), ["o", 0]],  # looks like nodes of the wire format
 ]  # fmt: skip
 
@@ -77,9 +81,13 @@ def test_a_negative_zero_crosses_unchanged(reach):
 
 
 ARRAYS = [
-    *(np.array([0, 1, 2], dtype) for dtype in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16")),
-    np.array([1, 2], ">i4"), np.array([1.5], ">f8"), np.array(3.5), np.zeros(0), np.zeros((2, 0, 3)), np.arange(24.0).reshape(2, 3, 4),
-    np.array([math.nan, -0.0, math.inf]), np.float32(0.1), np.int8(-3), np.bool_(True), np.complex64(1j),
+    *(
+        np.array([0, 1, 2], dtype)
+        for dtype in "? i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8 c8 c16".split()
+    ),
+    np.array([1, 2], ">i4"), np.array([1.5], ">f8"), np.array(3.5), np.zeros(0),
+    np.zeros((2, 0, 3)), np.arange(24.0).reshape(2, 3, 4), np.array([math.nan, -0.0, math.inf]),
+    np.float32(0.1), np.int8(-3), np.bool_(True), np.complex64(1j),
 ]  # fmt: skip
 
 
@@ -126,9 +134,10 @@ def test_an_expanded_tensor_becomes_dense(reach):
 
 
 TENSORS = [
-    *(torch.tensor([0, 1, 2]).to(getattr(torch, name)) for name in sorted(codec.TORCH_DTYPES)),
-    torch.tensor(2.5), torch.zeros(0), torch.zeros(2, 0), torch.arange(6.0).reshape(2, 3), torch.arange(6.0).reshape(2, 3).T,
-    torch.arange(24).reshape(2, 3, 4).permute(2, 0, 1), torch.tensor([math.nan, math.inf]), torch.ones(2, 2, dtype=torch.complex64).conj(),
+    *(torch.tensor([0, 1, 2]).to(getattr(torch, name)) for name in sorted(TORCH_DTYPES)),
+    torch.tensor(2.5), torch.zeros(0), torch.zeros(2, 0), torch.arange(6.0).reshape(2, 3),
+    torch.arange(6.0).reshape(2, 3).T, torch.arange(24).reshape(2, 3, 4).permute(2, 0, 1),
+    torch.tensor([math.nan, math.inf]), torch.ones(2, 2, dtype=torch.complex64).conj(),
 ]  # fmt: skip
 
 
@@ -210,7 +219,7 @@ def test_named_tuples_cross_as_named_tuples(reach):
 def test_dataclasses_cross_as_records_of_their_fields(reach):
     point = reach(STRUCTURES).student.point()
     assert (
-        isinstance(point, Record)
+        isinstance(point, Fields)
         and vars(point) == {"x": 0.5, "y": [1, 2]}
         and type(point).__name__ == "Point"
     )
@@ -315,7 +324,7 @@ def test_data_that_hold_themselves_are_refused(reach):
             call()
 
 
-# -- in-place changes and identity -----------------------------------------------------------------------------------
+# -- in-place changes and identity -----------------------------------------------------------------
 
 CHANGES = """
     import numpy as np, torch
@@ -377,14 +386,15 @@ def test_methods_follow_the_same_rule(reach):
 
 
 def test_assert_unchanged_fails_for_an_attempt(reach):
-    student, value = reach(CHANGES).student, np.ones(2)
+    reached, value = reach(CHANGES), np.ones(2)
     before = value.copy()
-    student.same(value)
-    assert_unchanged(before, value)
-    student.change(value)
-    assert np.array_equal(before, value)
-    with pytest.raises(CheckFailure, match="the rewards was changed in place: work on a copy"):
-        assert_unchanged(before, value, "the rewards")
+    with changes_known_to(reached.lab):
+        reached.student.same(value)
+        assert_unchanged(before, value)
+        reached.student.change(value)
+        assert np.array_equal(before, value)
+        with pytest.raises(CheckFailure, match="the rewards was changed in place: work on a copy"):
+            assert_unchanged(before, value, "the rewards")
 
 
 def test_a_change_deep_inside_an_argument_comes_back(reach):
@@ -424,7 +434,7 @@ def test_one_argument_given_twice_is_one_object_there(reach):
     assert student.both_(value, value) is value and value.tolist() == [1.0, 1.0]
 
 
-# -- autograd --------------------------------------------------------------------------------------------------------
+# -- autograd --------------------------------------------------------------------------------------
 
 GRADIENTS = """
     import torch
@@ -605,7 +615,7 @@ def test_second_derivatives_are_an_error_and_not_a_wrong_number(reach):
         grad.sum().backward()
 
 
-# -- networks --------------------------------------------------------------------------------------------------------
+# -- networks --------------------------------------------------------------------------------------
 
 NETWORKS = """
     import torch
@@ -783,7 +793,7 @@ def test_a_sequential_with_such_a_module_must_be_made_there_too(reach):
         reach(NETWORKS).student.use(torch.nn.Sequential(torch.nn.LSTM(2, 2)), torch.ones(1, 2))
 
 
-# -- exceptions ------------------------------------------------------------------------------------------------------
+# -- exceptions ------------------------------------------------------------------------------------
 
 ERRORS = """
     class Odd(ValueError): pass
@@ -797,7 +807,12 @@ ERRORS = """
     def odd(): raise Odd("gamma is odd")
     def unreadable(): raise Unreadable
     def leave(how): raise how_to[how]
-    how_to = {"exit": SystemExit(0), "interrupt": KeyboardInterrupt(), "mine": Mine("x"), "file": FileNotFoundError(2, "gone")}
+    how_to = {
+        "exit": SystemExit(0),
+        "interrupt": KeyboardInterrupt(),
+        "mine": Mine("x"),
+        "file": FileNotFoundError(2, "gone"),
+    }
     def todo(): raise NotImplementedError("TODO(part): write this")
     def long(): raise ValueError("x" * 100_000)
     def deep(n): return deep(n + 1)
@@ -824,7 +839,8 @@ def test_an_exception_crosses_as_what_it_is_with_the_student_s_own_lines(reach):
         ("work.py", "outer", "return inner(x)"), ("work.py", "inner", "return {}[x]"),
     ]  # fmt: skip
     assert error.story() == (
-        "KeyError: 'zz'\n  work.py:7 in outer\n    return inner(x)\n  work.py:9 in inner\n    return {}[x]"
+        "KeyError: 'zz'\n  work.py:7 in outer\n    return inner(x)\n"
+        "  work.py:9 in inner\n    return {}[x]"
     )
 
 
@@ -906,8 +922,12 @@ def test_an_encoding_that_is_declared_is_respected(server):
 
 def test_files_beside_the_main_one_can_be_imported(server):
     files = {
-        "work.py": b"import helper\nfrom package import part\nfrom package.deep import value\n\ndef f(): return helper.one + part.two + value\n",
-        "helper.py": b"one = 1\n", "package/__init__.py": b"", "package/part.py": b"two = 2\n", "package/deep.py": b"from . import part\nvalue = part.two\n",
+        "work.py": b"import helper\nfrom package import part\nfrom package.deep import value\n\n"
+        b"def f(): return helper.one + part.two + value\n",
+        "helper.py": b"one = 1\n",
+        "package/__init__.py": b"",
+        "package/part.py": b"two = 2\n",
+        "package/deep.py": b"from . import part\nvalue = part.two\n",
     }  # fmt: skip
     for _ in range(2):  # from the files, then from what the first worker compiled
         bridge = server.candidate(files, "work.py", Limits()).open(lambda event: None, None)
@@ -915,7 +935,7 @@ def test_files_beside_the_main_one_can_be_imported(server):
         bridge.close()
 
 
-# -- handles ---------------------------------------------------------------------------------------------------------
+# -- handles ---------------------------------------------------------------------------------------
 
 OBJECTS = """
     asked = []
@@ -934,7 +954,8 @@ OBJECTS = """
         __index__ = __int__
         def __add__(self, other): asked.append("add"); return 1.0
         __radd__ = __sub__ = __rsub__ = __mul__ = __neg__ = __abs__ = __add__
-        def __array__(self, *args, **kwargs): asked.append("array"); import numpy; return numpy.ones(3)
+        def __array__(self, *args, **kwargs):
+            asked.append("array"); import numpy; return numpy.ones(3)
         def __str__(self): asked.append("str"); return "1.0"
         __repr__ = __format__ = __str__
 
@@ -973,7 +994,7 @@ def cheat(reach):
     )  # whatever the test did, the student's object was never asked
 
 
-@pytest.mark.parametrize("other", [1.0, None, "x", (), Record()], ids=repr)
+@pytest.mark.parametrize("other", [1.0, None, "x", (), Fields()], ids=repr)
 def test_equality_never_asks_the_student_s_object(cheat, other):
     assert (cheat == other) is False and (other == cheat) is False
     assert (cheat != other) is True and (other != cheat) is True
@@ -1070,7 +1091,7 @@ def test_what_is_not_there_is_the_error_of_the_student_s_side(reach):
     assert not hasattr(student, "nothing") and not hasattr(student.Counter([]), "__array__")
 
 
-# -- the laboratory --------------------------------------------------------------------------------------------------
+# -- the laboratory --------------------------------------------------------------------------------
 
 STORAGE = """
     import random
@@ -1308,7 +1329,7 @@ def test_a_handle_that_is_used_while_its_owner_waits_asks_nothing(reach, use):
 
 
 def test_a_lent_function_cannot_be_called_without_end(reach, monkeypatch):
-    monkeypatch.setattr(client, "MAX_CALLBACKS", 50)
+    monkeypatch.setattr(loans, "MAX_CALLBACKS", 50)
     with pytest.raises(StudentError, match="more than 50 calls of lent objects in one test"):
         reach(STORAGE).student.flood(lambda: 1)
 
@@ -1320,7 +1341,7 @@ def test_data_of_a_lent_object_must_be_plain(reach):
         reached.student.watch(reached.lab.expose(env, data=("limit",)))
 
 
-# -- what is recorded ------------------------------------------------------------------------------------------------
+# -- what is recorded ------------------------------------------------------------------------------
 
 
 def test_every_answer_is_recorded_for_the_diagnosis(reach):
@@ -1336,7 +1357,7 @@ def test_every_answer_is_recorded_for_the_diagnosis(reach):
     assert kinds == [("ok", 2, []), ("ok", None, [(0, [1])]), ("raise", "KeyError")]
 
 
-# -- prints, limits and endings (the wall alone) ---------------------------------------------------------------------
+# -- prints, limits and endings (the wall alone) ---------------------------------------------------
 
 
 def test_what_the_student_prints_is_kept(behind_the_wall):
@@ -1344,7 +1365,10 @@ def test_what_the_student_prints_is_kept(behind_the_wall):
         import os, sys
         print("while importing")
         def speak():
-            print("one", flush=False); print("two", file=sys.stderr); os.write(1, b"three\\n"); print("h\u00e9")
+            print("one", flush=False)
+            print("two", file=sys.stderr)
+            os.write(1, b"three\\n")
+            print("h\u00e9")
     """)
     reached.student.speak()
     reached.bridge.close()
@@ -1398,7 +1422,7 @@ def test_waiting_without_end_is_ended(behind_the_wall):
     reached = behind_the_wall("import time\ndef f(): time.sleep(100)\n", test_seconds=0.3)
     error = raised(reached.student.f)
     assert isinstance(error, StudentTimeout)
-    assert str(error) == "Timeout: no answer within 0.3 seconds; the process was ended"
+    assert str(error) == "Timeout: no answer within 0.3 seconds of waiting; the process was ended"
 
 
 def test_a_signal_handler_does_not_buy_time(behind_the_wall):
@@ -1453,7 +1477,7 @@ def test_a_process_that_ends_fails_its_test_and_says_how(behind_the_wall, ending
     error = raised(reached.student.f)
     assert isinstance(error, StudentDied)
     assert str(error) == f"Ended: the process ended in the middle of a call ({how})"
-    assert raised(getattr, reached.student, "g") is error  # nothing more is heard of it
+    assert raised(reached.student.g) is error  # nothing more is heard of it
 
 
 def test_how_a_process_ended_is_heard_even_when_the_server_closed_its_end_first():
@@ -1477,7 +1501,8 @@ def test_an_answer_that_is_none_is_refused(behind_the_wall):
         import os
         def f(kind):
             for fd in range(3, 64):
-                try: os.write(fd, {"noise": b"A" * 64, "short": b"", "other": b"A" + bytes(8)}[kind])
+                noise = {"noise": b"A" * 64, "short": b"", "other": b"A" + bytes(8)}
+                try: os.write(fd, noise[kind])
                 except OSError: pass
             return 1
     """)
@@ -1485,7 +1510,10 @@ def test_an_answer_that_is_none_is_refused(behind_the_wall):
 
 
 def test_every_bridge_has_a_fresh_worker(server):
-    text = b"import os\nstate = []\ndef f(): state.append(1); return len(state), os.getpid(), os.getuid()\n"
+    text = (
+        b"import os\nstate = []\n"
+        b"def f(): state.append(1); return len(state), os.getpid(), os.getuid()\n"
+    )
     candidate = server.candidate({"work.py": text}, "work.py", Limits())
     first, second = (candidate.open(lambda event: None, None) for _ in range(2))
     (one, pid, uid), (again, other_pid, other_uid) = first.student.f(), second.student.f()

@@ -1,6 +1,7 @@
-"""The engine of a Ray cluster, on a real one: several nodes in one machine, one of which is killed in the middle.
+"""The engine of a Ray cluster, on a real one: several nodes, one of which is killed in between.
 
-Needs Ray (requirements/cluster.txt) and the wall. The nodes share this machine's file system and its cores.
+Needs Ray (requirements/cluster.txt) and the wall. The nodes share this machine's file system and
+its cores.
 """
 
 from __future__ import annotations

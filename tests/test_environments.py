@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from autograder.errors import StudentError
-from autograder.isolation.bridge.client import Lab, Remote
 from autograder.isolation.bridge.environments import RESETS, LentEnvironment
+from autograder.isolation.bridge.handles import Remote
+from autograder.isolation.bridge.lab import Lab
 from autograder.judging.hidden_test import InProcess
 
 STUDENT = """
@@ -75,7 +76,7 @@ def test_steps_and_rewards_are_those_of_the_real_environment(here):
 
 @pytest.fixture(params=["lent", "practice"])
 def cartpole(here, request):
-    """Makes the environment and its counter, lent or beside the student's code: nobody should see the difference."""
+    """Makes the environment and its counter, lent or beside the student's code: no difference."""
     student, lab = here
 
     def make(budget):

@@ -1,4 +1,4 @@
-"""One run of one hidden test ends in time, whatever it is doing when its time is up, and leaves no alarm and no worker."""
+"""One run of one hidden test ends in time, whatever it is doing, and leaves no alarm or worker."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from autograder.authoring.course import load_course
 from autograder.errors import CourseError, SourceError
 from autograder.export import gradescope, nbgrader, otter
 from autograder.export.gradescope import autograde
+from autograder.marking.score import lateness
 from autograder.model import Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -159,7 +160,40 @@ def test_lateness_is_left_to_gradescope_unless_the_course_says_otherwise(toy, bo
     assert mark(toy, box, toy.submission())["score"] == 10
     toy.edit("course.yml", "assignments:", "gradescope: {late: course}\nassignments:")
     found = mark(toy, box, toy.submission())
-    assert found["score"] == 9 and "Handed in 1 day late" in found["output"]
+    assert found["score"] == 9 and "Submitted 1 day late" in found["output"]
+
+
+@pytest.mark.parametrize(
+    ("users", "score"),
+    [
+        ([{"assignment": {"due_date": "2027-02-06T23:59:00.000000+00:00"}}], 10),
+        ([{"assignment": {"due_date": "2027-02-06T00:00:00.000000-08:00"}}], 9),
+        ([{"assignment": {"due_date": "2027-02-04T23:59:00.000000+00:00"}}], 9),
+        ([{}, {"assignment": {"due_date": "2027-02-09T23:59:00.000000+00:00"}}], 10),
+        ([{"assignment": {"due_date": None}}], 9),
+        ([{"assignment": {"due_date": "soon"}}, "nobody", None], 9),
+        ({"a": 1}, 9),
+        ([], 9),
+    ],
+)
+def test_an_extension_given_in_gradescope_counts_under_the_course_s_late_rule(
+    users, score, tmp_path, toy
+):
+    metadata = {"created_at": "2027-02-06T12:00:00.000000+00:00", "users": users}
+    (tmp_path / "submission_metadata.json").write_text(json.dumps(metadata))
+    received, due = gradescope._times(tmp_path)
+    latest = max(time for time in (toy.assignment.due, due) if time)
+    assert 10 * lateness(received, latest, toy.assignment.late)[1] == score
+
+
+def test_gradescope_s_later_date_is_the_one_that_marking_uses(toy, box):
+    toy.edit("course.yml", "assignments:", "gradescope: {late: course}\nassignments:")
+    users = [{"assignment": {"due_date": "2027-02-07T23:59:00.000000+00:00"}}]
+    metadata = {"created_at": "2027-02-06T12:00:00.000000+00:00", "users": users}
+    (box / "submission_metadata.json").write_text(json.dumps(metadata))
+    found = mark(toy, box, toy.submission())
+    assert found["score"] == 10
+    assert found["extra_data"]["provenance"]["late"]["due"].startswith("2027-02-07")
 
 
 def test_learning_checks_have_a_leaderboard(toy, box):

@@ -1,4 +1,4 @@
-"""When something dies in the middle: whatever is killed, and whenever, marking again gives everybody the result of a quiet run.
+"""Whatever is killed, and whenever: marking again gives everybody the result of a quiet run.
 
 python tests/test_faults.py --runs 30 does what the test does, more often.
 """
@@ -148,7 +148,7 @@ def _uid(pid: int) -> int:
 
 
 def killed(folder: Path, out: Path, victim: str, rng: random.Random) -> bool:
-    """Start the command, kill one of its processes at a random moment with -9; whether there was one to kill."""
+    """Kill -9 one of a command's processes at a random moment; whether there was one to kill."""
     process = subprocess.Popen(
         command(folder, out),
         env=environment(folder),
@@ -190,7 +190,10 @@ def _until_marking_begins(process: subprocess.Popen[bytes], out: Path) -> Iterat
 def disturbed(
     folder: Path, victims: list[str], seed: int, quiet: dict[str, object]
 ) -> tuple[int, list[str]]:
-    """Kill each victim in a run of its own, then run again; how many were there to be killed, and what differs from the quiet run."""
+    """Kill each victim in a run of its own, then run again.
+
+    Returns how many were there to be killed, and what differs from the quiet run.
+    """
     hits, found = 0, []
     for number, victim in enumerate(victims):
         out = folder / f"out{number}"
@@ -390,7 +393,8 @@ def main() -> int:
         "\n".join(
             [
                 *found,
-                f"{options.runs} runs, {hits} of them disturbed, seed {options.seed}: {len(found)} differences",
+                f"{options.runs} runs, {hits} of them disturbed, seed {options.seed}:"
+                f" {len(found)} differences",
             ]
         )
     )

@@ -1,7 +1,8 @@
-"""What a student reads gives nothing away: over all assignments of course.yml, all their bugs, and answers of the wrong kind.
+"""What a student reads gives nothing away, in all assignments, for all bugs and wrong kinds.
 
-Every failing run is turned into results.json by the real code. Each line of it must be a sentence that we know (verdict, hint, diagnosis), the
-student's own text marked as theirs, or a finding; and nothing in it may be an expected value, a hidden input or a line of the hidden tests.
+Every failing run is turned into results.json by the real code. Each line of it must be a sentence
+that we know (verdict, hint, mistake), the student's own text marked as theirs, or a finding; and
+nothing in it may be an expected value, a hidden input or a line of the hidden tests.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import pytest
 from autograder.authoring.course import Assignment, load_course
 from autograder.authoring.source import Source
 from autograder.isolation.bridge.client import Bridge
-from autograder.isolation.bridge.handles import Exposed, Remote
+from autograder.isolation.bridge.handles import Remote
+from autograder.isolation.bridge.loans import Exposed
 from autograder.isolation.codec import torch_module
 from autograder.judging import checks, diagnose, naming, plugin
 from autograder.judging.evidence import Failures
@@ -104,7 +106,7 @@ def overheard(monkeypatch: pytest.MonkeyPatch) -> Overheard:
 def runs(
     assignment: Assignment, tests: list[HiddenTest], most: int | None = None
 ) -> Iterator[tuple[str, HiddenTest, Outcome]]:
-    """Outcomes of every bug in the tests that catch it (``most`` of them), and of answers of the wrong kind in all tests."""
+    """Outcomes of every bug in (``most`` of) its tests, and of answers of the wrong kind in all."""
     key = diagnose.AnswerKey(assignment)
     exact = [test for test in tests if not test.learning]
     catching = {bug: [test for test in exact if bug in test.catches][:most] for bug in key.broken}

@@ -1,4 +1,4 @@
-"""GPU parts: what counts, what is shown and what stays open, with and without a GPU; and the wall of workers that have one."""
+"""GPU parts, with and without a GPU: what counts, what is shown; the wall of workers with one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from autograder.marking.engines import Job, Listed, LocalEngine, Progress
 from autograder.marking.grade import Grading
 from autograder.marking.score import score
 from autograder.marking.submission import Submission
-from autograder.model import Grade, Outcome, Verdict, from_data
+from autograder.model import Grade, Outcome, Verdict, from_data, to_data
 
 walled_only = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="the wall needs Linux and root"
@@ -93,7 +93,7 @@ class HereEngine:
 
 @pytest.fixture
 def mark(course, tmp_path, monkeypatch):
-    """Marks one submission where there is a GPU or not; returns its grade, results.json and what full marks come to."""
+    """Marks one submission with a GPU or without; its grade, results.json and full marks."""
 
     def mark(text: str, missing: str, engine=HereEngine):
         monkeypatch.setattr(gpu_part, "gpu_missing", lambda: missing)
@@ -268,7 +268,7 @@ def test_a_name_that_hidden_tests_have_already_is_refused(course):
     with pytest.raises(
         CourseError, match=r"test_two_rewards is a test of test_hidden\.py too: rename it"
     ):
-        grader.Office(course.assignment)
+        grader.Grader(course.assignment)
 
 
 @pytest.mark.parametrize(("word", "count"), [("optional", 4), ("required", 5)])
@@ -310,7 +310,7 @@ def test_rates_go_to_the_leaderboard_of_who_passed():
         for one in (passed, replace(passed, verdict=Verdict.FAILED))
     ]
     assert board == [[{"name": "Tokens per second", "value": 9.0, "order": "desc"}], None]
-    assert Outcome.from_dict(passed.to_dict()) == passed
+    assert from_data(Outcome, to_data(passed)) == passed
 
 
 # -- the wall of workers with a GPU ----------------------------------------------------------------

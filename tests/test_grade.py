@@ -1,4 +1,4 @@
-"""The pipeline: what is marked, kept, open or late, with an engine made of paper and with the real one."""
+"""The pipeline: what is marked, kept, open or late, with a paper engine and with the real one."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_what_cannot_be_opened_is_not_sent_to_the_engine(mark, tmp_path):
 
 
 def test_what_was_found_is_written_before_a_submission_is_finished(toy, tmp_path):
-    """Whatever cuts grading off, kill -9 included, the tests that were reached have their results."""
+    """Whatever cuts grading off, kill -9 included, tests that were reached have their results."""
     seen = []
 
     class Watched(PaperEngine):
@@ -261,19 +261,12 @@ def test_fresh_marks_it_again(mark):
 
 CHANGES = {
     "the submission": lambda toy, monkeypatch: submission(text=b"x = 2\n"),
-    "the time of receipt": lambda toy, monkeypatch: submission(
-        received=datetime.fromisoformat("2027-02-09T00:00:00Z")
-    ),
     "the hidden tests": lambda toy, monkeypatch: toy.edit_hidden("rtol=1e-5", "rtol=1e-6"),
     "the solution": lambda toy, monkeypatch: toy.edit_solution(
         "gamma is never used.", "gamma is forgotten."
     ),
     "the limits": lambda toy, monkeypatch: toy.edit(
         "assignments/sequences/assignment.yml", "call_seconds: 2", "call_seconds: 3"
-    ),
-    "the due date": lambda toy, monkeypatch: toy.edit("course.yml", "2027-02-05", "2027-02-06"),
-    "the late rule": lambda toy, monkeypatch: toy.edit(
-        "course.yml", "per_day: 0.1", "per_day: 0.2"
     ),
     "the secret": lambda toy, monkeypatch: monkeypatch.setenv("AUTOGRADER_SECRET", "new"),
     "the locked requirements": lambda toy, monkeypatch: toy.write(
@@ -292,6 +285,41 @@ def test_whatever_a_score_depends_on_makes_it_stale(mark, toy, monkeypatch, name
     engine = PaperEngine(Verdict.PASSED, Verdict.PASSED)
     mark(engine, changed if isinstance(changed, Submission) else submission())
     assert len(engine.jobs) == 1
+
+
+LATENESS = {
+    "the time of receipt": (lambda toy: None, "2027-02-08T08:00:00Z", 3, 0.7),
+    "the due date": (lambda toy: toy.edit("course.yml", "2027-02-05", "2027-02-07"), "", 0, 1.0),
+    "the late rule": (
+        lambda toy: toy.edit("course.yml", "per_day: 0.1", "per_day: 0.2"),
+        "",
+        2,
+        0.6,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LATENESS)
+def test_what_only_lateness_depends_on_is_scored_anew_and_runs_nothing(toy, tmp_path, name):
+    change, received, days, factor = LATENESS[name]
+
+    def run(received: str):
+        engine = PaperEngine(Verdict.PASSED, Verdict.FAILED)
+        grading = Grading(toy.course, toy.assignment, engine, tmp_path / "out")
+        read = [submission(received=datetime.fromisoformat(received))]
+        (grade,) = grading.run(read, False, lambda grade, total: None)
+        return grade, grading, engine.jobs
+
+    before, _, jobs = run("2027-02-07T08:00:00Z")
+    assert len(jobs) == 1 and (before.late_days, before.late_factor) == (2, 0.8)
+    change(toy)
+    after, grading, jobs = run(received or "2027-02-07T08:00:00Z")
+    assert jobs == [] and (after.late_days, after.late_factor) == (days, pytest.approx(factor))
+    assert after.outcomes == before.outcomes and grading.rescored.total() == 1
+    assert result_files.read_grade(grading.folder, "ada") == after
+    assert f",{days}," in (grading.folder / "gradebook.csv").read_text()
+    _, grading, jobs = run(received or "2027-02-07T08:00:00Z")
+    assert jobs == [] and not grading.rescored
 
 
 def test_another_wall_makes_it_stale(mark):
@@ -317,10 +345,8 @@ def test_a_hand_in_that_could_be_mended_is_marked(mark):
 
 REASONS = {
     "the submission": "the submission changed",
-    "the time of receipt": "the time of receipt changed",
     "the hidden tests": "the hidden tests changed",
     "the limits": "the limits changed",
-    "the late rule": "the due date or late rule changed",
     "the secret": "the course's secret changed",
 }
 
@@ -447,7 +473,8 @@ def test_a_marker_and_its_workers_share_a_core_where_every_core_has_a_marker(eng
     cores = sorted(os.sched_getaffinity(0))
     asking = toy.submission().replace(
         "    weights = gamma",
-        "    import os\n    print(sorted(os.sched_getaffinity(0)))\n    return 1.0\n    weights = gamma",
+        "    import os\n    print(sorted(os.sched_getaffinity(0)))\n    return 1.0\n"
+        "    weights = gamma",
     )
 
     def seen(jobs: int) -> set[str]:
@@ -474,13 +501,17 @@ def test_each_marker_gets_the_core_that_fewest_have(monkeypatch):
 
 @pytest.fixture
 def impatient(toy, monkeypatch):
-    """The toy course's tests may take a second, and the command has next to no patience on top of that."""
+    """The toy course's tests may take a second, and the command has hardly more patience."""
     toy.edit(f"assignments/{NAME}/assignment.yml", "test_seconds: 20", "test_seconds: 1")
     monkeypatch.setattr("autograder.isolation.times.SILENCE_SECONDS", 0.5)
 
 
 def test_a_marker_that_falls_silent_is_ended(engine, toy, impatient):
-    deaf = "    import signal, time\n    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})\n    time.sleep(60)"
+    deaf = (
+        "    import signal, time\n"
+        "    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})\n"
+        "    time.sleep(60)"
+    )
     toy.edit_hidden("    logits = rng.normal(size=4)", deaf)
     found = final(engine(1), [Job("ada", {MAIN: toy.submission().encode()}, 1)])["ada"]
     assert found.trouble.startswith("the marking process was silent for more than ")
@@ -488,7 +519,7 @@ def test_a_marker_that_falls_silent_is_ended(engine, toy, impatient):
 
 
 def test_a_test_with_a_time_of_its_own_is_waited_for(engine, toy, impatient):
-    """It is silent for longer than the assignment's limit and all patience, as a learning check may be."""
+    """It is silent for longer than all patience, as a learning check may be."""
     toy.edit_hidden('@points(3, part="means",', '@points(3, part="means", seconds=4,')
     toy.edit_hidden(
         "    logits = rng.normal(size=4)",
@@ -558,7 +589,7 @@ def test_late_days_put_a_student_s_due_date_off(toy, tmp_path):
     grading = Grading(
         toy.course,
         toy.assignment,
-        PaperEngine(Verdict.PASSED),
+        PaperEngine(Verdict.PASSED, Verdict.PASSED),
         tmp_path / "out",
         extensions={"ada": 2},
     )
@@ -572,4 +603,4 @@ def test_late_days_put_a_student_s_due_date_off(toy, tmp_path):
         grade.student: grade.late_days
         for grade in withdrawn.run(read, False, lambda grade, left: None)
     } == {"ada": 2, "ben": 2}
-    assert withdrawn.reasons["the late days changed"] == 1
+    assert withdrawn.rescored == {"the late days": 1} and engine.jobs == []

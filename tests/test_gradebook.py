@@ -1,4 +1,4 @@
-"""Rosters in, Canvas and Gradescope CSV out; who is ungraded or absent has an empty cell."""
+"""Canvas and Gradescope CSV, and the course total; who is ungraded has an empty cell."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import io
 from dataclasses import replace
 
 import pytest
-from toy import NAME
+from toy import ASSIGNMENT, NAME
 from typer.testing import CliRunner
 
-from autograder.cli import main
+from autograder.cli import main, platforms
 from autograder.errors import CourseError
 from autograder.export import gradebook as books
 from autograder.marking import result_files
+from autograder.marking.roster import Roster, read_roster
+from autograder.marking.submission import Submission
 from autograder.model import Grade, Outcome, Verdict
 
 PASSED = Outcome("test_a", "Sums are sums.", "sums", Verdict.PASSED, 7.0)
@@ -24,21 +26,31 @@ GRADES = {
         (PASSED,),
         late_days=2,
         late_factor=0.8,
-        provenance={"received": "2027-02-07T00:00:00+00:00"},
+        provenance={
+            "received": "2027-02-07T00:00:00+00:00",
+            "late": {"due": "2027-02-05T23:59:00+00:00"},
+        },
     ),
     "bob": Grade("bob", (UNGRADED,), complete=False),
     "mallory": Grade("mallory", (PASSED,)),
 }
-OURS = 'student,name,sid,email,section,late_days\nada,Ada King Lovelace,1,ada@x.org,A,\nbob,"Byron, Bob",2,bob@x.org,B,3\ncy,Cy,3,cy@x.org,A,0\n'
-CANVAS = 'Student,ID,SIS User ID,SIS Login ID,Section\n    Points Possible,,,,\n"Lovelace, Ada",77,s1,ada,A\n"Byron, Bob",78,s2,bob,A\n'
-GRADESCOPE = (
-    "First Name,Last Name,SID,Email,Sections\nAda,Lovelace,1,ada@x.org,A\nBob,Byron,2,bob@x.org,A\n"
-)
+OURS = """\
+student,name,sid,email,section,late_days
+ada,Ada King Lovelace,1,ada@x.org,A,
+bob,"Byron, Bob",2,bob@x.org,B,3
+cy,Cy,3,cy@x.org,A,0
+"""
+CANVAS = """\
+Student,ID,SIS User ID,SIS Login ID,Section
+    Points Possible,,,,
+"Lovelace, Ada",77,s1,ada,A
+"Byron, Bob",78,s2,bob,A
+"""
 
 
 @pytest.fixture
 def roster(tmp_path):
-    def write(text: str):
+    def write(text: str | bytes):
         path = tmp_path / "roster.csv"
         path.write_bytes(text.encode() if isinstance(text, str) else text)
         return path
@@ -50,17 +62,12 @@ def rows(text: str) -> list[list[str]]:
     return list(csv.reader(io.StringIO(text)))
 
 
-@pytest.mark.parametrize("text", [OURS, "\ufeff" + OURS, CANVAS, GRADESCOPE])
-def test_three_kinds_of_roster_name_the_same_people(roster, text):
-    people = books.read_roster(roster(text))
-    for name in ("ada", "bob", "Ada"):
-        assert books.owner(people, name).keys >= {name.casefold()}
-    assert books.owner(people, "mallory") is None
+def book(write, assignment, roster: Roster, grades=GRADES) -> list[list[str]]:
+    return rows(write(roster, [books.column(assignment, roster, grades)]))
 
 
 def test_canvas_gets_its_columns_and_empty_cells(toy, roster):
-    people = books.read_roster(roster(OURS))
-    assert rows(books.canvas(toy.assignment, books.match(people, GRADES))) == [
+    assert book(books.canvas, toy.assignment, read_roster(roster(OURS))) == [
         ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", "Sequences"],
         ["    Points Possible", "", "", "", "", "7"],
         ["Ada King Lovelace", "", "1", "ada", "A", "5.6"],
@@ -70,98 +77,121 @@ def test_canvas_gets_its_columns_and_empty_cells(toy, roster):
 
 
 def test_what_canvas_wrote_comes_back_as_it_was(toy, roster):
-    people = books.read_roster(roster(CANVAS))
-    found = rows(books.canvas(toy.assignment, books.match(people, GRADES)))
+    found = book(books.canvas, toy.assignment, read_roster(roster(CANVAS)))
     assert found[2] == ["Lovelace, Ada", "77", "s1", "ada", "A", "5.6"]
     assert found[3] == ["Byron, Bob", "78", "s2", "bob", "A", ""]
 
 
-def test_gradescope_gets_the_columns_of_its_own_export(toy, roster):
-    people = books.read_roster(roster(OURS))
-    head, ada, bob, cy = rows(books.gradescope(toy.assignment, books.match(people, GRADES)))
-    assert head[:7] == [
-        "First Name",
-        "Last Name",
-        "SID",
-        "Email",
-        "Sections",
-        "Sequences",
-        "Sequences - Max Points",
-    ]
-    assert ada == [
-        "Ada King",
-        "Lovelace",
-        "1",
-        "ada@x.org",
-        "A",
-        "5.6",
-        "7",
-        "2027-02-07T00:00:00+00:00",
-        "48:00:00",
-        "48:00:00",
-    ]
-    assert bob[:6] == ["Bob", "Byron", "2", "bob@x.org", "B", ""]
-    assert cy[:6] == ["Cy", "", "3", "cy@x.org", "A", ""]
-
-
-def test_a_stranger_and_who_is_absent_are_said(roster):
-    path = roster(OURS)
-    said = list(books.remarks(books.read_roster(path), ["ada", "bobb", "zed"], path))
-    assert said == [
-        f"bobb handed in and is not in {path}; is it bob?",
-        f"zed handed in and is not in {path}",
-        "no hand-in from bob, cy: their cells stay empty",
-    ]
-
-
-def test_marks_under_two_names_of_one_person_are_refused(roster):
-    people = books.read_roster(roster(OURS))
-    with pytest.raises(CourseError, match="ada has marks under two names, ada and 1: delete one"):
-        books.match(people, {"ada": GRADES["ada"], "1": replace(GRADES["ada"], student="1")})
-
-
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("columns", "head"),
     [
-        (
-            "studnt,name\nada,Ada\n",
-            ":1: a roster needs a column 'student' (or email, sid, SIS Login ID); is 'studnt' it?",
-        ),
-        (
-            "foo,bar\nada,Ada\n",
-            ":1: a roster needs a column 'student' (or email, sid, SIS Login ID); it has foo, bar",
-        ),
-        (
-            "",
-            ":1: a roster needs a column 'student' (or email, sid, SIS Login ID); it has no columns",
-        ),
-        ("student\nada\nADA\n", ":3: 'ada' stands in line 2 already"),
-        ("student,name\n,Ada\n", ":2: this row names no student"),
-        (
-            "student,late_days\nada,two\n",
-            ":2: late_days is 'two': a whole number of days is expected",
-        ),
-        ("student\n", ": there is nobody in this roster"),
-        (b"student\n\xff\xfe\n", ": this is no CSV in UTF-8"),
+        ("Sequences (48213)", "Sequences (48213)"),
+        ("Other (1),sequences (48213) ,Sequences", "sequences (48213)"),
+        ("Sequences (a draft),More Sequences (3)", "Sequences"),
     ],
 )
-def test_a_roster_that_cannot_be_read_is_explained(roster, text, said):
-    path = roster(text)
-    with pytest.raises(CourseError) as caught:
-        books.read_roster(path)
-    assert str(caught.value).startswith(f"{path}{said}")
+def test_canvas_s_number_of_the_assignment_comes_back(toy, roster, columns, head):
+    lines = CANVAS.split("\n")
+    count = columns.count(",") + 1
+    text = "\n".join([f"{lines[0]},{columns}", *(f"{line}{',' * count}" for line in lines[1:3])])
+    assert book(books.canvas, toy.assignment, read_roster(roster(text)))[0][5] == head
+
+
+def test_two_assignments_of_one_name_on_canvas_are_not_guessed(toy, roster):
+    text = CANVAS.replace("Section\n", "Section,Sequences (1),Sequences (2)\n")
+    with pytest.raises(CourseError, match="several assignments called 'Sequences'"):
+        book(books.canvas, toy.assignment, read_roster(roster(text)))
+
+
+def test_gradescope_gets_the_columns_of_its_own_export(toy, roster):
+    head, ada, bob, cy = book(books.gradescope, toy.assignment, read_roster(roster(OURS)))
+    first = ["First Name", "Last Name", "SID", "Email", "Sections", "Sequences"]
+    assert head[:7] == [*first, "Sequences - Max Points"]
+    assert ada[:6] == ["Ada King", "Lovelace", "1", "ada@x.org", "A", "5.6"]
+    assert ada[6:] == ["7", "2027-02-07T00:00:00+00:00", "24:01:00", "24:01:00"]
+    assert bob[:6] == ["Bob", "Byron", "2", "bob@x.org", "B", ""]
+    assert cy[:6] == ["Cy", "", "3", "cy@x.org", "A", ""] and cy[7:9] == ["", ""]
+
+
+def test_our_own_columns_are_per_cent(toy, roster):
+    assert book(books.plain, toy.assignment, read_roster(roster(OURS)))[:3] == [
+        ["student", "name", "section", "Sequences (%)"],
+        ["ada", "Ada King Lovelace", "A", "80.00"],
+        ["bob", "Byron, Bob", "B", ""],
+    ]
+
+
+def test_what_cannot_be_opened_has_no_points_out_of_what_others_can_have(toy, roster):
+    grades = {"ada": GRADES["ada"], "cy": Grade("cy", (), problem="it is encrypted")}
+    people = read_roster(roster(OURS))
+    found = books.column(toy.assignment, people, grades)
+    assert (found.cell("cy"), found.percent("cy"), found.worth) == ("0", 0.0, 7.0)
+
+
+def test_a_group_has_one_grade(toy, roster):
+    known = {"known_as": ["bob@x.org", "cy@x.org"]}
+    grades = {"bob": replace(GRADES["ada"], student="bob", provenance=known)}
+    found = books.column(toy.assignment, read_roster(roster(OURS)), grades)
+    assert found.points == {"bob": 5.6, "cy": 5.6}
+
+
+def test_marks_under_two_names_of_one_person_are_refused(toy, roster):
+    people = read_roster(roster(OURS))
+    grades = {"ada": GRADES["ada"], "1": replace(GRADES["ada"], student="1")}
+    with pytest.raises(CourseError, match="ada has marks under two names, ada and 1: delete"):
+        books.column(toy.assignment, people, grades)
 
 
 def test_no_cell_of_a_roster_is_a_formula(toy, roster):
-    people = books.read_roster(roster("student,name\nada,=HYPERLINK()\n"))
-    assert rows(books.canvas(toy.assignment, books.match(people, {})))[2][0] == "'=HYPERLINK()"
+    people = read_roster(roster("student,name\nada,=HYPERLINK()\n"))
+    assert book(books.canvas, toy.assignment, people, {})[2][0] == "'=HYPERLINK()"
 
 
-# -- the commands ----------------------------------------------------------------------------------------------------
+# -- the course total ------------------------------------------------------------------------------
+
+
+def column(title: str, weight: float, worth: float, **points: float | None) -> books.Column:
+    return books.Column(title, worth, points, weight)
+
+
+def test_the_total_is_the_weighted_mean_of_what_is_marked(roster):
+    people = read_roster(roster("student\nada\nbob\ncy\ndi\n"))
+    columns = [
+        column("One", 1, 10, ada=10, bob=5, cy=5),
+        column("Two", 3, 4, ada=1, cy=None),
+        column("Not counted", 0, 4, di=4),
+    ]
+    found = books.total(people, columns)
+    # ada: (100 + 3 * 25) / 4; bob did not submit Two; cy is ungraded; di submitted nothing counted.
+    assert found.column.points == {"ada": 43.75, "bob": 12.5, "cy": None}
+    open_, missing = found.remarks
+    assert open_ == "no total, because something is ungraded: cy (Two)"
+    assert missing.endswith(": bob (Two); di (One, Two)") and "counts as 0" in missing
+    assert rows(books.plain(people, [*columns, found.column])) == [
+        ["student", "name", "section", "One (%)", "Two (%)", "Not counted (%)", "Course total (%)"],
+        ["ada", "ada", "", "100.00", "25.00", "", "43.75"],
+        ["bob", "bob", "", "50.00", "", "", "12.50"],
+        ["cy", "cy", "", "50.00", "", "", ""],
+        ["di", "di", "", "", "", "100.00", ""],
+    ]
+    assert rows(books.canvas(people, [found.column]))[1][5] == "100"
+
+
+def test_a_total_without_weights_is_not_made(roster):
+    people = read_roster(roster("student\nada\n"))
+    with pytest.raises(CourseError, match="no assignment that is marked has a weight"):
+        books.total(people, [column("One", 0, 10, ada=10)])
+
+
+# -- the commands ----------------------------------------------------------------------------------
 
 
 def invoke(*arguments: object):
     return CliRunner().invoke(main.app, [str(argument) for argument in arguments])
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
 
 
 def test_the_command_writes_canvas_s_file_and_says_who_is_a_stranger(toy, roster, tmp_path):
@@ -171,9 +201,53 @@ def test_the_command_writes_canvas_s_file_and_says_who_is_a_stranger(toy, roster
         "gradebook", NAME, tmp_path / "marks", "--roster", roster(OURS), "--course", toy.root
     )
     assert said.exit_code == 0 and "3 rows, 1 with points" in said.stdout
-    assert "mallory handed in and is not in" in said.stderr and "no hand-in from cy" in said.stderr
+    assert "mallory submitted and is not in" in said.stderr
+    assert "no submission from Cy (cy)" in said.stderr
     text = (tmp_path / "marks" / NAME / "canvas.csv").read_text()
     assert "mallory" not in text and "Ada King Lovelace,,1,ada,A,5.6" in text
+
+
+def test_grade_matches_times_and_late_days_with_the_roster(roster, tmp_path, capsys):
+    (tmp_path / "received.csv").write_text(
+        "ADA@x.org;2027-02-05 23:59 Europe/Berlin\nnobody;2027-02-05 23:59 UTC\n"
+    )
+    read = [Submission("1"), Submission("bob")]
+    read, days = platforms.look_up(read, tmp_path, None, roster(OURS))
+    assert [one.received and one.received.hour for one in read] == [23, None]
+    assert days == {"1": 0, "bob": 3}
+    said = flat(capsys.readouterr().err)
+    assert "'nobody' matches no submission" in said and "no time for bob" in said
+    assert "no submission from Cy (cy)" in said
+
+
+def test_without_a_roster_names_alone_are_matched(tmp_path, capsys):
+    (tmp_path / "received.csv").write_text("ADA,2027-02-05 23:59 UTC\n")
+    read, days = platforms.look_up([Submission("ada")], tmp_path, "ada", None)
+    assert read[0].received is not None and days == {} and capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("form", ["canvas", "gradescope", "plain"])
+def test_the_total_is_written_over_all_that_is_marked(toy, roster, tmp_path, form):
+    toy.write(
+        "assignments/series/assignment.yml", ASSIGNMENT.replace("title: Sequences", "title: Series")
+    )
+    toy.write("assignments/later/assignment.yml", ASSIGNMENT)
+    toy.edit("course.yml", "assignments:", "assignments:\n  series: {weight: 6}\n  later: {}")
+    for name, grade in (("ada", GRADES["ada"]), ("ada", replace(GRADES["ada"], late_factor=0.4))):
+        place = NAME if grade is GRADES["ada"] else "series"
+        assignment = toy.course.assignment(place)
+        result_files.write_results(tmp_path / "marks" / place, assignment, 7.0, grade)
+        assert name == grade.student
+    said = invoke(
+        "gradebook", "--total", tmp_path / "marks", "--roster", roster(OURS),
+        "--format", form, "--course", toy.root,
+    )  # fmt: skip
+    assert said.exit_code == 0, said.stderr
+    assert "not marked yet and not in the total: later" in flat(said.stderr)
+    text = (tmp_path / "marks" / f"total-{form}.csv").read_text()
+    # (2 * 80 + 6 * 40) / 8
+    assert ("50.00" if form == "plain" else ",50") in text
+    assert ("Series" in text) == (form != "canvas")
 
 
 @pytest.mark.parametrize(
@@ -181,9 +255,19 @@ def test_the_command_writes_canvas_s_file_and_says_who_is_a_stranger(toy, roster
     [
         (("gradebook", NAME, "nowhere", "--roster", "{roster}"), "there are no marks here"),
         (("gradebook", NAME, "nowhere", "--roster", "none.csv"), "none.csv: there is no such file"),
+        (("gradebook", NAME, "nowhere"), "who takes the course? Say so with --roster FILE.csv"),
+        (("gradebook", NAME, "--roster", "{roster}"), "or gradebook --total MARKS"),
+        (
+            ("gradebook", "--total", "nowhere", "--roster", "{roster}"),
+            "nowhere: there are no marks of this term's assignments here",
+        ),
+        (
+            ("gradebook", NAME, "--total", "nowhere", "--roster", "{roster}"),
+            "--total MARKS adds up all assignments: leave their names out",
+        ),
         (
             ("grade", NAME, "{folder}", "--out", "{folder}", "--only", "adda"),
-            "--only adda: nobody of this name handed in; did you mean 'ada'?",
+            "--only adda: nobody of this name submitted; did you mean 'ada'?",
         ),
         (("autograde", "", "{folder}"), "which assignment? Say so with -e ASSIGNMENT=gae"),
         (

@@ -1,4 +1,4 @@
-"""A worker whose test has passed serves the next one: what that one finds, and that nobody loses a point by it."""
+"""A worker whose test has passed serves the next one. Nobody loses a point by it."""
 
 from __future__ import annotations
 
@@ -130,13 +130,50 @@ def test_the_module_its_helpers_generators_and_modes_are_as_in_a_fresh_worker(su
     assert first[0][1] == (1, 1)
 
 
+# Where a submission may keep something between two calls: the next test must find none of it.
+REMEMBERS = {
+    "a list": "seen = []\ndef ask(): seen.append(1); return len(seen)",
+    "a new name": "def ask():\n    times = globals().get('times', 0) + 1\n"
+    "    globals()['times'] = times\n    return times",
+    "a default": "def ask(seen=[]): seen.append(1); return len(seen)",
+    "a class": "class Count: made = 0\ndef ask(): Count.made += 1; return Count.made",
+    "a cache": "import functools, itertools\nnumbers = itertools.count()\n@functools.cache\n"
+    "def ask(): return next(numbers)",
+    "a network": "import torch\nnet = torch.nn.Linear(1, 1, bias=False)\n"
+    "def ask():\n    with torch.no_grad(): net.weight.add_(1)\n    return net.weight.item()",
+    "a helper that is imported late": "def ask():\n    import helper\n    helper.seen.append(1)\n"
+    "    return len(helper.seen)",
+    "a generator that an import seeds": "import numpy as np\nnp.random.seed(7)\n"
+    "def ask(): return np.random.random()",
+    "torch's generator": "import torch\ntorch.manual_seed(7)\n"
+    "def ask(): return torch.rand(1).item()",
+    "a default dtype": "import torch\ndef ask():\n    found = str(torch.get_default_dtype())\n"
+    "    torch.set_default_dtype(torch.float64)\n    return found",
+}
+
+
+@pytest.mark.parametrize("text", REMEMBERS.values(), ids=REMEMBERS)
+def test_the_next_test_finds_nothing_of_what_a_submission_remembers(submission, text):
+    candidate = submission(text, others={"helper.py": "seen = []"})
+    answers = [seen(candidate, lambda student: student.ask()) for _ in range(3)]
+    assert answers[0] == answers[1] == answers[2]  # the process is the same one too
+
+
+def test_a_worker_that_nobody_asked_anything_serves_no_other_test(submission):
+    """Its report of loading was not waited for, and the next test would take it for its own."""
+    candidate = submission("")
+    first = process(candidate)
+    assert run(hidden(lambda student: None), candidate, 0).passed
+    assert process(candidate) != first
+
+
 def test_prints_and_counters_begin_again(submission, monkeypatch):
     candidate = submission("def speak(): print('x' * 1100)\n", prints_kib=1)
     monkeypatch.setattr(channel, "MAX_RECEIVED", 3000)
     for _ in range(50):
         trace = run(hidden(lambda student: student.speak()), candidate, 0)
         assert trace.passed and trace.prints == "x" * 1024 + "\n... and 77 bytes more"
-    assert trace.used and candidate.kept._channel._stream.received < 200
+    assert trace.used and candidate.shared.kept.waiting.received < 400
 
 
 def test_the_deadline_is_each_tests_own(submission):
@@ -150,7 +187,6 @@ def test_the_deadline_is_each_tests_own(submission):
 # What a submission leaves in the process, outside its module, is what its next test finds.
 LEAVES = """
     import sys
-    remembers = object()  # and so is imported again
     times = sys.times = getattr(sys, "times", 0) + 1
 
     def number():
@@ -214,11 +250,13 @@ def test_what_fails_in_a_fresh_worker_too_is_said_once(submission, monkeypatch):
 
 def test_a_worker_that_ended_meanwhile_is_replaced(submission):
     candidate = submission(
-        "import threading\ndef leave(): threading.Timer(0.05, os._exit, [0]).start()\n"
+        "import threading\ndef leave(): threading.Timer(0.5, os._exit, [0]).start()\n"
     )
     first = seen(candidate, lambda student: student.leave())[1]
-    candidate.kept._channel._status.settimeout(10)
-    candidate.kept._channel._status.recv(100)  # the server says that it has ended
+    channel = candidate.shared.kept.waiting
+    channel._status.settimeout(10)
+    while channel._listen()[0] != "ended":
+        pass
     outcome = diagnose.judge(hidden(lambda student: student.process()), candidate, 0, Key())
     assert outcome.verdict is Verdict.PASSED
     assert process(candidate) != first
@@ -227,7 +265,7 @@ def test_a_worker_that_ended_meanwhile_is_replaced(submission):
 def test_nothing_is_left_of_a_worker_that_was_kept(submission, server):
     candidate = submission("")
     process(candidate)
-    channel = candidate.kept._channel
+    channel = candidate.shared.kept.waiting
     candidate.close()
-    assert channel._closed and candidate.kept._channel is None
+    assert channel.closed and candidate.shared.kept.waiting is None
     assert process(candidate)  # and it can go on

@@ -162,7 +162,7 @@ def test_answers_are_recorded_in_order_of_rank(candidate):
         run(candidate, lambda lab: lab.ranks(3).run(lambda s, r: s.total(of_rank(r))))[1].events
         for _ in range(2)
     ]
-    assert len(events[0]) == 6
+    assert len(events[0]) == 3
     assert [str(event) for event in events[0]] == [str(event) for event in events[1]]
 
 
@@ -237,7 +237,7 @@ def test_a_server_of_the_standard_profile_refuses_ranks():
         server.close()
 
 
-# -- what doctor says -------------------------------------------------------------------------------------------------
+# -- what doctor says ------------------------------------------------------------------------------
 
 
 @walled_only

@@ -1,4 +1,4 @@
-"""What people read: results.json as Gradescope documents it, the gradebook, and one line for each student."""
+"""What people read: results.json as Gradescope documents it, the gradebook, and a note for each."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ EXPECTED = "expected [0.31415926]"  # stands in details, which students must not
 
 PASSED = Outcome("test_a", "Sums are sums.", "sums", Verdict.PASSED, 2.0)
 FAILED = Outcome(
-    "test_b", "Means are means.", "means", Verdict.FAILED, 3.0, hint="Think of n.", finding="the result has shape (2,); (3,) was expected.",
-    error="ValueError: no\n  work.py:3 in mean\n    return x", prints="hello\n", mistakes=(Mistake("forgets-n", "n is forgotten."),),
+    "test_b", "Means are means.", "means", Verdict.FAILED, 3.0, hint="Think of n.",
+    finding="the result has shape (2,); (3,) was expected.",
+    error="ValueError: no\n  work.py:3 in mean\n    return x", prints="hello\n",
+    mistakes=(Mistake("forgets-n", "n is forgotten."),),
     suspects=("forgets-n",), detail=f"not close: {EXPECTED}",
 )  # fmt: skip
 UNWRITTEN = Outcome(
@@ -158,10 +160,14 @@ def test_a_failed_test_is_explained_from_the_most_telling_to_the_student_s_own_l
         "Failed.\n"
         "These are the numbers one gets when n is forgotten.\n"
         "the result has shape (2,); (3,) was expected.\n"
-        "Hint: Think of n.\n"
         "Your code:\n  | ValueError: no\n  |   work.py:3 in mean\n  |     return x\n"
         "Your code printed:\n  | hello"
     )
+
+
+def test_without_a_mistake_the_hint_is_shown():
+    text = feedback.student_text(dataclasses.replace(FAILED, mistakes=()))
+    assert "Hint: Think of n." in text and "numbers one gets" not in text
 
 
 def test_other_verdicts_are_said_in_a_sentence():
@@ -228,7 +234,9 @@ def test_what_staff_reads_acts_on_no_terminal_either(tmp_path, assignment):
         ),
         (
             "all kinds",
-            "Not everything could be graded. That is not your fault, and nothing below counts as zero.\nNot written yet: means.",
+            "Not everything could be graded. That is not your fault, and nothing below counts as"
+            " zero.\nNot written yet: means.\n"
+            "One mistake explains your failed test:\n- N is forgotten. (test 2)",
         ),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -99,6 +100,42 @@ def test_time_zones_are_respected():
         1.0,
     )  # the same moment
     assert lateness(datetime(2027, 2, 6, 9, 30, tzinfo=east), DUE, RULE)[0] == 1
+
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("due", "received", "days"),
+    [
+        # Clocks are put forward on 28 March: a day of 23 hours.
+        ("2027-03-27 23:59", "2027-03-28 23:59", 1),
+        ("2027-03-27 23:59", "2027-03-29 00:14", 1),
+        ("2027-03-27 23:59", "2027-03-29 00:15", 2),
+        # Clocks are put back on 31 October: a day of 25 hours.
+        ("2027-10-30 23:59", "2027-10-31 23:59", 1),
+        ("2027-10-30 23:59", "2027-11-01 00:14", 1),
+        ("2027-10-30 23:59", "2027-11-01 00:15", 2),
+        # The hour that comes twice.
+        ("2027-10-31 02:30", "2027-10-31 02:44", 0),
+        ("2027-10-31 02:30", "2027-10-31 02:50", 1),
+    ],
+)
+def test_a_day_is_a_calendar_day_where_the_due_date_is(due, received, days):
+    rule = LateRule(grace_minutes=15, per_day=0.1, max_days=9)
+    due, received = (
+        datetime.fromisoformat(f"{time}:00").replace(tzinfo=BERLIN, fold=1)
+        for time in (due, received)
+    )
+    for zone in (BERLIN, UTC, timezone(timedelta(hours=9))):
+        assert lateness(received.astimezone(zone), due, rule)[0] == days
+
+
+def test_an_extension_is_of_calendar_days():
+    due = datetime(2027, 3, 27, 23, 59, tzinfo=BERLIN)
+    received = datetime(2027, 3, 28, 23, 59, tzinfo=BERLIN)
+    assert lateness(received, due, RULE, extension=1) == (0, 1.0)
+    assert lateness(received + timedelta(minutes=16), due, RULE, extension=1)[0] == 1
 
 
 @pytest.mark.parametrize(("received", "due"), [(None, DUE), (DUE, None), (None, None)])

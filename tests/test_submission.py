@@ -9,7 +9,6 @@ import re
 import stat
 import warnings
 import zipfile
-from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -368,7 +367,7 @@ def test_two_hand_ins_under_one_name_are_not_chosen_between(tmp_path):
     found = class_of(tmp_path)
     assert (
         found["ada"].problem
-        == "there are two hand-ins under this name, ada.py and ada.zip: keep the one that counts"
+        == "there are two submissions under this name, ada.py and ada.zip: keep the one that counts"
     )
     assert not found["ben"].problem
 
@@ -599,55 +598,3 @@ def test_a_zip_in_memory_leaves_nothing_on_disk(tmp_path):
     assert not read(packed).problem
     assert sorted(tmp_path.rglob("*")) == before
     assert zipfile.is_zipfile(io.BytesIO(packed.read_bytes()))
-
-
-# -- received.csv ----------------------------------------------------------------------------------------------------
-
-
-def received(tmp_path: Path, text: str, *students: str) -> dict[str, datetime | None]:
-    for student in students or ("ada",):
-        write(tmp_path / f"{student}.py")
-    (tmp_path / "received.csv").write_text(text, encoding="utf-8")
-    return {name: one.received for name, one in class_of(tmp_path).items()}
-
-
-def test_times_of_receipt_are_read(tmp_path):
-    text = "student,received\n\nada, 2027-02-01T23:59:00+01:00\nben,2027-02-02T08:00:00Z\n"
-    found = received(tmp_path, text, "ada", "ben", "cleo")
-    assert found["ada"] == datetime.fromisoformat("2027-02-01T23:59:00+01:00")
-    assert found["ben"] == datetime.fromisoformat("2027-02-02T08:00:00+00:00")
-    assert found["cleo"] is None
-
-
-@pytest.mark.parametrize(
-    "row", ["ada", "ada,", "ada,yesterday", "ada,2027-02-01T23:59:00", "ada,01.02.2027 10:00"]
-)
-def test_a_wrong_line_of_received_csv_is_named(tmp_path, row):
-    with pytest.raises(CourseError) as raised:
-        received(tmp_path, f"student,received\n{row}\n")
-    assert str(raised.value).startswith(
-        f"{tmp_path / 'received.csv'}:2: 'student,2027-02-01T23:59:00+01:00' is expected ("
-    )
-
-
-def test_received_csv_may_name_students_as_their_files_do(tmp_path):
-    assert (
-        received(tmp_path, "Ada Lovelace,2027-02-01T23:59:00+01:00\n", "Ada Lovelace")[
-            "Ada_Lovelace"
-        ]
-        is not None
-    )
-
-
-def test_received_csv_may_come_from_a_spreadsheet(tmp_path):
-    assert (
-        received(tmp_path, "\ufeffstudent,received\nada,2027-02-01T23:59:00+01:00\n")["ada"]
-        is not None
-    )
-
-
-def test_received_csv_that_is_no_utf_8_is_explained(tmp_path):
-    write(tmp_path / "ada.py")
-    write(tmp_path / "received.csv", b"caf\xe9,2027-02-01T23:59:00+01:00\n")
-    with pytest.raises(CourseError):
-        read_all(tmp_path, MAIN)

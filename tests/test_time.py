@@ -1,4 +1,4 @@
-"""Time is computing: what computes is ended by its CPU limit alone, what only waits by the other."""
+"""What computes is ended by its CPU limit alone, what only waits by the limit of waiting."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from autograder.isolation import times
 from autograder.isolation.limits import Limits
 from autograder.isolation.workers import meter
 from autograder.judging import diagnose
-from autograder.judging.hidden_test import import_error
+from autograder.judging.hidden_test import HiddenTest, import_error
+from autograder.marking import feedback
+from autograder.model import Verdict
 
 SPIN = "while True:\n    pass\n"
 SLEEP = "import time\ntime.sleep(600)\n"
@@ -160,6 +162,24 @@ def test_right_and_slow_beside_busy_loops_keeps_its_points(behind_the_wall, star
         test_seconds=1.2,
     )
     assert work.student.slow() == 7
+
+
+@pytest.mark.parametrize(
+    ("body", "limit", "words"),
+    [
+        ("while True: pass", Limit.COMPUTING, "your code computed for too long"),
+        ("time.sleep(600)", Limit.WAITING, "your code waited for too long"),
+    ],
+)
+def test_a_learning_check_that_a_limit_ends_says_by_which(server, toy, body, limit, words):
+    text = f"import time\ndef train():\n    {body}\n"
+    training = HiddenTest(
+        "test_learns", "It learns.", 1.0, "sums", (), "", True, lambda student: student.train()
+    )
+    slow = candidate(server, text, call_seconds=1, test_seconds=3)
+    outcome = diagnose.judge(training, slow, 1, diagnose.AnswerKey(toy.assignment))
+    assert outcome.verdict is Verdict.FAILED and outcome.limit is limit
+    assert words in feedback.student_text(outcome)
 
 
 # -- imports ---------------------------------------------------------------------------------------

@@ -1,4 +1,7 @@
-"""The codec under fire: whatever is encoded comes back as it was, and whatever is decoded raises WireError or nothing."""
+"""The codec under fire: whatever is encoded comes back as it was.
+
+Whatever is decoded raises WireError or nothing.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from autograder.isolation import codec
+from autograder.isolation.codec.limits import NUMPY_DTYPES, TORCH_DTYPES
 
 FUZZ = Path(__file__).parent / "attacks" / "fuzz.py"
 Pair = collections.namedtuple("Pair", "left right")
@@ -23,7 +27,7 @@ Pair = collections.namedtuple("Pair", "left right")
 relaxed = settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
 
 
-# -- what may cross --------------------------------------------------------------------------------------------------
+# -- what may cross --------------------------------------------------------------------------------
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 integers = (
@@ -40,8 +44,8 @@ keys = st.integers(-9, 9) | texts | st.booleans() | st.tuples(st.integers(0, 3),
 
 @st.composite
 def arrays(draw):
-    """Arrays of every dtype that may cross, in every order of their axes, with and without gaps, with any bytes in them."""
-    dtype = np.dtype(draw(st.sampled_from(sorted(codec.NUMPY_DTYPES))))
+    """Arrays of every dtype that may cross: any order of axes, gaps or none, any bytes."""
+    dtype = np.dtype(draw(st.sampled_from(sorted(NUMPY_DTYPES))))
     shape = draw(shapes)
     count = math.prod(shape)
     raw = draw(st.binary(min_size=count * dtype.itemsize, max_size=count * dtype.itemsize))
@@ -55,7 +59,7 @@ def arrays(draw):
 @st.composite
 def tensors(draw):
     """Tensors of every dtype that may cross, with and without a gradient."""
-    dtype = getattr(torch, draw(st.sampled_from(sorted(codec.TORCH_DTYPES))))
+    dtype = getattr(torch, draw(st.sampled_from(sorted(TORCH_DTYPES))))
     numbers = draw(st.lists(st.integers(0, 100), min_size=24, max_size=24))
     tensor = (
         torch.tensor(numbers)
@@ -88,7 +92,7 @@ values = st.recursive(
         | st.tuples(inner, inner)
         | st.dictionaries(keys, inner, max_size=4)
         | st.builds(Pair, inner, inner)
-        | st.builds(lambda one, other: codec.Record(one=one, other=other), inner, inner)
+        | st.builds(lambda one, other: codec.Fields(one=one, other=other), inner, inner)
         | st.frozensets(keys, max_size=4)
         | st.sets(keys, max_size=4)
     ),
@@ -121,8 +125,8 @@ def same(one, other) -> bool:
             other.shape,
             other.tobytes(),
         ) and order
-    if isinstance(one, codec.Record):
-        return isinstance(other, codec.Record) and same(vars(one), vars(other))
+    if isinstance(one, codec.Fields):
+        return isinstance(other, codec.Fields) and same(vars(one), vars(other))
     if isinstance(one, tuple) and hasattr(one, "_fields"):
         return (
             type(other).__name__ == type(one).__name__
@@ -148,8 +152,7 @@ def test_what_crosses_comes_back_as_it_was(value):
 
 @relaxed
 @given(
-    st.sampled_from(sorted(codec.NUMPY_DTYPES - {"<f8", ">f8"})),
-    st.binary(min_size=16, max_size=16),
+    st.sampled_from(sorted(NUMPY_DTYPES - {"<f8", ">f8"})), st.binary(min_size=16, max_size=16)
 )  # a float64 is a float
 def test_numpy_scalars_keep_their_dtype_and_bits(dtype, raw):
     scalar = np.frombuffer(raw, dtype)[0]
@@ -169,7 +172,7 @@ def test_generators_go_on_where_they_were(name, seed, draws):
     assert crossed(generator).normal(size=5).tolist() == generator.normal(size=5).tolist()
 
 
-# -- what may not ----------------------------------------------------------------------------------------------------
+# -- what may not ----------------------------------------------------------------------------------
 
 
 @relaxed
@@ -219,7 +222,7 @@ def test_random_nodes_raise_wire_errors_only(node, buffers):
 
 
 def test_a_hostile_message_costs_no_more_memory_than_it_brings():
-    """20,000 mutated messages in a process of its own, which also says how much memory they took."""
+    """20,000 mutated messages in a process of its own, which also says what memory they took."""
     done = subprocess.run(
         [sys.executable, str(FUZZ), "--count", "20000"], capture_output=True, text=True, check=False
     )

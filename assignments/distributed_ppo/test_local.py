@@ -185,7 +185,7 @@ def test_every_token_counts_the_same():
     assert ratio == pytest.approx(1.0)
 
 
-STEP = dict(hidden=3, optimizer="sgd", learning_rate=0.5, max_grad_norm=None)
+STEP = {"hidden": 3, "optimizer": "sgd", "learning_rate": 0.5, "max_grad_norm": None}
 
 
 def _three_rows():

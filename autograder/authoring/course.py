@@ -1,24 +1,26 @@
-"""course.yml and assignment.yml -> frozen Course and Assignment. Every mistake is a CourseError that names file and key."""
+"""course.yml and assignment.yml -> frozen Course and Assignment.
+
+Every mistake is a CourseError that names file and key.
+"""
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
-from datetime import datetime
+from collections import Counter
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from autograder.authoring.dates import moment
+from autograder.authoring.yaml_file import guess, parse, read_yaml
 from autograder.errors import CourseError
 from autograder.isolation.limits import Limits
 
 COURSE_FILE = "course.yml"
 SECRET_VARIABLE = "AUTOGRADER_SECRET"
 SECRET_FILE = "course.secret"
-Model = TypeVar("Model", bound=BaseModel)
 
 
 class _Frozen(BaseModel):
@@ -26,17 +28,23 @@ class _Frozen(BaseModel):
 
 
 class LateRule(_Frozen):
-    """After the grace period each started day costs ``per_day`` of the points; after ``max_days`` nothing is left."""
+    """After the grace period each started day costs ``per_day`` of the points.
 
-    grace_minutes: Annotated[float, Field(ge=0)] = 0
+    After ``max_days`` nothing is left.
+    """
+
+    grace_minutes: Annotated[float, Field(ge=0, le=60 * 24 * 366)] = 0
     per_day: Annotated[float, Field(ge=0, le=1)] = 0.1
     max_days: Annotated[int, Field(ge=0)] = 5
 
 
-Scale = Literal["required", "optional"]  # whether the points of tests that need a GPU count
+# Whether the points of tests that need a GPU count.
+Scale = Literal["required", "optional"]
 # What a submission counts that cannot be opened or imported: zero points, or an empty cell.
 Unreadable = Literal["zero", "empty"]
-Visibility = Literal["visible", "hidden", "after_due_date", "after_published"]  # Gradescope's words
+# Gradescope's words.
+Visibility = Literal["visible", "hidden", "after_due_date", "after_published"]
+Moment = Annotated[datetime, BeforeValidator(moment)]
 
 
 class GradescopeRules(_Frozen):
@@ -47,29 +55,52 @@ class GradescopeRules(_Frozen):
 
 
 class Entry(_Frozen):
-    """One line of course.yml's assignments."""
+    """What a term says of one assignment: a line of course.yml's assignments.
 
-    weight: Annotated[float, Field(ge=0)] = 1
-    due: datetime | None = None
-    visibility: Visibility | None = None  # on Gradescope, where it differs from the course's
-    scale: Scale | None = None  # where it differs from the course's
+    ``week`` stands for a due date so many weeks after ``first_due``, less one. ``visibility`` and
+    ``scale`` are written where they differ from the course's.
+    """
 
-    @field_validator("due")
-    @classmethod
-    def _with_a_zone(cls, due: datetime | None) -> datetime | None:
-        if due is not None and due.tzinfo is None:
-            raise ValueError("a due date needs a time zone, as in 2027-02-01T23:59:00+01:00")
-        return due
+    weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1
+    due: Moment | None = None
+    week: Annotated[int, Field(ge=1, le=60)] | None = None
+    visibility: Visibility | None = None
+    scale: Scale | None = None
 
 
 class _CourseFile(_Frozen):
     title: str
     term: str
+    first_due: Moment | None = None
     late: LateRule = LateRule()
     gradescope: GradescopeRules = GradescopeRules()
     scale: Scale = "optional"
     unreadable: Unreadable = "zero"
+    tracks: dict[str, tuple[str, ...]] = {}
     assignments: dict[str, Entry]
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> _CourseFile:
+        counts = Counter(name for names in self.tracks.values() for name in names)
+        for name in [name for name, count in counts.items() if count > 1]:
+            where = " and ".join(track for track, names in self.tracks.items() if name in names)
+            raise ValueError(f"tracks: '{name}' is there more than once ({where}): keep one")
+        for name, entry in self.assignments.items():
+            if entry.week is not None and entry.due is not None:
+                raise ValueError(f"assignments.{name} has both 'due' and 'week': keep one")
+            if entry.week is not None and self.first_due is None:
+                raise ValueError(
+                    f"assignments.{name} has a 'week', so 'first_due' is needed: when the work of "
+                    "week 1 is due, as in first_due: 2027-02-05 23:59 Europe/Berlin"
+                )
+        return self
+
+    def due(self, entry: Entry) -> datetime | None:
+        """A week's due date has the weekday and the hour of the first one, whatever clocks do."""
+        if entry.week is None or self.first_due is None:
+            return entry.due
+        due = self.first_due + timedelta(weeks=entry.week - 1)
+        return due.replace(fold=self.first_due.fold)
 
 
 class _AssignmentFile(_Frozen):
@@ -78,15 +109,13 @@ class _AssignmentFile(_Frozen):
     parts: dict[str, str]
     libraries: tuple[str, ...] = ("numpy",)
     requirements: tuple[str, ...] = ("numpy", "pytest")
-    files: tuple[
-        str, ...
-    ] = ()  # further files in the handout's folder that students get as they are
+    # Further files in the handout's folder that students get as they are.
+    files: tuple[str, ...] = ()
     prerequisites: tuple[str, ...] = ()
-    hours: float = 5
+    hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5
     limits: Limits = Limits()
-    isolation: Literal["standard", "distributed"] = (
-        "standard"  # distributed: tests may have ranks (lab.ranks)
-    )
+    # Distributed: tests may have ranks (lab.ranks).
+    isolation: Literal["standard", "distributed"] = "standard"
     sources: tuple[str, ...] = ()
 
     @field_validator("submit")
@@ -150,27 +179,48 @@ class Assignment(_AssignmentFile):
 
 
 class Course(_Frozen):
-    """The whole course: course.yml with its assignments in teaching order."""
+    """The whole course: its term's assignments in teaching order, and the tracks of all that exist.
+
+    ``tracks``: track -> names of assignments in teaching order; a term need not teach all of them.
+    """
 
     root: Path
     title: str
     term: str
     late: LateRule
     gradescope: GradescopeRules = GradescopeRules()
+    tracks: dict[str, tuple[str, ...]] = {}
     assignments: tuple[Assignment, ...]
 
     def assignment(self, name: str) -> Assignment:
-        """The assignment of this name. Raises CourseError naming the near ones."""
-        names = [assignment.name for assignment in self.assignments]
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            guess = f"; did you mean '{near[0]}'?" if near else f"; there are {', '.join(names)}"
-            raise CourseError(f"{self.root / COURSE_FILE}: no assignment is called '{name}'{guess}")
-        return self.assignments[names.index(name)]
+        """The assignment of this name, taught in this term or not.
+
+        Raises CourseError naming the near ones.
+        """
+        known = {assignment.name: assignment for assignment in self.assignments}
+        if name in known:
+            return known[name]
+        if name in self._names or _declaration(self.root, name).is_file():
+            return load_assignment(self.root, name)
+        near = guess(name, self._names) or f"; there are {', '.join(self._names)}"
+        raise CourseError(f"{self.root / COURSE_FILE}: no assignment is called '{name}'{near}")
+
+    @property
+    def catalogue(self) -> tuple[Assignment, ...]:
+        """All that exists: the tracks in their order, then what only the term names."""
+        return tuple(self.assignment(name) for name in self._names)
+
+    @property
+    def _names(self) -> list[str]:
+        tracks = [name for names in self.tracks.values() for name in names]
+        return list(dict.fromkeys([*tracks, *(one.name for one in self.assignments)]))
 
     @property
     def secret(self) -> bytes:
-        """The key from which hidden inputs are drawn: $AUTOGRADER_SECRET, or the file course.secret, or none (empty)."""
+        """The key from which hidden inputs are drawn.
+
+        $AUTOGRADER_SECRET, or the file course.secret, or none (empty).
+        """
         if value := os.environ.get(SECRET_VARIABLE):
             return value.encode()
         path = self.root / SECRET_FILE
@@ -178,99 +228,85 @@ class Course(_Frozen):
 
 
 def find_root(start: Path | None = None) -> Path:
-    """The folder with course.yml: ``start`` if given; else the nearest one from here upwards, or the one this package lies in."""
+    """The folder with course.yml.
+
+    ``start`` if given; otherwise the nearest one from here upwards, or the one that this package
+    lies in.
+    """
     here = (start or Path.cwd()).resolve()
     for folder in (here,) if start else (here, *here.parents, Path(__file__).resolve().parents[2]):
         if (folder / COURSE_FILE).is_file():
             return folder
     raise CourseError(
-        f"{here}: there is no {COURSE_FILE}: call from inside the course's folder, or give it with --course DIR"
+        f"{here}: there is no {COURSE_FILE}: call from inside the course's folder, or give it with "
+        "--course DIR"
     )
 
 
 def load_course(root: Path) -> Course:
-    """Read course.yml and every assignment.yml that it names."""
-    path = root / COURSE_FILE
-    file = _parse(_CourseFile, path, _read_yaml(path))
-    assignments = tuple(
-        _assignment(root, name, entry, file) for name, entry in file.assignments.items()
-    )
+    """Read course.yml and every assignment.yml that its term names."""
+    file = _course_file(root)
+    exist = sorted(path.parent.name for path in root.glob("assignments/*/assignment.yml"))
+    for track, names in file.tracks.items():
+        for name in names:
+            if name not in exist:
+                raise CourseError(
+                    f"{root / COURSE_FILE}: tracks.{track} names '{name}', and there is no "
+                    f"assignments/{name}/assignment.yml{guess(name, exist)}"
+                )
+    for name in file.assignments:
+        near = guess(name, set(exist) - file.assignments.keys())
+        if near and name not in exist:
+            raise CourseError(
+                f"{root / COURSE_FILE}: assignments.{name}: there is no "
+                f"assignments/{name}/assignment.yml{near}"
+            )
     return Course(
         root=root,
         title=file.title,
         term=file.term,
         late=file.late,
         gradescope=file.gradescope,
-        assignments=assignments,
+        tracks=file.tracks,
+        assignments=tuple(_assignment(root, name, file) for name in file.assignments),
     )
 
 
 def load_assignment(root: Path, name: str) -> Assignment:
-    """One assignment, whether course.yml names it already or not."""
+    """One assignment, whether course.yml names it or not."""
+    there = (root / COURSE_FILE).is_file()
+    file = _course_file(root) if there else _CourseFile(title="", term="", assignments={})
+    return _assignment(root, name, file)
+
+
+def course_of_one(root: Path, name: str) -> dict[str, Any]:
+    """What course.yml says, reduced to one assignment: for machines that have no other."""
+    data = read_yaml(root / COURSE_FILE)
+    data.pop("tracks", None)
+    return data | {"assignments": {name: data["assignments"].get(name, {})}}
+
+
+def _course_file(root: Path) -> _CourseFile:
     path = root / COURSE_FILE
-    file = (
-        _parse(_CourseFile, path, _read_yaml(path))
-        if path.is_file()
-        else _CourseFile(title="", term="", assignments={})
-    )
-    return _assignment(root, name, file.assignments.get(name, Entry()), file)
+    return parse(_CourseFile, path, read_yaml(path))
 
 
-def _assignment(root: Path, name: str, entry: Entry, course: _CourseFile) -> Assignment:
-    path = root / "assignments" / name / "assignment.yml"
-    data = _read_yaml(path)
-    _parse(_AssignmentFile, path, data)
-    said = dict(entry) | {
+def _declaration(root: Path, name: str) -> Path:
+    return root / "assignments" / name / "assignment.yml"
+
+
+def _assignment(root: Path, name: str, course: _CourseFile) -> Assignment:
+    entry, path = course.assignments.get(name, Entry()), _declaration(root, name)
+    data = read_yaml(path)
+    parse(_AssignmentFile, path, data)
+    said = {
+        "name": name,
+        "root": root,
+        "weight": entry.weight,
+        "due": course.due(entry),
+        "visibility": entry.visibility,
         "late": course.late,
         "scale": entry.scale or course.scale,
         "unreadable": course.unreadable,
     }
-    return _parse(Assignment, path, data | {"name": name, "root": root} | said)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CourseError(
-            f"{path}: this file is missing: docs/AUTHORING.md says what stands in it"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}" if mark else f"{path}"
-        raise CourseError(
-            f"{place}: this is not YAML: {getattr(error, 'problem', error)}"
-        ) from None
-    if not isinstance(data, dict):
-        raise CourseError(f"{path}: keys and values are expected, as in 'title: ...'")
-    return data
-
-
-def _parse(model: type[Model], path: Path, data: dict[str, Any]) -> Model:
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        raise CourseError(
-            "\n".join(f"{path}: {_sentence(model, problem)}" for problem in error.errors())
-        ) from None
-
-
-def _sentence(model: type[BaseModel], problem: Any) -> str:
-    key = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "missing":
-        return f"'{key}' is missing"
-    if problem["type"] == "extra_forbidden":
-        known = {
-            name
-            for file in (model, Entry, LateRule, GradescopeRules, Limits)
-            for name in file.model_fields
-        }
-        near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
-        return f"'{key}' is not a known key" + (f"; did you mean '{near[0]}'?" if near else "")
-    if problem["type"] == "literal_error":
-        words = re.findall(r"'(\w+)'", problem["ctx"]["expected"])
-        near = difflib.get_close_matches(str(problem["input"]), words, n=1)
-        guess = f"; did you mean '{near[0]}'?" if near else ""
-        return f"{key} is {problem['input']!r}: {problem['ctx']['expected']} is expected{guess}"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{key} is {problem['input']!r}: {message[0].lower()}{message[1:]}"
+    return parse(Assignment, path, data | said)

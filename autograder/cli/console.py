@@ -1,4 +1,4 @@
-"""What the commands share: where they print, how they say what went wrong, and how they find the course."""
+"""What the commands share: how they print, say what is wrong, and find the course."""
 
 from __future__ import annotations
 
@@ -46,6 +46,16 @@ def explained(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(2) from None
 
     return wrapped
+
+
+def say(text: str) -> None:
+    """One line of ours, as it is."""
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def complain(text: str) -> None:
+    """One line of ours that somebody should act on."""
+    err.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 class Terminated(KeyboardInterrupt):

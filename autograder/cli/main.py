@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autograder.authoring.course import Assignment, Course, find_root, load_assignment
-from autograder.cli import platforms
+from autograder.cli import authoring, platforms
 from autograder.cli.console import (
     CourseOption,
     end_as_on_ctrl_c,
@@ -35,6 +35,7 @@ app = typer.Typer(
     help="The course's autograder.",
 )
 platforms.add_to(app)
+authoring.add_to(app)
 AddressOption = Annotated[str, typer.Option(help="Where the Ray cluster is, for --engine ray.")]
 Names = Annotated[list[str] | None, typer.Argument(help="Assignments (default: all).")]
 
@@ -46,16 +47,8 @@ def main() -> None:
 
 
 def _chosen(course: Course, names: list[str] | None) -> list[Assignment]:
-    """The assignments named, or all of the course; one under construction need not stand in course.yml yet."""
-    if not names:
-        return list(course.assignments)
-    drafts = {
-        name for name in names if (course.root / "assignments" / name / "assignment.yml").is_file()
-    }
-    return [
-        load_assignment(course.root, name) if name in drafts else course.assignment(name)
-        for name in names
-    ]
+    """The assignments named, or all that exist; a draft need not be in course.yml yet."""
+    return [course.assignment(name) for name in names] if names else list(course.catalogue)
 
 
 # -- grade ------------------------------------------------------------------------------------------------------------
@@ -116,7 +109,7 @@ def grade(
     found = the_course(course)
     assignment = found.assignment(name)
     read = read_all(submissions, assignment.main)
-    extensions = platforms.look_up([one.student for one in read], only, roster)
+    read, extensions = platforms.look_up(read, submissions, only, roster)
     engine = engines.start(engine_name, assignment, jobs, address, _notice)
     if engine.gpu.state is GpuState.NOT_RUN:
         means = (
@@ -144,7 +137,8 @@ def grade(
             print(json.dumps(_line(one, grading.worth) | {"kept": one.student in grading.kept}))
     elif not quiet:
         _print_class(found, assignment, grading.worth, grades, grading.folder)
-        out.print(summary(len(grading.kept), grading.reasons), soft_wrap=True, highlight=False)
+        told = summary(len(grading.kept), grading.reasons, grading.rescored)
+        out.print(told, soft_wrap=True, highlight=False)
     if any(score(one, grading.worth).points is None for one in grades):
         raise typer.Exit(1)
 
@@ -166,7 +160,8 @@ def _notice(text: str) -> None:
 def _print_class(
     course: Course, assignment: Assignment, worth: float, grades: list[Grade], folder: Path
 ) -> None:
-    table = Table(title=f"{assignment.title}, {worth:g} points", title_justify="left")
+    when = f"due {assignment.due:%Y-%m-%d %H:%M %Z}" if assignment.due else "no due date"
+    table = Table(title=f"{assignment.title}, {worth:g} points, {when}", title_justify="left")
     for header, justify in (
         ("student", "left"),
         ("points", "right"),

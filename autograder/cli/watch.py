@@ -66,15 +66,30 @@ class Watch:
         self._bar.update(self._task, advance=1, total=total, description=words)
 
 
-def summary(kept: int, reasons: Counter[str]) -> str:
-    """Which results were kept, and why the others were marked: "Kept 990 unchanged; marked 10: 8 new, 2 (the submission changed)"."""
+def summary(kept: int, reasons: Counter[str], rescored: Counter[str] | None = None) -> str:
+    """Which results were kept, and why the others were marked.
+
+    As in "Kept 990 unchanged; marked 10: 8 new, 2 (the submission changed)".
+    """
+    again = rescored or Counter()
+    text = _kept_and_marked(kept - again.total(), reasons, bool(again))
+    for what, count in again.most_common():
+        text += f" Counted lateness anew for {count}, without running anything: {what} changed."
+    if any("the hidden tests" in reason for reason in reasons):
+        text += (
+            " One test's time and diagnosis bear on the others, so a change of the hidden tests "
+            "marks everybody again."
+        )
+    return text
+
+
+def _kept_and_marked(kept: int, reasons: Counter[str], rescored: bool) -> str:
     if not reasons:
+        if rescored:
+            return f"Kept {kept} unchanged."
         return f"Kept all {kept}: nothing has changed." if kept else "Nothing had to be marked."
     why = ", ".join(f"{count} {_because(reason)}" for reason, count in reasons.most_common())
-    text = f"Kept {kept} unchanged; marked {reasons.total()}: {why}."
-    if any("the hidden tests" in reason for reason in reasons):
-        text += " One test's time and diagnosis bear on the others, so a change of the hidden tests marks everybody again."
-    return text
+    return f"Kept {kept} unchanged; marked {reasons.total()}: {why}."
 
 
 def _because(reason: str) -> str:

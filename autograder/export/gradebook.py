@@ -1,238 +1,211 @@
-"""Rosters in, and marks out in the columns that Canvas and Gradescope document."""
+"""Marks out: in our own columns, and in those that Canvas and Gradescope document.
+
+A book is a roster with one column for each assignment, and perhaps one for the course total.
+"""
 
 from __future__ import annotations
 
 import csv
-import difflib
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from autograder.authoring.course import Assignment
 from autograder.errors import CourseError
 from autograder.marking.result_files import harmless
+from autograder.marking.roster import Person, Roster
 from autograder.marking.score import score
 from autograder.model import Grade
 
-# What each field may be called in a roster, in lower case: ours, Canvas's, Gradescope's.
-NAMES = {
-    "student": ("student",),
-    "name": ("name", "full name"),
-    "first": ("first name", "first"),
-    "last": ("last name", "last"),
-    "sid": ("sid", "student id", "sis user id"),
-    "login": ("login", "sis login id"),
-    "email": ("email",),
-    "canvas": ("id",),
-    "section": ("section", "sections"),
-    "late_days": ("late_days", "late days"),
-}
+TOTAL = "Course total"
 
 
 @dataclass(frozen=True)
-class Person:
-    """One row of a roster. ``student`` is the name under which work is handed in; ``late_days`` move this person's due date."""
+class Column:
+    """One assignment's grades, or the total: what each person of the roster has.
 
-    student: str
-    name: str = ""
-    first: str = ""
-    last: str = ""
-    sid: str = ""
-    login: str = ""
-    email: str = ""
-    canvas: str = ""
-    section: str = ""
-    late_days: int = 0
+    ``points``: student of the roster -> points after lateness, None for who is ungraded. Who did
+    not submit is not in it. ``worth`` is what full marks come to, None where nobody's work was run.
+    """
 
-    @property
-    def keys(self) -> set[str]:
-        """All that a hand-in of this person may be named."""
-        names = (self.student, self.login, self.sid, self.email, self.email.partition("@")[0])
-        return {name.casefold() for name in names if name}
+    title: str
+    worth: float | None
+    points: Mapping[str, float | None]
+    weight: float = 1
+    grades: Mapping[str, Grade] = field(default_factory=dict)
 
+    def percent(self, student: str) -> float | None:
+        """Points in per cent of full marks; None for who is ungraded or did not submit."""
+        points = self.points.get(student)
+        if points is None:
+            return None
+        return 100 * points / self.worth if self.worth else 0.0
 
-def read_roster(path: Path) -> list[Person]:
-    """The people of a roster. Raises CourseError naming line, finding and remedy."""
-    try:
-        rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline="")))
-    except FileNotFoundError:
-        raise CourseError(f"{path}: there is no such file") from None
-    except (UnicodeDecodeError, csv.Error):
-        raise CourseError(f"{path}: this is no CSV in UTF-8: save it as CSV (UTF-8)") from None
-    columns = _columns(path, rows[0] if rows else [])
-    people: list[Person] = []
-    taken: dict[str, int] = {}
-    for number, row in enumerate(rows[1:], 2):
-        cells = {name: row[at].strip() for name, at in columns.items() if at < len(row)}
-        if not any(cells.values()) or row[0].strip() == "Points Possible":
-            continue
-        person = _person(path, number, cells)
-        for key in person.keys & taken.keys():
-            raise CourseError(
-                f"{path}:{number}: '{key}' stands in line {taken[key]} already: keep one row for each student"
-            )
-        taken |= dict.fromkeys(person.keys, number)
-        people.append(person)
-    if not people:
-        raise CourseError(f"{path}: there is nobody in this roster")
-    return people
+    def cell(self, student: str) -> str:
+        """Points, or nothing."""
+        points = self.points.get(student)
+        return "" if points is None else f"{round(points, 6):g}"
 
 
-def _columns(path: Path, header: Sequence[str]) -> dict[str, int]:
-    """Field -> column. Canvas's 'Student' is a name, and its login is what we call student."""
-    heads = [head.strip().casefold() for head in header]
-    columns = {
-        name: heads.index(alias)
-        for name, aliases in NAMES.items()
-        for alias in aliases
-        if alias in heads
-    }
-    if "sis login id" in heads and "student" in columns:
-        columns["name"] = columns["student"]
-        columns["student"] = heads.index("sis login id")
-    if not columns.keys() & {"student", "login", "email", "sid"}:
-        near = difflib.get_close_matches("student", heads, n=1)
-        guess = f"; is '{near[0]}' it?" if near else f"; it has {', '.join(header) or 'no columns'}"
-        raise CourseError(
-            f"{path}:1: a roster needs a column 'student' (or email, sid, SIS Login ID){guess}"
-        )
-    return columns
+def column(assignment: Assignment, roster: Roster, grades: Mapping[str, Grade]) -> Column:
+    """Everybody's points of one assignment; strangers' are left out.
 
-
-def _person(path: Path, number: int, cells: dict[str, str]) -> Person:
-    student = next(
-        (cells[name] for name in ("student", "login", "email", "sid") if cells.get(name)), ""
-    )
-    if not student:
-        raise CourseError(
-            f"{path}:{number}: this row names no student: fill the cell, or delete the row"
-        )
-    text = cells.pop("late_days", "") or "0"
-    if not text.isdecimal():
-        raise CourseError(
-            f"{path}:{number}: late_days is '{text}': a whole number of days is expected"
-        )
-    return Person(**cells | {"student": student}, late_days=int(text))
-
-
-# -- roster and marks ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One person with the grade, if there is one."""
-
-    person: Person
-    grade: Grade | None
-
-    @property
-    def points(self) -> float | None:
-        """Points after lateness; None for who handed in nothing or is ungraded."""
-        return None if self.grade is None else score(self.grade, _worth(self.grade)).points
-
-
-@dataclass(frozen=True)
-class Matched:
-    """A roster and marks, put together."""
-
-    entries: list[Entry]
-
-    @property
-    def worth(self) -> float:
-        """What full marks come to: known from anybody whose work was run."""
-        return max((_worth(one.grade) for one in self.entries if one.grade), default=0.0)
-
-
-def remarks(people: Sequence[Person], students: Sequence[str], roster: Path) -> Iterator[str]:
-    """One line for each stranger, one for all who handed in nothing."""
-    known = [person.student for person in people]
-    for student in students:
-        if owner(people, student) is None:
-            near = difflib.get_close_matches(student, known, n=1)
-            yield f"{student} handed in and is not in {roster}" + (
-                f"; is it {near[0]}?" if near else ""
-            )
-    there = {person.student for student in students if (person := owner(people, student))}
-    if absent := [name for name in known if name not in there]:
-        yield f"no hand-in from {', '.join(absent)}: their cells stay empty"
-
-
-def owner(people: Sequence[Person], student: str) -> Person | None:
-    """Whose hand-in this is."""
-    return next((person for person in people if student.casefold() in person.keys), None)
-
-
-def match(people: Sequence[Person], grades: Mapping[str, Grade]) -> Matched:
-    """Everybody of the roster in its order, with the grade if there is one; strangers' are left out."""
+    Raises CourseError where one person has marks under two names.
+    """
     found: dict[str, Grade] = {}
     for student, grade in grades.items():
-        person = owner(people, student)
-        if person and person.student in found:
-            other = found[person.student].student
-            raise CourseError(
-                f"{person.student} has marks under two names, {other} and {student}: delete one"
-            )
-        if person:
+        for person in roster.owners(student, *names_of(grade)):
+            if person.student in found:
+                other = found[person.student].student
+                raise CourseError(
+                    f"{assignment.name}: {person.student} has marks under two names, {other} and "
+                    f"{student}: delete the folder of the one that does not count"
+                )
             found[person.student] = grade
-    return Matched([Entry(person, found.get(person.student)) for person in people])
+    worths = [_worth(grade) for grade in grades.values() if grade.outcomes]
+    worth = max(worths, default=None)
+    points = {name: score(grade, worth or _worth(grade)).points for name, grade in found.items()}
+    return Column(assignment.title, worth, points, assignment.weight, found)
+
+
+def names_of(grade: Grade) -> tuple[str, ...]:
+    """What else a learning platform called the submission: numbers, the addresses of a group."""
+    names = grade.provenance.get("known_as")
+    return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
 
 
 def _worth(grade: Grade) -> float:
     return sum(outcome.worth for outcome in grade.outcomes)
 
 
-# -- Canvas and Gradescope -------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Total:
+    """The course total, out of 100, and why some of it is empty or zero."""
+
+    column: Column
+    remarks: tuple[str, ...]
 
 
-def canvas(assignment: Assignment, matched: Matched) -> str:
-    """What Canvas imports: its five columns, the assignment, and its row of points possible. An empty cell changes nothing there."""
-    rows = [["Student", "ID", "SIS User ID", "SIS Login ID", "Section", assignment.title]]
-    rows.append(["    Points Possible", "", "", "", "", f"{matched.worth:g}"])
-    for one in matched.entries:
-        person = one.person
-        name = (
-            person.name
-            or ", ".join(part for part in (person.last, person.first) if part)
-            or person.student
+def total(roster: Roster, columns: Sequence[Column]) -> Total:
+    """The weighted mean of the assignments that are marked, in per cent, after lateness.
+
+    Who did not submit one that is marked has 0 for it; who is ungraded in one has no total.
+    Raises CourseError where no assignment that is marked has a weight.
+    """
+    counted = [one for one in columns if one.weight > 0]
+    weights = sum(one.weight for one in counted)
+    if not weights:
+        raise CourseError("no assignment that is marked has a weight in course.yml: nothing to add")
+    points: dict[str, float | None] = {}
+    open_, missing = [], []
+    for person in roster.people:
+        student = person.student
+        ungraded = [one.title for one in counted if one.points.get(student, 0) is None]
+        absent = [one.title for one in counted if student not in one.points]
+        if ungraded:
+            open_.append(f"{student} ({', '.join(ungraded)})")
+            points[student] = None
+        elif len(absent) < len(counted):
+            parts = (one.weight * (one.percent(student) or 0) for one in counted)
+            points[student] = round(sum(parts) / weights, 2)
+        if absent:
+            missing.append(f"{student} ({', '.join(absent)})")
+    remarks = []
+    if open_:
+        remarks.append(f"no total, because something is ungraded: {'; '.join(open_)}")
+    if missing:
+        remarks.append(
+            "not submitted, which counts as 0 in the total (nothing at all: an empty cell): "
+            + "; ".join(missing)
         )
-        rows.append(
-            [
-                name,
-                person.canvas,
-                person.sid,
-                person.login or person.student,
-                person.section,
-                _cell(one.points),
-            ]
-        )
+    return Total(Column(TOTAL, 100.0, points), tuple(remarks))
+
+
+# -- columns ---------------------------------------------------------------------------------------
+
+
+def plain(roster: Roster, columns: Sequence[Column]) -> str:
+    """Our own columns: who it is, and per cent of each assignment."""
+    rows = [["student", "name", "section", *(f"{one.title} (%)" for one in columns)]]
+    for person in roster.people:
+        percents = [one.percent(person.student) for one in columns]
+        cells = ["" if percent is None else f"{percent:.2f}" for percent in percents]
+        rows.append([person.student, _name(person), person.section, *cells])
     return _csv(rows)
 
 
-def gradescope(assignment: Assignment, matched: Matched) -> str:
+def canvas(roster: Roster, columns: Sequence[Column]) -> str:
+    """What Canvas imports: its five columns, and its row of points possible.
+
+    Where the roster is Canvas's own and has the assignment, its header with the number comes back,
+    by which Canvas knows it. An empty cell changes nothing there.
+    """
+    titles = [_canvas_title(one.title, roster.head) for one in columns]
+    worths = ["" if one.worth is None else f"{one.worth:g}" for one in columns]
+    rows = [["Student", "ID", "SIS User ID", "SIS Login ID", "Section", *titles]]
+    rows.append(["    Points Possible", "", "", "", "", *worths])
+    for person in roster.people:
+        login = person.login or person.student
+        known = [_name(person), person.canvas, person.sid, login, person.section]
+        rows.append([*known, *(one.cell(person.student) for one in columns)])
+    return _csv(rows)
+
+
+def _canvas_title(title: str, head: Sequence[str]) -> str:
+    form = re.compile(rf"{re.escape(' '.join(title.split()))} \(\d+\)", re.IGNORECASE)
+    same = [cell for cell in head if form.fullmatch(" ".join(cell.split()))]
+    if len(same) > 1:
+        raise CourseError(
+            f"Canvas has several assignments called '{title}' ({', '.join(same)}): "
+            "delete the columns from the roster that are not meant"
+        )
+    return same[0] if same else title
+
+
+def gradescope(roster: Roster, columns: Sequence[Column]) -> str:
     """The columns of Gradescope's own grade export."""
-    title = assignment.title
-    extra = [f"{title} - Max Points", f"{title} - Submission Time", f"{title} - Lateness (H:M:S)"]
-    rows = [
-        [
-            "First Name",
-            "Last Name",
-            "SID",
-            "Email",
-            "Sections",
-            title,
-            *extra,
-            "Total Lateness (H:M:S)",
-        ]
-    ]
-    for one in matched.entries:
-        person = one.person
-        first, last = _first_and_last(person)
-        received = (one.grade.provenance.get("received") or "") if one.grade else ""
-        late = f"{24 * one.grade.late_days if one.grade else 0:02d}:00:00"
-        cells = [_cell(one.points), f"{matched.worth:g}", received, late, late]
-        rows.append([first, last, person.sid, person.email, person.section, *cells])
+    rows = [["First Name", "Last Name", "SID", "Email", "Sections"]]
+    for one in columns:
+        extra = ("Max Points", "Submission Time", "Lateness (H:M:S)")
+        rows[0] += [one.title, *(f"{one.title} - {name}" for name in extra)]
+    rows[0].append("Total Lateness (H:M:S)")
+    for person in roster.people:
+        row = [*_first_and_last(person), person.sid, person.email, person.section]
+        seconds = 0
+        for one in columns:
+            grade = one.grades.get(person.student)
+            late = _seconds_late(grade)
+            worth = "" if one.worth is None else f"{one.worth:g}"
+            received = (grade.provenance.get("received") or "") if grade else ""
+            row += [one.cell(person.student), worth, received, _clock(late) if grade else ""]
+            seconds += late
+        rows.append([*row, _clock(seconds)])
     return _csv(rows)
+
+
+def _seconds_late(grade: Grade | None) -> int:
+    """From the due date on, if there were points to lose; the grace period is no lateness."""
+    if grade is None or not grade.late_days:
+        return 0
+    try:
+        found = grade.provenance
+        received = datetime.fromisoformat(found["received"])
+        due = datetime.fromisoformat(found["late"]["due"])
+    except (KeyError, TypeError, ValueError):
+        return 86400 * grade.late_days
+    late = (received - due).total_seconds() - 86400 * (found.get("extension") or 0)
+    return max(0, round(late))
+
+
+def _clock(seconds: int) -> str:
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+
+def _name(person: Person) -> str:
+    parts = [part for part in (person.last, person.first) if part]
+    return person.name or ", ".join(parts) or person.student
 
 
 def _first_and_last(person: Person) -> tuple[str, str]:
@@ -243,10 +216,6 @@ def _first_and_last(person: Person) -> tuple[str, str]:
         return first, last
     first, _, last = person.name.rpartition(" ")
     return (first, last) if first else (last, "")
-
-
-def _cell(points: float | None) -> str:
-    return "" if points is None else f"{points:g}"
 
 
 def _csv(rows: Sequence[Sequence[str]]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from autograder.authoring.course import COURSE_FILE, SECRET_FILE, Assignment, Course
+from autograder.authoring.course import COURSE_FILE, SECRET_FILE, Assignment, Course, course_of_one
 from autograder.errors import CourseError
 from autograder.export.single import Desk
 from autograder.marking import result_files
@@ -56,9 +56,8 @@ def bundle(course: Course, assignment: Assignment) -> dict[str, bytes]:
                 files[path.relative_to(base).as_posix()] = path.read_bytes()
     for name in LOCKED:
         files[f"requirements/{name}"] = _read(course.root / "requirements" / name)
-    data = yaml.safe_load((course.root / COURSE_FILE).read_text(encoding="utf-8"))
-    data["assignments"] = {assignment.name: data["assignments"][assignment.name]}
-    files[COURSE_FILE] = yaml.safe_dump(data, sort_keys=False).encode()
+    said = course_of_one(course.root, assignment.name)
+    files[COURSE_FILE] = yaml.safe_dump(said, sort_keys=False).encode()
     if course.secret:
         files[SECRET_FILE] = course.secret
     return files
@@ -115,11 +114,13 @@ def autograde(course: Course, name: str, root: Path) -> Grade:
     desk = Desk(course, name)
     try:
         rules, assignment = course.gradescope, desk.assignment
-        received = _received(root) if rules.late == "course" else None
+        received, due = _times(root) if rules.late == "course" else (None, None)
         dress = _dresser(
             desk, rules.visibility if assignment.visibility is None else assignment.visibility
         )
-        grade = desk.mark(submission, received, lambda data: _write(written, dress(data, None)))
+        grade = desk.mark(
+            submission, received, lambda data: _write(written, dress(data, None)), due
+        )
     finally:
         desk.close()
     data = dress(result_files.results(assignment, desk.worth, grade), grade)
@@ -136,12 +137,31 @@ def _write(path: Path, data: dict[str, Any]) -> None:
     )
 
 
-def _received(root: Path) -> datetime | None:
-    """When it was handed in, from submission_metadata.json; None where that does not say."""
+def _times(root: Path) -> tuple[datetime | None, datetime | None]:
+    """When it was submitted, and when it was due for these students, extensions included.
+
+    Both from submission_metadata.json; None where that does not say. Of a group whose members have
+    different dates the latest counts.
+    """
     try:
         metadata = json.loads((root / "submission_metadata.json").read_text(encoding="utf-8"))
-        time = datetime.fromisoformat(metadata["created_at"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError):
+        return None, None
+    users = metadata.get("users") if isinstance(metadata, dict) else None
+    due = [
+        time
+        for user in (users if isinstance(users, list) else ())
+        if (time := _time(user, "assignment", "due_date"))
+    ]
+    return _time(metadata, "created_at"), max(due, default=None)
+
+
+def _time(data: Any, *keys: str) -> datetime | None:
+    try:
+        for key in keys:
+            data = data[key]
+        time = datetime.fromisoformat(data)
+    except (ValueError, KeyError, TypeError):
         return None
     return time if time.tzinfo else None
 

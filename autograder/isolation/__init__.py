@@ -1,11 +1,30 @@
-"""The wall: hidden tests stay in the grader, student code runs in a sandboxed worker, and only data crosses.
+"""The wall: hidden tests stay in the grader, student code runs in sandboxed workers.
 
-wire (what may cross) -> worker (the student's side; importer, arguments, generators) -> client (the grader's side; handles, lab,
-gradients, modules, environments, inplace) -> raised (exceptions, both sides) -> sandbox and seccomp (what a worker may not
-do) -> server (forks sandboxed workers; loopback) -> channel and walled (the grader's hold on it), kept and untouched (a worker for several tests)
--> doctor (what holds on this machine). Several workers as one process group: group (their side) -> ranks (the grader's) ->
-forked (without a wall).
+Only data crosses between them. Reading order, which is also the order of imports:
 
-What is not covered: bugs of the kernel, msgpack, numpy or torch themselves; what a student learns from passing and
-failing over many submissions. docs/GRADING.md says more.
+limits              what one submission may use of the machine
+codec/              what may cross, and how it is written: values, messages, exceptions
+bridge/             questions and answers
+    handles         what a test holds: objects that stay on the student's side
+    conversation    numbered questions to a worker, and their answers
+    loans           objects of the test that the student's code may call
+    mirrors         parameters of networks on both sides; networks, layers and gradients go with it
+    changes_here    arguments that the student's code changed; changes_there is the other half
+    client          the grader's side, put together: `Bridge`
+    environments    Gymnasium environments for the student's code
+    lab             `lab` in a hidden test
+    worker          the student's side: `Worker`; importer, objects, operations, stand_ins and
+                    generators are its parts
+wall/               what a worker may not do: sandbox, seccomp, network, gpu
+workers/            worker processes
+    stream          messages over a socket
+    warm, server    the fork server, which starts workers
+    channel, reuse  the grader's hold on one worker, which may serve several tests
+    walled          a submission behind the wall
+ranks/              several workers as one process group: group (their side), ranks (the grader's),
+                    in_process (without a wall)
+probe, doctor       what of the wall holds on this machine
+
+What is not covered: bugs of the kernel, msgpack, numpy or torch themselves, and what a student
+learns from passing and failing over many submissions. docs/GRADING.md says more.
 """

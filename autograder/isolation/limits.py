@@ -24,5 +24,5 @@ class Limits(BaseModel):
     prints_kib: Annotated[int, Field(gt=0)] = 64
     # Threads of one worker.
     processes: Annotated[int, Field(gt=0)] = 16
-    # A fresh worker for every test, also where the last one passed (workers/kept.py).
+    # A new worker for every test, also where the last one passed (workers/reuse.py).
     fresh_workers: bool = False

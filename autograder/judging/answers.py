@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from autograder.isolation.bridge.client import Remote
-from autograder.isolation.codec import Record, torch_module
+from autograder.isolation.bridge.handles import Remote
+from autograder.isolation.codec import Fields, torch_module
 from autograder.judging.hidden_test import Trace
 
 SETS = (set, frozenset)
@@ -26,7 +26,7 @@ def same(one: Any, other: Any) -> bool:
     """Equal up to rounding, in whatever precision and containers of the same numbers."""
     if isinstance(one, Remote) or isinstance(other, Remote):
         return isinstance(one, Remote) and isinstance(other, Remote)
-    if isinstance(one, Record) and isinstance(other, Record):
+    if isinstance(one, Fields) and isinstance(other, Fields):
         one, other = vars(one), vars(other)
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)

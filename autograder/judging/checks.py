@@ -12,12 +12,14 @@ import math
 import numbers
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Protocol
 
 import numpy as np
 
 from autograder.errors import StudentError
-from autograder.isolation.bridge.client import Remote, open_bridges
+from autograder.isolation.bridge import handles
+from autograder.isolation.bridge.handles import Remote
 from autograder.isolation.codec import torch_module
 
 __tracebackhide__ = True
@@ -32,6 +34,26 @@ class CheckFailure(AssertionError):
     def __init__(self, detail: str, finding: str = "") -> None:
         super().__init__(detail)
         self.finding = finding
+
+
+class KnowsChanges(Protocol):
+    """A test's lab, which knows what the student's code tried to change."""
+
+    def was_changed(self, value: Any) -> bool:
+        """Whether this object of the test was changed in place without permission."""
+
+
+_lab: ContextVar[KnowsChanges | None] = ContextVar("lab", default=None)
+
+
+@contextmanager
+def changes_known_to(lab: KnowsChanges) -> Iterator[None]:
+    """Inside, `assert_unchanged` asks this lab for attempts to change a test's objects."""
+    before = _lab.set(lab)
+    try:
+        yield
+    finally:
+        _lab.reset(before)
 
 
 def assert_close(
@@ -117,7 +139,8 @@ def assert_unchanged(before: Any, after: Any, what: str = "an input") -> None:
     Behind the bridge only functions whose name ends in _ change a test's objects; of the others the
     attempt is known.
     """
-    attempted = any(bridge.was_changed(after) for bridge in list(open_bridges))
+    lab = _lab.get()
+    attempted = lab is not None and lab.was_changed(after)
     old, new = _numbers(before, what), _numbers(after, what)
     if (
         attempted
@@ -231,7 +254,7 @@ def _kind_name(value: Any) -> str:
     if isinstance(value, numbers.Real):
         return "a float"
     if isinstance(value, Remote):
-        return f"an object of class {value._type_name}"
+        return f"an object of class {handles.type_name(value)}"
     return f"a {type(value).__name__}"
 
 

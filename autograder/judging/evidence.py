@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from autograder.errors import StudentTimeout
-from autograder.isolation.codec import Record, torch_module
+from autograder.isolation.codec import Fields, torch_module
 from autograder.judging import alarm, hidden_test
 from autograder.judging.answers import same
 from autograder.judging.hidden_test import Candidate, HiddenTest, Trace
@@ -194,7 +194,7 @@ def _size(value: Any) -> int:
         return SMALL + int(value.numel()) * int(value.element_size())
     if isinstance(value, (np.ndarray, np.generic)):
         return SMALL + value.nbytes
-    if isinstance(value, Record):
+    if isinstance(value, Fields):
         value = vars(value)
     if isinstance(value, dict):
         return SMALL + sum(_size(key) + _size(one) for key, one in value.items())

@@ -26,12 +26,12 @@ from autograder.errors import (
     StudentTimeout,
 )
 from autograder.isolation.bridge import worker
-from autograder.isolation.bridge.client import Bridge, Lab, Loopback
-from autograder.isolation.bridge.handles import Names
+from autograder.isolation.bridge.client import Bridge, Loopback
+from autograder.isolation.bridge.lab import Lab
 from autograder.isolation.ranks import in_process
 from autograder.isolation.ranks.ranks import Ranks
 from autograder.judging import alarm
-from autograder.judging.checks import CheckFailure
+from autograder.judging.checks import CheckFailure, changes_known_to
 
 MAX_DETAIL = 4000  # characters for staff
 FIXTURES = ("student", "lab", "rng")
@@ -81,7 +81,6 @@ class InProcess:
 
     files: Mapping[str, bytes]
     main: str
-    names: Names = field(default_factory=dict)  # what tests need not ask for again (handles.py)
 
     @classmethod
     def of(cls, text: str, main: str) -> InProcess:
@@ -90,7 +89,7 @@ class InProcess:
 
     def open(self, record: Callable[[Any], None], seconds: float | None) -> Bridge:
         """A bridge to a module that was executed anew."""
-        return Bridge(Loopback(worker.load(self.files, self.main)), record, self.names)
+        return Bridge(Loopback(worker.load(self.files, self.main)), record)
 
     def open_ranks(
         self, count: int, records: Sequence[Callable[[Any], None]], seconds: float | None
@@ -129,9 +128,9 @@ def run(
     try:
         bridge = candidate.open(record, test.seconds)
         lab = laboratory(bridge, candidate, record, test.seconds)
-        rng = bridge.kept_back = generator(seed, test.name)
+        rng = bridge.withheld = generator(seed, test.name)
         available = {"student": bridge.student, "lab": lab, "rng": rng, **test.parameters}
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), changes_known_to(lab):
             # A broken variant may divide by zero: that is what it is for.
             warnings.simplefilter("ignore")
             test.function(**{name: available[name] for name in test.asks_for})
@@ -181,7 +180,7 @@ def import_error(candidate: Candidate, seconds: float) -> StudentError | None:
         bridge = candidate.open(lambda event: None, None)
         imported = False
         try:
-            bridge.ask("rng_state")  # Any question is answered by what the import has raised.
+            bridge.load()
             imported = True
         finally:
             alarm.undisturbed(functools.partial(bridge.close, imported))

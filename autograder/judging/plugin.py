@@ -24,9 +24,11 @@ import pytest
 from autograder.authoring.course import Assignment, load_assignment
 from autograder.authoring.source import Source
 from autograder.errors import CourseError
-from autograder.isolation.bridge.client import Bridge, Lab
+from autograder.isolation.bridge.client import Bridge
+from autograder.isolation.bridge.lab import Lab
 from autograder.isolation.wall.gpu import gpu_missing
 from autograder.isolation.workers.walled import WorkerServer
+from autograder.judging.checks import changes_known_to
 from autograder.judging.hidden_test import (
     FIXTURES,
     Candidate,
@@ -210,7 +212,8 @@ def _opened(request: pytest.FixtureRequest) -> Iterator[tuple[Bridge, Lab]]:
     seconds = mark.kwargs["seconds"] if mark else None
     bridge = candidate.open(lambda event: None, seconds)
     lab = laboratory(bridge, candidate, lambda event: None, seconds, device)
-    yield bridge, lab
+    with changes_known_to(lab):
+        yield bridge, lab
     for name, rate in lab.rates.items():
         print(f"{rate:,.6g} {name}")
     bridge.close()

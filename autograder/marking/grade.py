@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from autograder.errors import IsolationError
 from autograder.judging.gpu_part import GpuState
 from autograder.marking import result_files
 from autograder.marking.engines import Engine, Job, Listed, Progress
-from autograder.marking.provenance import changes, provenance
+from autograder.marking.provenance import LATENESS, changes, provenance
 from autograder.marking.score import lateness
 from autograder.marking.submission import Submission
 from autograder.model import Grade, Outcome, State, Verdict, to_data
@@ -31,6 +31,7 @@ class Grading:
     partial      hears of results that are not final, at most once in ``write_every`` seconds
     kept         students whose results were kept
     reasons      why the others were marked
+    rescored     of those kept: whose lateness was counted anew, and why
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Grading:
         self._written = 0.0  # When partial results were last written.
         self.kept: set[str] = set()
         self.reasons: Counter[str] = Counter()
+        self.rescored: Counter[str] = Counter()
         self._common = provenance(course, assignment, engine.layers) | {"leaks": list(engine.leaks)}
         if engine.gpu.state is not GpuState.ABSENT:
             self._common["gpu_part"] = to_data(engine.gpu) | {"points": assignment.scale}
@@ -96,6 +98,12 @@ class Grading:
         if kept is None or reason:
             self.reasons[reason] += 1
             return False
+        if moved := changes(kept.provenance, new.provenance):
+            # Only arithmetic has changed: what the tests found stands.
+            self.rescored[moved] += 1
+            late, factor, origin = new.late_days, new.late_factor, new.provenance
+            scored = replace(kept, late_days=late, late_factor=factor, provenance=origin)
+            kept = self._write(scored)
         self.kept.add(submission.student)
         if kept.counts_zero != self._counts_zero(kept.state):
             kept = self._write(replace(kept, counts_zero=not kept.counts_zero))
@@ -210,10 +218,9 @@ class Grading:
         )
 
     def _late(self, submission: Submission) -> tuple[int, float]:
-        due = self.assignment.due
-        if due is not None:
-            due += timedelta(days=self._extensions.get(submission.student, 0))
-        return lateness(submission.received, due, self.assignment.late)
+        extension = self._extensions.get(submission.student, 0)
+        due, rule = self.assignment.due, self.assignment.late
+        return lateness(submission.received, due, rule, extension)
 
     def _write(self, grade: Grade) -> Grade:
         result_files.write_results(self.folder, self.assignment, self.worth, grade)
@@ -236,7 +243,7 @@ def _reason(kept: Grade | None, provenance: dict[str, Any], again: str) -> str:
         return "new"
     if again:
         return again
-    if changed := changes(kept.provenance, provenance):
+    if changed := changes(kept.provenance, provenance, besides=LATENESS):
         return f"{changed} changed"
     return "" if kept.complete else "not finished before"
 

@@ -18,6 +18,7 @@ WORDS = {
     "seed": "the hidden inputs",
     "received": "the time of receipt",
     "extension": "the late days",
+    "known_as": "the platform's names",
     "engine": "the autograder",
     "hidden_tests": "the hidden tests",
     "solution": "the solution",
@@ -31,6 +32,9 @@ WORDS = {
     "secret": "the course's secret",
     "gpu_part": "the GPU part",
 }
+
+# What lateness and matching depend on: where nothing else has changed, no test runs again.
+LATENESS = frozenset({"received", "extension", "late", "known_as"})
 
 
 def fingerprint(assignment: Assignment) -> dict[str, Any]:
@@ -66,12 +70,14 @@ def provenance(course: Course, assignment: Assignment, layers: Layers) -> dict[s
     }
 
 
-def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """What differs, in words: "the hidden tests, the limits".
+def changes(
+    old: Mapping[str, Any], new: Mapping[str, Any], besides: frozenset[str] = frozenset()
+) -> str:
+    """What differs, in words: "the hidden tests, the limits". ``besides`` are left out.
 
-    Only the causes are named: new content means new inputs anyway.
+    The causes alone: new content means new inputs anyway.
     """
-    keys = [key for key in {**new, **old} if old.get(key) != new.get(key)]
+    keys = [key for key in {**new, **old} if old.get(key) != new.get(key) and key not in besides]
     if {"submission", "secret"} & set(keys):
         keys = [key for key in keys if key != "seed"]
     return ", ".join(dict.fromkeys(WORDS.get(key, key) for key in keys))

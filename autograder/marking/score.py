@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from autograder.authoring.course import LateRule
 from autograder.model import Grade, Outcome, State
@@ -40,15 +40,22 @@ def earned(outcomes: Sequence[Outcome]) -> float:
     return math.fsum(outcome.points for outcome in outcomes)
 
 
-def lateness(received: datetime | None, due: datetime | None, rule: LateRule) -> tuple[int, float]:
+def lateness(
+    received: datetime | None, due: datetime | None, rule: LateRule, extension: int = 0
+) -> tuple[int, float]:
     """Started days after the grace period, and the factor on the points.
 
-    Unknown times are not late.
+    ``extension`` moves the due date by days. Days are calendar days in the zone of ``due``, so that
+    the night in which clocks change costs nobody a day. Unknown times are not late.
     """
     if received is None or due is None:
         return 0, 1.0
-    overdue = received - due - timedelta(minutes=rule.grace_minutes)
-    if overdue <= timedelta(0):
+    # Arithmetic with dates forgets which of two equal hours is meant.
+    due = (due + timedelta(days=extension)).replace(fold=due.fold)
+    counted = received.astimezone(UTC) - timedelta(minutes=rule.grace_minutes)
+    if counted <= due.astimezone(UTC):
         return 0, 1.0
-    days = math.ceil(overdue / timedelta(days=1))
+    # The difference of what two clocks on the wall show, one of them at the due date.
+    on_the_wall = counted.astimezone(due.tzinfo).replace(tzinfo=None) - due.replace(tzinfo=None)
+    days = max(1, math.ceil(on_the_wall / timedelta(days=1)))
     return days, 0.0 if days > rule.max_days else max(0.0, 1 - rule.per_day * days)

@@ -6,12 +6,10 @@ sentence for its student, and nobody else notices.
 
 from __future__ import annotations
 
-import csv
 import difflib
 import hashlib
 import io
 import os
-import re
 import stat
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,6 +20,8 @@ from pathlib import Path, PurePosixPath
 
 from autograder.authoring.notebook import code_of
 from autograder.errors import CourseError, SubmissionError
+from autograder.marking.names import safe
+from autograder.marking.received import RECEIVED, times
 
 MAX_FILE, MAX_NOTEBOOK, MAX_TOTAL, MAX_FILES = (
     2 << 20,
@@ -29,7 +29,6 @@ MAX_FILE, MAX_NOTEBOOK, MAX_TOTAL, MAX_FILES = (
     64 << 20,
     200,
 )  # bytes, bytes, bytes, files
-RECEIVED = "received.csv"
 RESERVED = {"gradebook.csv", "report.html"}  # what stands beside the students' folders
 KINDS = (".py", ".ipynb", ".zip")
 SKIPPED_FOLDERS = {"__MACOSX", "__pycache__", ".ipynb_checkpoints", ".git", ".venv", "venv"}
@@ -69,20 +68,18 @@ def read_all(path: Path, main: str) -> list[Submission]:
         raise CourseError(
             f"{path}: no submissions here: one {', '.join(KINDS)} or folder for each student is expected"
         )
-    times = {} if single else _received(path / RECEIVED)
     by_stem: dict[str, list[Path]] = {}
     for entry in entries:
         by_stem.setdefault(entry.stem if entry.suffix in KINDS else entry.name, []).append(entry)
     names: dict[
         str, str
     ] = {}  # student -> stem; whoever's name is safe as it is has the first claim to it
-    for stem in sorted(by_stem, key=lambda stem: (_safe(stem) != stem, stem)):
+    for stem in sorted(by_stem, key=lambda stem: (safe(stem) != stem, stem)):
         names[_student(stem, names)] = stem
     read = (_read_one(student, by_stem[stem], main) for student, stem in sorted(names.items()))
-    return [
-        replace(one, received=times.get(names[one.student]) or times.get(one.student))
-        for one in read
-    ]
+    stems = {student: (stem,) for student, stem in names.items()}
+    received = {} if single else times(path, stems).by_student
+    return [replace(one, received=received.get(one.student)) for one in read]
 
 
 def read_one(student: str, path: Path, main: str, received: datetime | None = None) -> Submission:
@@ -104,40 +101,10 @@ def _is_a_hand_in(entry: Path) -> bool:
 
 def _student(stem: str, taken: Mapping[str, object]) -> str:
     """A name that is safe as a folder's, and nobody else's: letters, digits, and . _ @ + -."""
-    name = _safe(stem)
+    name = safe(stem)
     if name.casefold() in {other.casefold() for other in taken} | RESERVED:
         name += f"-{hashlib.sha256(os.fsencode(stem)).hexdigest()[:6]}"
     return name
-
-
-def _safe(stem: str) -> str:
-    return re.sub(r"[^\w.@+-]", "_", stem).lstrip(".")[:80] or "_"
-
-
-def _received(path: Path) -> dict[str, datetime]:
-    """received.csv: student, time of receipt in ISO 8601 with a time zone."""
-    if not path.is_file():
-        return {}
-    times = {}
-    try:
-        lines = path.read_text(
-            encoding="utf-8-sig"
-        ).splitlines()  # spreadsheets begin with a byte order mark
-    except UnicodeDecodeError:
-        raise CourseError(f"{path}: this is not UTF-8 text: save it as CSV in UTF-8") from None
-    for number, row in enumerate(csv.reader(lines), 1):
-        if not row or row[0].strip().lower() == "student":
-            continue
-        try:
-            time = datetime.fromisoformat(row[1].strip())
-            if time.tzinfo is None:
-                raise ValueError("no time zone")
-        except (IndexError, ValueError) as error:
-            raise CourseError(
-                f"{path}:{number}: 'student,2027-02-01T23:59:00+01:00' is expected ({error})"
-            ) from None
-        times[row[0].strip()] = time
-    return times
 
 
 def _read_one(student: str, paths: list[Path], main: str) -> Submission:

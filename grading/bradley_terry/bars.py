@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from autograder.authoring.course import load_assignment
-from autograder.isolation.bridge.client import Lab
+from autograder.isolation.bridge.lab import Lab
 from autograder.judging import plugin
 from autograder.judging.diagnose import AnswerKey
 from autograder.judging.hidden_test import InProcess

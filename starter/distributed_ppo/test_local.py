@@ -18,6 +18,11 @@ HERE_ONLY = (  # start processes of their own or look at an exception's class; g
     "test_an_exception_on_one_rank_ends_all",
     "test_rank_0_is_everybodys_model",
     "test_gradients_are_weighed",
+    "test_a_sum_in_three_steps_is_the_sum",
+    "test_advantages_are_normalised_over_all_ranks",
+    "test_a_step_of_two_ranks_is_the_step_of_one",
+    "test_beta_is_the_same_everywhere",
+    "test_one_nan_stops_every_rank",
     "test_moments_of_1_2_3_and_6",
     "test_every_token_counts_the_same",
     "test_all_stop_or_none",
@@ -40,8 +45,9 @@ def test_seven_rows_on_three_ranks():
     assert sorted(int(row) for shard in shards for row in shard) == [0, 1, 2, 3, 4, 5, 6]
 
 
-def test_more_ranks_than_rows():
-    assert sum(len(work.shard_indices(2, rank, 3)) for rank in range(3)) == 2
+@pytest.mark.parametrize("rows", [0, 1, 2])
+def test_more_ranks_than_rows(rows):
+    assert sum(len(work.shard_indices(rows, rank, 3)) for rank in range(3)) == rows
 
 
 def test_seeds_of_neighbouring_runs_do_not_meet():
@@ -106,6 +112,17 @@ def test_gradients_are_weighed():
     assert on_two_ranks(_weighted_mean) == [([3.0, 2.0], True)] * 2
 
 
+def _in_three_steps():
+    rank, _ = work.rank_and_world()
+    mine = torch.tensor([1.0, 10.0]) if rank == 0 else torch.tensor([2.0, 20.0])
+    return [work.hierarchical_all_reduce_(mine.clone(), size).tolist() for size in (1, 2)]
+
+
+def test_a_sum_in_three_steps_is_the_sum():
+    # nodes of one rank each, then one node of two: 1 + 2 and 10 + 20 everywhere
+    assert on_two_ranks(_in_three_steps) == [[[3.0, 30.0], [3.0, 30.0]]] * 2
+
+
 # -- Part 3 ----------------------------------------------------------------------------------------
 
 
@@ -120,6 +137,19 @@ def test_moments_of_1_2_3_and_6():
     # mean 12 / 4 = 3, variance (4 + 1 + 0 + 9) / 4 = 3.5; the mean of the ranks' means would be 4
     for mean, var, count in on_two_ranks(_moments):
         assert (mean, var, count) == (pytest.approx(3.0), pytest.approx(3.5), 4)
+
+
+def _normalize():
+    rank, _ = work.rank_and_world()
+    mine = torch.tensor([1.0, 2.0, 3.0]) if rank == 0 else torch.tensor([6.0])
+    return work.normalize_advantages(mine).tolist()
+
+
+def test_advantages_are_normalised_over_all_ranks():
+    # mean 3 and variance 3.5, as above: (A - 3) / sqrt(3.5)
+    here, there = on_two_ranks(_normalize)
+    assert here == pytest.approx([-2 / 3.5**0.5, -1 / 3.5**0.5, 0.0], abs=1e-6)
+    assert there == pytest.approx([3 / 3.5**0.5])
 
 
 def test_running_statistics_alone():
@@ -155,6 +185,43 @@ def test_every_token_counts_the_same():
     assert ratio == pytest.approx(1.0)
 
 
+STEP = {"hidden": 3, "optimizer": "sgd", "learning_rate": 0.5, "max_grad_norm": None}
+
+
+def _three_rows():
+    rows = torch.Generator().manual_seed(0)
+    return work.Batch(
+        torch.rand(3, 4, generator=rows),
+        torch.tensor([0, 1, 1]),
+        torch.full((3,), -0.7),
+        torch.tensor([1.0, -2.0, 4.0]),
+        torch.tensor([3.0, 0.0, 1.0]),
+        torch.ones(3, dtype=torch.bool),
+    )
+
+
+def _step(pieces):
+    """The parameters after one step on these rows of the three, in so many micro-batches."""
+    config = work.PPOConfig(**STEP)
+    model = work.ActorCritic(4, 2, 3)
+    optimizer = work.make_optimizer(model, config)
+    batches = [work.Batch(*(field[rows] for field in _three_rows())) for rows in pieces]
+    work.distributed_step_(model, optimizer, batches, config)
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()]).tolist()
+
+
+def _step_on_a_share():
+    rank, _ = work.rank_and_world()
+    return _step([slice(0, 1), slice(1, 2)] if rank == 0 else [slice(2, 3)])
+
+
+def test_a_step_of_two_ranks_is_the_step_of_one():
+    # Rank 0 has two micro-batches of one row, rank 1 has the third row: the mean is over three rows.
+    alone = _step([slice(0, 3)])
+    here, there = on_two_ranks(_step_on_a_share)
+    assert here == there == pytest.approx(alone, abs=1e-6)
+
+
 # -- Part 5 ----------------------------------------------------------------------------------------
 
 
@@ -167,6 +234,32 @@ def _stop():
 
 def test_all_stop_or_none():
     assert on_two_ranks(_stop) == [(True, False)] * 2
+
+
+def _beta():
+    rank, _ = work.rank_and_world()
+    kl, count = ((0.06, 10), (0.01, 40))[rank]  # the mean is 0.02, as above
+    return [work.adapt_beta(3.0, kl, count, target) for target in (0.01, 0.02, 0.04)]
+
+
+def test_beta_is_the_same_everywhere():
+    # 0.02 > 1.5 * 0.01: twice as much; near 0.02: as it was; 0.02 < 0.04 / 1.5: half as much
+    assert on_two_ranks(_beta) == [[6.0, 3.0, 1.5]] * 2
+
+
+def _check():
+    rank, _ = work.rank_and_world()
+    work.check_finite([torch.ones(2)])
+    try:
+        work.check_finite([torch.ones(2), torch.tensor([1.0, float("nan") if rank else 2.0])])
+    except FloatingPointError as error:
+        return str(error)
+    return "nothing was raised"
+
+
+def test_one_nan_stops_every_rank():
+    here, there = on_two_ranks(_check)
+    assert "1" in here and here == there
 
 
 def test_checkpoint_in_a_file(tmp_path):

@@ -432,9 +432,9 @@ def program_reward(source: str, cases: Sequence[tuple[int, int]]) -> float:
     Raises:
         ValueError: there is no test case.
     """
-    # TODO(reward): parse with ast.parse(source, mode="eval"); walk the tree; allow what is listed.
+    # TODO(reward): parse with ast.parse(source.strip(), mode="eval"); walk the tree; allow what is listed.
     # YOUR CODE HERE
-    raise NotImplementedError("TODO(reward): parse with ast.parse(source, mode=\"eval\"); walk the tree; allow what is listed.")
+    raise NotImplementedError("TODO(reward): parse with ast.parse(source.strip(), mode=\"eval\"); walk the tree; allow what is listed.")
 
 
 # -- Part 7: training -------------------------------------------------------------------------------

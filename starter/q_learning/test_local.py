@@ -64,22 +64,25 @@ def test_on_policy_targets_of_the_last_step():
 
 
 class Corridor:
-    """States 0, 1, 2; the only action walks one to the right. Reward 1 for each step; state 2 is the end."""
+    """States 0, 1, 2; the only action walks one to the right. Reward 1 for each step; state 2 is the end.
+
+    The clock stops the first episode after ``step_limits[0]`` steps, the second after ``step_limits[1]``, ...
+    """
 
     observation_space = gymnasium.spaces.Discrete(3)
     action_space = gymnasium.spaces.Discrete(1)
 
-    def __init__(self, step_limit=10):
-        self.step_limit = step_limit
+    def __init__(self, *step_limits):
+        self.step_limits = list(step_limits)
 
     def reset(self, *, seed=None, options=None):
-        self.state, self.steps = 0, 0
+        self.state, self.left = 0, self.step_limits.pop(0) if self.step_limits else 10
         return self.state, {}
 
     def step(self, action):
-        self.state, self.steps = self.state + 1, self.steps + 1
+        self.state, self.left = self.state + 1, self.left - 1
         terminated = self.state == 2
-        return self.state, 1.0, terminated, self.steps >= self.step_limit and not terminated, {}
+        return self.state, 1.0, terminated, self.left == 0 and not terminated, {}
 
 
 def train(env, algo="q_learning", episodes=1, alpha=0.5, epsilon=0.1, gamma=1.0, seed=0):
@@ -97,11 +100,39 @@ def test_two_episodes_in_a_corridor(algo):
 
 
 def test_time_limit_ends_the_episode_but_not_the_future():
-    # The clock stops every episode after one step, so state 1 is reached, never left, and keeps its value 0.
-    # Episode 1: Q[0] = 0.5 * (1 + 0) = 0.5; episode 2: 0.5 + 0.5 * (1 - 0.5) = 0.75
-    result = train(Corridor(step_limit=1), episodes=2)
-    assert np.allclose(result.Q, [[0.75], [0.0], [0.0]])
-    assert np.allclose(result.returns, [1.0, 1.0])
+    # Episode 1 walks to the end: Q[0] = 0.5 * (1 + 0) = 0.5 and Q[1] = 0.5 * 1 = 0.5.
+    # The clock stops episode 2 in state 1, which is still worth its 0.5:
+    # Q[0] = 0.5 + 0.5 * (1 + 0.5 - 0.5) = 1.0, not 0.5 + 0.5 * (1 - 0.5) = 0.75.
+    result = train(Corridor(10, 1), episodes=2)
+    assert np.allclose(result.Q, [[1.0], [0.5], [0.0]])
+    assert np.allclose(result.returns, [2.0, 1.0])
+
+
+class Carousel:
+    """One state; action a earns a + 1; the fifth step is the last one. It remembers the actions that it got."""
+
+    observation_space = gymnasium.spaces.Discrete(1)
+    action_space = gymnasium.spaces.Discrete(3)
+
+    def reset(self, *, seed=None, options=None):
+        self.actions = []
+        return 0, {}
+
+    def step(self, action):
+        self.actions.append(int(action))
+        return 0, action + 1.0, len(self.actions) == 5, False, {}
+
+
+def test_sarsa_looks_ahead_to_the_action_that_it_takes():
+    # With epsilon = 1 every action is drawn. The actions that it took give its table by hand.
+    for seed in range(5):
+        env = Carousel()
+        result = train(env, "sarsa", epsilon=1.0, gamma=0.9, seed=seed)
+        q = np.zeros(3)
+        for action, following in zip(env.actions, [*env.actions[1:], None], strict=True):
+            future = 0.0 if following is None else q[following]
+            q[action] += 0.5 * (action + 1 + 0.9 * future - q[action])
+        assert np.allclose(result.Q, [q])
 
 
 def test_dry_lake_is_crossed():

@@ -29,16 +29,18 @@ import torch
 from autograder.errors import StudentError
 from autograder.isolation import codec
 from autograder.isolation.bridge.client import Bridge
+from autograder.isolation.codec.limits import NUMPY_DTYPES, TORCH_DTYPES
 
 Pair = collections.namedtuple("Pair", "left right")
+LOADED = codec.pack([0, "ok", ["l", ["d", [], []], ["d", [], []]], [], [], []], [])
 ROOM = 96 << 20  # bytes that the process may grow by: the largest message here has less than 100 kB
 EXTREMES = [0, -1, 1, 2, 7, 31, 2**31, 2**40, 2**63, 2**64 - 1, -(2**63), 0.5, float("nan"), float("inf"), -0.0, "", "l", "a", "T",
             "x" * 2000, "9" * 1000, "__class__", "count", None, True, False, [], [[]], ["l"], ["b", 0], ["b", -1], ["o", 0]]  # fmt: skip
 TAGS = ["l", "t", "s", "fs", "d", "n", "D", "y", "c", "i", "sl", "e", "rg", "nd", "x", "a", "T", "o", "g", "G", "td", "tv", "tz", "b", "h",
         "k", "m", "u8"]  # fmt: skip
 NAMES = [
-    *sorted(codec.NUMPY_DTYPES),
-    *sorted(codec.TORCH_DTYPES),
+    *sorted(NUMPY_DTYPES),
+    *sorted(TORCH_DTYPES),
     "PCG64",
     "MT19937",
     "cpu",
@@ -67,7 +69,7 @@ def samples() -> list[Any]:
             torch.zeros(0, 2),
             tensor.clone().requires_grad_(),
         ),
-        Pair(array[0], codec.Record(one=tensor, other=[1, 2, 3])),
+        Pair(array[0], codec.Fields(one=tensor, other=[1, 2, 3])),
         [
             np.random.default_rng(0),
             np.random.Generator(np.random.MT19937(1)),
@@ -108,6 +110,13 @@ def frames() -> list[tuple[Target, Any, list[bytes]]]:
             [],
         ]
         found.append((through_a_bridge, answer, [*buffers, bytes(8)]))
+    callables = [
+        "d",
+        ["f", "Net"],
+        [["h", 1, "function", True, False], ["h", 2, "type", True, True]],
+    ]
+    report = [0, "ok", ["l", callables, ["d", ["work.py"], [["y", 0]]]], [], [], []]
+    found.append((through_a_report, report, [b"code"]))
     raised = [1, "raise", "ValueError", ["ValueError"], "a message", [["work.py", 3, "f", "line"]]]
     return [*found, (through_a_bridge, raised, [])]
 
@@ -234,8 +243,12 @@ class Scripted:
     prints = ""
     used = False
 
-    def __init__(self, answer: bytes) -> None:
+    def __init__(self, answer: bytes, report: bytes = LOADED) -> None:
         self._answer = answer
+        self._report = report
+
+    def loaded(self) -> bytes:
+        return self._report
 
     def request(self, message: bytes, on_callback: Callable[[bytes], bytes]) -> bytes:
         return self._answer
@@ -263,6 +276,15 @@ def through_a_bridge(message: bytes) -> str:
         Bridge(Scripted(message)).ask(
             "call", [1.0], {"a": np.zeros(3)}, torch.zeros(2, requires_grad=True)
         )
+    except StudentError as error:
+        return str(error)
+    return "value"
+
+
+def through_a_report(message: bytes) -> str:
+    """What a test gets from such a report of loading: "value", or the StudentError's text."""
+    try:
+        Bridge(Scripted(b"", message)).load()
     except StudentError as error:
         return str(error)
     return "value"

@@ -41,7 +41,7 @@ from autograder.marking.engines import LocalEngine
 from autograder.marking.grade import Grading
 from autograder.marking.score import score
 from autograder.marking.submission import read_all
-from autograder.model import Grade, Verdict
+from autograder.model import Grade, State, Verdict
 
 WORKER_UIDS = range(61000, 65000)
 LIMITS = {"call_seconds": 3, "test_seconds": 10}
@@ -275,6 +275,9 @@ def marked_files() -> list[Path]:
 
 def outcome(grade: Grade) -> str:
     """What came of an attack, in a few words that are the same in every run."""
+    if grade.state is State.NOT_IMPORTED:
+        what = grade.error.split(":")[0].splitlines() or ["no reason"]
+        return "not imported: " + plain(what[0])[:40]
     if grade.problem:
         return "refused: " + plain(grade.problem.split(":")[0])
     counts = Counter(one.verdict for one in grade.outcomes)
@@ -299,7 +302,7 @@ def outcome(grade: Grade) -> str:
 def in_short(outcome: str) -> str:
     """The same without numbers, which change with every hidden test that is added."""
     verdicts, colon, what = outcome.partition(": ")
-    if not colon or verdicts == "refused":
+    if not colon or verdicts in ("refused", "not imported"):
         return outcome
     who = "some tests fail" if "passed" in verdicts else "every test fails"
     return f"{who}: {what.partition(', ')[0]}"

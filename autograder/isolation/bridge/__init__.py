@@ -1,1 +1,1 @@
-"""Questions and answers between a test and the student's code: client asks, worker answers."""
+"""Questions and answers between a test and student code: client.py asks, worker.py answers."""

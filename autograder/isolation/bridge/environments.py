@@ -1,8 +1,12 @@
-"""Gymnasium environments for the student's code: lent ones, which run and count in the grader, and ones to practise in.
+"""Gymnasium environments for the student's code: lent ones, and ones beside it to practise in.
 
-Lent: what the student's code does in it is the test's own finding, so a probe can be graded by it. Each step crosses the wall twice, which costs
-0.06 ms beyond the step itself. Practice: it lives in the student's process, where code that wants to cheat could change it as it could train in
-an environment of its own making. That is no loss where the test judges the trained policy by an evaluation of its own.
+A lent environment runs and counts in the grader. What the student's code does in it is the test's
+own finding, so a test can grade the steps themselves. Each step crosses the wall twice, which costs
+0.06 ms beyond the step.
+
+An environment to practise in lives in the student's process. Code that wants to cheat could change
+it, as it could train in an environment of its own making. That is no loss where the test judges
+the trained policy by an evaluation of its own.
 """
 
 from __future__ import annotations
@@ -13,92 +17,107 @@ import numpy as np
 
 SPACES = ("action_space", "observation_space")
 SINGLE_SPACES = ("single_action_space", "single_observation_space")
-RESETS = 1000  # in a row, without a step between them: nobody needs more than two, and a loop of them would go on until its time is up
+
+# In a row, without a step between them. Nobody needs more than two; a loop of them would go on
+# until its time is up.
+RESETS = 1000
 
 
-class LentEnvironment:
-    """What a student may do with the environment, checked and counted.
+class _Lent:
+    """What a student may do with an environment, checked and counted.
 
     Attributes:
-        steps, episodes: what has been done so far. Where it is lent, nothing on the student's side can change them.
+        steps: environment steps so far, over all environments. Where it is lent, nothing on the
+            student's side can change it.
     """
 
     def __init__(self, environment: Any, budget: int | None, spaces: dict[str, Any]) -> None:
         self._environment = environment
         self._budget = budget
-        self.steps = self.episodes = 0
         self._resets = 0  # since the last step
-        self.action_space = spaces["action_space"]
-        self.observation_space = spaces["observation_space"]
-
-    def reset(
-        self, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
-        """Begin an episode: (observation, {}). Raises ValueError for options: they could choose where an episode begins."""
-        if options:
-            raise ValueError("a lent environment takes no options: call reset() or reset(seed=...)")
-        self._resets = one_more_reset(self._resets)
-        observation, _ = self._environment.reset(seed=seed)
-        self.episodes += 1
-        return observation, {}
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """(observation, reward, terminated, truncated, {}). Raises ValueError for an impossible action, RuntimeError past the budget."""
-        if self._budget is not None and self.steps >= self._budget:
-            raise RuntimeError(f"the budget of {self._budget} environment steps is used up")
-        space = self._environment.action_space
-        plain = (
-            int(action)
-            if isinstance(action, (np.ndarray, np.integer))
-            and np.ndim(action) == 0
-            and space.shape == ()
-            else action
-        )
-        if not space.contains(plain):
-            raise ValueError(f"the action is not in {space}")
-        self.steps += 1
-        self._resets = 0
-        observation, reward, terminated, truncated, _ = self._environment.step(plain)
-        return observation, float(reward), bool(terminated), bool(truncated), {}
-
-    def close(self) -> None:
-        """Nothing: the test owns the environment."""
-
-
-class LentVectorEnvironment:
-    """The same for a vector environment in SAME_STEP mode: one call is a step of all its environments.
-
-    What ended is in ``info["final_obs"]``, as in Gymnasium, but as one dense array: rows outside the mask ``info["_final_obs"]`` are zero.
-
-    Attributes:
-        steps: environment steps so far, over all environments.
-    """
-
-    def __init__(self, environment: Any, budget: int | None, spaces: dict[str, Any]) -> None:
-        self._environment = environment
-        self._budget = budget
         self.steps = 0
-        self._resets = 0  # since the last step
-        self.num_envs = int(environment.num_envs)
         for name, space in spaces.items():
             setattr(self, name, space)
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Begin an episode in each environment: (observations, {}). Raises ValueError for options, as above."""
+        """Begin an episode (in each environment): (observation, {}).
+
+        Raises ValueError for options: they could choose where an episode begins.
+        """
         if options:
             raise ValueError("a lent environment takes no options: call reset() or reset(seed=...)")
         self._resets = one_more_reset(self._resets)
-        observations, _ = self._environment.reset(seed=seed)
-        return observations, {}
+        observation, _ = self._environment.reset(seed=seed)
+        return observation, {}
+
+    def close(self) -> None:
+        """Nothing: the test owns the environment."""
+
+    def _afford(self, steps: int) -> None:
+        if self._budget is not None and self.steps + steps > self._budget:
+            raise RuntimeError(f"the budget of {self._budget} environment steps is used up")
+
+    def _count(self, steps: int) -> None:
+        self.steps += steps
+        self._resets = 0
+
+
+class LentEnvironment(_Lent):
+    """A single environment.
+
+    Attributes:
+        episodes: how many have begun.
+    """
+
+    def __init__(self, environment: Any, budget: int | None, spaces: dict[str, Any]) -> None:
+        super().__init__(environment, budget, spaces)
+        self.episodes = 0
+
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode: (observation, {}). Raises ValueError for options."""
+        result = super().reset(seed, options)
+        self.episodes += 1
+        return result
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """(observation, reward, terminated, truncated, {}).
+
+        Raises ValueError for an impossible action, RuntimeError past the budget.
+        """
+        self._afford(1)
+        space = self._environment.action_space
+        is_number = isinstance(action, (np.ndarray, np.integer)) and np.ndim(action) == 0
+        plain = int(action) if is_number and space.shape == () else action
+        if not space.contains(plain):
+            raise ValueError(f"the action is not in {space}")
+        self._count(1)
+        observation, reward, terminated, truncated, _ = self._environment.step(plain)
+        return observation, float(reward), bool(terminated), bool(truncated), {}
+
+
+class LentVectorEnvironment(_Lent):
+    """A vector environment in SAME_STEP mode: one call is a step of all its environments.
+
+    What ended is in ``info["final_obs"]``, as in Gymnasium, but as one dense array: rows outside
+    the mask ``info["_final_obs"]`` are zero.
+    """
+
+    def __init__(self, environment: Any, budget: int | None, spaces: dict[str, Any]) -> None:
+        super().__init__(environment, budget, spaces)
+        self.num_envs = int(environment.num_envs)
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """(observations, rewards, terminated, truncated, info). Raises ValueError for impossible actions, RuntimeError past the budget."""
-        if self._budget is not None and self.steps + self.num_envs > self._budget:
-            raise RuntimeError(f"the budget of {self._budget} environment steps is used up")
+        """(observations, rewards, terminated, truncated, info), each of num_envs rows.
+
+        Raises ValueError for impossible actions, RuntimeError past the budget.
+        """
+        self._afford(self.num_envs)
         actions, space = np.asarray(actions), self._environment.single_action_space
-        # every integer type counts for discrete actions, every float for others
+        # Every integer type counts for discrete actions, every float for others.
         kinds = "iu" if np.issubdtype(space.dtype, np.integer) else "f"
         if actions.shape != (self.num_envs, *space.shape) or actions.dtype.kind not in kinds:
             raise ValueError(
@@ -107,26 +126,24 @@ class LentVectorEnvironment:
         actions = actions.astype(space.dtype)
         if not all(space.contains(action) for action in actions):
             raise ValueError(f"an action is not in {space}")
-        self.steps += self.num_envs
-        self._resets = 0
+        self._count(self.num_envs)
         observations, rewards, terminated, truncated, info = self._environment.step(actions)
         return observations, rewards, terminated, truncated, _final_observations(info, observations)
-
-    def close(self) -> None:
-        """Nothing: the test owns the environment."""
 
 
 def practice(
     name: str, budget: int, num_envs: int | None = None
 ) -> LentEnvironment | LentVectorEnvironment:
-    """An environment of Gymnasium's, or a vector of ``num_envs`` in SAME_STEP mode, that behaves like a lent one."""
+    """One of Gymnasium's environments that behaves like a lent one.
+
+    With ``num_envs`` it is a vector of as many, in SAME_STEP mode.
+    """
     import gymnasium
 
     if num_envs is None:
         environment: Any = gymnasium.make(name)
-        return LentEnvironment(
-            environment, budget, {space: getattr(environment, space) for space in SPACES}
-        )
+        spaces = {space: getattr(environment, space) for space in SPACES}
+        return LentEnvironment(environment, budget, spaces)
     mode = {"autoreset_mode": same_step()}
     environment = gymnasium.make_vec(name, num_envs, vectorization_mode="sync", vector_kwargs=mode)
     spaces = {space: getattr(environment, space) for space in (*SPACES, *SINGLE_SPACES)}
@@ -141,7 +158,7 @@ def one_more_reset(resets: int) -> int:
 
 
 def _final_observations(info: dict[str, Any], observations: Any) -> dict[str, Any]:
-    """Of the info of a step, the last observations of the episodes that ended, dense (objects cannot cross)."""
+    """The last observations of the episodes that ended in a step, dense: objects cannot cross."""
     if "final_obs" not in info:
         return {}
     mask = np.asarray(info["_final_obs"], bool)
@@ -151,7 +168,10 @@ def _final_observations(info: dict[str, Any], observations: Any) -> dict[str, An
 
 
 def describe(space: Any) -> tuple[str, dict[str, Any]]:
-    """A space as its class's dotted path and its constructor's arguments. Raises TypeError for other spaces."""
+    """A space as its class's dotted path and its constructor's arguments.
+
+    Raises TypeError for other spaces than Discrete and Box.
+    """
     name = type(space).__name__
     if name == "Discrete":
         return "gymnasium.spaces.Discrete", {"n": int(space.n), "start": int(space.start)}

@@ -10,19 +10,16 @@ import numpy as np
 from autograder.isolation import codec
 
 
-def begin_anew() -> None:
-    """The global generators and modes as every test finds them: one must not depend on what another has set."""
-    random.seed(0)
-    np.random.seed(0)
+def seed(number: int) -> None:
+    """Seed them."""
+    random.seed(number)
+    np.random.seed(number % 2**32)
     if torch := codec.torch_module():
-        torch.default_generator.manual_seed(
-            0
-        )  # torch.manual_seed looks for GPUs first; no worker with one is kept
-        torch.set_default_dtype(torch.float32)
+        torch.manual_seed(number)
 
 
 def states() -> list[bytes]:
-    """The states of the global generators of random, numpy and torch in this process."""
+    """Their states."""
     legacy: Any = np.random.get_state(legacy=False)
     state = [
         repr(random.getstate()).encode(),
@@ -34,9 +31,14 @@ def states() -> list[bytes]:
     return state
 
 
-def seed(number: int) -> None:
-    """Seed the global generators of random, numpy and torch in this process."""
-    random.seed(number)
-    np.random.seed(number % 2**32)
+def begin_anew() -> None:
+    """Set generators and torch's default dtype as every test finds them.
+
+    What one test finds must not depend on what another one has set.
+    """
+    random.seed(0)
+    np.random.seed(0)
     if torch := codec.torch_module():
-        torch.manual_seed(number)
+        # torch.manual_seed looks for GPUs first, and no worker that has one is reused.
+        torch.default_generator.manual_seed(0)
+        torch.set_default_dtype(torch.float32)

@@ -1,132 +1,107 @@
-"""What a test holds of the student's side: handles to objects that stay there, and objects lent the other way.
+"""Handles: what a test holds of objects that stay on the student's side.
 
-A handle (`Remote`) forwards attribute, call, item, len and iteration, and nothing else: equality, truth, order,
-hash and conversion to a number never ask the student's object, so no object of theirs can declare itself right.
+A handle (`Remote`) forwards attribute, call, item, len and iteration, and nothing else. Equality,
+truth, order, hash and conversion to a number never ask the student's object, so none of their
+objects can declare itself right.
+
+A handle's public names are those of the student's object. What the grader itself wants to know of
+a handle is therefore asked by functions of this module: `number`, `type_name`, `named`, `kept`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from autograder.errors import StudentMisuse
-
-if TYPE_CHECKING:
-    from autograder.isolation.bridge.client import Bridge
 
 __tracebackhide__ = True
 
 MODULE = 0  # the number of the student's module
-Names = dict[
-    tuple[str, str], str
-]  # (type of the owner, "" for the module; attribute) -> type of the attribute
-METHODS = (
-    "method",
-    "builtin_function_or_method",
-)  # types of what any object of a type has under the same name
-NO_TYPES = ("type", "module", "function")  # types whose objects have little in common
+
+
+class Asker(Protocol):
+    """What a handle needs of the bridge that it belongs to."""
+
+    def ask(
+        self, operation: str, *arguments: Any, keep: bool = False, may_change: bool = False
+    ) -> Any:
+        """Carry out one operation there; with ``keep`` its result stays there as a handle."""
+
+    def attribute(self, owner: Remote, name: str, keep: bool) -> Any:
+        """An attribute of the object behind ``owner``: data or a handle."""
+
+    def assign(self, owner: Remote, name: str, value: Any) -> None:
+        """Set an attribute of the object behind ``owner``."""
+
+    def parameters_of(self, module: Remote) -> list[tuple[str, Any]]:
+        """Names and mirrors of the parameters of a student's network."""
+
+    def forget_parameters(self, module: Remote) -> None:
+        """Have the mirrors of a network made again: their kind has changed there."""
 
 
 class Remote:
-    """A handle to an object on the student's side: by its number there, or as the attribute ``name`` of the object with number ``owner``.
+    """A handle to an object on the student's side, by its number there.
 
-    What is known by name costs no question of its own. A handle is made so when an earlier test of the same files has asked for the same
-    function or class of their module, or for the same method of an object of the same type.
+    ``name`` is the name under which a test got it: functions whose name ends in ``_`` may change
+    their arguments. With ``keep``, results of its calls, items and attributes stay there.
     """
 
-    __slots__ = ("_bridge", "_callable", "_keep", "_name", "_number", "_owner", "_type_name")
+    __slots__ = ("_asker", "_callable", "_keep", "_name", "_number", "_type_name")
+    _asker: Asker
+    _callable: bool
+    _keep: bool
+    _name: str
+    _number: int
+    _type_name: str
 
     def __init__(
         self,
-        bridge: Bridge,
-        number: int | None,
+        asker: Asker,
+        number: int,
         type_name: str,
         is_callable: bool,
         keep: bool = False,
         name: str = "",
-        owner: int | None = None,
     ) -> None:
-        values = (bridge, is_callable, keep, name, number, owner, type_name)
+        values = (asker, is_callable, keep, name, number, type_name)
         for slot, value in zip(Remote.__slots__, values, strict=True):
             object.__setattr__(self, slot, value)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        key = (self._number, self._owner, self._name, name, self._keep)
-        known = self._bridge.callables.get(key)
-        if known is None:
-            known = self._by_name(name) or self._wrap(
-                self._bridge.ask("get", self, name, keep=self._keep)
-            )
-            if isinstance(known, Remote) and known._callable:
-                object.__setattr__(known, "_name", name)
-                self._bridge.callables[key] = known
-                self._remember(name, known)
-        return known
-
-    def _by_name(self, name: str) -> Remote | None:
-        """The attribute without asking, if it is known. It is recorded all the same: runs are compared whether they had to ask or not."""
-        type_name = self._bridge.names.get((self._kind(), name))
-        if self._number is None or type_name is None:
-            return None
-        handle = Remote(self._bridge, None, type_name, True, self._keep, name, self._number)
-        self._bridge.record(("ok", handle, []))
-        return handle
-
-    def _remember(self, name: str, known: Remote) -> None:
-        """What will be there in the next test too: functions and classes of the module, methods of a type's objects."""
-        is_stable = self._number == MODULE or (
-            known._type_name in METHODS and self._type_name not in NO_TYPES
-        )
-        if is_stable and type(known) is Remote:  # a network has more than a name
-            self._bridge.names[self._kind(), name] = known._type_name
-
-    def _kind(self) -> str:
-        return "" if self._number == MODULE else self._type_name
-
-    def _identify(self) -> int:
-        """The number, asked for if there is only a name."""
-        if self._number is None:
-            found = self._bridge.ask("identify", self, keep=True)
-            if not isinstance(found, Remote):
-                raise StudentMisuse("no answer", "a function that is none")
-            object.__setattr__(self, "_number", found._number)
-        number: int = self._number
-        return number
+        return self._wrap(self._asker.attribute(self, name, self._keep))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        for keep in (False, True):
-            key = (self._number, self._owner, self._name, name, keep)
-            if (earlier := self._bridge.callables.pop(key, None)) is not None:
-                earlier._identify()  # whoever holds it means what the name stood for until now
-        self._bridge.names.pop((self._kind(), name), None)
-        self._bridge.ask("set", self, name, value)
+        self._asker.assign(self, name, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        # the course's convention: only names ending in _ change their arguments
         may_change = self._name.endswith("_")
-        named = tuple(kwargs.items())
-        return self._wrap(
-            self._bridge.ask("call", self, args, named, keep=self._keep, may_change=may_change)
+        named_arguments = tuple(kwargs.items())
+        result = self._asker.ask(
+            "call", self, args, named_arguments, keep=self._keep, may_change=may_change
         )
+        return self._wrap(result)
 
     def __getitem__(self, key: Any) -> Any:
-        return self._wrap(self._bridge.ask("item", self, key, keep=self._keep))
+        return self._wrap(self._asker.ask("item", self, key, keep=self._keep))
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self._bridge.ask("setitem", self, key, value)
+        self._asker.ask("setitem", self, key, value)
 
     def __len__(self) -> int:
-        if self._type_name == "generator":  # list() asks everything for its length
+        # list() asks everything for its length.
+        if self._type_name == "generator":
             raise TypeError("a generator has no length")
-        return _plain_int(self._bridge.ask("len", self))
+        return _plain_int(self._asker.ask("len", self))
 
     def __iter__(self) -> Iterator[Any]:
-        steps, item = self._bridge.ask("iter", self)
+        steps, item = self._asker.ask("iter", self)
         while item:
             yield item[0]
-            item = self._bridge.ask("next", steps)
+            item = self._asker.ask("next", steps)
 
     def __repr__(self) -> str:
         return f"<the student's {self._type_name}>"
@@ -137,26 +112,49 @@ class Remote:
     __hash__ = object.__hash__
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Remote) or self._bridge is not other._bridge:
+        if not isinstance(other, Remote):
             return False
-        return self is other or self._identify() == other._identify()
+        return self._asker is other._asker and self._number == other._number
 
     def _wrap(self, value: Any) -> Any:
-        if self._keep and isinstance(value, Remote):
-            object.__setattr__(value, "_keep", True)
+        if self._keep and isinstance(value, Remote) and not value._keep:
+            return _copy(value, type(value), keep=True)
         return value
+
+
+def number(handle: Remote) -> int:
+    """The object's number on the student's side."""
+    return handle._number
+
+
+def type_name(handle: Remote) -> str:
+    """The name of the object's class."""
+    return handle._type_name
+
+
+def is_callable(handle: Remote) -> bool:
+    """Whether the object can be called."""
+    return handle._callable
+
+
+def named(handle: Remote, name: str) -> Remote:
+    """A handle that was just received, which from now on knows its name."""
+    object.__setattr__(handle, "_name", name)
+    return handle
+
+
+def kept(handle: Remote) -> Remote:
+    """The same handle, but results of its calls, items and attributes stay there as handles."""
+    return _copy(handle, Remote, keep=True)
+
+
+def _copy(handle: Remote, kind: type[Remote], keep: bool) -> Remote:
+    return kind(
+        handle._asker, handle._number, handle._type_name, handle._callable, keep, handle._name
+    )
 
 
 def _plain_int(value: Any) -> int:
     if not isinstance(value, int):
-        raise StudentMisuse("no answer", "a length that is no integer")
+        raise StudentMisuse("no answer", "a length that is not an integer")
     return value
-
-
-class Exposed:
-    """A test's object lent to the student: these methods, these attributes as data, nothing else."""
-
-    def __init__(self, target: Any, methods: tuple[str, ...], data: tuple[str, ...]) -> None:
-        self.target = target
-        self.methods = methods
-        self.data = data

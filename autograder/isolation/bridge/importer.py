@@ -1,4 +1,7 @@
-"""Imports from the submitted files, which are held in memory: a worker needs no folder and can leave none."""
+"""Imports from the submitted files, which are held in memory.
+
+So a worker needs no folder and can leave none behind.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,11 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
+# The caches serve the grader, which loads the same broken variants again for each test, and a
+# worker that serves several tests.
 
-@functools.lru_cache(
-    maxsize=512
-)  # in the grader the same broken variants are loaded again for each test
+
+@functools.lru_cache(maxsize=512)
 def _read(data: bytes) -> tuple[int, list[str]]:
     """Length and lines of a file, as linecache wants them."""
     text = importlib.util.decode_source(data)
@@ -32,21 +36,24 @@ _unmarshalled = functools.lru_cache(maxsize=512)(marshal.loads)
 
 
 class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds and runs the submitted files. ``compiled`` holds code objects of theirs, marshalled."""
+    """Finds and runs the submitted files.
 
-    def __init__(self, files: Mapping[str, bytes], compiled: Mapping[str, bytes]) -> None:
+    ``known``: code objects of theirs, marshalled; None where nobody collects them.
+    """
+
+    def __init__(self, files: Mapping[str, bytes], known: dict[str, bytes] | None) -> None:
         self._files = files
-        self._compiled = dict(compiled)
+        self._known = known
         self._ran: dict[str, types.CodeType] = {}
         self._imported: list[str] = []
 
     def compiled(self) -> dict[str, bytes]:
-        """The code objects of what has been imported so far, marshalled."""
-        return {file: marshal.dumps(code) for file, code in self._ran.items()}
-
-    def modules(self) -> list[types.ModuleType]:
-        """What has been imported of them by others of them."""
-        return [sys.modules[name] for name in self._imported if name in sys.modules]
+        """The code objects of what was run and not known, marshalled. They are known from now on."""
+        if self._known is None:
+            return {}
+        new = {file: marshal.dumps(code) for file, code in self._ran.items()}
+        self._known.update(new)
+        return new
 
     def forget(self) -> None:
         """Have the files that were imported by others of them imported again."""
@@ -74,6 +81,8 @@ class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         data = self._files[file]
         size, lines = _read(data)
         linecache.cache[file] = (size, None, lines, file)
-        known = self._compiled.get(file)
-        self._ran[file] = code = _unmarshalled(known) if known else _compiled(data, file)
+        if self._known and file in self._known:
+            code = _unmarshalled(self._known[file])
+        else:
+            self._ran[file] = code = _compiled(data, file)
         exec(code, vars(module))

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from autograder.isolation.bridge import environments
-from autograder.isolation.bridge.handles import Exposed, Remote
-
-if TYPE_CHECKING:
-    from autograder.isolation.bridge.client import Bridge
+from autograder.isolation.bridge import environments, handles
+from autograder.isolation.bridge.handles import Remote
+from autograder.isolation.bridge.loans import Exposed
 
 __tracebackhide__ = True
 
@@ -20,24 +18,50 @@ __tracebackhide__ = True
 MAX_CURVE = 200  # points of a recorded learning curve
 
 
+class Tools(Protocol):
+    """What a lab needs of its bridge."""
+
+    def ask(self, operation: str, *arguments: Any, keep: bool = False) -> Any:
+        """Carry out one operation there."""
+
+    def was_changed(self, value: Any) -> bool:
+        """Whether this object of the test was changed in place there without permission."""
+
+
+class Group(Protocol):
+    """Several workers, as ranks/ranks.py has them."""
+
+    def was_changed(self, value: Any) -> bool:
+        """Whether this object of the test was changed in one of them without permission."""
+
+    def prints(self) -> str:
+        """What they printed."""
+
+    def close(self) -> None:
+        """End them."""
+
+
 class Lab:
-    """Tools that act where the student's code lives. docs/AUTHORING.md describes each."""
+    """Tools that act where the student's code lives. docs/AUTHORING.md describes each.
+
+    ``device``: where a GPU part works: "cuda", or "cpu" in an author's rehearsal.
+    """
 
     def __init__(
         self,
-        bridge: Bridge,
+        bridge: Tools,
         make_ranks: Callable[[int, str], Any] | None = None,
         device: str = "cuda",
     ) -> None:
         self._bridge = bridge
         self._make_ranks = make_ranks
-        self._groups: list[Any] = []
+        self._groups: list[Group] = []
         self.recorded: tuple[float, ...] = ()
         self.rates: dict[str, float] = {}
-        self.device = device  # where a GPU part works: "cuda", or "cpu" in an author's rehearsal
+        self.device = device
 
     def ranks(self, count: int, backend: str = "gloo") -> Any:
-        """``count`` fresh workers of the submission in one process group: a `Ranks` (isolation/ranks.py).
+        """``count`` fresh workers of the submission in one process group: a `Ranks`.
 
         ``backend`` "nccl": rank r has GPU r, and all that is communicated must lie there.
         """
@@ -55,21 +79,28 @@ class Lab:
             printed += group.prints()
         return printed
 
-    def curve(self, values: Any) -> None:
-        """Record how a training went (say the returns of its episodes), for the reports. The first call counts; it costs no points.
+    def was_changed(self, value: Any) -> bool:
+        """Whether this object of the test was changed there in place without permission."""
+        return self._bridge.was_changed(value) or any(
+            group.was_changed(value) for group in self._groups
+        )
 
-        ``values``: 1-d numbers of any length; more than 200 are averaged down to 200, and what is not finite is left out.
+    def curve(self, values: Any) -> None:
+        """Record how a training went, say the returns of its episodes, for the reports.
+
+        The first call counts; it costs no points. ``values``: 1-d numbers of any length. More
+        than 200 are averaged down to 200, and what is not finite is left out.
         """
         if not self.recorded:
-            with contextlib.suppress(
-                TypeError, ValueError
-            ):  # other tests say what returns have to be
+            # What returns have to be is for other tests to say.
+            with contextlib.suppress(TypeError, ValueError):
                 self.recorded = _thinned(values)
 
     def rate(self, name: str, value: float) -> None:
-        """Record how fast something went, say "tokens per second", for the student and the leaderboard; it costs no points.
+        """Record how fast something went, say "tokens per second", for student and leaderboard.
 
-        The test takes the time, here: what is computed there may say what it likes.
+        It costs no points. The test takes the time, here: what is computed there may say what it
+        likes. Raises ValueError for a rate that is negative or not finite.
         """
         if not (np.isfinite(value) and value >= 0):
             raise ValueError(f"a rate must be a number that is not negative, but {name} is {value}")
@@ -87,15 +118,7 @@ class Lab:
         """The same handle, but results of its calls, items and attributes stay there as handles."""
         if not isinstance(thing, Remote):
             raise TypeError("lab.kept takes a handle (the student's object or function)")
-        return Remote(
-            self._bridge,
-            thing._number,
-            thing._type_name,
-            thing._callable,
-            True,
-            thing._name,
-            thing._owner,
-        )
+        return handles.kept(thing)
 
     def value(self, thing: Any) -> Any:
         """What a handle stands for, as data; data pass through."""
@@ -106,13 +129,13 @@ class Lab:
         return self._bridge.ask("make", path, args, tuple(kwargs.items()), keep=True)
 
     def expose(self, target: Any, *methods: str, data: tuple[str, ...] = ()) -> Exposed:
-        """Lend an object of the test to the student: these methods, and these attributes sent as data or handles."""
+        """Lend an object of the test: these methods, and these attributes as data or handles."""
         return Exposed(target, methods, data)
 
     def lend(
         self, environment: Any, budget: int | None = None
     ) -> tuple[Exposed, environments.LentEnvironment]:
-        """Lend a Gymnasium environment of the test: what to pass to the student, and the counter that stays here.
+        """Lend a Gymnasium environment of the test: (what to pass to the student, its counter).
 
         ``budget``: environment steps that may be taken; the one after raises RuntimeError there.
         """
@@ -123,7 +146,10 @@ class Lab:
     def lend_vector(
         self, environment: Any, budget: int | None = None
     ) -> tuple[Exposed, environments.LentVectorEnvironment]:
-        """The same for a vector environment, whose autoreset mode must be SAME_STEP; a call of step counts num_envs steps."""
+        """The same for a vector environment, whose autoreset mode must be SAME_STEP.
+
+        One call of step counts num_envs steps. Raises TypeError for another mode.
+        """
         if environment.metadata.get("autoreset_mode") is not environments.same_step():
             raise TypeError("only a vector environment in SAME_STEP mode can be lent")
         spaces = self._spaces(environment, *environments.SINGLE_SPACES)
@@ -134,10 +160,12 @@ class Lab:
         return self.expose(lent, "reset", "step", "close", data=("num_envs", *spaces)), lent
 
     def practice(self, name: str, budget: int, num_envs: int | None = None) -> Any:
-        """A handle to one of Gymnasium's environments beside the student's code, for training that the test judges by the trained policy alone.
+        """A handle to one of Gymnasium's environments beside the student's code.
 
-        It behaves like a lent one (with ``num_envs``, like a lent vector of as many), and a step costs what it costs without a wall. Its
-        ``steps`` tell honest mistakes; code that means to could train elsewhere and for longer anyway.
+        It is for training that the test judges by the trained policy alone. It behaves like a lent
+        one (with ``num_envs``, like a lent vector of as many), and a step costs what it costs
+        without a wall. Its ``steps`` tell honest mistakes; code that means to cheat could train
+        elsewhere and for longer anyway.
         """
         return self.make(
             "autograder.isolation.bridge.environments.practice", name, budget, num_envs

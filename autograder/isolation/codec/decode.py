@@ -1,4 +1,4 @@
-"""Tagged nodes and buffers -> values. Everything is checked; whatever is wrong is a WireError and nothing else."""
+"""Tagged nodes and buffers -> values. Everything is checked; what is wrong is a WireError."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ from autograder.isolation.codec.limits import (
 )
 from autograder.isolation.codec.structures import (
     check_names,
+    fields_class,
     instance,
     named_tuple_class,
-    record_class,
 )
 
 
 class Decoder:
     """Turns nodes back into values. Everything is checked; whatever is wrong is a WireError.
 
-    ``special(tag, fields, decoder)`` decodes the tags that are no data (handles, loans); ``known(index)`` resolves back references;
-    ``outputs`` are the tensors that "o" nodes stand for; ``register`` is told each mutable object in the encoder's order;
-    ``classes(name, fields)`` may offer a class for a named tuple or dataclass.
+    ``special(tag, fields, decoder)`` decodes the tags that are not data (handles, loans).
+    ``known(index)`` resolves back references. ``outputs`` are the tensors that "o" nodes are for.
+    ``register`` is told each mutable object in the encoder's order. ``classes(name, fields)`` may
+    offer a class for a named tuple or dataclass.
     """
 
     def __init__(
@@ -62,7 +63,8 @@ class Decoder:
             return self._decode(node, 0)
         except WireError:
             raise
-        except Exception as error:  # whatever a malformed node provokes is the message's fault
+        # Whatever a malformed node provokes is the message's fault.
+        except Exception as error:
             raise WireError(f"malformed data ({type(error).__name__})") from None
 
     def _decode(self, node: Any, depth: int) -> Any:
@@ -90,9 +92,8 @@ class Decoder:
         if not isinstance(nodes, list):
             raise WireError("a list was expected")
         count = len(nodes)
-        if self._nodes + count <= MAX_NODES and SCALARS.issuperset(
-            map(type, nodes)
-        ):  # such as tokens
+        # Such as a row of tokens.
+        if self._nodes + count <= MAX_NODES and SCALARS.issuperset(map(type, nodes)):
             self._nodes += count
             return list(nodes)
         return [self._decode(node, depth) for node in nodes]
@@ -126,18 +127,17 @@ class Decoder:
         name, names, nodes = fields
         self._check_class(name, names)
         values = _exactly(len(names), self._items(nodes, depth))
-        return instance(
-            self._classes(name, names) or named_tuple_class(name, tuple(names)), names, values
-        )
+        cls = self._classes(name, names) or named_tuple_class(name, tuple(names))
+        return instance(cls, names, values)
 
     def _record(self, fields: list[Any], depth: int) -> Any:
         name, names, nodes = fields
         self._check_class(name, names)
         values = _exactly(len(names), self._items(nodes, depth))
-        return instance(self._classes(name, names) or record_class(name), names, values)
+        return instance(self._classes(name, names) or fields_class(name), names, values)
 
     def _hashable(self, values: list[Any]) -> list[Any]:
-        """Hashes of strings cannot be made to collide; of all other keys one message may hold so many."""
+        """The values again. Raises WireError for too many keys whose hashes could collide."""
         self._keys += sum(not isinstance(value, str) for value in values)
         if self._keys > MAX_KEYS:
             raise WireError(f"more than {MAX_KEYS} keys that are not strings")
@@ -244,12 +244,8 @@ class Decoder:
 
     def _state(self, node: Any, depth: int) -> Any:
         if isinstance(node, list) and node[:1] == ["u8"] and len(node) < 1000:
-            return np.array(
-                node[1:],
-                dtype=np.uint64
-                if max(node[1:], default=0) >= 2**32 or len(node) < 100
-                else np.uint32,
-            )
+            wide = max(node[1:], default=0) >= 2**32 or len(node) < 100
+            return np.array(node[1:], dtype=np.uint64 if wide else np.uint32)
         if isinstance(node, list) and node[:1] == ["d"] and depth < 6:
             return {
                 str(key): self._state(value, depth + 1)
@@ -284,7 +280,7 @@ class Decoder:
         return self._known(index)
 
     def _buffer(self, index: Any) -> Any:
-        """Each buffer can be used once: a small message must not become large by naming one buffer many times."""
+        """Each buffer can be used once: otherwise a small message could become a large value."""
         buffers = self._buffers
         if (
             type(index) is not int
@@ -304,11 +300,13 @@ class Decoder:
 
 
 _DECODERS: dict[str, Callable[[Decoder, list[Any], int], Any]] = {
-    "l": Decoder._list, "t": Decoder._tuple, "s": Decoder._set, "fs": Decoder._frozenset, "d": Decoder._dict,
-    "n": Decoder._named_tuple, "D": Decoder._record, "y": Decoder._bytes, "c": Decoder._complex, "i": Decoder._int,
-    "sl": Decoder._slice, "e": Decoder._ellipsis, "rg": Decoder._range, "nd": Decoder._numpy_dtype, "x": Decoder._numpy_scalar,
-    "a": Decoder._array, "T": Decoder._tensor, "o": Decoder._output, "g": Decoder._numpy_generator, "G": Decoder._torch_generator,
-    "td": Decoder._torch_dtype, "tv": Decoder._torch_device, "tz": Decoder._torch_size, "b": Decoder._back_reference,
+    "l": Decoder._list, "t": Decoder._tuple, "s": Decoder._set, "fs": Decoder._frozenset,
+    "d": Decoder._dict, "n": Decoder._named_tuple, "D": Decoder._record, "y": Decoder._bytes,
+    "c": Decoder._complex, "i": Decoder._int, "sl": Decoder._slice, "e": Decoder._ellipsis,
+    "rg": Decoder._range, "nd": Decoder._numpy_dtype, "x": Decoder._numpy_scalar,
+    "a": Decoder._array, "T": Decoder._tensor, "o": Decoder._output, "g": Decoder._numpy_generator,
+    "G": Decoder._torch_generator, "td": Decoder._torch_dtype, "tv": Decoder._torch_device,
+    "tz": Decoder._torch_size, "b": Decoder._back_reference,
 }  # fmt: skip
 
 
@@ -325,9 +323,8 @@ def _count(shape: Any) -> int:
         or not all(type(n) is int and 0 <= n <= 2**40 for n in shape)
     ):
         raise WireError("a malformed shape")
-    if (
-        math.prod(size for size in shape if size) > MAX_BUFFERS
-    ):  # [2**40, 0] holds nothing and is walked for ever
+    # Without its zeros: [2**40, 0] holds nothing, and is walked for ever.
+    if math.prod(size for size in shape if size) > MAX_BUFFERS:
         raise WireError("an array that is too large")
     return math.prod(shape)
 

@@ -15,10 +15,10 @@ from autograder.isolation.codec.limits import (
     NUMPY_DTYPES,
     SCALARS,
     TORCH_DTYPES,
-    Record,
     WireError,
     torch_module,
 )
+from autograder.isolation.codec.structures import Fields
 
 SEQUENCES = (list, tuple)
 CONTAINERS = (*SEQUENCES, dict)
@@ -27,10 +27,12 @@ CONTAINERS = (*SEQUENCES, dict)
 class Encoder:
     """Turns values into nodes and collects their buffers.
 
-    ``known`` maps id(object) -> index of mutable objects that the other side has (or is being given) under that index; meeting
-    one of them again yields a back reference, so identity and aliasing survive. ``special(value, encoder)`` may return a
-    node for what is no data (handles, loans, module parameters); None means "no". ``outputs`` collects tensors that require
-    grad when it is a list: they travel apart, because the other side must tie them to its own graph first.
+    ``known`` maps id(object) -> index of mutable objects that the other side has (or is being
+    given) under that index. Meeting one of them again yields a back reference, so identity and
+    aliasing survive. ``special(value, encoder)`` may return a node for what is not data (handles,
+    loans, module parameters); None means "no". ``outputs`` collects tensors that require grad
+    when it is a list: they travel apart, because the other side must tie them to its own graph
+    first. ``register`` is told each mutable object that gets an index.
     """
 
     def __init__(
@@ -48,7 +50,10 @@ class Encoder:
         self._register = register
 
     def encode(self, value: Any, depth: int = 0) -> Any:
-        """The node for ``value``. Raises TypeError for what cannot cross, WireError for what is nested too deeply."""
+        """The node for ``value``.
+
+        Raises TypeError for what cannot cross, WireError for what is too much or nested too deeply.
+        """
         self._nodes += 1
         if self._nodes > MAX_NODES:
             raise WireError(f"more than {MAX_NODES} values: return arrays instead of long lists")
@@ -60,9 +65,8 @@ class Encoder:
             raise WireError(f"data nested deeper than {MAX_DEPTH} levels")
         if (index := self._known.get(id(value))) is not None:
             return ["b", index]
-        if (
-            type(value) in CONTAINERS
-        ):  # the most frequent kinds: none of the questions below is about them
+        # The most frequent kinds: none of the questions below is about them.
+        if type(value) in CONTAINERS:
             return self._container(value, depth + 1)
         if isinstance(value, (np.ndarray, np.generic)):
             return self._array(value)
@@ -74,13 +78,16 @@ class Encoder:
         return self._container(value, depth + 1)
 
     def remember(self, value: Any) -> None:
-        """Give a mutable object the next index (before its contents are encoded: it may hold itself)."""
+        """Give a mutable object the next index.
+
+        This comes before its contents are encoded: it may hold itself.
+        """
         if self._register is not None:
             self._known[id(value)] = len(self._known)
             self._register(value)
 
     def encode_mutable(self, value: Any) -> Any:
-        """The node of one registered object itself, with back references for other registered objects inside it."""
+        """The node of one registered object itself, with back references for others inside it."""
         index = self._known.pop(id(value))
         try:
             return self.encode(value)
@@ -89,13 +96,7 @@ class Encoder:
 
     def _container(self, value: Any, depth: int) -> Any:
         def inner(items: Any) -> list[Any]:
-            count = len(items) if type(items) in SEQUENCES else 0
-            if (
-                count and self._nodes + count <= MAX_NODES and _are_nodes(items)
-            ):  # such as a row of tokens
-                self._nodes += count
-                return list(items)
-            return [self.encode(item, depth) for item in items]
+            return self._items(items, depth)
 
         if isinstance(value, (list, dict, set)):
             self.remember(value)
@@ -106,7 +107,7 @@ class Encoder:
                 return [tag, *inner(value)]
         if isinstance(value, dict):
             return ["d", inner(value.keys()), inner(value.values())]
-        if isinstance(value, Record):
+        if isinstance(value, Fields):
             return ["D", type(value).__name__, list(vars(value)), inner(vars(value).values())]
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             names = [field.name for field in dataclasses.fields(value)]
@@ -129,8 +130,19 @@ class Encoder:
             return ["g", type(value.bit_generator).__name__, Encoder().encode_state(state)]
         raise TypeError(f"a {type(value).__name__} cannot cross the wall as data")
 
+    def _items(self, items: Any, depth: int) -> list[Any]:
+        count = len(items) if type(items) in SEQUENCES else 0
+        # Such as a row of tokens: they are nodes as they are.
+        if count and self._nodes + count <= MAX_NODES and _are_nodes(items):
+            self._nodes += count
+            return list(items)
+        return [self.encode(item, depth) for item in items]
+
     def encode_state(self, state: Any) -> Any:
-        """A bit generator's state: dicts, ints of 128 bits and small arrays (as lists, so that no buffer is needed)."""
+        """A bit generator's state: dicts, ints of 128 bits, and small arrays as lists.
+
+        So no buffer is needed for it.
+        """
         if isinstance(state, dict):
             return ["d", list(state), [self.encode_state(item) for item in state.values()]]
         if isinstance(state, np.ndarray):
@@ -171,17 +183,19 @@ class Encoder:
         return None
 
     def tensor(self, value: Any) -> Any:
-        """A tensor's node. ``grad`` in it: 0 no, 1 a leaf that requires grad, 2 a result that requires grad."""
+        """A tensor's node. ``grad`` in it is 1 for a leaf that requires grad, 2 for a result, or 0."""
         torch = torch_module()
         name = str(value.dtype)[6:]
         if name not in TORCH_DTYPES or value.layout != torch.strided or value.is_meta:
             raise TypeError(
-                f"a {value.layout} tensor of dtype {value.dtype} on {value.device} cannot cross the wall"
+                f"a {value.layout} tensor of dtype {value.dtype} on {value.device} "
+                "cannot cross the wall"
             )
         self.remember(value)
         grad = (1 if value.is_leaf else 2) if value.requires_grad else 0
         if value.is_contiguous():
-            try:  # most tensors are as NumPy would have them
+            # Most tensors are as NumPy would have them.
+            try:
                 raw = value.detach().numpy().tobytes()
                 return [
                     "T",
@@ -196,9 +210,8 @@ class Encoder:
         plain = value.detach().resolve_conj().resolve_neg().cpu()
         order, dense = _dense_order(plain.stride(), plain.shape, 1)
         data = plain.permute(order) if dense else plain
-        bits = (
-            data.view(torch.int16) if data.dtype is torch.bfloat16 else data
-        )  # a dtype that numpy has not
+        # NumPy has no bfloat16.
+        bits = data.view(torch.int16) if data.dtype is torch.bfloat16 else data
         raw = bits.numpy().tobytes()
         return ["T", name, list(value.shape), order if dense else None, grad, self._buffer(raw)]
 
@@ -220,7 +233,8 @@ def _scalar(value: Any) -> Any:
 def _are_nodes(items: Any) -> bool:
     """Whether all items of a list or tuple are nodes as they stand."""
     kinds = set(map(type, items))
-    if kinds == {int}:  # msgpack knows no larger ones
+    # msgpack knows no larger integers.
+    if kinds == {int}:
         return bool(min(items) >= -(2**63) and max(items) < 2**64)
     return int not in kinds and kinds <= SCALARS
 
@@ -234,7 +248,7 @@ def _digits(value: int) -> str:
 def _dense_order(
     strides: Sequence[int], shape: Sequence[int], itemsize: int
 ) -> tuple[list[int], bool]:
-    """The axis order in which the data lie gapless in memory, if there is one (so that x.T stays x.T)."""
+    """(axis order, True) if the data lie gapless in memory in that order: so x.T stays x.T."""
     order = sorted(range(len(shape)), key=lambda axis: (-strides[axis], axis))
     expected = itemsize
     for axis in reversed(order):

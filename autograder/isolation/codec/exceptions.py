@@ -1,4 +1,7 @@
-"""Exceptions of the student's code: described in the worker, rebuilt in the grader as builtin classes only."""
+"""Exceptions of the student's code: described in the worker, rebuilt in the grader.
+
+They are rebuilt as builtin classes only.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import os
 from typing import Any
 
 from autograder.errors import Frame, StudentError
-from autograder.isolation import codec
+from autograder.isolation.codec.limits import WireError
 
 MAX_TEXT = 2000  # characters of an exception's message that travel
 MAX_FRAMES = 12
@@ -19,7 +22,7 @@ BUILTIN_ERRORS = frozenset(
     if isinstance(value, type) and issubclass(value, Exception)
 )
 
-# -- in the worker -----------------------------------------------------------------------------------------------------
+# -- in the worker --------------------------------------------------------------------------------
 
 
 def describe(
@@ -60,11 +63,11 @@ def _printable(text: str) -> str:
     return str.__str__(text).encode("utf-8", "backslashreplace").decode()
 
 
-# -- in the grader -----------------------------------------------------------------------------------------------------
+# -- in the grader --------------------------------------------------------------------------------
 
 
 def rebuild(fields: list[Any]) -> StudentError:
-    """The exception of the other side: a StudentError that is also the builtin error it derives from there."""
+    """The exception of the other side: a StudentError, and also the builtin error it is."""
     try:
         kind, bases, text, frames = fields
         shown = tuple(
@@ -75,7 +78,7 @@ def rebuild(fields: list[Any]) -> StudentError:
         cls = _class_for(str(base))
         return cls(str(kind)[:100], str(text)[:2000], shown)
     except (TypeError, ValueError):
-        raise codec.WireError("a malformed error") from None
+        raise WireError("a malformed error") from None
 
 
 _REBUILT = frozenset(

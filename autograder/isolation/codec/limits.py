@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
-import types
 from typing import Any
 
 import numpy as np
@@ -14,70 +12,29 @@ MAX_BUFFERS = 256 << 20  # bytes together
 MAX_BUFFER_COUNT = 4096
 MAX_DEPTH = 40
 MAX_NODES = 200_000
-MAX_KEYS = 4096  # that are not strings, in one message: their hashes can be made to collide
+MAX_KEYS = 4096  # in one message, that are not strings: their hashes can be made to collide
 MAX_CLASSES = 64  # of named tuples and dataclasses in one message
 MAX_DIGITS = 1000
 
 NUMPY_DTYPES = frozenset(
     np.dtype(name).str
-    for name in (
-        "?",
-        "i1",
-        "i2",
-        "i4",
-        "i8",
-        "u1",
-        "u2",
-        "u4",
-        "u8",
-        "f2",
-        "f4",
-        "f8",
-        "c8",
-        "c16",
-        ">i4",
-        ">i8",
-        ">f4",
-        ">f8",
-    )
+    for name in "? i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8 c8 c16 >i4 >i8 >f4 >f8".split()
 )
 TORCH_DTYPES = frozenset(
-    (
-        "bool",
-        "uint8",
-        "int8",
-        "int16",
-        "int32",
-        "int64",
-        "float16",
-        "bfloat16",
-        "float32",
-        "float64",
-        "complex64",
-        "complex128",
-    )
+    "bool uint8 int8 int16 int32 int64 float16 bfloat16 float32 float64 complex64".split()
+    + ["complex128"]
 )
 
 SCALARS = frozenset({type(None), bool, int, float, str})  # exactly these cross as they are
 
 
 class WireError(Exception):
-    """A message that is none: malformed, too large, or with something in it that may not cross."""
-
-
-class Record(types.SimpleNamespace):
-    """A dataclass of the other side: its fields as data, nothing else of it."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Loan:
-    """A grader's object lent to the student: its id, the methods that may be called, and attributes sent as data."""
-
-    id: int
-    methods: tuple[str, ...]
-    data: dict[str, Any]
+    """A message that cannot be accepted: malformed, too large, or with something forbidden."""
 
 
 def torch_module() -> Any:
-    """torch if this process has imported it already, else None: data that crosses never causes the import."""
+    """torch if this process has imported it already, otherwise None.
+
+    Data that crosses never causes the import.
+    """
     return sys.modules.get("torch")

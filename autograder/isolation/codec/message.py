@@ -20,7 +20,10 @@ _PREFIX = struct.Struct("!II")
 
 
 def pack(header: Any, buffers: Sequence[bytes | memoryview]) -> bytes:
-    """One message as bytes: count and lengths, header, buffers. Raises WireError for what the other side would refuse."""
+    """One message as bytes: count and lengths, header, buffers.
+
+    Raises WireError for what the other side would refuse.
+    """
     head = msgpack.packb(header)
     sizes = [len(buffer) for buffer in buffers]
     check_sizes(len(head), sizes)
@@ -66,14 +69,16 @@ def unpack_header(head: bytes | memoryview) -> Any:
 
 
 def check_sizes(head: int, sizes: Sequence[int]) -> None:
-    """Raise WireError where a message is larger than may cross; nothing has been allocated for it yet."""
+    """Raise WireError where a message is larger than may cross, before memory is taken for it."""
     if head > MAX_HEADER:
         raise WireError(
-            f"a message with {head} bytes of structure, more than {MAX_HEADER}: return arrays instead of long lists"
+            f"a message with {head} bytes of structure, more than {MAX_HEADER}: "
+            "return arrays instead of long lists"
         )
     if len(sizes) > MAX_BUFFER_COUNT or sum(sizes) > MAX_BUFFERS:
         raise WireError(
-            f"more than {MAX_BUFFERS >> 20} MiB of data, or more than {MAX_BUFFER_COUNT} arrays, in one message"
+            f"more than {MAX_BUFFERS >> 20} MiB of data, or more than {MAX_BUFFER_COUNT} arrays, "
+            "in one message"
         )
 
 

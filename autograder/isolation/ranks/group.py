@@ -1,6 +1,7 @@
-"""On the side of the student's code: joins a worker to the process group of its ranks, and counts what a call communicates.
+"""On the student's side: joins a worker to the process group of its ranks, and counts its traffic.
 
-Loaded by the fork server and by forked ranks before any student file. The grader calls it by its dotted path, as it does with any library.
+Loaded by the fork server and by forked ranks before any student file. The grader calls it by its
+dotted path, as it does with any library.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import torch.distributed
 from torch.utils._python_dispatch import TorchDispatchMode
 
 HOST = "127.0.0.1"
-# The wall gives no shared memory, no local sockets and no network card: sockets on loopback are left.
+# The wall gives no shared memory, no local sockets and no network card. What is left are sockets on
+# loopback.
 NCCL = {
     "NCCL_SHM_DISABLE": "1",
     "NCCL_P2P_DISABLE": "1",
@@ -27,7 +29,10 @@ _stores: list[Any] = []
 
 
 def host(world: int, seconds: float) -> int:
-    """Open the meeting point in rank 0, on loopback alone and a port that the kernel picks; returns the port."""
+    """Open the meeting point in rank 0, on loopback alone.
+
+    Returns the port, which the kernel picks.
+    """
     listener = socket.create_server((HOST, 0))
     port = int(listener.getsockname()[1])
     limit, given = (
@@ -39,8 +44,9 @@ def host(world: int, seconds: float) -> int:
 
 
 def join(rank: int, world: int, port: int, seconds: float, backend: str = "gloo") -> None:
-    """Make this process ``rank`` of ``world`` ranks on loopback; a collective that waits longer than ``seconds`` fails.
+    """Make this process ``rank`` of ``world`` ranks on loopback.
 
+    A collective that waits longer than ``seconds`` fails.
     ``backend``: "gloo", or "nccl", where each rank has a GPU of its own.
     """
     limit = timedelta(seconds=seconds)
@@ -72,7 +78,8 @@ def _floating_bytes(value: Any) -> int:
     return sum(map(_floating_bytes, value)) if isinstance(value, (list, tuple)) else 0
 
 
-with _Counter():  # the first use imports hundreds of modules: once, before the fork
+# The first use imports hundreds of modules: once, before the fork.
+with _Counter():
     torch.zeros(1)
 _counters: list[_Counter] = []
 

@@ -1,4 +1,4 @@
-"""Ranks without a wall: trusted code (ours) in processes forked from this one, behind the same bridge."""
+"""Ranks without a wall: trusted code (ours) in processes forked from this one."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from autograder.errors import StudentDied, StudentError, StudentTimeout
 from autograder.isolation.bridge.client import Bridge
+from autograder.isolation.bridge.conversation import Listener
 from autograder.isolation.bridge.worker import Worker
 from autograder.isolation.workers import meter, stream
 
@@ -19,12 +19,13 @@ SECONDS = 60.0  # wall-clock; collectives give up earlier
 
 
 def open_ranks(
-    load: Callable[[], Worker], count: int, records: Sequence[Callable[[Any], None]]
+    load: Callable[[], Worker], count: int, listeners: Sequence[Listener]
 ) -> list[Bridge]:
     """Bridges to ``count`` processes, each of which loads the student's module anew."""
-    import autograder.isolation.ranks.group  # noqa: F401 - once, before the fork, and not in each process
+    # Once, before the fork, and not in each process.
+    import autograder.isolation.ranks.group  # noqa: F401
 
-    return [Bridge(ForkedChannel(load), records[rank]) for rank in range(count)]
+    return [Bridge(ForkedChannel(load), listeners[rank]) for rank in range(count)]
 
 
 class ForkedChannel:
@@ -42,23 +43,32 @@ class ForkedChannel:
         self._stream = stream.Stream(self._socket)
         self._deadline = meter.Until(SECONDS)
 
+    def loaded(self) -> bytes:
+        """The report of loading the files."""
+        return self._or_failure(lambda: self._stream.receive(self._deadline)[1])
+
     def request(self, message: bytes, on_callback: Callable[[bytes], bytes]) -> bytes:
         """Ask, serve callbacks, return the answer."""
-        kind = stream.QUESTION
+        return self._or_failure(lambda: self._exchange(message, on_callback))
+
+    def _or_failure(self, wait: Callable[[], bytes]) -> bytes:
         try:
-            while True:
-                self._stream.send(kind, message, self._deadline)
-                kind, answer = self._stream.receive(self._deadline)
-                if kind == stream.ANSWER:
-                    return answer
-                kind, message = stream.ANSWER, on_callback(answer)
+            return wait()
         except stream.Late:
-            failure: StudentError = StudentTimeout(
-                "Timeout", f"no answer within {SECONDS:g} seconds"
-            )
+            text = f"no answer within {SECONDS:g} seconds"
+            failure: StudentError = StudentTimeout("Timeout", text)
         except stream.Closed:
             failure = StudentDied("Ended", "the process ended in the middle of a call")
         raise failure
+
+    def _exchange(self, message: bytes, on_callback: Callable[[bytes], bytes]) -> bytes:
+        kind = stream.QUESTION
+        while True:
+            self._stream.send(kind, message, self._deadline)
+            kind, answer = self._stream.receive(self._deadline)
+            if kind == stream.ANSWER:
+                return answer
+            kind, message = stream.ANSWER, on_callback(answer)
 
     def abort(self) -> None:
         """Break the conversation; whoever waits for an answer hears of it."""
@@ -92,7 +102,8 @@ def _serve(load: Callable[[], Worker], line: socket.socket) -> None:
             os.dup2(silence, descriptor)
         os.closerange(3, line.fileno())
         os.closerange(line.fileno() + 1, 4096)
-        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - pytest's own would write to what is closed now
+        # pytest's own streams would write to what is closed now.
+        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115
         converse(stream.Stream(line, patient=True), load)
     finally:
         os._exit(0)

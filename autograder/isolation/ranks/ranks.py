@@ -1,29 +1,34 @@
-"""Several workers of one submission as the ranks of one process group: what `lab.ranks(n)` gives to a test.
+"""Several workers of one submission as the ranks of one process group: what `lab.ranks(n)` gives.
 
-The test writes a program, a function of (student, rank); it runs once for each rank, side by side, each against a worker of its own. A rank
-whose program has ended can enter no further collective operation, so those that still wait for it after a while wait for ever: they are
-cut off, and the test fails with a sentence that says who waits for whom.
+The test writes a program, a function of (student, rank). It runs once for each rank, side by side,
+each against a worker of its own. A rank whose program has ended can enter no further collective
+operation, so those that still wait for it after a while wait for ever: they are cut off, and the
+test fails with a sentence that says who waits for whom.
 """
 
 from __future__ import annotations
 
+import contextvars
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
-from autograder.errors import IsolationError, StudentError
-from autograder.isolation.bridge.client import Bridge, Lab
+from autograder.errors import IsolationError, StudentDied, StudentError, StudentTimeout
+from autograder.isolation.bridge.client import Bridge
+from autograder.isolation.bridge.conversation import Listener
+from autograder.isolation.bridge.lab import Lab
 
 __tracebackhide__ = True
 
 TURN = 0.01  # seconds of computing here that make one turn
 PAUSE = 0.05  # seconds between turns
-TURNS = 50  # that the others get after a rank has returned; on a loaded machine they take longer, as everything does
+# That the others get after a rank has returned. On a loaded machine they take longer, as
+# everything does.
+TURNS = 50
 TURNS_AFTER_AN_ERROR = 10
 COLLECTIVE_SECONDS = 10.0  # after which a collective gives up when all ranks wait
 Result = TypeVar("Result")
-Record = Callable[[Any], None]
 
 
 class LoneRank(StudentError, RuntimeError):
@@ -35,12 +40,12 @@ class Ranks:
 
     def __init__(
         self,
-        open_ranks: Callable[[int, Sequence[Record]], list[Bridge]],
+        open_ranks: Callable[[int, Sequence[Listener]], list[Bridge]],
         count: int,
-        record: Record,
+        on_answer: Listener,
         backend: str = "gloo",
     ) -> None:
-        self._record = record
+        self._on_answer = on_answer
         self._events: list[list[Any]] = [[] for _ in range(count)]
         self._failure: BaseException | None = None
         self._bridges = open_ranks(count, [lambda event: None] * count)
@@ -53,34 +58,40 @@ class Ranks:
             self.close()
             raise
         for bridge, events in zip(self._bridges, self._events, strict=True):
-            bridge.record = events.append
+            bridge.listen(events.append)
 
     def run(self, program: Callable[[Any, int], Result]) -> list[Result]:
         """Run ``program(student, rank)`` for all ranks at once; the results in order of rank.
 
-        Raises what the first failing rank raised; LoneRank when a rank waits for one that has returned.
+        Raises what the first failing rank raised; LoneRank when a rank waits for one that has
+        returned.
         """
         if self._failure is not None:
             raise self._failure
+        failed: list[BaseException] = []  # in the order of time
         with ThreadPoolExecutor(len(self._bridges)) as pool:
             futures = [
-                pool.submit(program, bridge.student, rank)
+                pool.submit(contextvars.copy_context().run, _noting, failed, program, bridge, rank)
                 for rank, bridge in enumerate(self._bridges)
             ]
             try:
                 alone = self._gather(futures)
             except BaseException:
                 for bridge in self._bridges:
-                    bridge._channel.abort()
+                    bridge.abort()
                 raise
-        self._failure = self._verdict(futures, alone)
+        self._failure = _verdict(futures, alone, failed)
         self._publish(alone)
         if self._failure is not None:
             raise self._failure
         return [future.result() for future in futures]
 
+    def was_changed(self, value: Any) -> bool:
+        """Whether this object of the test was changed in a rank in place without permission."""
+        return any(bridge.was_changed(value) for bridge in self._bridges)
+
     def traffic(self, program: Callable[[Any, int], Any]) -> list[list[int]]:
-        """For each rank, the bytes of floating tensors in each collective operation that ``program`` enters."""
+        """For each rank, the bytes of floating tensors in each collective of ``program``."""
         for rank in range(len(self._bridges)):
             self._tool(rank, "start_counting")
         self.run(program)
@@ -102,7 +113,10 @@ class Ranks:
         )
 
     def _gather(self, futures: list[Future[Result]]) -> list[int]:
-        """Wait for all; returns the ranks that had to be cut off because the ones they wait for have ended."""
+        """Wait for all; returns the ranks that had to be cut off.
+
+        The ones that they wait for have ended.
+        """
         _, pending = wait(futures, return_when=FIRST_COMPLETED)
         while pending:
             done, rest = self._wait_patiently(futures, pending)
@@ -116,7 +130,8 @@ class Ranks:
     ) -> tuple[set[Future[Result]], set[Future[Result]]]:
         """(those that ended meanwhile, the rest), after a while without a sign of life.
 
-        The while is counted in computing done here: a rank that could go on got as much of the processor.
+        The while is counted in computing done here: a rank that could go on got as much of the
+        processor.
         """
         failed = any(future.done() and future.exception() for future in futures)
         turns, heard = 0, -1
@@ -124,7 +139,7 @@ class Ranks:
             done, rest = wait(pending, timeout=PAUSE, return_when=FIRST_COMPLETED)
             if done:
                 return done, rest
-            asked = sum(bridge._request for bridge in self._bridges)
+            asked = sum(bridge.asked for bridge in self._bridges)
             turns, heard = (turns + 1 if asked == heard else 0), asked
             until = time.thread_time() + TURN
             while time.thread_time() < until:
@@ -132,51 +147,68 @@ class Ranks:
         return set(), pending
 
     def _cut_off(self, futures: list[Future[Result]], pending: set[Future[Result]]) -> list[int]:
-        """End the ranks that have returned: their sockets close, so whoever waits for them hears of it."""
+        """End the ranks that have returned. Whoever waits for them hears their sockets close."""
         for bridge, future in zip(self._bridges, futures, strict=True):
             if future not in pending:
                 bridge.close()
         wait(pending)
         return [rank for rank, future in enumerate(futures) if future in pending]
 
-    def _verdict(self, futures: list[Future[Result]], alone: list[int]) -> BaseException | None:
-        errors = {
-            rank: error for rank, f in enumerate(futures) if (error := f.exception()) is not None
-        }
-        own = [error for rank, error in errors.items() if rank not in alone]
-        for error in (*own, *errors.values()):
-            if isinstance(error, IsolationError) or not isinstance(error, StudentError):
-                return error  # ours, or a check of the test's
-        if own:
-            return min(own, key=_is_a_consequence)
-        if not alone:
-            return None
-        ended = [rank for rank in range(len(futures)) if rank not in alone]
-        return LoneRank(
-            "LoneRank",
-            f"{_named(alone)} in a collective operation that {_named(ended, 'has', 'have')} left behind: "
-            "every rank must make the same collective calls in the same order",
-            next(
-                (error.frames for error in errors.values() if isinstance(error, StudentError)), ()
-            ),
-        )
-
     def _publish(self, alone: list[int]) -> None:
         """Tell what the ranks answered, in order of rank, whatever order they answered in."""
         for rank, events in enumerate(self._events):
-            told = (
-                events[:-1]
-                if rank in alone and events and events[-1][0] == "raise"
-                else list(events)
-            )
+            told = list(events)
             events.clear()
-            for event in (*told, *([("alone", rank)] if rank in alone else [])):
-                self._record(event)
+            if rank in alone:
+                # What it raised when it was cut off is not its own answer.
+                told = told[:-1] if told and told[-1][0] == "raise" else told
+                told.append(("alone", rank))
+            for event in told:
+                self._on_answer(event)
 
 
-def _is_a_consequence(error: BaseException) -> bool:
-    """Lost connections are what a rank hears of the failure of another one."""
-    return isinstance(error, StudentError) and "gloo" in error.message
+def _noting(
+    failed: list[BaseException], program: Callable[[Any, int], Result], bridge: Bridge, rank: int
+) -> Result:
+    """Run the program for one rank; what it raises is added to ``failed`` at once."""
+    try:
+        return program(bridge.student, rank)
+    except BaseException as error:
+        failed.append(error)
+        raise
+
+
+def _verdict(
+    futures: list[Future[Any]], alone: list[int], failed: list[BaseException]
+) -> BaseException | None:
+    """Why the program has failed, if it has. ``failed``: what ranks raised, in order of time."""
+    for error in failed:
+        # Ours, or a check of the test's.
+        if isinstance(error, IsolationError) or not isinstance(error, StudentError):
+            return error
+    cut_off = [futures[rank].exception() for rank in alone]
+    own = [error for error in failed if not any(error is other for other in cut_off)]
+    if own:
+        return _cause(own)
+    if not alone:
+        return None
+    ended = [rank for rank in range(len(futures)) if rank not in alone]
+    frames = next((error.frames for error in failed if isinstance(error, StudentError)), ())
+    return LoneRank(
+        "LoneRank",
+        f"{_named(alone)} in a collective operation that {_named(ended, 'has', 'have')} left "
+        "behind: every rank must make the same collective calls in the same order",
+        frames,
+    )
+
+
+def _cause(errors: list[BaseException]) -> BaseException:
+    """The first of these errors in time, before which no other rank can have lost a connection.
+
+    How a process ended is told later than the others lose their connections to it.
+    """
+    endings = [error for error in errors if isinstance(error, (StudentDied, StudentTimeout))]
+    return (endings or errors)[0]
 
 
 def _named(ranks: list[int], one: str = "waits", many: str = "wait") -> str:

@@ -1,4 +1,4 @@
-"""The grader's end of the conversation with one worker process: deadlines, prints, and how it ended."""
+"""The grader's end of the line to one worker process: deadlines, prints, and how it ended."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ class ProcessChannel:
         limits: Limits,
         leave: Callable[[ProcessChannel, bool], bool] | None = None,
     ) -> None:
-        """``leave``: told at the end of a test whether it has passed; True if the worker is to live on (KeptWorker.leave)."""
+        """``leave`` is told at the end of a test whether it has passed.
+
+        It returns True if the worker is to live on (KeptWorker.leave).
+        """
         self.born = time.monotonic()
         self.used = False  # by an earlier test
         self.limits = limits
@@ -55,18 +58,22 @@ class ProcessChannel:
         self._dropped = 0
         self._failure: StudentError | None = None
         self._ready = False
-        self._closed = False
+        self._reported = False
+        self.closed = False
 
     def send_files(self, message: bytes) -> None:
         """The worker's first message."""
-        with contextlib.suppress(
-            stream.Closed, stream.Late
-        ):  # whoever asks the first question hears of it
+        # Whoever waits for the report hears of a failure.
+        with contextlib.suppress(stream.Closed, stream.Late):
             self._stream.send(stream.QUESTION, message, self._deadline)
 
     def begin_anew(self, limits: Limits) -> bool:
-        """The next test: prints, deadline and counters begin again, and so do the submission's modules (untouched.py). False if the worker has gone."""
+        """The next test: prints, deadline and counters begin again; the files are loaded again.
+
+        False if the worker has gone.
+        """
         self.used = True
+        self._reported = False
         self._printed.clear()
         self._dropped = self._stream.received = 0
         self.limits = limits
@@ -78,22 +85,29 @@ class ProcessChannel:
             return False
         return True
 
+    @property
+    def received(self) -> int:
+        """Bytes that the worker has sent in this test."""
+        return self._stream.received
+
+    def loaded(self) -> bytes:
+        """The worker's report of loading the files. Raises as `request` does."""
+        self._reported = True
+        return self._or_failure(self._report)
+
     def request(self, message: bytes, on_callback: Callable[[bytes], bytes]) -> bytes:
-        """Ask, serve callbacks, return the answer. Raises StudentTimeout, StudentDied or StudentMisuse; then always the same."""
+        """Ask, serve callbacks, return the answer.
+
+        Raises StudentTimeout, StudentDied or StudentMisuse; from then on always the same.
+        """
+        return self._or_failure(lambda: self._exchange(message, on_callback))
+
+    def _or_failure(self, wait: Callable[[], bytes]) -> bytes:
+        """What ``wait`` returns. What ends it ends the worker."""
         if self._failure is not None:
             raise self._failure
         try:
-            kind = stream.QUESTION
-            while True:
-                if self._deadline.left() <= 0 or self._stream.received > MAX_RECEIVED:
-                    raise stream.Late
-                self._stream.send(kind, message, self._deadline)
-                kind, answer = self._receive()
-                if kind == stream.ANSWER:
-                    return answer
-                if kind != stream.CALLBACK:
-                    raise codec.WireError("a message of an unknown kind")
-                kind, message = stream.ANSWER, on_callback(answer)
+            return wait()
         except stream.Late:
             self._failure = StudentTimeout(
                 "Timeout",
@@ -110,6 +124,25 @@ class ProcessChannel:
         self._end()
         raise self._failure
 
+    def _report(self) -> bytes:
+        kind, report = self._receive()
+        if kind != stream.ANSWER:
+            raise codec.WireError("a message of an unknown kind")
+        return report
+
+    def _exchange(self, message: bytes, on_callback: Callable[[bytes], bytes]) -> bytes:
+        kind = stream.QUESTION
+        while True:
+            if self._deadline.left() <= 0 or self._stream.received > MAX_RECEIVED:
+                raise stream.Late
+            self._stream.send(kind, message, self._deadline)
+            kind, answer = self._receive()
+            if kind == stream.ANSWER:
+                return answer
+            if kind != stream.CALLBACK:
+                raise codec.WireError("a message of an unknown kind")
+            kind, message = stream.ANSWER, on_callback(answer)
+
     def _receive(self) -> tuple[bytes, bytes]:
         if not self._ready:
             kind, _ = self._stream.receive(self._deadline)
@@ -117,10 +150,11 @@ class ProcessChannel:
         return self._stream.receive(self._deadline)
 
     def _look_for_ready(self) -> None:
-        """The line may have broken while we were sending, with the worker's first word still unread."""
+        """The line may have broken while we were sending, before the first word was read."""
         for _ in range(2):
             with contextlib.suppress(stream.Closed, stream.Late, codec.WireError):
-                self._ready = self._ready or self._stream.receive(meter.Until(1))[0] == stream.READY
+                if not self._ready:
+                    self._ready = self._stream.receive(meter.Until(1))[0] == stream.READY
 
     @property
     def prints(self) -> str:
@@ -129,11 +163,14 @@ class ProcessChannel:
         return text + (f"\n... and {self._dropped} bytes more" if self._dropped else "")
 
     def close(self, passed: bool = False) -> None:
-        """The test has ended: so does the worker, unless it is kept for the next one."""
-        if self._closed:
+        """The test has ended: so does the worker, unless it is kept for the next one.
+
+        It is not if nobody has waited for its report, which the next test would take for its own.
+        """
+        if self.closed:
             return
         self._drain()
-        passed = passed and self._failure is None
+        passed = passed and self._failure is None and self._reported
         if self._leave is None or not self._leave(self, passed):
             self.finish()
 
@@ -141,7 +178,7 @@ class ProcessChannel:
         """End the worker and everything that leads to it."""
         self._end()
         os.close(self._prints)
-        self._closed = True
+        self.closed = True
 
     def abort(self) -> None:
         """Break the conversation from another thread; whoever waits for an answer hears of it."""
@@ -153,7 +190,7 @@ class ProcessChannel:
         if not self._told:
             with contextlib.suppress(OSError):
                 self._listen(socket.MSG_DONTWAIT)
-        return [told[1] for told in self._told if told[0] == "started"]
+        return [told[1] for told in self._told if told[:1] == ["started"]]
 
     def _listen(self, flags: int = 0) -> list[Any]:
         """The next word of the status line; an empty one at its end."""
@@ -163,7 +200,8 @@ class ProcessChannel:
 
     def _end(self) -> None:
         meter.workers.discard(self)
-        self._status.close()  # the server kills the worker
+        # The server kills the worker when this line closes.
+        self._status.close()
         self._socket.close()
 
     def _drain(self) -> None:
@@ -179,8 +217,9 @@ class ProcessChannel:
             self._dropped += max(0, len(piece) - room)
 
     def _how_it_ended(self) -> StudentError:
+        # The worker may live on behind a closed conversation; this ends it.
         with contextlib.suppress(OSError):
-            self._status.shutdown(socket.SHUT_WR)  # ends it: it may live on behind a closed line
+            self._status.shutdown(socket.SHUT_WR)
         self._status.settimeout(30)
         told: list[Any] = self._told[-1] if self._told else ["started"]
         for _ in range(3):
@@ -201,13 +240,14 @@ class ProcessChannel:
                 f"a worker could not enter its sandbox: {self.prints.strip()[-300:]}"
             )
         _, code, cpu = told
-        if code == -signal.SIGXCPU or (code == -signal.SIGKILL and cpu >= self.limits.call_seconds):
-            return StudentTimeout(
-                "Timeout",
-                f"more than {self.limits.call_seconds:g} seconds of computing in one test;"
-                " the process was ended",
-                limit=Limit.COMPUTING,
-            )
+        return self._ending(code, cpu)
+
+    def _ending(self, code: int, cpu: float) -> StudentError:
+        """What to say of a process that ended with this code after so many CPU seconds."""
+        limit = self.limits.call_seconds
+        if code == -signal.SIGXCPU or (code == -signal.SIGKILL and cpu >= limit):
+            text = f"more than {limit:g} seconds of computing in one test; the process was ended"
+            return StudentTimeout("Timeout", text, limit=Limit.COMPUTING)
         names = {number.value: number.name for number in signal.Signals}
         how = (
             f"killed by {names.get(-code, f'signal {-code}')}" if code < 0 else f"exit code {code}"

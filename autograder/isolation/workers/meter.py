@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
+from weakref import WeakSet
 
 from autograder.isolation.times import COMPUTING_SHARE, LOOK_SECONDS, START_SECONDS
 
@@ -27,7 +28,8 @@ class HasPids(Protocol):
         """The processes."""
 
 
-workers: set[HasPids] = set()  # To whom this process talks at the moment: open channels.
+# To whom this process talks at the moment: open channels.
+workers: WeakSet[HasPids] = WeakSet()
 
 
 def running_workers() -> list[int]:
@@ -105,8 +107,10 @@ def answers(line: socket.socket, pid: int) -> bool:
     It is waited for while it, or a process that it has started, computes.
     """
     watch = Meter(lambda: family(pid), own=False)
+    poll = select.poll()
+    poll.register(line, select.POLLIN)
     while watch.waited < START_SECONDS:
-        if select.select([line], [], [], max(0.0, watch.next_look()))[0]:
+        if poll.poll(max(0.0, 1000 * watch.next_look())):
             return True
         if watch.next_look() <= 0:
             watch.look()

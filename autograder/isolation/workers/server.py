@@ -26,7 +26,6 @@ from autograder.isolation.bridge import generators, worker
 from autograder.isolation.wall import network, sandbox, seccomp
 from autograder.isolation.workers import stream
 from autograder.isolation.workers.importing import in_time
-from autograder.isolation.workers.untouched import Modules
 from autograder.isolation.workers.warm import COMMON_MODULES, RANK_MODULES, warm_up
 
 MAX_RANKS = 8
@@ -294,19 +293,23 @@ def serve_worker(line: stream.Stream, seconds: float) -> None:
 
 
 def converse(line: stream.Stream, load: Callable[[], worker.Worker]) -> None:
-    """Answer questions for as long as the line stands; a new test finds the student's module as its import leaves it."""
-    modules = Modules(load)
-    student = modules.fresh()
+    """Report what loading has come to, then answer questions, for as long as the line stands.
+
+    For a new test all this begins again.
+    """
 
     def call_back(question: bytes) -> bytes:
         line.send(stream.CALLBACK, question)
         return line.receive()[1]
 
+    student = load()
+    line.send(stream.ANSWER, student.report())
     while True:
         kind, message = line.receive()
         if kind == stream.ANEW:
             generators.begin_anew()
-            student = modules.fresh()
+            student = load()
+            line.send(stream.ANSWER, student.report())
         else:
             line.send(stream.ANSWER, student.handle(message, call_back))
 

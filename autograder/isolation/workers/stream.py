@@ -1,4 +1,7 @@
-"""Messages over a socket: whole ones only, with a deadline, and never more memory than the message may have."""
+"""Messages over a socket: whole ones only, with a deadline.
+
+They never take more memory than a message may have.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,13 @@ import struct
 from collections.abc import Callable
 from typing import Protocol
 
-from autograder.isolation import codec
+from autograder.isolation.codec.message import PREFIX_SIZE, check_sizes, prefix_sizes
 
+# The first byte of a message: the worker is locked in; a question (the files come as one too); an
+# answer (also the report of loading); a call of a lent object; load the files again.
 READY, QUESTION, ANSWER, CALLBACK, ANEW = b"R", b"Q", b"A", b"C", b"N"
 CHUNK = 1 << 20
-HEAD = 1 + codec.PREFIX_SIZE
+HEAD = 1 + PREFIX_SIZE
 AHEAD = 1 << 13  # bytes
 
 
@@ -34,8 +39,9 @@ class Late(Exception):
 class Stream:
     """One end of the conversation.
 
-    ``watch``, ``idle``: while waiting, ``idle`` is called when this descriptor can be read; the grader drains the student's prints there.
-    ``patient``: this end never gives a deadline (a worker).
+    ``watch``, ``idle``: while waiting, ``idle`` is called when this descriptor can be read. The
+    grader drains the student's prints there. ``patient``: this end, a worker's, never gives a
+    deadline.
     """
 
     def __init__(
@@ -67,12 +73,15 @@ class Stream:
                 raise Closed from None
 
     def receive(self, deadline: Deadline | None = None) -> tuple[bytes, bytes]:
-        """The next message: its kind and its bytes. Raises Closed, Late, or WireError for one that is too large."""
+        """The next message: its kind and its bytes.
+
+        Raises Closed, Late, or WireError for one that is too large.
+        """
         self._gather(HEAD, deadline)
-        size, count = codec.prefix_sizes(self._ahead[1:HEAD])
+        size, count = prefix_sizes(self._ahead[1:HEAD])
         self._gather(HEAD + 8 * count, deadline)
         sizes = struct.unpack_from(f"!{count}Q", self._ahead, HEAD)
-        codec.check_sizes(size, sizes)
+        check_sizes(size, sizes)
         end = HEAD + 8 * count + size + sum(sizes)
         self._gather(end, deadline)
         with memoryview(self._ahead) as view:
@@ -81,9 +90,13 @@ class Stream:
         return kind, message
 
     def _gather(self, count: int, deadline: Deadline | None) -> None:
-        """Have that many bytes, and some that came behind them: a system call costs more than a small message does."""
+        """Have that many bytes, and some that came behind them.
+
+        A system call costs more than a small message does.
+        """
         while len(self._ahead) < count:
-            if not self._patient:  # an answer is hardly ever there already
+            # An answer is hardly ever there already.
+            if not self._patient:
                 self._wait(select.POLLIN, deadline)
             try:
                 piece = self._read(count - len(self._ahead))
@@ -111,7 +124,8 @@ class Stream:
             ready = dict(self._polls[event].poll(None if left is None else 1 + left * 1000))
         if self._watch in ready and self._idle is not None:
             if not ready[self._watch] & select.POLLIN:
-                self._watch = None  # hung up: nothing more will come
+                # Hung up: nothing more will come.
+                self._watch = None
                 self._polls = {event: self._poll(event) for event in self._polls}
             self._idle()
 

@@ -7,22 +7,21 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import msgpack
 
 from autograder.errors import IsolationError, StudentError
 from autograder.isolation import codec, times
 from autograder.isolation.bridge.client import Bridge
-from autograder.isolation.bridge.handles import Names
+from autograder.isolation.bridge.conversation import Listener
 from autograder.isolation.limits import Limits
 from autograder.isolation.wall.sandbox import Layers
 from autograder.isolation.workers import meter
 from autograder.isolation.workers.channel import ProcessChannel
-from autograder.isolation.workers.kept import KeptWorker
+from autograder.isolation.workers.reuse import KeptWorker
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 ENVIRONMENT = ONE_THREAD | {
@@ -32,16 +31,17 @@ ENVIRONMENT = ONE_THREAD | {
     "PYTHONHASHSEED": "0",
     "MPLBACKEND": "Agg",
     "TORCH_CPP_LOG_LEVEL": "ERROR",
-    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",  # else asking for a GPU here spoils it for every fork
-    "CUDA_CACHE_DISABLE": "1",  # there is no home to keep it in
+    # Otherwise asking for a GPU here would spoil it for every fork.
+    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+    # There is no home to keep it in.
+    "CUDA_CACHE_DISABLE": "1",
 }
 # Everything on malloc's heap, in huge pages: fewer page tables to copy, forking torch costs half.
 ENVIRONMENT |= {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 
-Lines = tuple[
-    socket.socket, int, socket.socket
-]  # to one worker: its conversation, its prints (to read), its status line
+# To one worker: its conversation, its prints (to read), its status line.
+Lines = tuple[socket.socket, int, socket.socket]
 
 
 class WorkerServer:
@@ -64,12 +64,13 @@ class WorkerServer:
     ) -> WorkerServer:
         """Start a fork server that has these libraries warm. Raises IsolationError.
 
-        ``profile``: "distributed" lets tests have several workers that talk to each other over loopback. ``gpu``: workers may use it.
+        ``profile``: "distributed" lets tests have several workers that talk to each other over
+        loopback. ``gpu``: workers may use it.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         package = Path(__file__).resolve().parents[3]
-        told = msgpack.packb([list(libraries), list(map(str, hidden)), profile, gpu])
-        ours.send(told)  # not on a command line: workers can read theirs
+        # Not on a command line: workers can read theirs.
+        ours.send(msgpack.packb([list(libraries), list(map(str, hidden)), profile, gpu]))
         process = subprocess.Popen(
             [sys.executable, "-m", "autograder.isolation.workers.server", str(theirs.fileno())],
             env=ENVIRONMENT | {"PYTHONPATH": str(package)},
@@ -77,28 +78,11 @@ class WorkerServer:
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             cwd="/",
-            start_new_session=True,  # Ctrl-C is for the command, which then closes the socket
+            # Ctrl-C is for the command, which then closes the socket.
+            start_new_session=True,
         )
         theirs.close()
-        try:
-            hello = ours.recv(65536) if meter.answers(ours, process.pid) else b""
-        except ConnectionResetError:
-            hello = b""
-        if not hello:
-            process.kill()
-            reason = (
-                (process.communicate()[1] or b"").decode(errors="replace").strip().splitlines()[-1:]
-            )
-            raise IsolationError(
-                f"the fork server did not start ({' '.join(reason) or 'no answer'}): try 'python -m autograder doctor'"
-            )
-        answer = msgpack.unpackb(hello)
-        if answer["failures"]:
-            process.kill()
-            raise IsolationError(
-                f"a library that the assignment names cannot be imported: {'; '.join(answer['failures'])}; install requirements/"
-            )
-        return cls(ours, process, Layers(**answer["layers"]))
+        return cls(ours, process, _hello(ours, process))
 
     def candidate(
         self,
@@ -108,8 +92,11 @@ class WorkerServer:
         core: int | None = None,
         keeps_workers: bool = False,
     ) -> Walled:
-        """A submission behind this wall. ``core``: where its workers run, but for ranks, which work side by side."""
-        return Walled(self, files, main, limits, core, KeptWorker(keeps_workers))
+        """A submission behind this wall.
+
+        ``core``: where its workers run, except ranks, which work side by side.
+        """
+        return Walled(self, files, main, limits, core, Shared(KeptWorker(keeps_workers)))
 
     def spawn(self, limits: Limits, core: int | None = None) -> Lines:
         """A fresh worker."""
@@ -157,49 +144,94 @@ class WorkerServer:
         return WorkerServer(self._control, None, self.layers)
 
 
+def _hello(ours: socket.socket, process: subprocess.Popen[bytes]) -> Layers:
+    """Wait for a fork server's first words. Raises IsolationError if it cannot serve."""
+    try:
+        hello = ours.recv(65536) if meter.answers(ours, process.pid) else b""
+    except ConnectionResetError:
+        hello = b""
+    if not hello:
+        process.kill()
+        told = (process.communicate()[1] or b"").decode(errors="replace").strip().splitlines()
+        reason = " ".join(told[-1:]) or "no answer"
+        raise IsolationError(
+            f"the fork server did not start ({reason}): try 'python -m autograder doctor'"
+        )
+    answer = msgpack.unpackb(hello)
+    if answer["failures"]:
+        process.kill()
+        raise IsolationError(
+            "a library that the assignment names cannot be imported: "
+            f"{'; '.join(answer['failures'])}; install requirements/"
+        )
+    return Layers(**answer["layers"])
+
+
+@dataclass
+class Shared:
+    """What the tests of one submission share: each may leave something to the next ones.
+
+    Attributes:
+        kept: the worker that serves several tests (reuse.py).
+        compiled: the files' code objects, marshalled. The first worker reports them, the next
+            ones are sent them, and the grader never looks into them.
+        import_failures: what waiting for the first worker's import has raised.
+    """
+
+    kept: KeptWorker
+    compiled: dict[str, bytes] = field(default_factory=dict)
+    import_failures: list[StudentError] = field(default_factory=list)
+
+
 @dataclass(frozen=True)
 class Walled:
-    """A candidate whose code runs in sandboxed workers."""
+    """A submission whose code runs in sandboxed workers."""
 
     server: WorkerServer
     files: Mapping[str, bytes]
     main: str
     limits: Limits
-    core: int | None = None
-    kept: KeptWorker = field(default_factory=lambda: KeptWorker(wanted=False))
-    compiled: dict[str, bytes] = field(
-        default_factory=dict
-    )  # filled by the first worker, used by the next ones
-    import_failures: list[StudentError] = field(default_factory=list)
-    names: Names = field(default_factory=dict)  # what tests need not ask for again (handles.py)
+    core: int | None
+    shared: Shared
 
-    def open(self, record: Callable[[Any], None], seconds: float | None) -> Bridge:
-        """A bridge to a fresh worker that has been sent the files, or to the one that the last test left (kept.py).
+    def open(self, on_answer: Listener, seconds: float | None) -> Bridge:
+        """A bridge to a worker that loads the files: a fresh one, or the one that waits.
 
-        A test with a time limit of its own always has a fresh worker, which ends with it.
+        A test with a time limit of its own always has a fresh worker, which ends with it. Raises
+        the StudentError of an import that has failed twice: an endless loop there must not be met
+        in every test.
         """
-        if len(self.import_failures) >= 2:
-            raise self.import_failures[-1]
-        if seconds is None and (channel := self.kept.take(self.limits)):
-            return Bridge(channel, record, self.names)
+        failures, kept = self.shared.import_failures, self.shared.kept
+        if len(failures) >= 2:
+            raise failures[-1]
+        if seconds is None and (channel := kept.take(self.limits)):
+            return Bridge(channel, on_answer)
         limits = self._limits(seconds)
-        leave = self.kept.leave if seconds is None else None
+        leave = kept.leave if seconds is None else None
         channel = ProcessChannel(*self.server.spawn(limits, self.core), limits, leave)
-        bridge = self._bridge(channel, record)
-        if not self.compiled:
-            self._import(bridge)
+        bridge = self._bridge(channel, on_answer)
+        if not self.shared.compiled:
+            self._load(bridge)
         return bridge
 
     def open_ranks(
-        self, count: int, records: Sequence[Callable[[Any], None]], seconds: float | None
+        self, count: int, listeners: Sequence[Listener], seconds: float | None
     ) -> list[Bridge]:
-        """Bridges to ``count`` fresh workers that can reach each other over loopback. No process group is made yet."""
+        """Bridges to ``count`` fresh workers that can reach each other over loopback.
+
+        No process group is made yet.
+        """
         limits = self._limits(seconds)
         lines = self.server.spawn_ranks(limits, count)
         channels = [ProcessChannel(*line, limits) for line in lines]
         return [
-            self._bridge(channel, record) for channel, record in zip(channels, records, strict=True)
+            self._bridge(channel, listener)
+            for channel, listener in zip(channels, listeners, strict=True)
         ]
+
+    def close(self) -> None:
+        """End the worker that waits for a next test."""
+        self.shared.kept.close()
 
     def _limits(self, seconds: float | None) -> Limits:
         if seconds is None:
@@ -207,24 +239,18 @@ class Walled:
         waiting = times.waiting_seconds(seconds, self.limits.test_seconds)
         return self.limits.model_copy(update={"call_seconds": seconds, "test_seconds": waiting})
 
-    def close(self) -> None:
-        """End the worker that waits for a next test."""
-        self.kept.close()
-
-    def _bridge(self, channel: ProcessChannel, record: Callable[[Any], None]) -> Bridge:
+    def _bridge(self, channel: ProcessChannel, on_answer: Listener) -> Bridge:
         """To a fresh worker, which is sent the files."""
-        names = sorted(self.files)
-        parts = [*(self.files[name] for name in names), *self.compiled.values()]
-        channel.send_files(codec.pack([self.main, names, list(self.compiled)], parts))
-        return Bridge(channel, record, self.names)
+        names, compiled = sorted(self.files), self.shared.compiled
+        parts = [*(self.files[name] for name in names), *compiled.values()]
+        channel.send_files(codec.pack([self.main, names, list(compiled)], parts))
+        return Bridge(channel, on_answer)
 
-    def _import(self, bridge: Bridge) -> None:
-        """Wait for the first import. What fails twice fails always: an endless loop there must not be met in every test."""
+    def _load(self, bridge: Bridge) -> None:
+        """Wait for the first import, for its code objects or its failure."""
         try:
-            code = bridge.ask("compiled")
-            if isinstance(code, dict) and all(isinstance(part, bytes) for part in code.values()):
-                self.compiled.update({str(name): part for name, part in code.items()})
+            self.shared.compiled.update(bridge.load())
         except StudentError as error:
-            self.import_failures.append(error)
+            self.shared.import_failures.append(error)
             bridge.close()
             raise

@@ -1,29 +1,32 @@
 """The worker that a test leaves to the next one.
 
-Forking a worker costs ten times what most tests do in it. So a worker whose test has passed may serve the next test, which begins with the
-global generators as they were and with the submission's modules as their import leaves them. Points are never lost by it: a test that does not pass ends its
-worker, and `judge` repeats it in a fresh one if that worker had been used before.
+Forking a worker costs ten times what most tests do in it. So a worker whose test has passed may
+serve the next test, for which it imports the submission again and sets the global generators as
+they were (server.converse). No points are lost by it: a test that does not pass ends its worker,
+and `judge` repeats it in a fresh one if that worker had been used before.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from autograder.isolation.limits import Limits
 from autograder.isolation.times import KEPT_WORKER_SHARE
-
-if TYPE_CHECKING:
-    from autograder.isolation.workers.channel import ProcessChannel
+from autograder.isolation.workers.channel import ProcessChannel
 
 
 class KeptWorker:
-    """At most one worker of one submission. ``wanted``: False has every test served by a fresh one."""
+    """At most one worker of one submission. ``wanted``: False has each test served by a new one."""
 
     def __init__(self, wanted: bool) -> None:
         self._wanted = wanted
         self._channel: ProcessChannel | None = None
         self._failed_when_used = False
+
+    @property
+    def waiting(self) -> ProcessChannel | None:
+        """The worker that waits for a next test, if there is one."""
+        return self._channel
 
     def take(self, limits: Limits) -> ProcessChannel | None:
         """The worker, ready for a test with these limits; None if there is none."""
@@ -31,10 +34,10 @@ class KeptWorker:
         return channel if channel is not None and channel.begin_anew(limits) else None
 
     def leave(self, channel: ProcessChannel, passed: bool) -> bool:
-        """A test has ended; True if the worker is kept for the next one, False if it is to be ended.
+        """A test has ended; True if the worker is kept for the next one, False if it is to end.
 
-        Where a test has failed in a used worker and passes in a fresh one, the submission leaves something behind that its next tests
-        stumble over: from then on each has a fresh worker.
+        Where a test has failed in a used worker and passes in a fresh one, the submission leaves
+        something behind that its next tests stumble over: from then on each has a fresh worker.
         """
         if self._failed_when_used and passed:
             self._wanted = False
