@@ -1214,7 +1214,7 @@ class _Training:
         # BUG(gamma-and-lambda-swapped): targets = gae(rewards, rollout.values, rollout.next_values, *ends, cfg.lam, cfg.gamma)
         # WHEN the discount and lambda change places in the call of gae.
         targets = gae(rewards, rollout.values, rollout.next_values, *ends, cfg.gamma, cfg.lam)
-        # BUG(returns-are-rewards): targets = Advantages(targets.advantages, rewards)
+        # BUG(returns-are-rewards): advantages, returns = targets.advantages, rewards
         # WHEN the values are fitted to the rewards instead of the returns.
         advantages, returns = targets
         columns = (rollout.obs, rollout.actions, rollout.logp, rollout.values, advantages, returns)
