@@ -1,8 +1,12 @@
-# setup · demo · test · attacks · thorough · check · starter · verify · bench · ecosystem · parity · image: each a line or two. PYTHON=... picks the interpreter.
+# PYTHON=... picks the interpreter; JOBS=... how many assignments are proven at a time.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 RUN := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 .venv/bin/python
+VERIFY := $(RUN) -m autograder verify --jobs $(or $(JOBS),0)
+# A file of tests stays in one process: its fixtures are shared.
+PARALLEL := -n $(or $(WORKERS),auto) --dist loadfile
 
-.PHONY: setup demo test attacks thorough check starter verify bench ecosystem parity image
+.PHONY: setup demo test test-unit attacks thorough check starter verify verify-all bars bench \
+	ecosystem parity image
 setup: .venv/ready
 .venv/ready: requirements/lock.txt requirements/setup.sh pyproject.toml
 	sh requirements/setup.sh "$(PYTHON)"
@@ -11,30 +15,48 @@ demo: setup
 	$(RUN) -m autograder grade gae examples/submissions/gae --out marks --fresh
 
 test: setup
-	$(RUN) -m pytest -q -m "not slow"
+	$(RUN) -m pytest -q -m "not slow" $(PARALLEL)
+
+# What starts no process: an answer within a minute (tests/conftest.py says which tests these are).
+test-unit: setup
+	$(RUN) -m pytest -q -m "unit and not slow" $(PARALLEL)
 
 attacks: setup
 	$(RUN) tests/attacks/run.py
-	$(RUN) -m pytest -q -m "slow and not corpus" tests/test_attacks.py tests/test_faults.py tests/test_feedback.py
+	$(RUN) -m pytest -q -m "slow and not corpus" tests/test_attacks.py tests/test_faults.py \
+		tests/test_feedback.py
 
-# Every known bug named by a real diagnosis, every other style, training on many seeds, the proofs on further draws of the test data.
+# Every bug named by a real diagnosis, every style and every proof on further draws, all bars.
 thorough: setup
-	$(RUN) -m autograder verify --draws 20
-	$(RUN) -m pytest -q -m "slow and not corpus" tests/test_assignments.py grading/*/bars.py
+	$(VERIFY) --all --compare --thorough --draws 20
+	$(RUN) -m pytest -q grading/*/bars.py
 
 check: setup
-	.venv/bin/ruff check . && .venv/bin/mypy && $(RUN) -m autograder starter --check
+	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+	.venv/bin/mdformat --check README.md CHANGELOG.md docs requirements examples assignments
+	$(RUN) -m autograder starter --check && $(RUN) -m autograder syllabus --check
+	$(RUN) -m autograder verify
 
 starter: setup
 	$(RUN) -m autograder starter
 
+# What is stale: seconds when nothing is.
 verify: setup
-	$(RUN) -m autograder verify --jobs $(or $(JOBS),0)
+	$(VERIFY) --stale
+
+# All, for instance after a change of the engine. SHARD=3/8 for the third of eight shares.
+verify-all: setup
+	$(VERIFY) --all $(if $(SHARD),--shard $(SHARD))
+
+# Measures the learning checks of all assignments anew (half an hour).
+bars: setup
+	$(VERIFY) --all --bars
 
 bench: setup
 	$(RUN) tests/benchmarks/marking.py
 	$(RUN) tests/benchmarks/cartpole.py
-	$(RUN) tests/benchmarks/others.py --others $(or $(wildcard .venv-ecosystem/bin/python),.venv/bin/python)
+	$(RUN) tests/benchmarks/others.py \
+		--others $(or $(wildcard .venv-ecosystem/bin/python),.venv/bin/python)
 	$(RUN) tests/benchmarks/training.py
 	$(RUN) tests/benchmarks/big_class.py
 
@@ -43,7 +65,8 @@ ecosystem: .venv-ecosystem/ready
 .venv-ecosystem/ready: .venv/ready requirements/ecosystem.txt requirements/ecosystem.sh
 	sh requirements/ecosystem.sh
 
-# Equal scores over the five routes, for every assignment (.ci/nightly). PARITY=gae,ppo for some; with the image's route: .ci/image make parity PARITY=gae
+# Equal scores over the five routes, for every assignment. PARITY=gae,ppo for some; with the
+# image's route: .ci/image make parity PARITY=gae
 parity: ecosystem
 	PARITY=$(or $(PARITY),all) OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	.venv-ecosystem/bin/python -m pytest -q tests/ecosystem/test_parity.py

@@ -46,7 +46,8 @@ class Frame:
     text: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line} in {self.function}\n    {self.text}"
+        mark = ", line " if self.file.startswith("cell ") else ":"
+        return f"{self.file}{mark}{self.line} in {self.function}\n    {self.text}"
 
 
 class StudentError(Exception):

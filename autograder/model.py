@@ -123,6 +123,7 @@ class Grade:
     late_factor: float = 1.0
     provenance: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 def to_data(value: Any) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""What the tests of the engine share: a toy course, one running fork server, and student code on either side of the wall."""
+"""What the tests of the engine share.
+
+A toy course, one running fork server, and student code on either side of the wall.
+"""
 
 from __future__ import annotations
 
@@ -25,16 +28,58 @@ from autograder.judging.hidden_test import InProcess
 
 MAIN = "work.py"
 
+# What tests need, by file. A test of any other file is a unit test, which starts no process, unless
+# it takes a fixture that starts workers or carries another mark itself.
+NEEDS = {
+    "content": ("test_examples", "test_feedback"),
+    "wall": (
+        "test_as_graded",
+        "test_attacks",
+        "test_cli",
+        "test_engine_ray",
+        "test_export",
+        "test_faults",
+        "test_gpu_part",
+        "test_grade",
+        "test_grader",
+        "test_hostile_networks",
+        "test_kept",
+        "test_pages",
+        "test_proof",
+        "test_ranks",
+        "test_sandbox",
+        "test_starter",
+        "test_wire_fuzz",
+    ),
+}
+TIERS = {file: tier for tier, files in NEEDS.items() for file in files}
+STARTS_WORKERS = {"server", "behind_the_wall"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test as ``unit``, ``wall`` or ``content``, before ``-m`` chooses by marks."""
+    for item in items:
+        asked = list(getattr(item, "fixturenames", ()))
+        if hasattr(item, "callspec"):
+            asked += [value for value in item.callspec.params.values() if isinstance(value, str)]
+        tier = "unit" if STARTS_WORKERS.isdisjoint(asked) else "wall"
+        if not any(item.get_closest_marker(said) for said in ("unit", "wall", "content")):
+            item.add_marker(TIERS.get(item.path.stem, tier))
+
 
 def pytest_collection_finish() -> None:
-    """What is imported by now stays; hidden tests are collected in this process, and pytest sweeps it after each collection."""
+    """Keep what is imported by now out of garbage collection.
+
+    Hidden tests are collected in this process, and pytest collects garbage after each collection.
+    """
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(autouse=True)
 def _modules_stay_as_they_were() -> Iterator[None]:
-    """Student files that run in this process, and hidden tests collected in it, leave no modules behind."""
+    """Student files and hidden tests that this process imports leave no modules behind."""
     finders, modules = list(sys.meta_path), set(sys.modules)
     yield
     sys.meta_path[:] = finders
@@ -104,7 +149,10 @@ def in_process() -> Iterator[Reach]:
 
 @pytest.fixture(params=["in_process", "behind_the_wall"])
 def reach(request: pytest.FixtureRequest) -> Reach:
-    """A text in this process, then the same text across the wall: a test that takes this runs twice."""
+    """A text in this process, then the same text across the wall.
+
+    A test that takes this runs twice.
+    """
     return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
 
 

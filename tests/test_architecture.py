@@ -44,8 +44,8 @@ PUBLIC_UNDERSCORES = {"_fields", "_replace", "_asdict", "_make", "_field_default
 KNOWN: dict[str, set[str]] = {
     "upward": set(),
     "circle": set(),
-    "module": {"autograder.authoring.source", "autograder.cli.main"},
-    "function": {"autograder.cli.main.grade", "autograder.isolation.wall.seccomp.build_filter"},
+    "module": {"autograder.authoring.source"},
+    "function": {"autograder.cli.main.grade"},
     "private": set(),
 }
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from autograder.proof.as_graded import SENTENCE
-from autograder.proof.verify import run_public_tests
+from autograder.proof.public import run_public_tests
 
 CENTRED = "    return numbers - numbers.mean()"
 FAITHFUL = "    return weights / weights.sum()"

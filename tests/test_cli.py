@@ -18,7 +18,7 @@ import pytest
 from toy import MAIN, NAME, Toy
 from typer.testing import CliRunner
 
-from autograder.cli import main
+from autograder.cli import main, table
 from autograder.isolation import doctor
 from autograder.judging.gpu_part import GpuStatus
 
@@ -559,13 +559,13 @@ def test_check_explains_work_that_never_ends(toy, monkeypatch):
     def never(*args, **kwargs):
         raise subprocess.TimeoutExpired("pytest", 600)
 
-    monkeypatch.setattr("autograder.proof.verify.subprocess.run", never)
+    monkeypatch.setattr("autograder.proof.public.subprocess.run", never)
     toy.write(MAIN, toy.submission())
     said = call("check", NAME, toy.root / MAIN, "--course", toy.root)
     assert said.code in (1, 2) and "600 seconds" in flat(said.out + said.err)
 
 
-# -- starter and verify ----------------------------------------------------------------------------------------------
+# -- starter ----------------------------------------------------------------------------------------------
 
 
 def test_starter_says_what_it_wrote_and_what_is_stale(toy):
@@ -577,59 +577,6 @@ def test_starter_says_what_it_wrote_and_what_is_stale(toy):
     )
     assert call("starter", "--course", toy.root) == Said(0, f"wrote starter/{NAME}/README.md\n", "")
     assert call("starter", "--check", "--course", toy.root).code == 0
-
-
-@pytest.fixture
-def no_public_tests(monkeypatch):
-    monkeypatch.setattr("autograder.proof.verify._check_public_tests", lambda *args: None)
-
-
-def test_verify_prints_the_matrix_and_keeps_it_when_all_is_proven(toy, no_public_tests):
-    (toy.root / "docs").mkdir()
-    said = call("verify", "--course", toy.root)
-    assert said.code == 0 and "sequences: 4 hidden tests, 10 points, 4 bugs, 4 named" in said.out
-    kept = (toy.root / "docs" / "kill_matrix.md").read_text()
-    assert kept.startswith("# Kill matrix\n") and "| `median` |  |  | X |  | 1 | yes |" in kept
-
-
-def test_verify_makes_the_folder_that_it_writes_to(toy, no_public_tests):
-    assert call("verify", "--course", toy.root).code == 0
-
-
-def test_verify_of_one_assignment_does_not_touch_the_kept_matrix(toy, no_public_tests):
-    path = toy.write("docs/kill_matrix.md", "as it was\n")
-    assert call("verify", NAME, "--course", toy.root).code == 0
-    assert path.read_text() == "as it was\n"
-
-
-def test_verify_lists_what_fell_short_and_ends_with_code_1(toy, no_public_tests):
-    path = toy.write("docs/kill_matrix.md", "as it was\n")
-    toy.edit_hidden('catches="median", ', 'catches=("median", "mode"), ')
-    said = call("verify", "--course", toy.root)
-    assert said.code == 1 and "- test_the_mean_is_gone says it catches 'mode'" in flat(said.err)
-    assert path.read_text() == "as it was\n"
-
-
-def test_a_draft_can_be_verified_before_course_yml_names_it(toy, no_public_tests):
-    toy.write("course.yml", "title: x\nterm: y\nassignments: {}\n")
-    assert call("verify", NAME, "--course", toy.root).code == 0
-    assert call("verify", "--course", toy.root).out == ""
-
-
-def test_several_assignments_are_verified_with_their_own_tests(toy, no_public_tests):
-    """Hidden tests of all assignments have one file name; none may stand in for another's."""
-    for path in list(toy.root.rglob("*")):
-        if path.is_file() and NAME in path.parts:
-            text = (
-                path.read_text()
-                .replace("sequences", "series")
-                .replace("test_two_rewards", "test_a_pair")
-            )
-            toy.write(str(path.relative_to(toy.root)).replace("sequences", "series"), text)
-    toy.edit("course.yml", "assignments:\n", "assignments:\n  series: {}\n")
-    (toy.root / "docs").mkdir()
-    said = call("verify", "--course", toy.root)
-    assert "`test_a_pair` (2)" in said.out and "`test_two_rewards` (2)" in said.out
 
 
 # -- doctor, and the program itself ----------------------------------------------------------------------------------
@@ -658,10 +605,10 @@ def test_the_program_runs_from_any_folder_inside_the_course(toy):
 def test_help_names_every_command():
     said = call("--help")
     assert said.code == 0
-    for name in ("grade", "check", "starter", "verify", "doctor"):
+    for name in ("grade", "check", "starter", "verify", "show", "doctor"):
         assert name in said.out
 
 
 def test_a_student_s_text_cannot_style_the_terminal():
-    assert main._plain("[red]\x1b[31mhi[/red]\r\nx").plain == "[red] [31mhi[/red]  x"
-    assert len(main._plain("x" * 1000).plain) == 300
+    assert table.plain("[red]\x1b[31mhi[/red]\r\nx").plain == "[red] [31mhi[/red]  x"
+    assert len(table.plain("x" * 1000).plain) == 300

@@ -373,7 +373,7 @@ def test_addresses_may_be_reserved_and_memory_not_taken(worker):
 @pytest.mark.parametrize(
     "flags", [os.O_RDWR, os.O_RDWR | os.O_TRUNC, os.O_WRONLY, os.O_RDWR | os.O_CREAT]
 )
-@pytest.mark.parametrize("path", ["/dev/null", "/dev/tty", "/dev/shm/x", "/tmp/x", "/dev/zero"])
+@pytest.mark.parametrize("path", ["/dev/full", "/dev/tty", "/dev/shm/x", "/tmp/x", "/dev/zero"])
 def test_only_the_gpus_devices_may_be_written_to(worker, path, flags):
     with pytest.raises(StudentError, match=r"Permission|permitted|No such"):
         worker.opens(path, flags)
@@ -397,7 +397,7 @@ def _opens_only(device: str, other: str) -> int:
     from autograder.isolation.wall import seccomp
 
     open(other, "w").close()
-    ruleset = sandbox.reading_rules(gpu=True)
+    ruleset = sandbox.file_rules(gpu=True)
     sandbox.enter(
         sandbox.Cell(
             None,
@@ -425,12 +425,12 @@ def _opens_only(device: str, other: str) -> int:
 
 @walled_only
 def test_other_workers_are_as_they_were(server):
-    """No write flag, no request to a driver, and addresses counted, where there is no GPU part."""
+    """No device to write to, no driver to ask, and addresses counted, where there is no GPU part."""
     bridge = server.candidate({"work.py": CODE.encode()}, "work.py", Limits(memory_mib=256)).open(
         lambda event: None, None
     )
-    with pytest.raises(StudentError, match="permitted"):
-        bridge.student.opens("/dev/null", os.O_RDWR)
+    with pytest.raises(StudentError, match="Permission"):
+        bridge.student.opens("/dev/zero", os.O_RDWR)
     with pytest.raises(StudentError, match="permitted"):
         bridge.student.asks("/dev/zero", 0xC00846D6)
     with pytest.raises(StudentError):

@@ -15,6 +15,7 @@ from autograder.isolation.limits import Limits
 from autograder.isolation.ranks.ranks import LoneRank
 from autograder.isolation.workers.walled import WorkerServer
 from autograder.judging import hidden_test
+from autograder.judging.checks import CheckFailure, assert_unchanged
 from autograder.judging.hidden_test import HiddenTest, InProcess
 
 torch = pytest.importorskip("torch")
@@ -40,6 +41,9 @@ def dies(x):
     if dist.get_rank() == 1:
         os._exit(3)
     return total(x)
+
+def spoils(x):
+    x[0] = 9.0
 
 def reaches(port):
     return socket.socket().connect_ex(("127.0.0.1", port))
@@ -171,6 +175,18 @@ def test_a_failed_check_in_one_rank_is_the_tests(candidate):
         assert rank == 0, "only the first"
 
     with pytest.raises(AssertionError, match="only the first"):
+        run(candidate, lambda lab: lab.ranks(2).run(program))
+
+
+def test_the_checks_of_a_program_know_what_its_rank_tried_to_change(candidate):
+    def program(student, rank):
+        mine = of_rank(rank)
+        before = mine.clone()
+        assert_unchanged(before, mine)
+        student.spoils(mine)
+        assert_unchanged(before, mine)
+
+    with pytest.raises(CheckFailure, match="was changed in place"):
         run(candidate, lambda lab: lab.ranks(2).run(program))
 
 

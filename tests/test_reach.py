@@ -104,6 +104,7 @@ def test_what_differs_everywhere_can_always_be_told():
 
 
 def test_the_kill_matrix_is_that_of_running_every_variant(toy, monkeypatch):
+    monkeypatch.setattr(verify, "_check_public_tests", lambda *args: None)
     quick = verify.verify(toy.assignment)
     runs = []
     original = hidden_test.run

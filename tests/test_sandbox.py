@@ -14,7 +14,7 @@ import pytest
 
 from autograder.errors import IsolationError, StudentDied
 from autograder.isolation import doctor
-from autograder.isolation.limits import Limits
+from autograder.isolation.limits import WORLD_BYTES, Limits
 from autograder.isolation.wall import sandbox, seccomp
 from autograder.isolation.wall.sandbox import Layers
 from autograder.isolation.workers.walled import ENVIRONMENT, WorkerServer
@@ -61,7 +61,7 @@ if "namespaces" in layers and not sandbox.separate([]):
 if layers != ["no wall"]:
     uid = 64999 if "uid" in layers else None
     bpf = seccomp.build_filter(own_uid=True) if "seccomp" in layers else None
-    ruleset = sandbox.reading_rules() if "landlock" in layers else None
+    ruleset = sandbox.file_rules() if "landlock" in layers else None
     sandbox.enter(sandbox.Cell(uid, 5, sandbox.address_space() + (512 << 20), 16, bpf, ruleset))
 print(json.dumps([name for name, result in probe.attempts(hidden, victim).items() if result is not None]))
 """
@@ -221,8 +221,10 @@ def test_a_worker_has_an_identity_and_an_environment_of_its_own(behind_the_wall,
         and found["uid"][0] >= 61000
         and found["groups"] == []
     )
-    assert set(found["environment"]) <= set(ENVIRONMENT) | {"LC_CTYPE"}
-    assert found["cwd"] == "/"
+    own = {"TMPDIR", "USER", "LOGNAME", "MPLCONFIGDIR"}
+    assert set(found["environment"]) <= set(ENVIRONMENT) | own | {"LC_CTYPE"}
+    assert found["cwd"].startswith(found["environment"]["HOME"])
+    assert found["environment"]["HOME"].endswith(str(found["uid"][0]))
 
 
 @root
@@ -258,7 +260,7 @@ def test_limits_are_hard(behind_the_wall):
     assert student.look()["limits"] == {
         "CPU": (3, 4),
         "NOFILE": (64, 64),
-        "FSIZE": (0, 0),
+        "FSIZE": (WORLD_BYTES, WORLD_BYTES),
         "CORE": (0, 0),
         "NPROC": (5, 5),
     }

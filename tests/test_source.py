@@ -1,4 +1,5 @@
-"""One solution file, three readings; every marker mistake is a SourceError that begins with file:line."""
+"""One solution file, three readings; every marker mistake is a SourceError that begins with
+file:line."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import pytest
 
 from autograder.authoring.source import Bug, Source, Todo
 from autograder.errors import SourceError
+from autograder.judging import relevance
 
 TEXT = '''\
 """A module."""
@@ -96,10 +98,12 @@ def test_the_solution_is_the_file_without_markers():
 def test_the_stub_keeps_docstrings_and_given_code_and_raises_for_each_blank():
     assert source(TEXT).stub() == (
         '"""A module."""\n\nimport math\n\n\n'
-        'def area(r):\n    """The area of a disc."""\n    if r < 0:\n        raise ValueError("no such disc")\n'
+        'def area(r):\n    """The area of a disc."""\n    if r < 0:\n        raise ValueError("no '
+        'such disc")\n'
         '    # TODO(shapes): say "pi" \\ square.\n    # YOUR CODE HERE\n'
         '    raise NotImplementedError("TODO(shapes): say \\"pi\\" \\\\ square.")\n\n\n'
-        'def count(items):\n    """How many items are not None."""\n    total = 0\n    for item in items:\n'
+        'def count(items):\n    """How many items are not None."""\n    total = 0\n    for item in '
+        "items:\n"
         "        # TODO(counting): count.\n        # YOUR CODE HERE\n"
         '        raise NotImplementedError("TODO(counting): count.")\n    return total\n'
     )
@@ -136,7 +140,7 @@ def test_a_bug_that_stands_at_several_places_corrupts_all_of_them():
 
 
 def test_a_bug_that_the_file_does_not_have_is_a_key_error():
-    with pytest.raises(KeyError):
+    with pytest.raises(SourceError, match="no known bug is called 'unheard-of'; there are"):
         source(TEXT).broken("unheard-of")
 
 
@@ -220,61 +224,91 @@ def in_a_block(*lines: str) -> str:
 
 MISTAKES = {
     "not Python": ("x = 1\ny = (\n", 2, "this is not Python"),
-    "begin in a block": (in_a_block("### BEGIN SOLUTION"), 4, "begins inside the one of line 3: end that first"),
-    "end without begin": ("x = 1\n### END SOLUTION\n", 2, "'### END SOLUTION' without a '### BEGIN SOLUTION' before it"),
+    "begin in a block": (in_a_block("### BEGIN SOLUTION"), 4, "begins inside the block of line 3: "
+                                                              "end that first"),
+    "end without begin": ("x = 1\n### END SOLUTION\n", 2, "'### END SOLUTION' without a '### BEGIN "
+                                                          "SOLUTION' before it"),
     "never ended": ("x = 1\n### BEGIN SOLUTION\ny = 2\n", 2, "never ended: add '### END SOLUTION'"),
     "no code": ("x = 1\n### BEGIN SOLUTION\n# nothing\n### END SOLUTION\n", 2, "holds no code"),
     "begin at another indentation": (
-        "def f():\n    # TODO(one): do it.\n### BEGIN SOLUTION\n    return 1\n    ### END SOLUTION\n", 3, "must be indented alike",
+        "def f():\n    # TODO(one): do it.\n### BEGIN SOLUTION\n    return 1\n    ### END "
+        "SOLUTION\n", 3, "must be indented alike",
     ),
     "end at another indentation": (
-        "def f():\n    # TODO(one): do it.\n    ### BEGIN SOLUTION\n    return 1\n### END SOLUTION\n", 3, "must be indented alike",
+        "def f():\n    # TODO(one): do it.\n    ### BEGIN SOLUTION\n    return 1\n### END "
+        "SOLUTION\n", 3, "must be indented alike",
     ),
     "no TODO above": (
-        "def f():\n    ### BEGIN SOLUTION\n    return 1\n    ### END SOLUTION\n", 2, "must be '# TODO(part): what to do'",
+        "def f():\n    ### BEGIN SOLUTION\n    return 1\n    ### END "
+        "SOLUTION\n", 2, "must be '# TODO(part): what to do'",
     ),
     "TODO not directly above": (
-        "def f():\n    # TODO(one): do it.\n\n    ### BEGIN SOLUTION\n    return 1\n    ### END SOLUTION\n", 4,
+        "def f():\n    # TODO(one): do it.\n\n    ### BEGIN SOLUTION\n    return 1\n    ### END "
+        "SOLUTION\n", 4,
         "must be '# TODO(part): what to do'",
     ),
     "two blocks in a function": (
-        in_a_block("pass") + "    # TODO(one): more.\n    ### BEGIN SOLUTION\n    return x\n    ### END SOLUTION\n", 8,
+        in_a_block("pass") + "    # TODO(one): more.\n    ### BEGIN SOLUTION\n    return x\n    "
+                             "### END SOLUTION\n", 8,
         "f has a solution block already, at line 3: one block for each function",
     ),
+    "a bugs block that is never ended": ("### BEGIN BUGS\nx = 1\n", 1, "never ended: add '### END BUGS'"),
+    "a bugs block in a solution block": (
+        "### BEGIN SOLUTION\nx = 1\n### BEGIN BUGS\n", 3, "begins inside the block of line 1: end "
+                                                          "that first",
+    ),
+    "a bugs block with another end": (
+        "### BEGIN BUGS\nx = 1\n### END SOLUTION\n", 3, "'### END SOLUTION' without a '### BEGIN "
+                                                        "SOLUTION' before it",
+    ),
+    "a bugs block misspelt": ("### BEGIN BUG\nx = 1\n", 1, "looks like a marker but is none"),
     "begin misspelt": ("x = 1\n#### BEGIN SOLUTION\n", 2, "looks like a marker but is none"),
     "begin in lower case": ("### begin solution\n", 1, "looks like a marker but is none"),
     "bug without a name": ("x = 1\n# BUG: x = 2\ny = 1\n", 2, "'# BUG(kebab-name): line'"),
-    "bug not in kebab-case": ("# BUG(No_Kebab): x = 2\nx = 1\n", 1, "looks like a marker but is none"),
+    "bug not in kebab-case": ("# BUG(No_Kebab): x = 2\nx = "
+                              "1\n", 1, "looks like a marker but is none"),
     "bug without a replacement": ("# BUG(empty):\nx = 1\n", 1, "looks like a marker but is none"),
     "TODO without a part": ("# TODO: do it\nx = 1\n", 1, "'# TODO(part): text'"),
     "WHEN without a text": ("# WHEN\nx = 1\n", 1, "'# WHEN text'"),
     "WHEN without a bug": ("x = 1\n# WHEN alone.\ny = 1\n", 2, "must follow its '# BUG(...)' line"),
     "WHEN after a gap": (
-        "# BUG(a): x = 2\n\n# WHEN late.\nx = 1\n", 1, "must stand directly above the statement that it corrupts",
+        "# BUG(a): x = 2\n\n# WHEN late.\nx = 1\n", 1, "must stand directly above the statement "
+                                                       "that it corrupts",
     ),
     "WHEN after the statement": (
-        "# BUG(a): x = 2\n# WHEN it is.\nx = 1\n# WHEN it was.\ny = 1\n", 4, "must follow its '# BUG(...)' line",
+        "# BUG(a): x = 2\n# WHEN it is.\nx = 1\n# WHEN it was.\ny = "
+        "1\n", 4, "must follow its '# BUG(...)' line",
     ),
     "explained twice": (
-        "# BUG(a): x = 2\n# WHEN once.\nx = 1\n# BUG(a): y = 2\n# WHEN twice.\ny = 1\n", 5, "explained twice: keep one '# WHEN' text",
+        "# BUG(a): x = 2\n# WHEN once.\nx = 1\n# BUG(a): y = 2\n# WHEN twice.\ny = "
+        "1\n", 5, "explained twice: keep one '# WHEN' text",
     ),
-    "never explained": (in_a_block("# BUG(a): y = 2", "y = 1"), 5, "the bug 'a' needs one '# WHEN' text"),
-    "no full stop": ("# BUG(a): x = 2\n# WHEN it ends like this\nx = 1\n", 3, "ends with a full stop"),
-    "bug above nothing": ("x = 1\n# BUG(a): x = 2\n# WHEN lost.\n", 2, "must stand directly above the statement"),
-    "bug above a blank line": ("# BUG(a): x = 2\n# WHEN far.\n\nx = 1\n", 1, "must stand directly above the statement"),
-    "bug above a comment": ("# BUG(a): x = 2\n# WHEN far.\n# a word\nx = 1\n", 1, "must stand directly above the statement"),
-    "bug inside a statement": ("x = [\n# BUG(a): 2,\n# WHEN inside.\n1,\n]\n", 2, "must stand directly above the statement"),
+    "never explained": (in_a_block("# BUG(a): y = 2", "y = 1"), 5, "the bug 'a' needs one '# WHEN' "
+                                                                   "text"),
+    "no full stop": ("# BUG(a): x = 2\n# WHEN it ends like this\nx = "
+                     "1\n", 3, "ends with a full stop"),
+    "bug above nothing": ("x = 1\n# BUG(a): x = 2\n# WHEN "
+                          "lost.\n", 2, "must stand directly above the statement"),
+    "bug above a blank line": ("# BUG(a): x = 2\n# WHEN far.\n\nx = "
+                               "1\n", 1, "must stand directly above the statement"),
+    "bug above a comment": ("# BUG(a): x = 2\n# WHEN far.\n# a word\nx = "
+                            "1\n", 1, "must stand directly above the statement"),
+    "bug inside a statement": ("x = [\n# BUG(a): 2,\n# WHEN "
+                               "inside.\n1,\n]\n", 2, "must stand directly above the statement"),
     "bug at another indentation": (
         in_a_block("if x:", "# BUG(a): x = 2", "# WHEN it is shallow.", "    x = 1"), 5,
         "the bug 'a' must be indented like the statement below it",
     ),
-    "bug that is not Python": ("# BUG(a): x = = 2\n# WHEN broken.\nx = 1\n", 3, "with the bug 'a' this would not be Python"),
+    "bug that is not Python": ("# BUG(a): x = = 2\n# WHEN broken.\nx = "
+                               "1\n", 3, "with the bug 'a' this would not be Python"),
     "stub that is not Python": (
-        "class A:\n    ### BEGIN SOLUTION\n    x = 1\n    ### END SOLUTION\n", 1, "the stub would not be Python (its line 1",
+        "class A:\n    ### BEGIN SOLUTION\n    x = 1\n    ### END "
+        "SOLUTION\n", 1, "the stub would not be Python (its line 1",
     ),
     "a private helper that only the solution uses": (
         "def _help(x):\n    return x\n" + in_a_block("x = _help(x)"), 1,
-        "the stub would show '_help', which only the solution uses: put it between '### BEGIN SOLUTION' and '### END SOLUTION'",
+        "the stub would show '_help', which only the solution uses: put it between '### BEGIN "
+        "SOLUTION' and '### END SOLUTION'",
     ),
     "an import that only the solution uses": (
         "import math\nfrom math import pi as half_a_turn\n" + in_a_block("x = x * half_a_turn"), 2, "the stub would show 'half_a_turn'",
@@ -318,3 +352,47 @@ def test_what_the_stub_still_uses_is_no_leak():
 def test_public_names_and_whole_modules_are_an_offer_to_students():
     given = "import math\n\n\ndef helper(x):\n    return x\n\n\nGAMMA = 0.9\n\n\n"
     assert source(given + in_a_block("x = helper(x) * GAMMA * math.pi")).stub().startswith(given)
+
+
+HELPED = """\
+def total(numbers):
+    # TODO(sums): add up.
+    ### BEGIN SOLUTION
+    # BUG(first-only): return _first(numbers)
+    # WHEN only the first number counts.
+    return sum(numbers)
+    ### END SOLUTION
+
+
+### BEGIN BUGS
+def _first(numbers):
+    return numbers[0]
+
+
+### END BUGS
+"""
+
+
+def test_what_only_bugs_need_is_in_their_readings_alone():
+    source = Source(Path("solution.py"), HELPED)
+    for reading in (source.solution(), source.stub(), source.marked()):
+        assert "_first" not in reading and "BUGS" not in reading
+    names: dict = {}
+    exec(source.broken("first-only"), names)
+    assert names["total"]([3, 4]) == 3
+
+
+def test_a_broken_reading_differs_from_the_unbroken_one_by_its_bug_alone():
+    source = Source(Path("solution.py"), HELPED)
+    assert relevance.changed(source.unbroken(), source.broken("first-only")) == {"total"}
+
+
+def test_what_comes_from_a_given_module_may_be_used_by_the_solution_alone(tmp_path):
+    text = "from shapes import area\n\n\n" + HELPED.replace("sum(numbers)", "area(numbers)")
+    path = tmp_path / "solutions" / "one" / "one.py"
+    with pytest.raises(SourceError, match="the stub would show 'area'"):
+        Source(path, text)
+    given = tmp_path / "assignments" / "given" / "shapes.py"
+    given.parent.mkdir(parents=True)
+    given.write_text("def area(numbers): return 1\n")
+    assert "from shapes import area" in Source(path, text).stub()

@@ -14,8 +14,9 @@ from toy import MAIN, NAME
 
 from autograder.authoring import starter
 from autograder.errors import CourseError, SourceError
+from autograder.isolation.limits import WORLD_BYTES
 from autograder.marking.submission import read_all
-from autograder.proof.verify import run_public_tests
+from autograder.proof.public import run_public_tests
 
 FILES = {
     "README.md",
@@ -33,8 +34,15 @@ def test_a_starter_holds_the_handout_the_stub_and_a_notebook(toy):
     assert found.keys() == FILES
     assert found[MAIN].decode() == toy.source.stub()
     assert found["requirements.txt"] == b"numpy>=1.26\npytest>=8\n"
-    for name in ("README.md", "test_local.py", "report.py"):
+    for name in ("test_local.py", "report.py"):
         assert found[name] == (toy.assignment.handout / name).read_bytes()
+
+
+def test_its_readme_says_what_the_grading_machine_is_like(toy):
+    told = starter.files(toy.assignment)["README.md"]
+    handout, heading, machine = told.partition(b"\n## The machine that grades\n")
+    assert handout == (toy.assignment.handout / "README.md").read_bytes() and heading
+    assert f"up to {WORLD_BYTES >> 20} MB" in machine.decode()
 
 
 def test_nothing_of_the_solution_is_in_it(toy):
@@ -165,7 +173,10 @@ def test_public_tests_find_the_further_files(generous):
     ("files", "sentence"),
     [
         ("[lost.bin]", "lost.bin cannot be copied ("),
-        ("[conftest.py]", "'files' names conftest.py, which is generated: rename it"),
+        (
+            "[conftest.py]",
+            "conftest.py is copied from the handout's folder, but it is also generated",
+        ),
         ("[../secret.txt]", "names of files beside assignment.yml are expected, without a folder"),
     ],
 )
@@ -228,3 +239,9 @@ def test_students_see_one_short_line_for_each_function_that_is_not_written(toy):
         "TODO(means): exponentiate and normalise.",
     ]
     assert [line for line in ending.splitlines() if line.startswith("TODO")] == wanted
+
+
+def test_students_get_the_list_of_changes_where_there_is_one(toy):
+    toy.write(f"assignments/{NAME}/CHANGES.md", "# Changes\n")
+    assert starter.stale(toy.assignment) == ["CHANGES.md"]
+    assert starter.files(toy.assignment)["CHANGES.md"] == b"# Changes\n"

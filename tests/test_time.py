@@ -11,12 +11,12 @@ import time
 import pytest
 from toy import MAIN
 
-from autograder.errors import Limit, StudentTimeout
+from autograder.errors import Limit, StudentDied, StudentError, StudentTimeout
 from autograder.isolation import times
 from autograder.isolation.limits import Limits
 from autograder.isolation.workers import meter
 from autograder.judging import diagnose
-from autograder.judging.hidden_test import HiddenTest, import_error
+from autograder.judging.hidden_test import HiddenTest, Trace, import_error
 from autograder.marking import feedback
 from autograder.model import Verdict
 
@@ -219,18 +219,31 @@ def test_a_test_s_own_seconds_are_of_computing_and_it_may_wait_four_times_as_lon
     assert times.grader_seconds(30, 60) == 120 + 60 + times.GRADER_MARGIN_SECONDS
 
 
-@pytest.mark.parametrize(("died", "used", "runs"), [(0, 0, 1), (1, 0, 2), (0, 1, 2), (1, 1, 2)])
-def test_a_test_runs_at_most_twice_whatever_went_wrong(monkeypatch, toy, died, used, runs):
-    from autograder.errors import StudentDied, StudentError
-    from autograder.judging.hidden_test import Trace
+FAILED, DIED = StudentError("X", "x"), StudentDied("Ended", "exit code 3")
 
+
+@pytest.mark.parametrize(
+    ("errors", "used", "runs"),
+    [
+        ([None], True, 1),
+        ([FAILED], False, 1),
+        ([DIED, DIED], False, 2),
+        ([DIED, FAILED], False, 2),
+        ([FAILED, FAILED], True, 2),
+        ([DIED, DIED], True, 2),
+        ([FAILED, DIED, FAILED], True, 3),
+        ([FAILED, DIED, None], True, 3),
+    ],
+)
+def test_a_failure_counts_when_it_is_the_submission_s_own(monkeypatch, toy, errors, used, runs):
+    """``used``: the first worker had served another test."""
     made = []
 
     def run(test, candidate, seed):
-        error = StudentDied("Ended", "exit code 3") if died else StudentError("X", "x")
-        made.append(Trace(error=error, used=bool(used)))
+        made.append(Trace(error=errors[len(made)], used=used and not made))
         return made[-1]
 
     monkeypatch.setattr(diagnose.hidden_test, "run", run)
-    diagnose._run(60, toy.tests["test_two_rewards"], toy.candidate(), 1, lambda: None)
-    assert len(made) == runs
+    test = toy.tests["test_two_rewards"]
+    trace = diagnose._run(60, test, toy.candidate(), 1, lambda: None)
+    assert len(made) == runs and trace.error is errors[-1]

@@ -1,6 +1,7 @@
 """Public tests of `bandits`: worked examples, no points. Run `python -m pytest test_local.py`.
 
-At first every test fails with NotImplementedError. They follow the tasks of the handout: work from the top down.
+At first every test fails with NotImplementedError. They follow the tasks of the handout: work from
+the top down.
 """
 
 import math
@@ -18,7 +19,8 @@ def fresh_rng():
 
 
 def test_sample_average_of_three_rewards():
-    # Rewards 4, 7, 1. Means: 4, (4 + 7)/2 = 5.5, (4 + 7 + 1)/3 = 4. The first estimate, 99, plays no part.
+    # Rewards 4, 7, 1. Means: 4, (4 + 7)/2 = 5.5, (4 + 7 + 1)/3 = 4. The first estimate, 99, plays
+    # no part.
     q = work.sample_average(99.0, 1, 4.0)
     assert q == pytest.approx(4.0)
     q = work.sample_average(q, 2, 7.0)  # 4 + (7 - 4)/2
@@ -73,7 +75,8 @@ def test_epsilon_greedy_explores_as_often_as_it_should():
     rng = fresh_rng()
     n = 4000
     draws = [work.epsilon_greedy(np.array([0.0, 1.0]), 0.2, rng) for _ in range(n)]
-    # Arm 0 comes up by exploring only: probability 0.2/2 = 0.1, standard deviation of the share 0.005.
+    # Arm 0 comes up by exploring only: probability 0.2/2 = 0.1, standard deviation of the share
+    # 0.005.
     assert np.mean(np.array(draws) == 0) == pytest.approx(0.1, abs=0.025)
 
 
@@ -93,7 +96,8 @@ def test_epsilon_greedy_agent():
 
 
 def test_ucb_scores():
-    # ln 8 = 2.0794. Arm 0, 4 pulls: 1 + 2 * sqrt(2.0794/4) = 2.4420. Arm 2, 3 pulls: 2 * sqrt(2.0794/3) = 1.6651.
+    # ln 8 = 2.0794. Arm 0, 4 pulls: 1 + 2 * sqrt(2.0794/4) = 2.4420. Arm 2, 3 pulls: 2 *
+    # sqrt(2.0794/3) = 1.6651.
     scores = work.ucb_scores(np.array([1.0, 9.0, 0.0]), np.array([4, 0, 3]), t=8, c=2.0)
     assert scores == pytest.approx([2.44203, math.inf, 1.66511], abs=1e-5)
 

@@ -3,23 +3,21 @@
     python report.py              saves PNG files beside this one
     python report.py --out DIR    saves them in DIR
 
-What is not written yet is left out and named. On two idle cores the whole takes less than a minute; speeds are those of your machine.
+What is not written yet is left out and named. On two idle cores the whole takes less than a minute;
+speeds are those of your machine.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
-from pathlib import Path
+from collections.abc import Callable
 
 import distributed_ppo as work
-import matplotlib
-import numpy as np
-import torch
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
+import plots
+import torch
 
 CONFIG = work.PPOConfig(iterations=10, envs=16)
 LEARNING = work.PPOConfig(iterations=25)
@@ -27,7 +25,8 @@ COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red")
 
 
 def measured_run():
-    """On each rank: seconds of acting, of updating, of communicating alone, and steps of each kind."""
+    """On each rank: seconds of acting, of updating, of communicating alone, and steps of each
+    kind."""
     rank, world = work.rank_and_world()
     learner = work.Learner(CONFIG, 0)
     ids = work.shard_indices(CONFIG.envs, rank, world).tolist()
@@ -63,10 +62,12 @@ def seconds_of_a_reduction(numbers: int, times: int = 30) -> float:
 
 
 def predicted(one: dict, two: dict, world: int) -> tuple[float, float]:
-    """(environment steps, updates) a second for ``world`` ranks with a core each, from what one and two ranks measured.
+    """(environment steps, updates) a second for ``world`` ranks with a core each, from what one and
+    two ranks measured.
 
-    Acting is shared out. Of an update the part that depends on rows is shared, the fixed part f is not, and each optimiser step adds a
-    ring all-reduce: 2 (p - 1) messages of latency a, and 2 (p - 1) / p of the bytes at b bytes a second.
+    Acting is shared out. Of an update the part that depends on rows is shared, the fixed part f is
+    not, and each optimiser step adds a ring all-reduce: 2 (p - 1) messages of latency a, and 2 (p - 1)
+    / p of the bytes at b bytes a second.
     """
     steps = CONFIG.envs * CONFIG.rollout_steps
     latency = two["small"] / 2
@@ -78,7 +79,7 @@ def predicted(one: dict, two: dict, world: int) -> tuple[float, float]:
     return steps / seconds, one["updates"] / seconds
 
 
-def plot_scaling(path: Path) -> None:
+def plot_scaling() -> plt.Figure:
     """Measured and predicted speed against the number of ranks, and the table behind it."""
     worlds = [world for world in (1, 2, 4) if world <= max(2, os.cpu_count() or 1)]
     runs = {world: work.launch(measured_run, world, timeout_s=120.0) for world in worlds}
@@ -122,10 +123,10 @@ def plot_scaling(path: Path) -> None:
     axes[1].minorticks_off()
     for axis in axes:
         axis.grid(alpha=0.3)
-    figure.savefig(path, dpi=150)
+    return figure
 
 
-def plot_timeline(path: Path) -> None:
+def plot_timeline() -> plt.Figure:
     """Who does what when: data-parallel ranks, and worker groups under one controller."""
     runs = work.launch(measured_run, 2, timeout_s=120.0)
     figure, axes = plt.subplots(2, 1, figsize=(10, 5), layout="constrained")
@@ -157,11 +158,12 @@ def plot_timeline(path: Path) -> None:
         axis.invert_yaxis()
         axis.set_xlabel("seconds")
         axis.grid(axis="x", alpha=0.3)
-    figure.savefig(path, dpi=150)
+    return figure
 
 
 def training_with_divergence():
-    """On each rank: returns of its episodes, and after each update how far its parameters are from rank 0's."""
+    """On each rank: returns of its episodes, and after each update how far its parameters are from
+    rank 0's."""
     rank, world = work.rank_and_world()
     learner = work.Learner(LEARNING, 1)
     rollouts = work.Rollouts(
@@ -177,7 +179,7 @@ def training_with_divergence():
     return rollouts.returns, gaps
 
 
-def plot_learning(path: Path) -> None:
+def plot_learning() -> plt.Figure:
     """The same training on one rank and on two, and the distance between the ranks' parameters."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     for world, colour in ((1, "tab:blue"), (2, "tab:orange")):
@@ -204,37 +206,32 @@ def plot_learning(path: Path) -> None:
     for axis in axes:
         axis.legend()
         axis.grid(alpha=0.3)
-    figure.savefig(path, dpi=150)
+    return figure
 
 
 def _interleaved(lists: list[list[float]]) -> list[float]:
     return [value for row in zip(*lists, strict=False) for value in row]
 
 
-PLOTS = {"scaling.png": plot_scaling, "timeline.png": plot_timeline, "learning.png": plot_learning}
+FIGURES = {"scaling": plot_scaling, "timeline": plot_timeline, "learning": plot_learning}
 
 
-def main() -> None:
-    """Draw what can be drawn."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parent, help="where the PNG files go"
-    )
-    folder = parser.parse_args().out
-    folder.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(1)
-    for name, draw in PLOTS.items():
+def on_ranks(draw: Callable[[], plt.Figure]) -> Callable[[], plt.Figure]:
+    """The same function; what a rank has not written yet counts as not written here."""
+
+    def drawn() -> plt.Figure:
         try:
-            draw(folder / name)
-            print(folder / name)
-        except (NotImplementedError, work.RankError) as error:
-            if "NotImplementedError" not in f"{type(error).__name__} {error}":
+            return draw()
+        except work.RankError as error:
+            reason = str(error).strip().splitlines()[-1]
+            if not reason.startswith("NotImplementedError: "):
                 raise
-            reason = str(error).strip().splitlines()[-1].removeprefix("NotImplementedError: ")
-            print(
-                f"{name} is left out because a function that it needs is not written yet: {reason}"
-            )
+            raise NotImplementedError(reason.removeprefix("NotImplementedError: ")) from None
+
+    return drawn
 
 
 if __name__ == "__main__":
-    main()
+    torch.set_num_threads(1)
+    figures = {name: on_ranks(draw) for name, draw in FIGURES.items()}
+    plots.save_all(plots.parser(__doc__, __file__).parse_args().out, figures)

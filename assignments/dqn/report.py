@@ -3,18 +3,15 @@
 python report.py              saves PNG files beside this one (--out DIR for another place; --quick for a first look)
 """
 
-import argparse
-from pathlib import Path
+import functools
 from typing import NamedTuple
 
 import dqn as work
 import gymnasium
-import matplotlib
-import numpy as np
-import torch
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
+import plots
+import torch
 
 COLOURS = {"DQN": "C3", "Double DQN": "C0"}
 GAMMA, EVERY = 0.99, 500  # environment steps between two looks at the learner
@@ -42,7 +39,8 @@ class Run(NamedTuple):
 
 
 def played(network, seed, copies=8, steps=500):
-    """Observations (steps, copies, 4) and alive (steps, copies) of greedy CartPole, all copies side by side."""
+    """Observations (steps, copies, 4) and alive (steps, copies) of greedy CartPole, all copies side
+    by side."""
     envs = gymnasium.make_vec(
         "CartPole-v1", num_envs=copies, vectorization_mode="vector_entry_point"
     )
@@ -61,7 +59,8 @@ def played(network, seed, copies=8, steps=500):
 def believed_and_actual(network, seed):
     """What the network says of the states that it visits, and what it really earns from there on.
 
-    An episode that the clock stopped would have gone on: what follows counts as a pole balanced for ever.
+    An episode that the clock stopped would have gone on: what follows counts as a pole balanced for
+    ever.
     """
     seen, alive = played(network, seed)
     later, actual = np.zeros(alive.shape[1]), np.zeros(alive.shape)
@@ -95,33 +94,31 @@ def run(seed, total_steps, **settings):
 def on_grid(runs, x, name):
     """(runs, len(x)) One quantity of every run at the environment steps x."""
     if name == "returns":
-        return np.array([np.interp(x, r.steps, running_mean(r.returns)) for r in runs])
+        return np.array([np.interp(x, r.steps, plots.running_mean(r.returns, 20)) for r in runs])
     return np.array(
         [np.interp(x, [k.step for k in r.looks], [getattr(k, name) for k in r.looks]) for r in runs]
     )
 
 
-def running_mean(returns, window=20):
-    """The mean of the latest ``window`` returns (of fewer at the beginning)."""
-    sums = np.concatenate([[0.0], np.cumsum(returns)])
-    first = np.maximum(np.arange(1, len(sums)) - window, 0)
-    return (sums[1:] - sums[first]) / (np.arange(1, len(sums)) - first)
+@functools.cache
+def trained(quick):
+    """The runs of each kind, and the environment steps at which they are compared."""
+    seeds, steps = (1, 6_000) if quick else (3, 16_000)
+    kinds = {"DQN": False, "Double DQN": True}
+    runs = {
+        name: [run(seed, steps, double=double) for seed in range(seeds)]
+        for name, double in kinds.items()
+    }
+    return runs, np.arange(2 * EVERY, steps + 1, EVERY)
 
 
-def band(axis, x, curves, label, colour, style="-"):
-    """The median of the runs, and everything from the worst to the best."""
-    axis.fill_between(
-        x, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.15, linewidth=0
-    )
-    axis.plot(x, np.median(curves, axis=0), color=colour, ls=style, label=label)
-
-
-def plot_learning(runs, x, out):
+def plot_learning(quick):
     """Return, loss, exploration."""
+    runs, x = trained(quick)
     figure, axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
     for name, found in runs.items():
-        band(axes[0], x, on_grid(found, x, "returns"), name, COLOURS[name])
-        band(axes[1], x, on_grid(found, x, "loss"), name, COLOURS[name])
+        plots.band(axes[0], x, on_grid(found, x, "returns"), name, COLOURS[name])
+        plots.band(axes[1], x, on_grid(found, x, "loss"), name, COLOURS[name])
     axes[2].plot(x, on_grid(next(iter(runs.values())), x, "epsilon")[0], color="C2")
     axes[0].axhline(500, color="0.4", ls=":", label="the most there is: 500")
     axes[0].set(
@@ -134,30 +131,31 @@ def plot_learning(runs, x, out):
     axes[0].legend()
     for axis in axes:
         axis.set_xlabel("environment steps")
-    return save(figure, out, "learning.png")
+    return figure
 
 
-def plot_overestimation(runs, x, out):
+def plot_overestimation(quick):
     """Believed against actual values, for both kinds of targets."""
+    runs, x = trained(quick)
     figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained", sharey=True)
     for axis, (name, found) in zip(axes, runs.items(), strict=True):
-        band(axis, x, on_grid(found, x, "believed"), "believed: mean of max Q", COLOURS[name])
-        band(
+        plots.band(axis, x, on_grid(found, x, "believed"), "believed: mean of max Q", COLOURS[name])
+        plots.band(
             axis,
             x,
             on_grid(found, x, "actual"),
             "actual: discounted return from there",
             "0.35",
-            "--",
+            ls="--",
         )
         axis.axhline(1 / (1 - GAMMA), color="0.4", ls=":", label="no policy earns more: 100")
         axis.set(title=name, xlabel="environment steps", ylim=(0, 160))
         axis.legend(loc="upper left", fontsize=8)
     axes[0].set_ylabel("value of the states that the greedy policy visits")
-    return save(figure, out, "overestimation.png")
+    return figure
 
 
-def plot_bias(out, actions=(2, 4, 8, 16, 32, 64), samples=4000):
+def plot_bias(quick, actions=(2, 4, 8, 16, 32, 64), samples=4000):
     """The two kinds of targets on pure noise, where every true value is 0."""
     rng, zero = np.random.default_rng(0), torch.zeros(samples)
     figure, axis = plt.subplots(figsize=(6.5, 4.2), layout="constrained")
@@ -175,43 +173,19 @@ def plot_bias(out, actions=(2, 4, 8, 16, 32, 64), samples=4000):
     axis.minorticks_off()
     axis.set_title("Q-values are standard normal noise; all true values are 0", fontsize=10)
     axis.legend()
-    return save(figure, out, "maximisation_bias.png")
+    return figure
 
 
-def save(figure, out, name):
-    """Save a figure and return where."""
-    path = out / name
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
-    return path
-
-
-def main():
-    """Draw what can be drawn."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    here = Path(__file__).resolve().parent
-    parser.add_argument(
-        "--out", type=Path, default=here, help="where the PNG files go (default: here)"
-    )
-    parser.add_argument("--quick", action="store_true", help="one short run of each kind")
-    arguments = parser.parse_args()
-    out, quick = arguments.out, arguments.quick
-    out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(1)
-    seeds, steps = (1, 6_000) if quick else (3, 16_000)
-    try:
-        print(plot_bias(out))
-        kinds = {"DQN": False, "Double DQN": True}
-        runs = {
-            name: [run(seed, steps, double=double) for seed in range(seeds)]
-            for name, double in kinds.items()
-        }
-        x = np.arange(2 * EVERY, steps + 1, EVERY)
-        print(plot_learning(runs, x, out))
-        print(plot_overestimation(runs, x, out))
-    except NotImplementedError as missing:
-        print(f"The other plots have to wait for a part that is not written yet: {missing}")
+FIGURES = {
+    "maximisation_bias": plot_bias,
+    "learning": plot_learning,
+    "overestimation": plot_overestimation,
+}
 
 
 if __name__ == "__main__":
-    main()
+    parser = plots.parser(__doc__, __file__)
+    parser.add_argument("--quick", action="store_true", help="one short run of each kind")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    plots.save_all(options.out, FIGURES, options.quick)

@@ -2,7 +2,8 @@
 
     python -m pytest test_local.py            at first every test fails with NotImplementedError
 
-No points are given here. The hidden tests check other things than these: laws that hold for all numbers, and training itself.
+No points are given here. The hidden tests check other things than these: laws that hold for all
+numbers, and training itself.
 """
 
 import dqn as work
@@ -15,7 +16,8 @@ import torch
 
 
 def filled(capacity, numbers):
-    """A buffer of one-number observations: transition n goes from n to n + 1, pays 10 n, terminates if n is even."""
+    """A buffer of one-number observations: transition n goes from n to n + 1, pays 10 n, terminates
+    if n is even."""
     buffer = work.ReplayBuffer(capacity, (1,), np.float32)
     for n in numbers:
         buffer.add(
@@ -144,7 +146,8 @@ def test_linear_epsilon():
 
 
 class Corridor(gymnasium.Env):
-    """Observations 0 and 1. The first step pays 0, the second one 1; what ends there is up to the test."""
+    """Observations 0 and 1. The first step pays 0, the second one 1; what ends there is up to the
+    test."""
 
     observation_space = gymnasium.spaces.Box(0.0, 2.0, (1,), np.float32)
     action_space = gymnasium.spaces.Discrete(1)
@@ -183,8 +186,8 @@ def test_a_reward_two_steps_away():
 
 
 def test_a_time_limit_is_not_an_ending():
-    # After the first step every step pays 1 and leads to observation 1 again; a clock stops the episode at step 4.
-    # Q(1) = 1 + 0.5 * Q(1) = 2, Q(0) = 0 + 0.5 * 2 = 1
+    # After the first step every step pays 1 and leads to observation 1 again; a clock stops the
+    # episode at step 4. Q(1) = 1 + 0.5 * Q(1) = 2, Q(0) = 0 + 0.5 * 2 = 1
     _, q = learned(Corridor(steps=4, terminates=False))
     assert q == pytest.approx([1.0, 2.0], abs=0.05)
 

@@ -1,15 +1,11 @@
-"""The plots of the handout, drawn from your dynamic_programming.py: `python report.py [--out DIR]`."""
+"""The plots of the handout, drawn from your dynamic_programming.py:
+`python report.py [--out DIR]`."""
 
-import argparse
-from pathlib import Path
-
-import gymnasium
-import matplotlib
-
-matplotlib.use("Agg")
 import dynamic_programming as work
+import gymnasium
 import matplotlib.pyplot as plt
 import numpy as np
+import plots
 
 BLUE, ORANGE, GREEN, GREY = "#2b6cb0", "#dd6b20", "#2f855a", "#718096"
 LAKE_STEPS = [
@@ -41,7 +37,7 @@ def garnet(states, actions, branches, gamma, seed):
     )
 
 
-# -- value heat maps with arrows -----------------------------------------------------------------------------
+# -- value heat maps with arrows -------------------------------------------------------------------
 
 
 def draw_values(axes, mdp, shape, steps, marks, title):
@@ -98,7 +94,7 @@ def values():
     return figure
 
 
-# -- how fast value iteration converges ----------------------------------------------------------------------
+# -- how fast value iteration converges ------------------------------------------------------------
 
 
 def draw_errors(axes, make, gammas, title, sweeps=120):
@@ -151,11 +147,12 @@ def convergence():
     return figure
 
 
-# -- policy iteration against value iteration ----------------------------------------------------------------
+# -- policy iteration against value iteration ------------------------------------------------------
 
 
 def iterations():
-    """Improvements of policy iteration and sweeps of value iteration, for longer and longer horizons."""
+    """Improvements of policy iteration and sweeps of value iteration, for longer and longer
+    horizons."""
     figure, axes = plt.subplots(1, 3, figsize=(13, 4.2), sharey=True, layout="constrained")
     horizons = np.array([2, 5, 10, 20, 50, 100, 200])
     problems = {
@@ -198,12 +195,13 @@ def iterations():
         *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False
     )
     figure.suptitle(
-        "Policy iteration hardly notices a longer horizon; each of its iterations solves a linear system"
+        "Policy iteration hardly notices a longer horizon; each of its iterations solves a linear "
+        "system"
     )
     return figure
 
 
-# -- contraction ---------------------------------------------------------------------------------------------
+# -- contraction -----------------------------------------------------------------------------------
 
 
 def contraction():
@@ -227,7 +225,7 @@ def contraction():
     return figure
 
 
-PLOTS = {
+FIGURES = {
     "values": values,
     "convergence": convergence,
     "iterations": iterations,
@@ -235,23 +233,5 @@ PLOTS = {
 }
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parent, help="folder for the pictures"
-    )
-    out = parser.parse_args().out
-    out.mkdir(parents=True, exist_ok=True)
-    for name, draw in PLOTS.items():
-        try:
-            figure = draw()
-        except NotImplementedError as todo:
-            print(f"{name}.png is not drawn yet, because this part is still to be written: {todo}")
-            continue
-        figure.savefig(out / f"{name}.png", dpi=150)
-        plt.close(figure)
-        print(out / f"{name}.png")
-
-
 if __name__ == "__main__":
-    main()
+    plots.save_all(plots.parser(__doc__, __file__).parse_args().out, FIGURES)

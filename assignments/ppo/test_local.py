@@ -1,11 +1,13 @@
-"""Public tests of `ppo`: small worked examples, in the order of the tasks. No points; everything is visible.
+"""Public tests of `ppo`: small worked examples, in the order of the tasks. No points; everything is
+visible.
 
     python -m pytest test_local.py                all of them
     python -m pytest test_local.py -k surrogate   one part
     python -m pytest test_local.py -x --pdb       stop at the first failure and look around
 
-At first each of them fails with NotImplementedError. The hidden tests are of another kind: they check laws that hold for
-every batch, on data that you have not seen, and they differentiate through your code.
+At first each of them fails with NotImplementedError. The hidden tests are of another kind: they
+check laws that hold for every batch, on data that you have not seen, and they differentiate through
+your code.
 """
 
 import math
@@ -31,7 +33,8 @@ def close(actual, expected, tolerance=1e-5):
 
 # -- Part 1: the clipped surrogate -----------------------------------------------------------------
 
-# Four samples. The old policy gave each action probability 1/2; the new one 0.75, 0.55, 0.25 and 0.75.
+# Four samples. The old policy gave each action probability 1/2; the new one 0.75, 0.55, 0.25 and
+# 0.75.
 #   ratio                1.5    1.1    0.5    1.5
 #   advantage            2      2     -1     -1
 #   ratio * advantage    3      2.2   -0.5   -1.5
@@ -50,7 +53,8 @@ def test_surrogate_pushes_only_where_nothing_is_clipped():
     logp = LOGP.clone().requires_grad_()
     loss, _ = work.clipped_surrogate(logp, OLD_LOGP, ADV)
     loss.backward()
-    # d(-ratio * adv / 4) / d logp = -ratio * adv / 4, or 0 where the clipped term is the smaller one
+    # d(-ratio * adv / 4) / d logp = -ratio * adv / 4, or 0 where the clipped term is the smaller
+    # one
     close(logp.grad, numbers(0, -2.2 / 4, 0, 1.5 / 4))
 
 
@@ -68,7 +72,8 @@ def test_surrogate_with_a_mask():
 
 
 def test_surrogate_with_a_second_bound():
-    # a bad action that has become four times as likely: -4 * -1 = 4 without the second bound, 3 with c = 3
+    # a bad action that has become four times as likely: -4 * -1 = 4 without the second bound, 3
+    # with c = 3
     sample = numbers(0.8).log(), numbers(0.2).log(), numbers(-1)
     close(work.clipped_surrogate(*sample)[0], 4.0)
     close(work.dual_clip_surrogate(*sample, c=3.0)[0], 3.0)
@@ -168,7 +173,8 @@ def test_network_normalisers():
 
 
 def one_update(**changes):
-    """A linear model, a batch of eight rows, and what an update with plain gradient descent makes of them."""
+    """A linear model, a batch of eight rows, and what an update with plain gradient descent makes
+    of them."""
     torch.manual_seed(0)
     model = work.LinearActorCritic(2, 3).double()
     obs, actions = torch.randn(8, 2).double(), torch.arange(8) % 3
@@ -210,7 +216,8 @@ def test_update_refuses_nan():
 
 
 class Clock:
-    """Two environments that pay 1 for each step and are cut short after two. The observation is the time: 0, 1, 2."""
+    """Two environments that pay 1 for each step and are cut short after two. The observation is the
+    time: 0, 1, 2."""
 
     num_envs = 2
 

@@ -2,7 +2,8 @@
 
     python -m pytest test_local.py            at first every test fails with NotImplementedError
 
-No points are given here. The hidden tests check other things than these: laws that hold for all numbers.
+No points are given here. The hidden tests check other things than these: laws that hold for all
+numbers.
 """
 
 import gymnasium
@@ -64,9 +65,11 @@ def test_on_policy_targets_of_the_last_step():
 
 
 class Corridor:
-    """States 0, 1, 2; the only action walks one to the right. Reward 1 for each step; state 2 is the end.
+    """States 0, 1, 2; the only action walks one to the right. Reward 1 for each step; state 2 is
+    the end.
 
-    The clock stops the first episode after ``step_limits[0]`` steps, the second after ``step_limits[1]``, ...
+    The clock stops the first episode after
+    ``step_limits[0]`` steps, the second after ``step_limits[1]``, ...
     """
 
     observation_space = gymnasium.spaces.Discrete(3)
@@ -109,7 +112,8 @@ def test_time_limit_ends_the_episode_but_not_the_future():
 
 
 class Carousel:
-    """One state; action a earns a + 1; the fifth step is the last one. It remembers the actions that it got."""
+    """One state; action a earns a + 1; the fifth step is the last one. It remembers the actions
+    that it got."""
 
     observation_space = gymnasium.spaces.Discrete(1)
     action_space = gymnasium.spaces.Discrete(3)
@@ -168,7 +172,8 @@ def test_two_dimensions_are_numbered_row_by_row():
 
 
 def test_cartpole_fits_in():
-    # Speeds are unbounded in CartPole: they are cut at -4 and 4; anything faster falls into an outer bin.
+    # Speeds are unbounded in CartPole: they are cut at -4 and 4; anything faster falls into an
+    # outer bin.
     space = gymnasium.make("CartPole-v1").observation_space
     cells = work.Discretizer(space.low, space.high, [1, 4, 1, 1])
     assert cells.n_states == 4
@@ -186,7 +191,8 @@ def test_cliff_is_walked_differently():
     env = gymnasium.make("CliffWalking-v1", max_episode_steps=500)
     q_learning = train(env, "q_learning", episodes=400)
     assert q_learning.Q[36].max() == pytest.approx(-13.0, abs=0.1)
-    # SARSA counts its own exploration, so its start looks worse than -13: it goes the long way round.
+    # SARSA counts its own exploration, so its start looks worse than -13: it goes the long way
+    # round.
     sarsa = train(env, "sarsa", episodes=400)
     assert sarsa.Q[36].max() < -14.0
 
@@ -214,6 +220,7 @@ def test_both_tables_get_their_turn():
 
 
 def test_training_with_two_tables():
-    # A fair share of steps for each of two tables: half as fast as one table, the same values in the end.
+    # A fair share of steps for each of two tables: half as fast as one table, the same values in
+    # the end.
     result = train(Corridor(), "double_q", episodes=200)
     assert np.allclose(result.Q, [[2.0], [1.0], [0.0]], atol=1e-3)

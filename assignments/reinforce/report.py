@@ -9,18 +9,14 @@ What is not written yet is left out and named. The whole takes about a minute on
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
 from typing import NamedTuple
 
 import gymnasium
-import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
+import plots
 import reinforce as work
 import torch
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 
 COLOURS = {
     "none": "tab:red",
@@ -35,7 +31,8 @@ GAMMA = 0.9  # of the small decision process; CartPole is trained with the defau
 
 
 class World(NamedTuple):
-    """Four states, three actions, an end; rewards between 1 and 3, so that no return is near zero."""
+    """Four states, three actions, an end; rewards between 1 and 3, so that no return is near
+    zero."""
 
     P: torch.Tensor
     R: torch.Tensor
@@ -107,8 +104,9 @@ def estimates(world: World, kind: str, episodes: int, repeats: int) -> torch.Ten
     return torch.stack(found)
 
 
-def plot_variance(path: Path, quick: bool) -> None:
-    """How far sampled gradients are from the exact one, with less and less noise in their weights."""
+def plot_variance(quick: bool) -> plt.Figure:
+    """How far sampled gradients are from the exact one, with less and less noise in their
+    weights."""
     world, sizes = small_world(np.random.default_rng(3)), (2, 4, 8, 16, 32, 64)
     exact = work.exact_policy_gradient(
         world.P, world.R, GAMMA, world.start, world.theta
@@ -149,7 +147,7 @@ def plot_variance(path: Path, quick: bool) -> None:
         axis.minorticks_off()
         axis.grid(alpha=0.3)
     axes[0].legend()
-    figure.savefig(path, dpi=150)
+    return figure
 
 
 # -- CartPole --------------------------------------------------------------------------------------
@@ -161,28 +159,19 @@ def trained(baseline: str, seed: int, steps: int, **settings: float) -> work.Res
     return work.train_reinforce(gymnasium.make("CartPole-v1"), config, seed)
 
 
-def running(returns: list[float], grid: np.ndarray, window: int = 20) -> np.ndarray:
-    """Mean of the latest returns at each of these environment steps (a CartPole episode of return R takes R steps)."""
-    returns, sums = np.array(returns), np.concatenate([[0.0], np.cumsum(returns)])
-    first = np.maximum(np.arange(1, len(sums)) - window, 0)
-    return np.interp(grid, sums[1:], (sums[1:] - sums[first]) / (np.arange(1, len(sums)) - first))
+def running(returns: list[float], grid: np.ndarray) -> np.ndarray:
+    """Mean of the latest 20 returns at these steps (a CartPole episode of return R takes R
+    steps)."""
+    return np.interp(grid, np.cumsum(returns), plots.running_mean(returns, 20))
 
 
-def band(axis: plt.Axes, x: np.ndarray, curves: np.ndarray, label: str, colour: str) -> None:
-    """The median of the runs, and everything from the worst to the best."""
-    axis.fill_between(
-        x, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.2, linewidth=0
-    )
-    axis.plot(x, np.median(curves, axis=0), color=colour, label=label)
-
-
-def plot_learning(path: Path, quick: bool) -> None:
+def plot_learning(quick: bool) -> plt.Figure:
     """Returns while learning, one panel for each baseline."""
     steps, seeds = (8_000, 2) if quick else (25_000, 5)
     grid = np.linspace(500, steps, 100)
     figure, axes = plt.subplots(1, 4, figsize=(14, 3.8), sharey=True, layout="constrained")
     for axis, (baseline, colour) in zip(axes, COLOURS.items(), strict=True):
-        band(
+        plots.band(
             axis,
             grid,
             np.array(
@@ -195,7 +184,7 @@ def plot_learning(path: Path, quick: bool) -> None:
         axis.set(title=f'baseline="{baseline}"', xlabel="environment steps", ylim=(0, 520))
         axis.grid(alpha=0.3)
     axes[0].set_ylabel(f"mean of the latest 20 returns, {seeds} seeds")
-    figure.savefig(path, dpi=150)
+    return figure
 
 
 def mean_entropy(policy: torch.nn.Module, seed: int) -> float:
@@ -212,7 +201,7 @@ def mean_entropy(policy: torch.nn.Module, seed: int) -> float:
     return float(np.mean(entropies))
 
 
-def plot_entropy(path: Path, quick: bool) -> None:
+def plot_entropy(quick: bool) -> plt.Figure:
     """How fast a policy makes up its mind, with and without an entropy bonus."""
     budgets = np.array([0, 1000, 2000, 4000] if quick else [0, 1000, 2000, 4000, 8000, 12000])
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
@@ -227,7 +216,7 @@ def plot_entropy(path: Path, quick: bool) -> None:
             ]
             for seed in range(2 if quick else 3)
         ]
-        band(axis, budgets, np.array(runs), f"entropy_coefficient={coefficient:g}", colour)
+        plots.band(axis, budgets, np.array(runs), f"entropy_coefficient={coefficient:g}", colour)
     axis.axhline(np.log(2), color="0.4", ls=":", label="uniform: ln 2")
     axis.set(
         xlabel="environment steps",
@@ -237,31 +226,15 @@ def plot_entropy(path: Path, quick: bool) -> None:
     )
     axis.grid(alpha=0.3)
     axis.legend()
-    figure.savefig(path, dpi=150)
+    return figure
 
 
-PLOTS = {"variance.png": plot_variance, "learning.png": plot_learning, "entropy.png": plot_entropy}
-
-
-def main() -> None:
-    """Draw what can be drawn."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parent, help="where the PNG files go"
-    )
-    parser.add_argument("--quick", action="store_true", help="fewer seeds and steps")
-    arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(1)
-    for name, draw in PLOTS.items():
-        try:
-            draw(arguments.out / name, arguments.quick)
-            print(arguments.out / name)
-        except NotImplementedError as error:
-            print(
-                f"{name} is left out because a function that it needs is not written yet: {error}"
-            )
+FIGURES = {"variance": plot_variance, "learning": plot_learning, "entropy": plot_entropy}
 
 
 if __name__ == "__main__":
-    main()
+    parser = plots.parser(__doc__, __file__)
+    parser.add_argument("--quick", action="store_true", help="fewer seeds and steps")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    plots.save_all(options.out, FIGURES, options.quick)

@@ -1,1 +1,2 @@
-"""What is asked: the course, one solution file with three readings, and the starter made from it."""
+"""What is asked: the course, one solution file with three readings, and the starter made from
+it."""

@@ -11,7 +11,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from autograder.authoring.dates import moment
 from autograder.authoring.yaml_file import guess, parse, read_yaml
@@ -111,6 +119,8 @@ class _AssignmentFile(_Frozen):
     requirements: tuple[str, ...] = ("numpy", "pytest")
     # Further files in the handout's folder that students get as they are.
     files: tuple[str, ...] = ()
+    # Modules of assignments/given that students import.
+    given: tuple[str, ...] = ()
     prerequisites: tuple[str, ...] = ()
     hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5
     limits: Limits = Limits()
@@ -126,6 +136,17 @@ class _AssignmentFile(_Frozen):
                 "names of .py files without a folder are expected, the one with the functions first"
             )
         return submit
+
+    @field_validator("given")
+    @classmethod
+    def _names_of_modules(cls, given: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        submitted = {Path(name).stem for name in info.data.get("submit", ())}
+        if not all(name.isidentifier() for name in given) or submitted & set(given):
+            raise ValueError(
+                "names of modules in assignments/given are expected, without '.py', "
+                "and none that students hand in"
+            )
+        return given
 
     @field_validator("files")
     @classmethod

@@ -1,34 +1,38 @@
-"""One solution file, three readings: the solution, the stub that students get, one broken submission per known bug.
+"""One solution file and its readings: the solution, the stub, one broken submission per known bug.
 
-The markers are described in docs/AUTHORING.md. They are read from comment tokens, so a marker inside a string is
-text, and every mistake is a SourceError that begins with file:line.
+The markers are described in docs/AUTHORING.md. They are read from comment tokens, so a marker
+inside a string is text, and every mistake is a SourceError that begins with file:line.
 """
 
 from __future__ import annotations
 
 import ast
-import io
+import difflib
 import re
-import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from autograder.authoring import leaks, lines
 from autograder.errors import SourceError
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+BEGIN_BUGS, END_BUGS = (
+    "### BEGIN BUGS",
+    "### END BUGS",
+)  # between them: what only broken readings need
 BUG = re.compile(r"# BUG\(([a-z0-9]+(?:-[a-z0-9]+)*)\): (\S.*)")
 WHEN = re.compile(r"# WHEN (\S.*)")
 TODO = re.compile(r"# TODO\(([a-z0-9_]+)\): (\S.*)")
 LOOKS_LIKE_A_MARKER = re.compile(
-    r"#+\s*(BEGIN\s+SOLUTION|END\s+SOLUTION|BUG\b|WHEN\b|TODO\b)", re.IGNORECASE
+    r"#+\s*((BEGIN|END)\s+(SOLUTION|BUGS?)|BUG\b|WHEN\b|TODO\b)", re.IGNORECASE
 )
 
 
 @dataclass(frozen=True)
 class Bug:
-    """A known mistake. ``when`` completes the sentence 'These are the numbers one gets when ...'."""
+    """A known mistake. ``when`` completes 'These are the numbers one gets when ...'."""
 
     name: str
     when: str
@@ -45,11 +49,16 @@ class Todo:
 
 @dataclass(frozen=True)
 class _Block:
-    """Lines ``begin``..``end`` (1-based, markers included); ``todo`` is None at module or class level."""
+    """Lines ``begin``..``end`` (1-based, with markers); ``todo`` is None outside functions."""
 
     begin: int
     end: int
     todo: Todo | None
+
+    @property
+    def lines(self) -> dict[int, str | None]:
+        """The edits that drop it."""
+        return dict.fromkeys(range(self.begin, self.end + 1))
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,8 @@ class _Corruption:
 
 
 class Source:
-    """A solution file and its readings. Raises SourceError for every marker mistake, on construction."""
+    """A solution file and its readings. Raises SourceError for every marker mistake, on
+    construction."""
 
     def __init__(self, path: Path, text: str | None = None) -> None:
         self.path = path
@@ -73,14 +83,16 @@ class Source:
             self._tree = ast.parse(self.text)
         except SyntaxError as error:
             raise self._mistake(error.lineno or 1, f"this is not Python: {error.msg}") from None
-        self._blocks = list(self._find_blocks())
+        found = list(self._find_blocks())
+        self._blocks = [block for block in found if self._comments[block.begin] == BEGIN]
+        self._helpers = [block for block in found if self._comments[block.begin] == BEGIN_BUGS]
         self._corruptions, self._texts = self._find_bugs()
         self._must_parse(None, self.stub())
         for bug in self.bugs:
             self._must_parse(bug.name, self.broken(bug.name))
         self._refuse_leaks()
 
-    # -- readings ---------------------------------------------------------------------------------------------
+    # -- readings ----------------------------------------------------------------------------------
 
     @property
     def bugs(self) -> tuple[Bug, ...]:
@@ -93,21 +105,28 @@ class Source:
         return tuple(block.todo for block in self._blocks if block.todo)
 
     def solution(self) -> str:
-        """The file without any marker: what is shown after the deadline."""
+        """The file without markers and without what only bugs need: for after the deadline."""
+        return self._joined(dict.fromkeys(self._marker_lines) | self._helper_lines)
+
+    def unbroken(self) -> str:
+        """The solution with what only bugs need: broken readings differ by their bug alone."""
         return self._joined(dict.fromkeys(self._marker_lines))
 
     def marked(self) -> str:
-        """The solution with its blocks and TODO lines still marked and the known bugs gone: what nbgrader and otter-grader cut up."""
+        """The solution with its blocks and TODO lines still marked and the known bugs gone: what
+        nbgrader and otter-grader cut up."""
         bugs = (
             n for n, text in self._comments.items() if BUG.fullmatch(text) or WHEN.fullmatch(text)
         )
-        return self._joined(dict.fromkeys(bugs))
+        return self._joined(dict.fromkeys(bugs) | self._helper_lines)
 
     def stub(self) -> str:
-        """What students get: each blank raises NotImplementedError, solution-only helpers are gone."""
+        """What students get: each blank raises NotImplementedError, solution-only helpers are
+        gone."""
         edits: dict[int, str | None] = dict.fromkeys(self._marker_lines - self._todo_lines)
+        edits |= self._helper_lines
         for block in self._blocks:
-            edits |= dict.fromkeys(range(block.begin, block.end + 1))
+            edits |= block.lines
             if block.todo:
                 indent = self._indent(block.begin)
                 message = f"TODO({block.todo.part}): {block.todo.text}".replace(
@@ -121,11 +140,10 @@ class Source:
     def broken(self, *bugs: str) -> str:
         """The solution with known bugs in it, mostly one.
 
-        Raises KeyError for a name that the file does not have, and SourceError where two of the
-        bugs change the same statement.
+        Raises SourceError for any other name, and where two bugs change the same statement.
         """
-        if strange := [bug for bug in bugs if bug not in self._texts]:
-            raise KeyError(strange[0])
+        for bug in bugs:
+            self._must_be_known(bug)
         edits: dict[int, str | None] = dict.fromkeys(self._marker_lines)
         changed: set[int] = set()
         for corruption in self._corruptions:
@@ -137,38 +155,21 @@ class Source:
                 edits[corruption.first] = self._indent(corruption.first) + corruption.replacement
         return self._joined(edits)
 
-    # -- finding the markers ----------------------------------------------------------------------------------
+    def _must_be_known(self, bug: str) -> None:
+        if bug not in self._texts:
+            near = difflib.get_close_matches(bug, self._texts, n=1)
+            guess = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(self._texts)}"
+            raise SourceError(f"{self.path}: no known bug is called '{bug}'; {guess}")
+
+    # -- finding the markers -----------------------------------------------------------------------
 
     @cached_property
     def _comments(self) -> dict[int, str]:
-        """Comments that stand alone on their line: line number -> text."""
-        return {
-            token.start[0]: token.string.rstrip()
-            for token in self._tokens
-            if token.type == tokenize.COMMENT and token.line.strip() == token.string.rstrip()
-        }
-
-    @cached_property
-    def _tokens(self) -> list[tokenize.TokenInfo]:
-        return list(tokenize.generate_tokens(io.StringIO(self.text).readline))
+        return lines.comments(self.text)
 
     @cached_property
     def _logical_lines(self) -> dict[int, int]:
-        """First line -> last line of every logical line."""
-        spans, first = {}, None
-        silent = {
-            tokenize.NL,
-            tokenize.COMMENT,
-            tokenize.INDENT,
-            tokenize.DEDENT,
-            tokenize.ENDMARKER,
-        }
-        for token in self._tokens:
-            if first is None and token.type not in silent:
-                first = token.start[0]
-            if token.type == tokenize.NEWLINE and first is not None:
-                spans[first], first = token.start[0], None
-        return spans
+        return lines.logical(self.text)
 
     @cached_property
     def _todo_lines(self) -> set[int]:
@@ -176,41 +177,51 @@ class Source:
 
     @cached_property
     def _marker_lines(self) -> set[int]:
+        marks = (BEGIN, END, BEGIN_BUGS, END_BUGS)
         markers = {
-            n for n, text in self._comments.items() if text in (BEGIN, END) or BUG.fullmatch(text)
+            number
+            for number, text in self._comments.items()
+            if text in marks or BUG.fullmatch(text) or WHEN.fullmatch(text)
         }
-        return (
-            markers
-            | {n for n, text in self._comments.items() if WHEN.fullmatch(text)}
-            | self._todo_lines
-        )
+        return markers | self._todo_lines
+
+    @cached_property
+    def _helper_lines(self) -> dict[int, str | None]:
+        """The edits that drop what only bugs need."""
+        return {number: None for block in self._helpers for number in block.lines}
 
     def _find_blocks(self) -> Iterator[_Block]:
-        begin: int | None = None
+        ends = {BEGIN: END, BEGIN_BUGS: END_BUGS}
+        begin, kind = 0, ""  # of the block that is open, if one is
         filled: dict[int, int] = {}
         for number, text in self._comments.items():
-            if text == BEGIN:
-                if begin is not None:
+            if text in ends:
+                if kind:
                     raise self._mistake(
-                        number,
-                        f"a solution block begins inside the one of line {begin}: end that first",
+                        number, f"'{text}' begins inside the block of line {begin}: end that first"
                     )
-                begin = number
-            elif text == END:
-                if begin is None:
-                    raise self._mistake(number, f"'{END}' without a '{BEGIN}' before it")
-                yield self._block(begin, number, filled)
-                begin = None
-            elif LOOKS_LIKE_A_MARKER.match(text) and not any(
-                p.fullmatch(text) for p in (BUG, WHEN, TODO)
-            ):
-                raise self._mistake(
-                    number,
-                    f"'{text}' looks like a marker but is none: the forms are '{BEGIN}', "
-                    f"'{END}', '# BUG(kebab-name): line', '# WHEN text', '# TODO(part): text'",
-                )
-        if begin is not None:
-            raise self._mistake(begin, f"this solution block is never ended: add '{END}'")
+                begin, kind = number, text
+            elif text in ends.values():
+                if text != ends.get(kind):
+                    other = next(start for start, end in ends.items() if end == text)
+                    raise self._mistake(number, f"'{text}' without a '{other}' before it")
+                bugs = _Block(begin, number, None)
+                yield self._block(begin, number, filled) if kind == BEGIN else bugs
+                kind = ""
+            else:
+                self._refuse_a_misspelt_marker(number, text)
+        if kind:
+            raise self._mistake(begin, f"this block is never ended: add '{ends[kind]}'")
+
+    def _refuse_a_misspelt_marker(self, number: int, text: str) -> None:
+        forms = (BUG, WHEN, TODO)
+        if LOOKS_LIKE_A_MARKER.match(text) and not any(form.fullmatch(text) for form in forms):
+            raise self._mistake(
+                number,
+                f"'{text}' looks like a marker but is none: the forms are '{BEGIN}', '{END}', "
+                f"'{BEGIN_BUGS}', '{END_BUGS}', '# BUG(kebab-name): line', '# WHEN text', "
+                "'# TODO(part): text'",
+            )
 
     def _block(self, begin: int, end: int, filled: dict[int, int]) -> _Block:
         code = [first for first in self._logical_lines if begin < first < end]
@@ -295,7 +306,7 @@ class Source:
             )
         return _Corruption(bug, replacement, first, self._logical_lines[first])
 
-    # -- checks on the readings -------------------------------------------------------------------------------
+    # -- checks on the readings --------------------------------------------------------------------
 
     def _must_parse(self, bug: str | None, text: str) -> None:
         try:
@@ -311,15 +322,18 @@ class Source:
             ) from None
 
     def _refuse_leaks(self) -> None:
-        """A private helper or a from-import that only the solution uses would tell students what to write."""
-        stub, solution = ast.parse(self.stub()), ast.parse(self.solution())
-        for name in sorted(_private_or_imported(stub) - _used(stub)):
-            if name in _used(solution):
-                raise self._mistake(
-                    self._line_of(name),
-                    f"the stub would show '{name}', which only the solution uses: "
-                    f"put it between '{BEGIN}' and '{END}'",
-                )
+        for name in leaks.names(self.stub(), self.solution(), self._given()):
+            raise self._mistake(
+                self._line_of(name),
+                f"the stub would show '{name}', which only the solution uses: "
+                f"put it between '{BEGIN}' and '{END}'",
+            )
+
+    def _given(self) -> set[str]:
+        """The course's given modules; none for a file outside a course."""
+        folders = self.path.parents
+        folder = folders[2] / "assignments" / "given" if len(folders) > 2 else None
+        return {path.stem for path in folder.glob("*.py")} if folder else set()
 
     def _line_of(self, name: str) -> int:
         return next(
@@ -331,52 +345,18 @@ class Source:
             1,
         )
 
-    # -- small things -----------------------------------------------------------------------------------------
+    # -- small things ------------------------------------------------------------------------------
 
     def _indent(self, number: int) -> str:
         line = self._lines[number - 1]
         return line[: len(line) - len(line.lstrip())]
 
     def _joined(self, edits: dict[int, str | None]) -> str:
-        """The file with some lines replaced (None: dropped), runs of blank lines cut down to two."""
+        """The file with some lines replaced (None: dropped), runs of blank lines cut down to
+        two."""
         kept = (edits.get(number, line) for number, line in enumerate(self._lines, 1))
         text = "\n".join(line for line in kept if line is not None)
         return re.sub(r"\n{4,}", "\n\n\n", text).rstrip() + "\n"
 
     def _mistake(self, line: int, finding: str) -> SourceError:
         return SourceError(f"{self.path}:{line}: {finding}")
-
-
-def _private_or_imported(tree: ast.Module) -> set[str]:
-    """Names that a module defines at top level and that are no offer to its users: _private and from-imports."""
-    names: set[str] = set()
-    for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and node.module != "__future__":
-            names |= {alias.asname or alias.name for alias in node.names}
-        elif isinstance(
-            node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-        ) and node.name.startswith("_"):
-            names.add(node.name)
-        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
-            bound = (
-                n
-                for n in ast.walk(node)
-                if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-            )
-            names |= {name.id for name in bound if name.id.startswith("_")}
-    return names
-
-
-def _used(tree: ast.Module) -> set[str]:
-    """Names that are read somewhere, quoted annotations included."""
-    names = {
-        node.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-    }
-    quoted = {
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
-    return names | {word for text in quoted for word in re.findall(r"\w+", text) if len(text) < 80}

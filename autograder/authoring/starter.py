@@ -7,13 +7,17 @@ from typing import Any
 
 from autograder.authoring import notebook as notebooks
 from autograder.authoring.course import Assignment
+from autograder.authoring.given import given_files
 from autograder.authoring.source import Source
 from autograder.errors import CourseError
+from autograder.isolation.limits import WORLD_BYTES
 
 HANDOUT = ("README.md", "test_local.py", "report.py")
+CHANGES = "CHANGES.md"  # what has changed for students; a new assignment has none
 INTRODUCTION = (
-    "Read the handout, README.md. Fill the cells that say `YOUR CODE HERE`; the last cells run the public tests and draw the plots. "
-    "Hand in this notebook as it is: only its definitions count."
+    "Read the handout, README.md. Fill the cells that say `YOUR CODE HERE`; the last cells run the "
+    "public tests and draw the plots. "
+    "Submit this notebook as it is. A statement that fails is left out; the rest counts."
 )
 
 CONFTEST = '''"""Turns a failure that only says "not written yet" into one short line, first task first."""
@@ -40,21 +44,38 @@ def pytest_terminal_summary(terminalreporter):
 '''
 
 
+# How the wall meets a submission: isolation/wall/world.py and workers/warm.py.
+MACHINE = """
+## The machine that grades
+
+Your file is imported on a Linux machine without a network, without a screen and without a compiler
+(`torch.compile` leaves your code as it is), where every library of `requirements.txt` is installed.
+It may write up to {megabytes} MB in its current folder and in `tempfile`'s, which hold nothing but
+what you submitted and are emptied before each test.
+"""
+
+
 def files(assignment: Assignment) -> dict[str, bytes]:
-    """Every file of the starter folder: name -> content. Raises CourseError for a file that assignment.yml names in vain."""
+    """Every file of the starter folder: name -> content. Raises CourseError for a file that
+    assignment.yml names in vain."""
     stub = Source(assignment.solution).stub()
-    generated = {
+    texts = {
         assignment.main: stub,
         "conftest.py": CONFTEST,
         "requirements.txt": "".join(f"{line}\n" for line in assignment.requirements),
         f"{Path(assignment.main).stem}.ipynb": notebook(assignment, stub),
     }
-    copies = {name: _copy(assignment, name) for name in (*HANDOUT, *assignment.files)}
+    generated = {name: text.encode() for name, text in texts.items()} | given_files(assignment)
+    changes = [CHANGES] if (assignment.handout / CHANGES).is_file() else []
+    names = (*HANDOUT, *changes, *assignment.files)
+    copies = {name: _copy(assignment, name) for name in names}
+    copies["README.md"] += MACHINE.format(megabytes=WORLD_BYTES >> 20).encode()
     if taken := sorted(generated.keys() & copies.keys()):
         raise CourseError(
-            f"{_declaration(assignment)}: 'files' names {taken[0]}, which is generated: rename it"
+            f"{_declaration(assignment)}: {taken[0]} is copied from the handout's folder, "
+            "but it is also generated or a given module: rename it"
         )
-    return copies | {name: text.encode() for name, text in generated.items()}
+    return copies | generated
 
 
 def _copy(assignment: Assignment, name: str) -> bytes:
@@ -70,7 +91,8 @@ def _declaration(assignment: Assignment) -> Path:
 
 
 def notebook(assignment: Assignment, text: str) -> str:
-    """The stub (or any reading of the solution) as a notebook that runs from top to bottom: definitions, public tests, plots."""
+    """The stub (or any reading of the solution) as a notebook that runs from top to bottom:
+    definitions, public tests, plots."""
     cells = [
         notebooks.markdown(source) if kind == "markdown" else notebooks.code(source)
         for kind, source in notebooks.split(text)
@@ -78,10 +100,20 @@ def notebook(assignment: Assignment, text: str) -> str:
     return notebooks.new(
         [
             notebooks.markdown(f"# {assignment.title}\n\n{INTRODUCTION}"),
+            *_cells_of_given(assignment),
             *cells,
             *last_cells(assignment),
         ]
     )
+
+
+def _cells_of_given(assignment: Assignment) -> list[Any]:
+    """Cells that write the given modules beside the notebook, which may run where nothing else
+    is."""
+    files = given_files(assignment)
+    head = notebooks.markdown("The course gives you these modules. Run the cells; change nothing.")
+    cells = [notebooks.written(name, data.decode()) for name, data in files.items()]
+    return [head, *cells] if cells else []
 
 
 def last_cells(assignment: Assignment) -> list[Any]:
@@ -93,7 +125,8 @@ def last_cells(assignment: Assignment) -> list[Any]:
 
 
 def write(assignment: Assignment) -> list[Path]:
-    """Bring starter/NAME up to date; returns the files that changed (those that no longer belong there are removed)."""
+    """Bring starter/NAME up to date; returns the files that changed (those that no longer belong
+    there are removed)."""
     wanted = files(assignment)
     changed = [assignment.starter / name for name in stale(assignment)]
     for path in changed:

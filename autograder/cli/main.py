@@ -1,4 +1,4 @@
-"""The commands. With platforms.py, the only module that prints or exits."""
+"""The commands for graders. With authors.py and platforms.py, the only modules that print or exit."""
 
 from __future__ import annotations
 
@@ -8,25 +8,17 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
-from autograder.authoring.course import Assignment, Course, find_root, load_assignment
-from autograder.cli import authoring, platforms
-from autograder.cli.console import (
-    CourseOption,
-    end_as_on_ctrl_c,
-    err,
-    exit_code,
-    explained,
-    out,
-    the_course,
-)
+from autograder.authoring.course import find_root, load_assignment
+from autograder.cli import authoring, authors, console, platforms
+from autograder.cli.console import CourseOption, err, explained, out, the_course
+from autograder.cli.table import print_class
 from autograder.cli.watch import Watch, summary
 from autograder.errors import CourseError
 from autograder.judging.gpu_part import GpuState
-from autograder.marking import feedback, result_files
+from autograder.marking import feedback
 from autograder.marking.score import score
-from autograder.model import Grade, Verdict
+from autograder.model import Grade
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,21 +26,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The course's autograder.",
 )
+authors.add_to(app)
 platforms.add_to(app)
 authoring.add_to(app)
 AddressOption = Annotated[str, typer.Option(help="Where the Ray cluster is, for --engine ray.")]
-Names = Annotated[list[str] | None, typer.Argument(help="Assignments (default: all).")]
 
 
 def main() -> None:
     """The entry point."""
-    end_as_on_ctrl_c()
+    console.end_as_on_ctrl_c()
     app()
-
-
-def _chosen(course: Course, names: list[str] | None) -> list[Assignment]:
-    """The assignments named, or all that exist; a draft need not be in course.yml yet."""
-    return [course.assignment(name) for name in names] if names else list(course.catalogue)
 
 
 # -- grade ------------------------------------------------------------------------------------------------------------
@@ -94,6 +81,12 @@ def grade(
         Path | None,
         typer.Option(help="Who takes the course; its late_days move a student's due date."),
     ] = None,
+    layout: Annotated[
+        str,
+        typer.Option(
+            help="How the folder names things: plain, or canvas, moodle, gradescope (auto: seen)."
+        ),
+    ] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no table.")] = False,
     as_json: Annotated[
         bool,
@@ -104,11 +97,13 @@ def grade(
     """Mark submissions against the hidden tests. Exit code 1: somebody could not be graded."""
     from autograder.marking import engines
     from autograder.marking.grade import Grading
-    from autograder.marking.submission import read_all
+    from autograder.marking.submission import read_class
 
     found = the_course(course)
     assignment = found.assignment(name)
-    read = read_all(submissions, assignment.main)
+    read, passed_over = read_class(submissions, assignment.main, assignment.starter, layout)
+    if passed_over:
+        _notice(f"Passed over, not submissions: {', '.join(passed_over)}.")
     read, extensions = platforms.look_up(read, submissions, only, roster)
     engine = engines.start(engine_name, assignment, jobs, address, _notice)
     if engine.gpu.state is GpuState.NOT_RUN:
@@ -129,14 +124,14 @@ def grade(
             f"Stopped. What was finished is in {destination / name}; the same command goes on from there.",
             style="yellow",
         )
-        raise typer.Exit(exit_code(stopped)) from None
+        raise typer.Exit(console.exit_code(stopped)) from None
     finally:
         engine.close()
     if as_json:
         for one in grades:
             print(json.dumps(_line(one, grading.worth) | {"kept": one.student in grading.kept}))
     elif not quiet:
-        _print_class(found, assignment, grading.worth, grades, grading.folder)
+        print_class(found, assignment, grading.worth, grades, grading.folder)
         told = summary(len(grading.kept), grading.reasons, grading.rescored)
         out.print(told, soft_wrap=True, highlight=False)
     if any(score(one, grading.worth).points is None for one in grades):
@@ -155,47 +150,6 @@ def _line(grade: Grade, worth: float) -> dict[str, Any]:
 
 def _notice(text: str) -> None:
     err.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
-
-
-def _print_class(
-    course: Course, assignment: Assignment, worth: float, grades: list[Grade], folder: Path
-) -> None:
-    when = f"due {assignment.due:%Y-%m-%d %H:%M %Z}" if assignment.due else "no due date"
-    table = Table(title=f"{assignment.title}, {worth:g} points, {when}", title_justify="left")
-    for header, justify in (
-        ("student", "left"),
-        ("points", "right"),
-        ("passed", "right"),
-        ("what stands out", "left"),
-    ):
-        table.add_column(header, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for one in sorted(grades, key=lambda grade: grade.student):
-        total = score(one, worth)
-        passed = sum(outcome.verdict is Verdict.PASSED for outcome in one.outcomes)
-        points = "ungraded" if total.points is None else f"{total.points:g}"
-        points += f" ({one.late_days} d late)" if one.late_days else ""
-        cells = (
-            one.student,
-            points,
-            f"{passed}/{len(one.outcomes)}" if one.outcomes else "-",
-            feedback.note(one),
-        )
-        table.add_row(*map(_plain, cells))
-    out.print(table)
-    if not course.secret:
-        out.print(
-            "No course secret is set, so hidden inputs can be foreseen: write one into course.secret or $AUTOGRADER_SECRET.",
-            style="yellow",
-        )
-    out.print(
-        f"{len(grades)} submissions: {folder}/STUDENT/{result_files.RESULTS} and {folder}/{result_files.GRADEBOOK}",
-        soft_wrap=True,
-    )
-
-
-def _plain(text: str) -> Text:
-    """A student's text styles no terminal: no markup, no control characters."""
-    return Text("".join(c if c.isprintable() else " " for c in text)[:300])
 
 
 @app.command("report")
@@ -229,104 +183,7 @@ def report_class(
         )
 
 
-# -- check, starter, verify, doctor -----------------------------------------------------------------------------------
-
-
-@app.command()
-@explained
-def check(
-    name: Annotated[str, typer.Argument(help="The assignment.")],
-    path: Annotated[
-        Path | None, typer.Argument(help="Your file, notebook or folder (default: here).")
-    ] = None,
-    course: CourseOption = None,
-) -> None:
-    """Run the public tests on my work, in this process's own rights. Exit code 1: some test failed."""
-    from autograder.marking.submission import read_all
-    from autograder.proof.verify import run_public_tests
-
-    assignment = the_course(course).assignment(name)
-    where = path or Path(assignment.main)
-    (work,) = read_all(where, assignment.main)[:1]
-    if work.problem:
-        raise CourseError(f"{where}: {work.problem}")
-    out.print("Public tests, run on this machine without the wall that grading uses.", style="dim")
-    code, text = run_public_tests(assignment, work.files)
-    print(text)
-    raise typer.Exit(0 if code == 0 else 1)
-
-
-@app.command()
-@explained
-def starter(
-    names: Names = None,
-    only_check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; exit code 1 if something is stale.")
-    ] = False,
-    course: CourseOption = None,
-) -> None:
-    """Regenerate starter code from the solutions."""
-    from autograder.authoring import starter as generator
-
-    stale = False
-    for assignment in _chosen(the_course(course), names):
-        if only_check:
-            changed = [assignment.starter / file for file in generator.stale(assignment)]
-        else:
-            changed = generator.write(assignment)
-        stale = stale or bool(changed)
-        for path in changed:
-            out.print(
-                f"{'stale' if only_check else 'wrote'} {path.relative_to(assignment.root)}",
-                soft_wrap=True,
-            )
-    if only_check and stale:
-        raise typer.Exit(1)
-
-
-@app.command()
-@explained
-def verify(
-    names: Names = None,
-    course: CourseOption = None,
-    jobs: Annotated[
-        int, typer.Option(help="Assignments proven at a time (default: one for each core).")
-    ] = 0,
-    draws: Annotated[
-        int,
-        typer.Option(
-            min=0, help="Ask on so many further draws of the test data whether the proof holds."
-        ),
-    ] = 0,
-) -> None:
-    """Prove assignments: solution full, lazy answers nothing, every known bug caught and named. Exit code 1: something fell short."""
-    from autograder.proof.verify import Proof, prove_each
-
-    found = the_course(course)
-    chosen = _chosen(found, names)
-    sections, fell_short = [], False
-    with err.status("proving ...") as status:
-        each = prove_each(chosen, jobs, draws)
-        proofs = (
-            each if len(chosen) > 1 else (Proof.of(one, status.update, draws) for one in chosen)
-        )
-        for proof in proofs:
-            sections.append(proof.matrix)
-            print(proof.matrix)
-            print(proof.summary, flush=True)
-            for shortcoming in proof.shortcomings:
-                err.print(
-                    f"- {shortcoming}", style="red", markup=False, highlight=False, soft_wrap=True
-                )
-            fell_short = fell_short or bool(proof.shortcomings)
-    if not names and not fell_short:
-        (found.root / "docs").mkdir(exist_ok=True)
-        heading = "# Kill matrix\n\nGenerated by `python -m autograder verify`. X: caught as declared; x: caught besides.\n\n"
-        result_files.write_atomically(
-            found.root / "docs" / "kill_matrix.md", heading + "\n".join(sections)
-        )
-    if fell_short:
-        raise typer.Exit(1)
+# -- doctor ----------------------------------------------------------------------------------------
 
 
 @app.command()

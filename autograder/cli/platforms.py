@@ -258,7 +258,7 @@ def look_up(
         guess = f"; did you mean '{near[0]}'?" if near else ""
         raise CourseError(f"--only {only}: nobody of this name submitted{guess}")
     people = read_roster(roster) if roster else None
-    submitted: dict[str, tuple[str, ...]] = dict.fromkeys(students, ())
+    submitted = {one.student: one.known_as for one in read}
     found = times(folder, submitted, people)
     read = [replace(one, received=found.by_student.get(one.student, one.received)) for one in read]
     for line in found.remarks:

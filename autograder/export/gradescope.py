@@ -14,6 +14,8 @@ from typing import Any
 import yaml
 
 from autograder.authoring.course import COURSE_FILE, SECRET_FILE, Assignment, Course, course_of_one
+from autograder.authoring.given import FOLDER as FOLDER_OF_GIVEN
+from autograder.authoring.given import given_files
 from autograder.errors import CourseError
 from autograder.export.single import Desk
 from autograder.marking import result_files
@@ -54,6 +56,8 @@ def bundle(course: Course, assignment: Assignment) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*")):
             if path.is_file() and not LEFT_OUT & set(path.parts):
                 files[path.relative_to(base).as_posix()] = path.read_bytes()
+    for name, data in given_files(assignment).items():
+        files[f"assignments/{FOLDER_OF_GIVEN}/{name}"] = data
     for name in LOCKED:
         files[f"requirements/{name}"] = _read(course.root / "requirements" / name)
     said = course_of_one(course.root, assignment.name)

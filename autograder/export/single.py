@@ -53,7 +53,7 @@ class Desk:
         assignment = self.assignment
         if due is not None and assignment.due is not None and due > assignment.due:
             assignment = assignment.model_copy(update={"due": due})
-        submission = read_one(STUDENT, path, self.assignment.main, received)
+        submission = read_one(STUDENT, path, self.assignment.main, received, assignment.starter)
         with tempfile.TemporaryDirectory() as folder:
             written = Path(folder, assignment.name, STUDENT, result_files.RESULTS)
 

@@ -1,4 +1,4 @@
-"""What of the wall holds on this machine, tried from inside a worker, and how to mend what does not."""
+"""What of the wall holds on this machine, tried from inside a worker, and how to fix the rest."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from autograder.errors import IsolationError, StudentError
 from autograder.isolation.bridge.client import Bridge
-from autograder.isolation.limits import Limits
+from autograder.isolation.limits import WORLD_BYTES, WORLD_FILES, Limits
 from autograder.isolation.ranks.ranks import Ranks
 from autograder.isolation.wall import sandbox
 from autograder.isolation.workers.walled import WorkerServer
@@ -75,6 +75,7 @@ def examine(root: Path) -> list[Finding]:
         bridge = probe(server)
         findings += [_refusals(bridge, hidden), _interpreter(bridge), _threads(bridge)]
         bridge.close()
+        findings.append(_world(server))
     except (IsolationError, StudentError) as error:
         findings.append(Finding("a worker", False, str(error), needed=True))
     finally:
@@ -107,13 +108,55 @@ def _refusals(bridge: Bridge, hidden: Path) -> Finding:
     return Finding("probe", not possible, text, needed=True)
 
 
+def _world(server: WorkerServer) -> Finding:
+    """A worker fills its own folder; the next one with its uid finds nothing of that."""
+    if not server.layers.world:
+        remedy = "needs Landlock, and namespaces or libseccomp 2.5; submissions that write fail"
+        return Finding("world", False, f"workers cannot write any file: {remedy}")
+    bridge = probe(server)
+    written = int(bridge.student.fill(2 * WORLD_BYTES))
+    bridge.close()
+    files, uid = _many_files(server)
+    left = _left_for_the_next(server, uid)
+    wrong = [
+        (written == 0, "workers cannot write in their own folder"),
+        (written > WORLD_BYTES, f"more than {WORLD_BYTES >> 20} MiB could be written"),
+        (files > WORLD_FILES, f"more than {WORLD_FILES} files could be made"),
+        (bool(left), f"the next worker finds {', '.join(left[:3])}"),
+    ]
+    found = "; ".join(text for is_so, text in wrong if is_so)
+    text = f"workers can write {written >> 20} MiB in {files} files of their own; nothing is left"
+    return Finding("world", not found, found or text, needed=written > 0)
+
+
+def _many_files(server: WorkerServer) -> tuple[int, int]:
+    """How many files a worker can make, and its uid."""
+    bridge = probe(server)
+    try:
+        return int(bridge.student.many_files(2 * WORLD_FILES)), int(bridge.student.who())
+    finally:
+        bridge.close()
+
+
+def _left_for_the_next(server: WorkerServer, uid: int) -> list[str]:
+    """What a new worker with this uid finds in its folder that it was not sent."""
+    for _ in range(64):  # a uid is given again when its last worker is gone
+        bridge = probe(server)
+        found, has = [str(name) for name in bridge.student.own_files()], bridge.student.who()
+        bridge.close()
+        if has == uid:
+            return [name for name in found if name != PROBE.name]
+    return []
+
+
 def _interpreter(bridge: Bridge) -> Finding:
     unread = list(bridge.student.readable(sandbox.interpreter_folders()))
     text = (
         "workers can read Python's own folders"
         if not unread
         else (
-            f"workers cannot read {', '.join(map(str, unread))}, so imports that are not warmed up fail: "
+            f"workers cannot read {', '.join(map(str, unread))}, "
+            "so imports that are not warmed up fail: "
             "use an interpreter outside root's home, such as /usr/bin/python3"
         )
     )
@@ -127,7 +170,7 @@ def _threads(bridge: Bridge) -> Finding:
 
 
 def _ranks() -> Finding:
-    """Two ranks behind the wall add their numbers, as in a test of an assignment with `isolation: distributed`."""
+    """Two ranks behind the wall add their numbers, as in a test with `isolation: distributed`."""
     try:
         server = WorkerServer.start(["torch"], profile="distributed")
     except IsolationError as error:
@@ -160,7 +203,10 @@ def _meeting(sums: list[object], alone: bool) -> Finding:
         )
     where = "a loopback of their own"
     if not alone:
-        where = "the machine's loopback, for want of a network namespace: give the container --network=none"
+        where = (
+            "the machine's loopback, for want of a network namespace: "
+            "give the container --network=none"
+        )
     return Finding("ranks", True, f"two ranks met on {where}")
 
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+WORLD_BYTES, WORLD_FILES = 64 << 20, 1024  # that a worker may write, in all (wall/world.py)
+
 
 class Limits(BaseModel):
     """What one test may use of the machine."""

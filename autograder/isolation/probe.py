@@ -1,4 +1,7 @@
-"""Tries, from inside a worker, what a worker must not be able to do. Run as if it were a submission; all of it harmless."""
+"""Tries, from inside a worker, what a worker must not be able to do, and what it must.
+
+Run as if it were a submission; all of it harmless.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ from typing import Any, NoReturn
 
 
 def attempts(hidden: str, grader: int) -> dict[str, str | None]:
-    """Name of each forbidden thing -> None if it was refused, else what came of it. ``hidden``: a path; ``grader``: a pid."""
+    """Name of each forbidden thing -> None if it was refused, what came of it otherwise.
+
+    ``hidden``: a path. ``grader``: a pid.
+    """
     tries: dict[str, Callable[[], Any]] = {
         "read the hidden tests": lambda: os.listdir(hidden) or _refuse(),
         "read another process's environment": lambda: open(f"/proc/{grader}/environ", "rb").read(1),
@@ -26,6 +32,10 @@ def attempts(hidden: str, grader: int) -> dict[str, str | None]:
         "make a datagram socket": lambda: len(socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)),
         "write in /tmp": lambda: open("/tmp/autograder-probe", "w").close(),
         "write in /dev/shm": lambda: open("/dev/shm/autograder-probe", "w").close(),
+        "write beside its own folder": lambda: _make_file(os.path.expanduser("~") + "-probe"),
+        "make a link": lambda: _make("link", lambda name: os.symlink("/etc", name)),
+        "make a pipe": lambda: _make("pipe", os.mkfifo),
+        "make a device": lambda: _make("device", lambda name: os.mknod(name, 0o020600, 0x103)),
         "make a memory file": lambda: os.memfd_create("probe"),
         "make namespaces": lambda: _call(272, 0x10000000),
         "become another user": lambda: os.setuid(0),
@@ -34,6 +44,40 @@ def attempts(hidden: str, grader: int) -> dict[str, str | None]:
         "use the key ring": lambda: _call(250, 0, -3, 0),
     }
     return {name: _outcome(attempt) for name, attempt in tries.items()}
+
+
+def own_files() -> list[str]:
+    """Files in the folder that is this worker's own."""
+    home = os.path.expanduser("~")
+    return [name for _, _, names in os.walk(home) for name in names]
+
+
+def who() -> int:
+    """The uid."""
+    return os.getuid()
+
+
+def fill(most: int) -> int:
+    """Write files of 4 MiB into the current folder; how many bytes that were, up to ``most``."""
+    written = number = 0
+    try:
+        while written < most:
+            with open(f"probe-{number}", "wb", 0) as file:
+                written += file.write(bytes(4 << 20))
+            number += 1
+    except OSError:
+        pass
+    return written
+
+
+def many_files(most: int) -> int:
+    """How many files can be made in the folder for temporary ones, up to ``most``."""
+    for number in range(most):
+        try:
+            _make_file(os.path.join(os.environ["TMPDIR"], f"probe-{number}"), remove=False)
+        except OSError:
+            return number
+    return most
 
 
 def readable(paths: list[str]) -> list[str]:
@@ -61,6 +105,20 @@ def _outcome(attempt: Callable[[], Any]) -> str | None:
         return str(attempt())[:60]
     except Exception:
         return None
+
+
+def _make_file(name: str, remove: bool = True) -> str:
+    os.close(os.open(name, os.O_CREAT | os.O_WRONLY))
+    if remove:
+        os.unlink(name)
+    return "allowed"
+
+
+def _make(name: str, make: Callable[[str], None]) -> str:
+    name = f"autograder-probe-{name}"
+    make(name)
+    os.unlink(name)
+    return "allowed"
 
 
 def _lists(path: str) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 
 from autograder.authoring.course import Assignment
+from autograder.authoring.given import given_files
 from autograder.authoring.source import Source
 from autograder.errors import IsolationError, SourceError, StudentDied, StudentError, StudentTimeout
 from autograder.judging import alarm, hidden_test, relevance
@@ -23,6 +24,7 @@ from autograder.judging.hidden_test import Candidate, HiddenTest, InProcess, Tra
 from autograder.model import Outcome, Verdict
 
 AT = "@"  # between a bug and the one function that has it
+MOST_RUNS = 3  # of one test: in a used worker, in a fresh one that dies, in another fresh one
 UNUSABLE = (
     "What came back could not be used as the handout describes it: check its type, shape and"
     " field names."
@@ -40,27 +42,32 @@ class AnswerKey:
         self.main = assignment.main
         self._proof = assignment.hidden_tests.with_name("proof.json")
         self._several: dict[tuple[str, ...], InProcess | None] = {}
+        self._given = given_files(assignment)
         # What the ranks of such an assignment call cannot be seen from here.
         self._forks = assignment.isolation == "distributed"
         self.texts = {
             bug.name: bug.when for bug in self.source.bugs if only is None or bug.name in only
         }
 
+    def candidate(self, text: str) -> InProcess:
+        """A trusted text of the main file, with the given modules beside it."""
+        return InProcess({self.main: text.encode()} | self._given, self.main)
+
     @cached_property
     def reference(self) -> InProcess:
         """The solution."""
-        return InProcess.of(self.source.solution(), self.main)
+        return self.candidate(self.source.solution())
 
     @cached_property
     def broken(self) -> dict[str, InProcess]:
         """The solution with one known bug, by the bug's name."""
-        return {name: InProcess.of(self.source.broken(name), self.main) for name in self.texts}
+        return {name: self.candidate(self.source.broken(name)) for name in self.texts}
 
     @cached_property
     def changed(self) -> dict[str, frozenset[str] | None]:
         """By the bug's name, the functions that it changes; None: something else."""
-        solution = self.source.solution()
-        return {name: relevance.changed(solution, self.source.broken(name)) for name in self.texts}
+        unbroken = self.source.unbroken()
+        return {name: relevance.changed(unbroken, self.source.broken(name)) for name in self.texts}
 
     def within_reach(self, called: set[str]) -> dict[str, InProcess]:
         """The broken variants that a test can tell from the solution when it calls these."""
@@ -99,7 +106,7 @@ class AnswerKey:
                     if AT in name[0]
                     else self.source.broken(*name)
                 )
-                self._several[name] = InProcess.of(text, self.main)
+                self._several[name] = self.candidate(text)
             except SourceError:
                 self._several[name] = None
         return self._several[name]
@@ -159,10 +166,10 @@ def judge(
 def _run(
     seconds: float, test: HiddenTest, candidate: Candidate, seed: int, alive: Callable[[], None]
 ) -> Trace:
-    """Run a test, and once more where something else than the submission may have failed it.
+    """Run a test until its failure is the submission's own, three times at most.
 
-    That is so where the worker had served an earlier test, and where the process died: one that
-    ends by its own doing ends again, and a machine's mishap does not happen twice.
+    A failure counts in a worker that has served no earlier test. The death of a process counts if
+    it happens twice: one that ends by its own doing ends again, and a machine's mishap does not.
     """
 
     def once() -> Trace:
@@ -172,9 +179,14 @@ def _run(
             # It rang between the test and its end, say while the worker was closed.
             return Trace(error=error, used=True)
 
-    trace = once()
-    again = isinstance(trace.error, StudentDied) or (trace.used and not trace.passed)
-    return once() if again else trace
+    deaths = 0
+    for _ in range(MOST_RUNS):
+        trace = once()
+        died = isinstance(trace.error, StudentDied)
+        deaths += died
+        if trace.passed or deaths == 2 or not (trace.used or died):
+            break
+    return trace
 
 
 def _failed(outcome: Outcome, test: HiddenTest, trace: Trace) -> Outcome:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from autograder.authoring.course import Assignment
+from autograder.authoring.given import with_given
 from autograder.errors import CourseError, IsolationError
 from autograder.isolation import doctor
 from autograder.isolation.times import GPU_LOOK_SECONDS, grader_seconds
@@ -109,8 +110,9 @@ class GpuPart:
                 yield {"outcome": to_data(_ungraded(test, self.missing))}
             return
         main, limits = self.assignment.main, self.assignment.limits
-        candidate = self.server.candidate(job["files"], main, limits)
-        reference = self.server.candidate({main: key.source.solution().encode()}, main, limits)
+        files = with_given(self.assignment, job["files"])
+        candidate = self.server.candidate(files, main, limits)
+        reference = self.server.candidate(key.reference.files, main, limits)
         for test in self.tests:
             patience = grader_seconds(test.seconds, limits.test_seconds)
             yield from self._wait(patience)

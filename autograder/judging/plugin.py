@@ -22,8 +22,9 @@ import numpy as np
 import pytest
 
 from autograder.authoring.course import Assignment, load_assignment
+from autograder.authoring.given import with_given
 from autograder.authoring.source import Source
-from autograder.errors import CourseError
+from autograder.errors import CourseError, SourceError
 from autograder.isolation.bridge.client import Bridge
 from autograder.isolation.bridge.lab import Lab
 from autograder.isolation.wall.gpu import gpu_missing
@@ -66,7 +67,7 @@ def points(
 def hidden_test(item: pytest.Function) -> HiddenTest:
     """What a collected item says about itself. Raises pytest.UsageError with file and remedy."""
     mark = item.get_closest_marker("points")
-    says = (inspect.getdoc(item.function) or "").split("\n")[0].strip()
+    says = " ".join((inspect.getdoc(item.function) or "").split("\n\n")[0].split())
     if mark is None or not says:
         missing = "@points(...)" if mark is None else "a docstring: the line that students read"
         raise pytest.UsageError(
@@ -168,9 +169,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Every test of a hidden file carries its marker and its docstring (`collect` checks it too).
+    """Hidden tests are complete, what they run against exists, and GPU tests have a GPU.
 
-    What needs a GPU is skipped where there is none.
+    `collect` says itself what is incomplete.
     """
     if any(isinstance(plugin, _Collector) for plugin in config.pluginmanager.get_plugins()):
         return
@@ -180,6 +181,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             "test_scale.py",
         ):
             hidden_test(item)
+            _candidate_text(config, item.path)
     on_gpu = [item for item in items if item.get_closest_marker("gpu")]
     if on_gpu and config.getoption("--device") == "cuda" and (missing := gpu_missing()):
         for item in on_gpu:
@@ -195,19 +197,14 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
 @pytest.fixture
 def _opened(request: pytest.FixtureRequest) -> Iterator[tuple[Bridge, Lab]]:
     assignment = load_assignment(request.path.parents[2], request.path.parent.name)
-    text = _text(
-        assignment.solution,
-        request.config.getoption("--student"),
-        request.config.getoption("--bug"),
-    )
-    candidate: Candidate = InProcess.of(text, assignment.main)
+    files = {assignment.main: _candidate_text(request.config, request.path).encode()}
+    files = with_given(assignment, files)
+    candidate: Candidate = InProcess(files, assignment.main)
     device = request.config.getoption("--device")
     if request.config.getoption("--wall"):
         gpu = device == "cuda" and request.node.get_closest_marker("gpu") is not None
         server = _servers(request.config, assignment, gpu)
-        candidate = server.candidate(
-            {assignment.main: text.encode()}, assignment.main, assignment.limits
-        )
+        candidate = server.candidate(files, assignment.main, assignment.limits)
     mark = request.node.get_closest_marker("points")
     seconds = mark.kwargs["seconds"] if mark else None
     bridge = candidate.open(lambda event: None, seconds)
@@ -230,6 +227,18 @@ def student(_opened: tuple[Bridge, Lab]) -> Any:
 def lab(_opened: tuple[Bridge, Lab]) -> Lab:
     """Tools that act where the student's code lives."""
     return _opened[1]
+
+
+def _candidate_text(config: pytest.Config, hidden_tests: Path) -> str:
+    """What the hidden tests of a file run against. Raises pytest.UsageError, in one sentence."""
+    assignment = load_assignment(hidden_tests.parents[2], hidden_tests.parent.name)
+    try:
+        return _text(assignment.solution, config.getoption("--student"), config.getoption("--bug"))
+    except SourceError as error:
+        raise pytest.UsageError(str(error)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise pytest.UsageError(f"--student {config.getoption('--student')}: {reason}") from None
 
 
 @functools.cache

@@ -31,6 +31,8 @@ MAX_PRINTS = 2000  # characters of the student's prints shown with a test
 
 
 # -- for the student -------------------------------------------------------------------------------
+_LEFT_OUT = re.compile(r"cell (\d+): `")
+MAX_LEFT_OUT = 10  # statements of a notebook that are named
 
 
 def student_text(outcome: Outcome) -> str:
@@ -141,10 +143,23 @@ def headline(assignment: Assignment, worth: float, grade: Grade) -> str:
         lost = 100 * (1 - grade.late_factor)
         of = f"{earned(grade.outcomes):g} points" if grade.outcomes else "the points"
         lines.append(f"Submitted {days} late: {lost:.0f} % of {of} are lost.")
+    lines += [f"{said}." for said in _remarks(grade)]
     wall = grade.provenance.get("wall", {})
     if not (wall.get("uid") and wall.get("seccomp")) or grade.provenance.get("leaks"):
         lines.append("Marked without the full wall between student code and grader (--allow-weak).")
     return "\n".join(lines)
+
+
+def _remarks(grade: Grade) -> list[str]:
+    """What was marked, and what of a notebook was left out."""
+    notes = [one_line(text) for text in grade.notes]
+    by_cell = {text: int(found[1]) for text in notes if (found := _LEFT_OUT.match(text))}
+    left_out = sorted(by_cell, key=by_cell.__getitem__)
+    if left_out:
+        more = f", and {len(left_out) - MAX_LEFT_OUT} more" if len(left_out) > MAX_LEFT_OUT else ""
+        shown = "; ".join(left_out[:MAX_LEFT_OUT])
+        left_out = [f"Left out of your notebook, and everything else counts: {shown}{more}"]
+    return [text for text in notes if not _LEFT_OUT.match(text)] + left_out
 
 
 def _untested(grade: Grade, worth: float) -> list[str]:

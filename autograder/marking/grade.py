@@ -189,6 +189,7 @@ class Grading:
             late_days=days,
             late_factor=factor,
             provenance=self._provenance(submission),
+            notes=submission.notes,
         )
 
     def _counts_zero(self, state: State) -> bool:
@@ -207,6 +208,7 @@ class Grading:
         reached = tuple(outcome for outcome in outcomes if outcome is not None)
         complete = progress.finished and not any(outcome.open for outcome in reached)
         days, factor = self._late(submission)
+        notes = tuple(dict.fromkeys((*submission.notes, *progress.notes)))
         return Grade(
             submission.student,
             reached,
@@ -215,6 +217,7 @@ class Grading:
             late_factor=factor,
             provenance=self._provenance(submission),
             seconds=seconds,
+            notes=notes,
         )
 
     def _late(self, submission: Submission) -> tuple[int, float]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.authoring.course import Assignment, load_assignment
+from autograder.authoring.given import with_given
 from autograder.errors import AutograderError, CourseError, IsolationError
 from autograder.isolation import doctor, times
 from autograder.isolation.limits import Limits
@@ -121,13 +122,16 @@ class Grader:
         ``alive`` is called now and then while a worker computes.
         """
         limits = self._assignment.limits
+        files = with_given(self._assignment, job["files"])
         candidate = self._server.candidate(
-            job["files"], self._assignment.main, limits, job["core"], not limits.fresh_workers
+            files, self._assignment.main, limits, job["core"], not limits.fresh_workers
         )
         if problem := _import_problem(candidate, self._assignment):
             yield {"unreadable": problem}
             return
         yield from outcomes(self._tests, self._key, candidate, limits, job["seed"], alive)
+        if candidate.shared.left_out:
+            yield {"notes": candidate.shared.left_out}
         yield from self._gpu.messages(job, self._key)
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.authoring.course import Assignment, Course
+from autograder.authoring.given import given_files
 from autograder.isolation.wall.sandbox import Layers
 
 WORDS = {
@@ -22,6 +23,7 @@ WORDS = {
     "engine": "the autograder",
     "hidden_tests": "the hidden tests",
     "solution": "the solution",
+    "given": "the given modules",
     "requirements": "the locked requirements",
     "limits": "the limits",
     "late": "the due date or late rule",
@@ -48,6 +50,7 @@ def fingerprint(assignment: Assignment) -> dict[str, Any]:
             path for path in (assignment.hidden_tests, assignment.scale_tests) if path.is_file()
         ),
         "solution": _digest([assignment.solution]),
+        "given": _content(given_files(assignment).items()),
         "requirements": _digest([locked]) if locked.is_file() else None,
         "limits": assignment.limits.model_dump(),
         "python": platform.python_version(),
@@ -93,7 +96,11 @@ def _versions(libraries: Iterable[str]) -> dict[str, str]:
 
 
 def _digest(paths: Iterable[Path]) -> str:
+    return _content((path.name, path.read_bytes()) for path in paths)
+
+
+def _content(files: Iterable[tuple[str, bytes]]) -> str:
     total = hashlib.sha256()
-    for path in paths:
-        total.update(path.name.encode() + b"\0" + path.read_bytes())
+    for name, data in files:
+        total.update(name.encode() + b"\0" + data)
     return total.hexdigest()[:16]

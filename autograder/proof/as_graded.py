@@ -1,7 +1,9 @@
-"""A pytest plugin of `check`: what passes is run once more the way grading runs it, so that nobody meets its failures there first.
+"""A pytest plugin of `check`: a public test that passes is run again the way grading runs it.
 
-In the second run the names that a public test has for the student's work lead to a fresh import of it over a Bridge in this same process:
-arguments and results are copied as data, through the codec of grading. A starter folder works without this, with pytest alone.
+So nobody meets a failure for the first time in grading. In the second run the names that a public
+test has for the student's work lead to a fresh import of it over a Bridge in this same process:
+arguments and results are copied as data, through the codec of grading. A starter folder works
+without this, with pytest alone.
 """
 
 from __future__ import annotations
@@ -20,10 +22,12 @@ from autograder.errors import StudentError
 from autograder.isolation.bridge import worker
 from autograder.isolation.bridge.client import Bridge, Loopback
 
-SENTENCE = "This passes here, but not in grading, where only copies of plain data come and go between a test and your code:"
-HERE_ONLY = (
-    "HERE_ONLY"  # a test module's tuple of tests that look at shared memory, which no copy has
+SENTENCE = (
+    "This passes here, but not in grading, where only copies of plain data come and go between "
+    "a test and your code:"
 )
+# A test module's tuple of tests that look at shared memory, which a copy does not have.
+HERE_ONLY = "HERE_ONLY"
 _ERROR = pytest.StashKey[BaseException | None]()
 
 
@@ -79,7 +83,7 @@ def _again(
 
 
 def _is_the_test_s_own(error: BaseException) -> bool:
-    """The test hands the student something that cannot cross (an environment, say); a hidden test would lend it."""
+    """The test passes something that cannot cross, say an environment; a hidden test lends it."""
     if isinstance(error, StudentError) or not isinstance(error, TypeError):
         return False
     trace = error.__traceback__
@@ -92,7 +96,7 @@ def _is_the_test_s_own(error: BaseException) -> bool:
 
 @contextmanager
 def _over_a_bridge(tests: ModuleType, folder: Path, main: str) -> Iterator[None]:
-    """The test module with the student's work, and functions and classes of it, replaced by handles."""
+    """The test module, with handles in place of the student's module, functions and classes."""
     name = main.removesuffix(".py")
     theirs, finders, names = sys.modules.get(name), list(sys.meta_path), dict(vars(tests))
     files = {

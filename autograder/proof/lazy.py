@@ -1,4 +1,7 @@
-"""Answers without work: zeros, ones, nan, None, inputs echoed back. No hidden test may give points for them."""
+"""Answers without work: zeros, nan, None, inputs echoed back.
+
+No hidden test may give points for them.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,15 @@ from autograder.isolation.codec import torch_module
 from autograder.isolation.ranks import in_process
 from autograder.judging.hidden_test import InProcess
 
-Answer = Callable[
-    [Any, tuple[Any, ...]], Any
-]  # a leaf of the true result, and the inputs -> what is answered instead
+# A leaf of the true result, and the inputs -> what is answered instead.
+Answer = Callable[[Any, tuple[Any, ...]], Any]
 
 
 class Lazy:
-    """A submission that does no work: the right kind and shape, with zeros, nan, the inputs, or None for content.
+    """A submission that does no work: right kinds and shapes, filled with zeros, nan or inputs.
 
-    It is made from the reference's own results, so it is the hardest lazy answer to tell from a right one; it never raises, and it
-    changes nothing.
+    It is made from the reference's own results, so it is the hardest lazy answer to tell from a
+    right one. It never raises, and it changes nothing.
     """
 
     def __init__(self, reference: InProcess, answer: Answer) -> None:
@@ -32,7 +34,7 @@ class Lazy:
         self._answer = answer
 
     def open(self, record: Callable[[Any], None], seconds: float | None) -> Bridge:
-        """A bridge to a module whose functions and classes are lazy; what they call inside is not."""
+        """A bridge to a module with lazy functions and classes; what they call is not lazy."""
         return Bridge(Loopback(self._load()), record)
 
     def open_ranks(
@@ -81,7 +83,7 @@ def _true(value: Any) -> Any:
 
 
 class _LazyObject:
-    """Stands before a true object and answers lazily; its methods run on copies, so nothing changes."""
+    """Wraps a true object and answers lazily; its methods run on copies, so nothing changes."""
 
     def __init__(self, inner: Any, answer: Answer) -> None:
         self._inner, self._answer = inner, answer
@@ -127,7 +129,7 @@ def _filled(leaf: Any, number: float) -> Any:
 
 
 def _echo(leaf: Any, inputs: tuple[Any, ...]) -> Any:
-    """The first input of the result's kind and shape, else the first input."""
+    """The first input of the result's kind and shape, otherwise the first input."""
     shape = getattr(leaf, "shape", None)
     alike = [
         value
@@ -138,7 +140,10 @@ def _echo(leaf: Any, inputs: tuple[Any, ...]) -> Any:
 
 
 def _wiped(leaf: Any, inputs: tuple[Any, ...]) -> Any:
-    """Zeros, and every input set to zero: a test must not compute what it expects from what it lent."""
+    """Zeros, and every input set to zero.
+
+    A test must not compute what it expects from an input that the student has had.
+    """
     torch = torch_module()
     for value in inputs:
         if isinstance(value, np.ndarray):

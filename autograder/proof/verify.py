@@ -1,45 +1,42 @@
-"""Proves an assignment: the solution gets full marks, lazy answers none, and every known bug is caught and named."""
+"""Looks for shortcomings of an assignment in this process, without the wall.
+
+The solution passes every test, lazy answers pass none, and every known bug is caught and named.
+"""
 
 from __future__ import annotations
 
-import functools
 import importlib
-import multiprocessing
-import os
-import signal
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from autograder.authoring import starter
 from autograder.authoring.course import Assignment
 from autograder.judging import alarm, hidden_test, plugin, relevance
-from autograder.judging.answers import gives_the_numbers_of
+from autograder.judging.answers import RTOL, gives_the_numbers_of
 from autograder.judging.diagnose import AnswerKey
-from autograder.judging.hidden_test import Candidate, HiddenTest, InProcess, Trace
+from autograder.judging.evidence import Telling, indistinguishable, telling
+from autograder.judging.hidden_test import Candidate, HiddenTest, Trace
 from autograder.proof.lazy import LAZY, Lazy
+from autograder.proof.public import run_public_tests
 
-SEEDS = (0, 1, 2)  # the solution must pass on each; the matrix is drawn on the first
+# The solution must pass on each of these draws; the bugs meet the first.
+SEEDS = (0, 1, 2)
 LEARNING_SHARE = 0.25
-EXACT_SECONDS, LEARNING_SECONDS = 20.0, 600.0
-PUBLIC_SECONDS = 600
+SECONDS = 20.0
+Say = Callable[[str], None]
+Traces = Mapping[tuple[str, str], Trace]
 
 
 @dataclass
 class Verification:
-    """What was found. ``shortcomings`` is empty when the assignment is proven."""
+    """What was found. ``shortcomings`` is empty when nothing is missing."""
 
     assignment: Assignment
     tests: list[HiddenTest] = field(default_factory=list)
     bugs: list[str] = field(default_factory=list)
-    kills: dict[tuple[str, str], bool] = field(
-        default_factory=dict
-    )  # (test, bug) -> the test fails
+    # (test, bug) -> the test fails
+    kills: dict[tuple[str, str], bool] = field(default_factory=dict)
     named: dict[str, bool] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     shortcomings: list[str] = field(default_factory=list)
 
     @property
@@ -51,7 +48,10 @@ class Verification:
 def verify(
     assignment: Assignment, tell: Callable[[str], None] = lambda line: None, draws: int = 0
 ) -> Verification:
-    """Run all proofs of one assignment, and ask on so many further ``draws`` of the test data whether they hold there too."""
+    """Look for all shortcomings, on so many further ``draws`` of the test data as well.
+
+    Learning checks are left to the wall (`wall.show`), where they are run anyway.
+    """
     # Before any test's clock runs: an import that is cut off stays broken.
     for library in assignment.libraries:
         importlib.import_module(library)
@@ -71,77 +71,41 @@ def verify(
         _check_draws(result, key, draws, say)
     tell("public tests")
     _check_public_tests(assignment, key, say)
-    stale = starter.stale(assignment)
-    if stale:
-        say(
-            f"starter/{assignment.name} is stale ({', '.join(stale)}): python -m autograder starter {assignment.name}"
-        )
     return result
 
 
-@dataclass(frozen=True)
-class Proof:
-    """What is printed and kept of a verification."""
-
-    matrix: str
-    summary: str
-    shortcomings: tuple[str, ...]
-
-    @classmethod
-    def of(
-        cls, assignment: Assignment, tell: Callable[[str], None] = lambda line: None, draws: int = 0
-    ) -> Proof:
-        """Verify the assignment in this process."""
-        result = verify(assignment, tell, draws)
-        worth, named = sum(test.worth for test in result.tests), sum(result.named.values())
-        counts = f"{len(result.tests)} hidden tests, {worth:g} points, {len(result.bugs)} bugs, {named} named"
-        return cls(matrix(result), f"{assignment.name}: {counts}", tuple(result.shortcomings))
-
-
-def prove_each(assignments: Sequence[Assignment], jobs: int, draws: int = 0) -> Iterator[Proof]:
-    """The proofs in this order, each made in a process of its own, ``jobs`` at a time (0: one for each core).
-
-    One process for all would grow with every assignment, and each rank that distributed_ppo forks would have to copy that.
-    """
-    spawn = multiprocessing.get_context("spawn")
-    default = signal.signal, (signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends them without a word
-    with ProcessPoolExecutor(
-        jobs or os.cpu_count(), spawn, *default, max_tasks_per_child=1
-    ) as pool:
-        yield from pool.map(functools.partial(Proof.of, draws=draws), assignments)
-
-
-def _check_declarations(result: Verification, key: AnswerKey, say: Callable[[str], None]) -> None:
+def _check_declarations(result: Verification, key: AnswerKey, say: Say) -> None:
     parts = set(result.assignment.parts)
     for todo in key.source.todos:
         if todo.part not in parts:
-            say(f"{todo.function}: TODO({todo.part}) is no part of assignment.yml")
+            say(f"{todo.function}: assignment.yml has no part '{todo.part}', which its TODO names")
     for test in result.tests:
         if test.part not in parts:
-            say(f"{test.name}: '{test.part}' is no part of assignment.yml")
-        for bug in set(test.catches) - set(key.texts):
+            say(f"{test.name}: assignment.yml has no part '{test.part}'")
+        for bug in sorted(set(test.catches) - set(key.texts)):
             say(f"{test.name} says it catches '{bug}', which the solution does not have")
         if not test.catches and not test.learning:
             say(f"{test.name} catches no bug: a test that cannot fail proves nothing")
     learning = sum(test.worth for test in result.tests if test.learning)
     if learning > LEARNING_SHARE * sum(test.worth for test in result.tests):
         say("learning checks carry more than a quarter of the points")
-    for bug in set(key.texts) - {bug for test in result.exact for bug in test.catches}:
-        say(f"no test says that it catches '{bug}'")
+    declared = {bug for test in result.exact for bug in test.catches}
+    for bug in key.texts:
+        if bug not in declared:
+            say(f"no test says that it catches '{bug}'")
 
 
-def _check_solution(result: Verification, key: AnswerKey, say: Callable[[str], None]) -> None:
-    for test in result.tests:
-        for seed in SEEDS[:1] if test.learning else SEEDS:
-            trace = _run(test, key.reference, seed)
-            if trace.error is not None:
-                say(
-                    f"the solution fails {test.name} (seed {seed}): {hidden_test.explain(trace.error)}"
-                )
+def _check_solution(result: Verification, key: AnswerKey, say: Say) -> None:
+    for test in result.exact:
+        for seed in SEEDS:
+            error = _run(test, key.reference, seed).error
+            if error is not None:
+                reason = hidden_test.explain(error)
+                say(f"the solution fails {test.name} (seed {seed}): {reason}")
 
 
-def _check_lazy(result: Verification, key: AnswerKey, say: Callable[[str], None]) -> None:
-    candidates: dict[str, Candidate] = {"the stub": InProcess.of(key.source.stub(), key.main)}
+def _check_lazy(result: Verification, key: AnswerKey, say: Say) -> None:
+    candidates: dict[str, Candidate] = {"the stub": key.candidate(key.source.stub())}
     candidates |= {
         f"an answer of {name}": Lazy(key.reference, answer) for name, answer in LAZY.items()
     }
@@ -151,7 +115,7 @@ def _check_lazy(result: Verification, key: AnswerKey, say: Callable[[str], None]
                 say(f"{name} passes {test.name}: it needs an anchor")
 
 
-def _check_bugs(result: Verification, key: AnswerKey, say: Callable[[str], None]) -> None:
+def _check_bugs(result: Verification, key: AnswerKey, say: Say) -> None:
     traces: dict[tuple[str, str], Trace] = {}
     references: dict[str, Trace] = {}
     for test in result.exact:
@@ -165,54 +129,80 @@ def _check_bugs(result: Verification, key: AnswerKey, say: Callable[[str], None]
             if trace.passed and bug in test.catches:
                 say(f"{test.name} says it catches '{bug}' and does not")
     for test in result.exact:
-        if not any(result.kills[test.name, bug] for bug in key.texts):
+        if not any(result.kills[test.name, bug] for bug in result.bugs):
             say(f"{test.name} fails for no bug")
-    for bug in key.texts:
-        result.named[bug] = any(
-            not gives_the_numbers_of(references[test.name], traces[test.name, bug])
-            and _alone(test, bug, traces, list(key.texts))
+    unnamed = _unnamed(result.tests)
+    for bug in result.bugs:
+        twins = {
+            test.name: _twins(test, bug, references[test.name], traces, result.bugs)
             for test in result.exact
             if result.kills[test.name, bug]
-        )
-        if not any(result.kills[test.name, bug] for test in result.exact):
+        }
+        result.named[bug] = not all(twins.values())
+        if not twins:
             say(f"'{bug}' loses no points")
-        elif not result.named[bug]:
-            say(
-                f"'{bug}' is caught, but no test tells it from the other bugs: the diagnosis cannot name it"
-            )
+        elif not result.named[bug] and bug not in unnamed:
+            say(_cannot_be_named(bug, twins))
+        elif result.named[bug] and bug in unnamed:
+            say(f"'{bug}' is declared UNNAMED, and the diagnosis can name it")
+    result.notes += [
+        f"{test} catches '{bug}' and cannot tell it from '{other}', which it does not declare"
+        for test, bug, other in indistinguishable(result.exact, references, traces)
+    ]
 
 
-def _check_draws(
-    result: Verification, key: AnswerKey, draws: int, say: Callable[[str], None]
-) -> None:
-    """Every submission meets test data of its own, and two students with the same mistake must lose the same points."""
+def _twins(
+    test: HiddenTest, bug: str, reference: Trace, traces: Traces, bugs: Sequence[str]
+) -> list[str]:
+    """Who else gives the bug's answers in this test: the solution, or other bugs that fail.
+
+    An exception is not an answer: any mistake may raise the same.
+    """
+    answers = traces[test.name, bug]
+    alike = ["the solution"] if gives_the_numbers_of(reference, answers) else []
+    if not alike and telling(reference, answers) is Telling.NOTHING:
+        alike = ["any code that raises the same exception"]
+    for other in bugs:
+        trace = traces[test.name, other]
+        if other != bug and not trace.passed and gives_the_numbers_of(trace, answers):
+            alike.append(f"'{other}'")
+    return alike
+
+
+def _unnamed(tests: Sequence[HiddenTest]) -> tuple[str, ...]:
+    """What the hidden tests' file calls UNNAMED: bugs whose only effect is an exception."""
+    modules = (test.function.__globals__ for test in tests)
+    return tuple(next((m["UNNAMED"] for m in modules if "UNNAMED" in m), ()))
+
+
+def _cannot_be_named(bug: str, twins: Mapping[str, Sequence[str]]) -> str:
+    where = "; ".join(
+        f"in {test} its answers are those of {' and of '.join(alike)}"
+        for test, alike in twins.items()
+    )
+    return f"'{bug}' is caught, but the diagnosis cannot name it: {where} (to {RTOL:g})"
+
+
+def _check_draws(result: Verification, key: AnswerKey, draws: int, say: Say) -> None:
+    """Test data differ between submissions; the same mistake must lose the same points."""
     seeds = range(len(SEEDS), len(SEEDS) + draws)
 
     def said(seeds: list[int]) -> str:
-        return f"on {len(seeds)} of {draws} further draws (seed {', '.join(map(str, seeds[:5]))}{', ...' if seeds[5:] else ''})"
+        few = ", ".join(map(str, seeds[:5])) + (", ..." if seeds[5:] else "")
+        return f"on {len(seeds)} of {draws} further draws (seed {few})"
 
     for test in result.exact:
         if failed := [seed for seed in seeds if not _run(test, key.reference, seed).passed]:
             say(f"the solution fails {test.name} {said(failed)}")
         for bug in test.catches:
-            if passed := [
-                seed
-                for seed in seeds
-                if bug in key.broken and _run(test, key.broken[bug], seed).passed
-            ]:
+            variant = key.broken.get(bug)
+            if variant is None:
+                continue
+            if passed := [seed for seed in seeds if _run(test, variant, seed).passed]:
                 say(f"{test.name} says it catches '{bug}' and does not {said(passed)}")
 
 
-def _alone(
-    test: HiddenTest, bug: str, traces: Mapping[tuple[str, str], Trace], bugs: list[str]
-) -> bool:
-    """No other bug that fails this test gives the same numbers."""
-    student = traces[test.name, bug]
-    others = (traces[test.name, other] for other in bugs if other != bug)
-    return not any(not other.passed and gives_the_numbers_of(other, student) for other in others)
-
-
-def _check_public_tests(assignment: Assignment, key: AnswerKey, say: Callable[[str], None]) -> None:
+def _check_public_tests(assignment: Assignment, key: AnswerKey, say: Say) -> None:
     code, output = run_public_tests(assignment, {key.main: key.source.solution().encode()})
     if code != 0:
         say(f"the public tests fail on the solution:\n{output[-1500:]}")
@@ -221,74 +211,6 @@ def _check_public_tests(assignment: Assignment, key: AnswerKey, say: Callable[[s
         say("the public tests pass on the stub")
 
 
-def run_public_tests(
-    assignment: Assignment,
-    files: Mapping[str, bytes],
-    options: tuple[str, ...] = ("-q", "--tb=short"),
-) -> tuple[int, str]:
-    """Run test_local.py against a hand-in in a folder of its own, as a student would, and as graded; exit code and output."""
-    given = starter.files(assignment)
-    with tempfile.TemporaryDirectory() as folder:
-        for name, content in (given | dict(files)).items():
-            path = Path(folder, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", folder]
-        command += [
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "autograder.proof.as_graded",
-            "--as-graded",
-            assignment.main,
-        ]
-        command += [*options, folder]
-        environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-        try:
-            done = subprocess.run(
-                command,
-                cwd=folder,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=PUBLIC_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return (
-                1,
-                f"The public tests did not end within {PUBLIC_SECONDS} seconds: look for a loop without an end.",
-            )
-    return done.returncode, done.stdout + done.stderr
-
-
 def _run(test: HiddenTest, candidate: Candidate, seed: int) -> Trace:
-    """One run in this process, ended when it takes too long: a broken variant must end by itself."""
-    seconds = LEARNING_SECONDS if test.learning else EXACT_SECONDS
-    return alarm.within(seconds, lambda: hidden_test.run(test, candidate, seed))
-
-
-# -- the kill matrix --------------------------------------------------------------------------------------------------
-
-
-def matrix(result: Verification) -> str:
-    """The kill matrix as Markdown: a row a bug, a column a test; X declared and caught, x caught besides."""
-    tests = result.exact
-    head = ["bug", *(str(number) for number in range(1, len(tests) + 1)), "caught by", "named"]
-    rows = []
-    for bug in result.bugs:
-        marks = [
-            "X" if bug in test.catches else "x" if result.kills[test.name, bug] else ""
-            for test in tests
-        ]
-        rows.append(
-            [f"`{bug}`", *marks, str(sum(map(bool, marks))), "yes" if result.named[bug] else "no"]
-        )
-    lines = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
-    legend = [f"{number}. `{test.name}` ({test.worth:g})" for number, test in enumerate(tests, 1)]
-    learning = [
-        f"- learning check: `{test.name}` ({test.worth:g})"
-        for test in result.tests
-        if test.learning
-    ]
-    return "\n".join([f"## {result.assignment.name}", "", *lines, "", *legend, *learning, ""])
+    """One run in this process, ended when it takes too long: a broken variant may never end."""
+    return alarm.within(SECONDS, lambda: hidden_test.run(test, candidate, seed))

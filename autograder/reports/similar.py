@@ -51,7 +51,8 @@ def of_class(assignment: Assignment, submissions: Path) -> list[Pair]:
     """The pairs among the submissions in a folder, with the assignment's starter left out."""
     given = assignment.starter / assignment.main
     starter = given.read_text(encoding="utf-8") if given.is_file() else ""
-    return pairs(read_all(submissions, assignment.main), assignment.main, starter)
+    read = read_all(submissions, assignment.main, assignment.starter)
+    return pairs(read, assignment.main, starter)
 
 
 def pairs(submissions: Sequence[Submission], main: str, starter: str) -> list[Pair]:

@@ -46,7 +46,8 @@ def recency_weighted(start, rewards, alpha):
 
 
 class Recorder:
-    """Pulls arm number t of a list (the first at t = 1) and writes down everything that it is told."""
+    """Pulls arm number t of a list (the first at t = 1) and writes down everything that it is
+    told."""
 
     def __init__(self, arms):
         self.arms, self.times, self.told = arms, [], []
@@ -60,7 +61,8 @@ class Recorder:
 
 
 def optimal_share(student, make_agent, seed, runs=30, steps=1000):
-    """How often the last 100 pulls of a run took the best arm: the mean over runs on 10-armed testbeds."""
+    """How often the last 100 pulls of a run took the best arm: the mean over runs on 10-armed
+    testbeds."""
     shares = []
     for run in range(runs):
         means = np.random.default_rng([seed, run]).normal(size=10)
@@ -79,10 +81,12 @@ def optimal_share(student, make_agent, seed, runs=30, steps=1000):
     3,
     part="estimates",
     catches="n-off-by-one",
-    hint="n counts the pulls including the present one: after the first reward the average is that reward.",
+    hint="n counts the pulls including the present one: after the first reward the average is that "
+    "reward.",
 )
 def test_sample_average_is_the_mean(student, rng):
-    """Folding the rewards in one at a time gives the mean of all of them, whatever the first estimate was."""
+    """Folding the rewards in one at a time gives the mean of all of them, whatever the first
+    estimate was."""
     rewards = rng.normal(3.0, 2.0, size=8)
     q = 10.0
     for n, reward in enumerate(rewards, 1):
@@ -94,11 +98,13 @@ def test_sample_average_is_the_mean(student, rng):
     3,
     part="estimates",
     catches="swaps-the-weights",
-    hint="Unroll the recursion: the i-th of n rewards weighs alpha (1 - alpha)^(n - i), the first estimate "
+    hint="Unroll the recursion: the i-th of n rewards weighs alpha (1 - alpha)^(n - i), the first "
+    "estimate "
     "(1 - alpha)^n.",
 )
 def test_constant_step_weights_rewards_by_recency(student, rng):
-    """A constant step size weighs every reward by its age, and the first estimate never quite goes away."""
+    """A constant step size weighs every reward by its age, and the first estimate never quite goes
+    away."""
     rewards, start, alpha = rng.normal(size=7), float(rng.normal(5.0)), 0.2
     q = start
     for n, reward in enumerate(rewards, 1):
@@ -114,7 +120,8 @@ def test_constant_step_weights_rewards_by_recency(student, rng):
     hint="Advance the trace before you divide by it: then the first step has size 1.",
 )
 def test_unbiased_step_forgets_the_first_estimate(student, rng):
-    """After one reward the estimate is that reward; later ones are recency-weighted averages of rewards alone."""
+    """After one reward the estimate is that reward; later ones are recency-weighted averages of
+    rewards alone."""
     rewards, alpha = rng.normal(size=6), 0.3
     later = student.unbiased_step(
         2.0, 0.6, 5.0, alpha
@@ -134,7 +141,8 @@ def test_unbiased_step_forgets_the_first_estimate(student, rng):
     2,
     part="estimates",
     catches="no-argument-checks",
-    hint="The docstrings say which arguments are impossible: refuse them with ValueError and a sentence.",
+    hint="The docstrings say which arguments are impossible: refuse them with ValueError and a "
+    "sentence.",
 )
 def test_estimates_refuse_impossible_arguments(student):
     """No pull number below 1, no step size outside (0, 1]; a step size of exactly 1 is fine."""
@@ -244,7 +252,8 @@ def test_epsilon_greedy_draws_with_its_probabilities(student, rng):
     hint="Count the pull first. The constant step size, if there is one, replaces 1/n.",
 )
 def test_epsilon_greedy_agent_keeps_its_estimates(student, rng):
-    """The agent keeps a mean for each arm, or a recency-weighted average if it was given a step size."""
+    """The agent keeps a mean for each arm, or a recency-weighted average if it was given a step
+    size."""
     rewards = rng.normal(2.0, 1.0, size=6)
     arms = [2, 0, 2, 2, 0, 2]
     averaging = student.EpsilonGreedy(3, epsilon=0.0)
@@ -282,7 +291,8 @@ def test_epsilon_must_be_a_probability(student):
     4,
     part="ucb",
     catches=("zero-divided-by-zero", "tiny-number-in-the-denominator"),
-    hint="An arm that was never pulled could be worth anything: its bound is +inf, at t = 1 and with c = 0 too.",
+    hint="An arm that was never pulled could be worth anything: its bound is +inf, at t = 1 and "
+    "with c = 0 too.",
 )
 def test_untried_arms_have_an_infinite_bound(student, rng):
     """Untried arms score +inf at every step and for every c; tried arms have finite scores."""
@@ -332,10 +342,12 @@ def test_bonus_follows_its_law(student, rng):
     4,
     part="ucb",
     catches=("zero-divided-by-zero", "one-count-for-all-arms"),
-    hint="Infinite bounds come first, so each arm has its turn; from then on the largest score decides.",
+    hint="Infinite bounds come first, so each arm has its turn; from then on the largest score "
+    "decides.",
 )
 def test_ucb_agent_tries_every_arm_then_follows_the_bounds(student, rng):
-    """The first k pulls try each arm once; every later pull takes the arm with the largest bound."""
+    """The first k pulls try each arm once; every later pull takes the arm with the largest
+    bound."""
     k, c, draws = 5, 2.0, generator()
     rewards = rng.normal(size=(20, k))
     agent = student.UCB(k, c)
@@ -358,7 +370,8 @@ def test_ucb_agent_tries_every_arm_then_follows_the_bounds(student, rng):
     2,
     part="ucb",
     catches="no-argument-checks",
-    hint="Steps are counted from 1, c is not negative, and each arm has one estimate and one count.",
+    hint="Steps are counted from 1, c is not negative, and each arm has one estimate and one "
+    "count.",
 )
 def test_ucb_refuses_impossible_arguments(student):
     """No step 0, no negative c, no negative counts, no estimates without counts."""
@@ -382,7 +395,8 @@ def test_ucb_refuses_impossible_arguments(student):
     hint="Subtract the largest preference before you exponentiate: the ratios stay the same.",
 )
 def test_softmax_depends_on_differences_only(student, rng):
-    """Adding a constant to all preferences changes nothing, even when it is 1000; ratios are exp of differences."""
+    """Adding a constant to all preferences changes nothing, even when it is 1000; ratios are exp of
+    differences."""
     h = rng.normal(size=5)
     plain = student.softmax(h)
     assert_close(plain, slow_softmax(h), what="the probabilities")
@@ -414,10 +428,12 @@ def test_step_conserves_the_sum_of_preferences(student, rng):
     5,
     part="gradient",
     catches=("moves-downhill", "baseline-for-one-arm-only", "other-arms-unmoved", "baseline-added"),
-    hint="Average the step over the arms with their probabilities: the baseline drops out, the gradient stays.",
+    hint="Average the step over the arms with their probabilities: the baseline drops out, the "
+    "gradient stays.",
 )
 def test_expected_step_is_the_gradient_for_any_baseline(student, rng):
-    """Averaged over the arms, the step is alpha times the gradient of the expected reward, whatever the baseline."""
+    """Averaged over the arms, the step is alpha times the gradient of the expected reward, whatever
+    the baseline."""
     h, means, alpha = rng.normal(size=4), rng.normal(1.0, 2.0, size=4), 0.25
     pi = slow_softmax(h)
     nudges = 1e-5 * np.eye(4)
@@ -523,7 +539,8 @@ def test_gradient_step_refuses_impossible_arguments(student):
     3,
     part="run",
     catches=("time-starts-at-zero", "agent-learns-of-another-reward"),
-    hint="Steps are counted from 1, and the agent learns of the very reward that stands in the trace.",
+    hint="Steps are counted from 1, and the agent learns of the very reward that stands in the "
+    "trace.",
 )
 def test_run_keeps_to_the_protocol(student, lab):
     """select(1), update, select(2), update, ...: the agent is told what the trace tells."""
@@ -548,11 +565,13 @@ def test_run_keeps_to_the_protocol(student, lab):
     2,
     part="run",
     catches="rewards-without-noise",
-    hint="A reward is drawn anew for each pull, from a normal distribution around the arm's mean with "
+    hint="A reward is drawn anew for each pull, from a normal distribution around the arm's mean "
+    "with "
     "standard deviation 1.",
 )
 def test_rewards_are_means_plus_unit_noise(student, rng):
-    """Rewards scatter around the mean of their arm with standard deviation 1, independently from step to step."""
+    """Rewards scatter around the mean of their arm with standard deviation 1, independently from
+    step to step."""
     n, means = 800, np.array([-20.0, 5.0, 40.0])
     arms = rng.integers(3, size=n)
     trace = student.run_bandit(student.Script(arms.tolist()), means, n, generator())
@@ -575,7 +594,8 @@ def test_rewards_are_means_plus_unit_noise(student, rng):
     hint="All random numbers come from the rng that is handed in, none from np.random or random.",
 )
 def test_same_generator_same_run(student, lab):
-    """The generator decides the whole run: same state, same trace; the global generators stay untouched."""
+    """The generator decides the whole run: same state, same trace; the global generators stay
+    untouched."""
     means = np.array([0.0, 0.0, 0.5])
     lab.seed(11)
     before = lab.global_rng_state()
@@ -598,10 +618,12 @@ def test_same_generator_same_run(student, lab):
     3,
     part="run",
     catches=("regret-against-the-best-arm-pulled", "regret-not-accumulated", "regret-averaged"),
-    hint="Each pull costs the best mean minus its own mean; the regret is the running sum of these gaps.",
+    hint="Each pull costs the best mean minus its own mean; the regret is the running sum of these "
+    "gaps.",
 )
 def test_regret_counts_what_each_pull_costs(student, rng):
-    """Regret is the number of pulls of each arm times its gap; it never falls, and the best arm costs nothing."""
+    """Regret is the number of pulls of each arm times its gap; it never falls, and the best arm
+    costs nothing."""
     means = np.sort(rng.normal(size=4))  # arm 3 is the best
     actions = rng.permutation(np.repeat([0, 1, 2], [2, 1, 4]))
     regret = student.pseudo_regret(means, actions)
@@ -653,7 +675,8 @@ def test_runs_refuse_impossible_arguments(student):
     hint="Each arm draws an increment of its own, and walk_sd is a standard deviation.",
 )
 def test_every_arm_walks_on_its_own(student, rng):
-    """The increments of many arms scatter around 0 with standard deviation walk_sd; with walk_sd = 0 nothing moves."""
+    """The increments of many arms scatter around 0 with standard deviation walk_sd; with walk_sd =
+    0 nothing moves."""
     means = rng.normal(size=600)
     steps = (student.random_walk(means, 0.01, generator()) - means) / 0.01
     # Six standard deviations of each statistic: a correct walk fails once in 10^8.
@@ -671,7 +694,8 @@ def test_every_arm_walks_on_its_own(student, rng):
     3,
     part="nonstationary",
     catches=("moves-the-callers-means", "walks-first"),
-    hint="The first reward comes from the means as they were handed in, and the walk happens on a copy.",
+    hint="The first reward comes from the means as they were handed in, and the walk happens on a "
+    "copy.",
 )
 def test_walk_starts_where_the_caller_said(student):
     """The first reward is drawn before anything moves, and the caller's means never move."""
@@ -693,7 +717,8 @@ def test_walk_starts_where_the_caller_said(student):
     4,
     part="nonstationary",
     catches=("noise-around-fixed-means", "only-one-arm-walks"),
-    hint="All arms move after every step, pulled or not, and each step starts where the last one ended.",
+    hint="All arms move after every step, pulled or not, and each step starts where the last one "
+    "ended.",
 )
 def test_walks_add_up_for_all_arms(student):
     """Means drift further and further, and the arms that nobody pulls drift too."""
@@ -704,13 +729,15 @@ def test_walks_add_up_for_all_arms(student):
     )
     assert_equal(trace.actions, np.array(arms), what="the actions")
     rewards = trace.rewards / sd  # the unit noise is a thousandth of a step
-    # The steps of a walk have mean square 1 (standard deviation 0.053 here); noise around fixed means would have 2.
+    # The steps of a walk have mean square 1 (standard deviation 0.053 here); noise around fixed
+    # means would have 2.
     steps = np.diff(rewards[:watched])
     assert_true(
         bool(abs((steps**2).mean() - 1) < 0.4), "consecutive rewards differ by one step of the walk"
     )
-    # An arm not pulled for 700 steps has variance 700: the mean square of 20 arms is a chi-square with 20 degrees
-    # of freedom over 20, below 0.02 with probability 3e-14; arms that stood still would give about 1e-9.
+    # An arm not pulled for 700 steps has variance 700: the mean square of 20 arms is a chi-square
+    # with 20 degrees of freedom over 20, below 0.02 with probability 3e-14; arms that stood still
+    # would give about 1e-9.
     assert_true(
         bool((rewards[watched:] ** 2).mean() / watched > 0.02), "arms that are not pulled move too"
     )
@@ -718,7 +745,8 @@ def test_walks_add_up_for_all_arms(student):
 
 # ---- learning checks ---------------------------------------------------------------------------------------
 #
-# Share of optimal pulls among the last 100 of 1000, mean over 30 runs, over 60 reference seeds (1000 to 1059):
+# Share of optimal pulls among the last 100 of 1000, mean over 30 runs, over 60 reference seeds
+# (1000 to 1059):
 #
 #                                     mean     sd      min     max
 #     epsilon-greedy, epsilon = 0.1   0.798   0.045   0.697   0.889
@@ -727,9 +755,10 @@ def test_walks_add_up_for_all_arms(student):
 #     UCB, c = 2                      0.867   0.037   0.781   0.943
 #     optimistic, Q = 5, alpha = 0.1  0.863   0.057   0.725   0.999
 #
-# No threshold below was missed by any of the 60 seeds, so a correct solution misses it for one seed with probability
-# below 3/60 = 0.05 (95 % confidence), and for all four declared seeds with probability below 0.05^4 = 6.3e-6. The
-# thresholds lie about four standard deviations from the means.
+# No threshold below was missed by any of the 60 seeds, so a correct solution misses it for one seed
+# with probability below 3/60 = 0.05 (95 % confidence), and for all four declared seeds with
+# probability below 0.05^4 = 6.3e-6. The thresholds lie about four standard deviations from the
+# means.
 
 SEEDS = (1, 2, 3, 4)
 
@@ -738,10 +767,12 @@ SEEDS = (1, 2, 3, 4)
     4,
     part="greedy",
     learning=True,
-    hint="Run epsilon = 0.1 and epsilon = 0 on 10-armed testbeds: exploring finds the best arm twice as often.",
+    hint="Run epsilon = 0.1 and epsilon = 0 on 10-armed testbeds: exploring finds the best arm "
+    "twice as often.",
 )
 def test_exploring_beats_greed(student):
-    """On the 10-armed testbed, epsilon = 0.1 ends up on the best arm mostly, and far more often than greed."""
+    """On the 10-armed testbed, epsilon = 0.1 ends up on the best arm mostly, and far more often
+    than greed."""
     for seed in SEEDS:
         explorer = optimal_share(student, lambda: student.EpsilonGreedy(10, 0.1), seed)
         greedy = optimal_share(student, lambda: student.EpsilonGreedy(10, 0.0), seed)
@@ -757,7 +788,8 @@ def test_exploring_beats_greed(student):
     3,
     part="ucb",
     learning=True,
-    hint="Run UCB with c = 2 on 10-armed testbeds: in the end it pulls the best arm more than eight times in ten.",
+    hint="Run UCB with c = 2 on 10-armed testbeds: in the end it pulls the best arm more than "
+    "eight times in ten.",
 )
 def test_ucb_finds_the_best_arm(student):
     """On the 10-armed testbed, UCB with c = 2 ends up on the best arm most of the time."""
@@ -772,10 +804,12 @@ def test_ucb_finds_the_best_arm(student):
     3,
     part="greedy",
     learning=True,
-    hint="With first estimates of 5 and alpha = 0.1, every arm disappoints until all of them are known.",
+    hint="With first estimates of 5 and alpha = 0.1, every arm disappoints until all of them are "
+    "known.",
 )
 def test_optimism_explores(student):
-    """On the 10-armed testbed, a greedy agent that hopes for 5 from every arm ends up on the best one."""
+    """On the 10-armed testbed, a greedy agent that hopes for 5 from every arm ends up on the best
+    one."""
     for seed in SEEDS:
         share = optimal_share(
             student, lambda: student.EpsilonGreedy(10, 0.0, 0.1, initial=5.0), seed

@@ -1,28 +1,25 @@
-"""Other conventions of bradley_terry are recognised in code that is not ours.
-
-PYTHONPATH=. python grading/bradley_terry/bars.py     prints the distributions that grading/bradley_terry quotes (two minutes)
-"""
+"""The bars of bradley_terry, and other conventions that are recognised in code that is not ours."""
 
 import functools
-import importlib.util
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
+from autograder.authoring import right
 from autograder.authoring.course import load_assignment
 from autograder.isolation.bridge.lab import Lab
 from autograder.judging import plugin
 from autograder.judging.diagnose import AnswerKey
-from autograder.judging.hidden_test import InProcess
 from autograder.judging.naming import examine
 from autograder.model import Verdict
+from autograder.proof.bars import Bar, load
 
 ROOT = Path(__file__).resolve().parents[2]
-OTHER_STYLE = ROOT / "grading" / "bradley_terry" / "right" / "pairs_and_loops.py"
+OTHER_STYLE = "pairs_and_loops"  # of grading/bradley_terry/right
 
-CONVENTIONS = {  # known bug that stands for a convention -> (lines of the other solution, the same in that convention, how it is called)
+# The known bug that stands for a convention -> lines of the other solution, the same lines in that
+# convention, and what the convention is called.
+CONVENTIONS = {
     "gauge-of-the-last": (
         "return np.array(new) - np.mean(new)",
         "return np.array(new) - new[-1]",
@@ -44,7 +41,8 @@ CONVENTIONS = {  # known bug that stands for a convention -> (lines of the other
         "a tie counts as a right answer",
     ),
     "all-pairs-alike": (
-        "        total = total + softplus(s[None, :] - s[:, None])[upper].sum() * 2 / (k * (k - 1))\n    return total / len(scores)",
+        "        total = total + softplus(s[None, :] - s[:, None])[upper].sum() * 2 / (k * (k - 1))\n"
+        "    return total / len(scores)",
         "        total = total + softplus(s[None, :] - s[:, None])[upper].sum()\n"
         "    return total / sum(len(s) * (len(s) - 1) / 2 for s in scores)",
         "all pairs of all prompts weigh the same",
@@ -70,35 +68,45 @@ def answers():
 def test_another_convention_is_called_by_its_name(bug):
     tests, key = answers()
     ours, theirs, name = CONVENTIONS[bug]
-    text = OTHER_STYLE.read_text(encoding="utf-8")
+    text = right.answers(load_assignment(ROOT, "bradley_terry"))[OTHER_STYLE]
     assert text.count(ours) == 1
-    candidate = InProcess.of(text.replace(ours, theirs), "bradley_terry.py")
+    candidate = key.candidate(text.replace(ours, theirs))
     outcomes = examine(key, [test for test in tests if bug in test.catches], candidate, 5)
     said = {m.bug for o in outcomes for m in o.named if o.verdict is Verdict.FAILED}
     assert bug in said
     assert name in key.texts[bug]
 
 
-def distribution(seeds):
+hidden = load(ROOT / "grading" / "bradley_terry" / "test_hidden.py")
+
+
+@functools.cache
+def learned(seed):
     """Correlation and excess NLL of the reference in the learning check of the reward model."""
-    spec = importlib.util.spec_from_file_location(
-        "bradley_terry_hidden_tests", ROOT / "grading" / "bradley_terry" / "test_hidden.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    for seed in seeds:
-        bridge = answers()[1].reference.open(lambda event: None, None)
-        yield module.learned(bridge.student, Lab(bridge), seed)
+    bridge = answers()[1].reference.open(lambda event: None, None)
+    try:
+        return hidden.learned(bridge.student, Lab(bridge), seed)
+    finally:
         bridge.close()
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    found = []
-    for pair in distribution(range(1000, 1036)):
-        found.append(pair)
-        print(len(found) - 1, *pair, flush=True)
-    for name, numbers in zip(("correlation", "NLL - entropy"), np.array(found).T, strict=True):
-        print(
-            f"{name}: mean {numbers.mean():.4f}, sd {numbers.std(ddof=1):.4f}, min {numbers.min():.4f}, max {numbers.max():.4f}"
-        )
+def fit_passes(seed):
+    """1 if the reference passes the learning check of the fit with this seed alone, otherwise 0."""
+    before, hidden.LEARNING_SEEDS = hidden.LEARNING_SEEDS, (seed,)
+    bridge = answers()[1].reference.open(lambda event: None, None)
+    try:
+        hidden.test_the_fit_recovers_the_abilities(bridge.student)
+    except AssertionError:
+        return 0.0
+    finally:
+        bridge.close()
+        hidden.LEARNING_SEEDS = before
+    return 1.0
+
+
+MODEL = "test_the_model_recovers_the_utility"
+BARS = {
+    f"{MODEL}: correlation": Bar(0.95, lambda seed: learned(seed)[0], range(1000, 1036)),
+    f"{MODEL}: minus the excess NLL": Bar(-0.03, lambda seed: -learned(seed)[1], range(1000, 1036)),
+    "test_the_fit_recovers_the_abilities: passes": Bar(1.0, fit_passes, range(1000, 1200)),
+}

@@ -1,8 +1,9 @@
-"""Hidden tests of `bradley_terry`: preferences, tables, reward models, ensembles and reward hacking.
+"""Hidden tests of `bradley_terry`: preferences, tables, reward models, ensembles and reward
+hacking.
 
-References are written as the definitions are: loops over pairs, subsets and thresholds. Transformers are tiny, live on
-the student's side, and get their weights from numbers of this file, never from a library's initialiser. Scores are
-compared up to what float32 can tell.
+References are written as the definitions are: loops over pairs, subsets and thresholds.
+Transformers are tiny, live on the student's side, and get their weights from numbers of this file,
+never from a library's initialiser. Scores are compared up to what float32 can tell.
 """
 
 import itertools
@@ -60,7 +61,8 @@ def scalar(value):
 
 
 def a_table(rng, n=5, games=8):
-    """A table in which every pair has played a different number of games and everybody has beaten everybody."""
+    """A table in which every pair has played a different number of games and everybody has beaten
+    everybody."""
     wins = rng.integers(1, games, size=(n, n))
     np.fill_diagonal(wins, 0)
     return wins
@@ -104,10 +106,12 @@ def slow_information(wins, theta):
     1,
     part="model",
     catches="probability-of-the-other",
-    hint="The probabilities of the two outcomes add up to one, and the higher score wins more often.",
+    hint="The probabilities of the two outcomes add up to one, and the higher score wins more "
+    "often.",
 )
 def test_the_two_outcomes_add_up_to_one(student, rng):
-    """P(i beats j) and P(j beats i) add up to one, and their log-odds are the difference of the scores."""
+    """P(i beats j) and P(j beats i) add up to one, and their log-odds are the difference of the
+    scores."""
     r_i, r_j = scores(rng, 6), scores(rng, 6)
     p, q = student.bt_prob(r_i, r_j), student.bt_prob(r_j, r_i)
     assert_near(p + q, torch.ones(6, dtype=torch.float64))
@@ -144,10 +148,12 @@ def test_equal_scores_cost_one_bit(student, rng):
     3,
     part="model",
     catches=("swapped-pair", "sums-over-pairs"),
-    hint="Per pair, the gradient is the probability of the other outcome: the chosen score goes up.",
+    hint="Per pair, the gradient is the probability of the other outcome: the chosen score goes "
+    "up.",
 )
 def test_gradient_pushes_the_surprising_pairs_most(student, rng):
-    """The gradient is -sigmoid(rejected - chosen) / B on each chosen score, and its opposite on the rejected one."""
+    """The gradient is -sigmoid(rejected - chosen) / B on each chosen score, and its opposite on the
+    rejected one."""
     chosen, rejected = scores(rng, 6).requires_grad_(), scores(rng, 6).requires_grad_()
     loss = student.bt_loss(chosen, rejected)
     push_chosen, push_rejected = torch.autograd.grad(loss, (chosen, rejected), allow_unused=True)
@@ -162,7 +168,8 @@ def test_gradient_pushes_the_surprising_pairs_most(student, rng):
     3,
     part="model",
     catches="log-of-sigmoid",
-    hint="torch.nn.functional.logsigmoid; sigmoid(-1000) is 0, and its logarithm is not what you want.",
+    hint="torch.nn.functional.logsigmoid; sigmoid(-1000) is 0, and its logarithm is not what you "
+    "want.",
 )
 def test_extreme_differences_stay_finite(student):
     """Differences of plus and minus one thousand give a finite loss and the right gradient."""
@@ -181,7 +188,8 @@ def test_extreme_differences_stay_finite(student):
     hint="With a margin m the chosen answer must be ahead by m to be worth a coin flip.",
 )
 def test_margin_asks_for_a_lead(student, rng):
-    """A margin is a lead that is asked for: scores that are apart by the margin cost log 2; a margin per pair works too."""
+    """A margin is a lead that is asked for: scores that are apart by the margin cost log 2; a
+    margin per pair works too."""
     r, rejected, margins = (
         scores(rng, 4),
         scores(rng, 4),
@@ -199,10 +207,12 @@ def test_margin_asks_for_a_lead(student, rng):
     3,
     part="model",
     catches=("smoothing-halved", "margin-in-one-term"),
-    hint="With smoothing s, two terms: (1 - s) for the label as given, s for the label the other way round.",
+    hint="With smoothing s, two terms: (1 - s) for the label as given, s for the label the other "
+    "way round.",
 )
 def test_smoothing_has_a_finite_optimum(student, rng):
-    """With smoothing s the loss is flat where the difference is log((1 - s) / s) above the margin, and exact elsewhere."""
+    """With smoothing s the loss is flat where the difference is log((1 - s) / s) above the margin,
+    and exact elsewhere."""
     s, m = 0.2, 0.4
     best = math.log((1 - s) / s)
     r = scores(rng, 3)
@@ -237,7 +247,8 @@ def test_a_tie_is_half_right(student, rng):
     hint="(B,) against (B, 1) becomes (B, B) without a word: refuse it with a ValueError.",
 )
 def test_pairs_that_do_not_match_are_refused(student, rng):
-    """Scores of different shapes and impossible smoothing are refused instead of being stretched to fit."""
+    """Scores of different shapes and impossible smoothing are refused instead of being stretched to
+    fit."""
     r = scores(rng, 4)
     assert_near(student.bt_loss(r, r.clone()), scalar(math.log(2)))
     with assert_raises(ValueError):
@@ -260,7 +271,8 @@ def test_pairs_that_do_not_match_are_refused(student, rng):
     hint="wins[i, j] counts how often the row beat the column.",
 )
 def test_likelihood_is_a_sum_over_games(student, rng):
-    """The log-likelihood adds log P(winner beats loser) over all games, and only differences of abilities count."""
+    """The log-likelihood adds log P(winner beats loser) over all games, and only differences of
+    abilities count."""
     wins, theta = a_table(rng), rng.normal(size=5)
     expected = slow_likelihood(wins, theta)
     assert_close(student.log_likelihood(wins, theta), expected, rtol=1e-6)
@@ -271,7 +283,8 @@ def test_likelihood_is_a_sum_over_games(student, rng):
     3,
     part="fitting",
     catches=("connected-by-games", "connected-by-one-step"),
-    hint="Follow wins only: i reaches j if i beat j, or beat somebody who reaches j. Everybody must reach everybody.",
+    hint="Follow wins only: i reaches j if i beat j, or beat somebody who reaches j. Everybody "
+    "must reach everybody.",
 )
 def test_connected_means_chains_of_wins(student, rng):
     """A table can be fitted if chains of wins lead from everybody to everybody, and only then."""
@@ -299,10 +312,12 @@ def test_connected_means_chains_of_wins(student, rng):
         "gauge-of-the-last",
         "gauge-in-abilities",
     ),
-    hint="Write the update for one player as in equation (3) of the handout, with the old abilities throughout.",
+    hint="Write the update for one player as in equation (3) of the handout, with the old "
+    "abilities throughout.",
 )
 def test_mm_step_is_wins_over_weighted_games(student, rng):
-    """One MM step sets every ability to wins over games weighted by 1 / (p_i + p_j), then the mean log-ability to 0."""
+    """One MM step sets every ability to wins over games weighted by 1 / (p_i + p_j), then the mean
+    log-ability to 0."""
     wins, theta = a_table(rng), rng.normal(size=5)
     p = np.exp(theta)
     weight = [
@@ -316,10 +331,12 @@ def test_mm_step_is_wins_over_weighted_games(student, rng):
     3,
     part="fitting",
     catches=("wins-for-games", "old-ability-kept", "losses-for-wins"),
-    hint="A step of MM that lowers the likelihood is no step of MM: check the update against its derivation.",
+    hint="A step of MM that lowers the likelihood is no step of MM: check the update against its "
+    "derivation.",
 )
 def test_mm_never_lowers_the_likelihood(student, rng):
-    """No MM step lowers the likelihood, from wherever it starts, and away from the maximum each raises it."""
+    """No MM step lowers the likelihood, from wherever it starts, and away from the maximum each
+    raises it."""
     wins = a_table(rng, 6)
     theta = np.log(
         wins.sum(axis=1) / wins.sum(axis=0)
@@ -344,7 +361,8 @@ def test_mm_never_lowers_the_likelihood(student, rng):
         "abilities-not-logs",
         "abilities-in-elo",
     ),
-    hint="At the maximum everybody's expected number of wins is the actual one. Stop there, not earlier.",
+    hint="At the maximum everybody's expected number of wins is the actual one. Stop there, not "
+    "earlier.",
 )
 def test_fitted_players_win_as_often_as_expected(student, rng):
     """At the fitted log-abilities, which have mean 0, expected wins equal actual wins up to tol."""
@@ -368,10 +386,12 @@ def test_fitted_players_win_as_often_as_expected(student, rng):
         "gauge-of-the-first",
         "gauge-of-the-last",
     ),
-    hint="Two players: the odds are wins over losses. Seven teams: compare with the table in the handout.",
+    hint="Two players: the odds are wins over losses. Seven teams: compare with the table in the "
+    "handout.",
 )
 def test_american_league_1987(student, rng):
-    """Two players' fitted odds are wins over losses; the seven teams of 1987 come out as in the handout."""
+    """Two players' fitted odds are wins over losses; the seven teams of 1987 come out as in the
+    handout."""
     a, b = (int(x) for x in rng.integers(2, 30, size=2) + np.array([0, 30]))
     half = math.log(a / b) / 2
     assert_near(student.fit_bt(np.array([[0, a], [b, 0]]), 1e-8), np.array([half, -half]))
@@ -384,7 +404,8 @@ def test_american_league_1987(student, rng):
     2,
     part="fitting",
     catches=("gauge-of-the-first", "wins-for-games"),
-    hint="Names are arbitrary: renumbering players may only renumber results. Ten times the games: the same abilities.",
+    hint="Names are arbitrary: renumbering players may only renumber results. Ten times the games: "
+    "the same abilities.",
 )
 def test_abilities_follow_their_players(student, rng):
     """Renumbering the players renumbers the fit, and repeating every game leaves it alone."""
@@ -409,7 +430,8 @@ def test_abilities_follow_their_players(student, rng):
     hint="Somebody who never lost has no finite ability: ask is_connected first, in both fits.",
 )
 def test_tables_without_a_maximum_are_refused(student, rng):
-    """Unbeaten players, players without a win, two leagues that never meet and a tol of 0 are refused."""
+    """Unbeaten players, players without a win, two leagues that never meet and a tol of 0 are
+    refused."""
     wins = a_table(rng, 4)
     assert_near(slow_gradient(wins, student.fit_bt(wins, 1e-8)), np.zeros(4))
     assert_near(
@@ -440,7 +462,8 @@ def test_tables_without_a_maximum_are_refused(student, rng):
         "curvature-without-games",
         "curvature-of-wins",
     ),
-    hint="Compare with (L(theta + h) - L(theta - h)) / 2h for one player, then the same of the gradient.",
+    hint="Compare with (L(theta + h) - L(theta - h)) / 2h for one player, then the same of the "
+    "gradient.",
 )
 def test_derivatives_agree_with_differences(student, rng):
     """Gradient and Hessian agree with finite differences of the log-likelihood."""
@@ -462,10 +485,12 @@ def test_derivatives_agree_with_differences(student, rng):
     2,
     part="newton",
     catches=("curvature-of-wins", "curvature-without-games", "derivatives-of-the-loss"),
-    hint="Only differences count, so nothing curves along (1, ..., 1); everywhere else the likelihood curves down.",
+    hint="Only differences count, so nothing curves along (1, ..., 1); everywhere else the "
+    "likelihood curves down.",
 )
 def test_likelihood_is_concave_and_flat_along_the_gauge(student, rng):
-    """The Hessian is symmetric, its rows add up to 0, its trace is that of the pairs, no eigenvalue is positive."""
+    """The Hessian is symmetric, its rows add up to 0, its trace is that of the pairs, no eigenvalue
+    is positive."""
     wins, theta = a_table(rng), rng.normal(size=5)
     gradient, hessian = student.bt_gradient_hessian(wins, theta)
     assert_equal(np.shape(hessian), (5, 5), "the shape of the Hessian")
@@ -485,7 +510,8 @@ def test_likelihood_is_concave_and_flat_along_the_gauge(student, rng):
     hint="Newton and MM climb the same hill. Where a full step would go down, halve it.",
 )
 def test_newton_finds_the_same_maximum(student, rng):
-    """Newton arrives where expected wins equal actual wins, with mean 0, for lopsided tables too."""
+    """Newton arrives where expected wins equal actual wins, with mean 0, for lopsided tables
+    too."""
     wins = a_table(rng, 6)
     lopsided = np.array(
         [  # full steps from theta = 0 run away
@@ -522,9 +548,11 @@ def test_newton_finds_the_same_maximum(student, rng):
     hint="Pseudo-inverse of the information, then the diagonal, then the root.",
 )
 def test_standard_errors_come_from_the_fisher_information(student, rng):
-    """Standard errors are those of the constrained maximum: invert the information where it can be inverted."""
+    """Standard errors are those of the constrained maximum: invert the information where it can be
+    inverted."""
     wins, theta = a_table(rng), rng.normal(scale=0.5, size=5)
-    # a basis of the differences: the information in it is invertible, and the errors follow from there
+    # a basis of the differences: the information in it is invertible, and the errors follow from
+    # there
     basis = np.linalg.qr(np.column_stack([np.ones(5), np.eye(5)[:, :4]]))[0][:, 1:]
     covariance = basis @ np.linalg.inv(basis.T @ slow_information(wins, theta) @ basis) @ basis.T
     assert_near(student.standard_errors(wins, theta), np.sqrt(np.diag(covariance)))
@@ -551,10 +579,12 @@ def test_four_times_the_games_halve_the_errors(student, rng):
     3,
     part="newton",
     catches=("normal-noise", "gumbel-upside-down", "one-noise-for-all"),
-    hint="Standard Gumbel noise, P(noise <= x) = exp(-exp(-x)), drawn anew for every option of every choice.",
+    hint="Standard Gumbel noise, P(noise <= x) = exp(-exp(-x)), drawn anew for every option of "
+    "every choice.",
 )
 def test_the_largest_noisy_utility_wins_like_softmax(student):
-    """Choosing the largest utility plus Gumbel noise is choosing with probabilities softmax(utilities)."""
+    """Choosing the largest utility plus Gumbel noise is choosing with probabilities
+    softmax(utilities)."""
     for utilities in (np.array([0.0, 2.2]), np.array([1.5, 0.0, 0.9, -0.8])):
         choices = student.gumbel_choices(utilities, 40_000, np.random.default_rng(7))
         assert_equal(np.shape(choices), (40_000,), "the shape of the choices")
@@ -599,10 +629,12 @@ def test_positions_count_real_tokens(student, rng):
     4,
     part="reward_model",
     catches=("pools-the-last-column", "pools-by-count", "pools-the-first-token"),
-    hint="Where is the last 1 of each row of the mask? Draw a row padded on the left and one on the right.",
+    hint="Where is the last 1 of each row of the mask? Draw a row padded on the left and one on "
+    "the right.",
 )
 def test_pooling_takes_the_last_real_token(student, rng):
-    """Pooling takes the last real token with padding on either side, and what stands under padding has no influence."""
+    """Pooling takes the last real token with padding on either side, and what stands under padding
+    has no influence."""
     hidden = torch.tensor(rng.normal(size=(4, 6, 3)))
     for mask, last in (
         (a_mask("111100", "100000", "111111", "110000"), [3, 0, 5, 1]),
@@ -621,7 +653,8 @@ def test_pooling_takes_the_last_real_token(student, rng):
     hint="Moving a row's padding from one side to the other moves its last token along.",
 )
 def test_pooling_does_not_care_about_the_side(student, rng):
-    """A row padded on the left pools what it pools when padded on the right; the gradient goes to that token alone."""
+    """A row padded on the left pools what it pools when padded on the right; the gradient goes to
+    that token alone."""
     tokens = torch.tensor(rng.normal(size=(3, 2)))
     padding = torch.tensor(rng.normal(size=(2, 2)))
     rows = torch.stack(
@@ -642,7 +675,8 @@ def test_pooling_does_not_care_about_the_side(student, rng):
     hint="The weights of a row's real tokens add up to 1; those of padding are 0 before and after.",
 )
 def test_attention_pooling_is_a_mean_over_real_tokens(student, rng):
-    """Attention pooling is a softmax-weighted mean over real tokens; equal logits give their plain mean."""
+    """Attention pooling is a softmax-weighted mean over real tokens; equal logits give their plain
+    mean."""
     hidden, logits = torch.tensor(rng.normal(size=(3, 5, 4))), torch.tensor(rng.normal(size=(3, 5)))
     mask = a_mask("11100", "00011", "11111")
     expected = torch.zeros(3, 4).double()
@@ -710,7 +744,8 @@ def a_model(student, lab, family="GPT2", head="linear", dropout=0.0):
     """A reward model in float64 with weights of ours, in evaluation mode."""
     model = student.RewardModel(a_backbone(lab, family, dropout), head=head)
     model.double()
-    # The answers to this test must not hold what a library has drawn: it differs from run to run, which would blind the diagnosis.
+    # The answers to this test must not hold what a library has drawn: it differs from run to run,
+    # which would blind the diagnosis.
     lab.make(
         "torch.nn.utils.vector_to_parameters",
         torch.zeros(3000).double(),
@@ -766,10 +801,12 @@ def check_padding(student, lab, rng, family, head):
         "pools-by-count",
         "positions-count-padding",
     ),
-    hint="GPT-2 counts positions from the left edge unless told otherwise: padding must not shift them.",
+    hint="GPT-2 counts positions from the left edge unless told otherwise: padding must not shift "
+    "them.",
 )
 def test_a_row_scores_the_same_alone_and_padded(student, lab, rng):
-    """On GPT-2 a linear head gives a row the same score alone and in a batch padded on either side."""
+    """On GPT-2 a linear head gives a row the same score alone and in a batch padded on either
+    side."""
     check_padding(student, lab, rng, "GPT2", "linear")
 
 
@@ -777,7 +814,8 @@ def test_a_row_scores_the_same_alone_and_padded(student, lab, rng):
     3,
     part="reward_model",
     catches=("no-attention-mask", "attends-to-padding", "masks-after-softmax", "no-position-ids"),
-    hint="Which tokens may the attention of the backbone read, and which the attention of the head?",
+    hint="Which tokens may the attention of the backbone read, and which the attention of the "
+    "head?",
 )
 def test_padding_is_never_read(student, lab, rng):
     """With attention pooling, too, nothing that stands under padding changes a score."""
@@ -799,10 +837,12 @@ def test_llama_is_as_good_a_backbone(student, lab, rng):
     3,
     part="reward_model",
     catches=("pools-the-first-token", "mlp-without-bend", "takes-any-head"),
-    hint="Backbone, pooling, (mlp), score: take the last hidden state by hand and follow it to the score.",
+    hint="Backbone, pooling, (mlp), score: take the last hidden state by hand and follow it to the "
+    "score.",
 )
 def test_heads_read_the_last_hidden_state(student, lab, rng):
-    """Linear and MLP heads are the documented functions of the last real token's hidden state; unknown heads are refused."""
+    """Linear and MLP heads are the documented functions of the last real token's hidden state;
+    unknown heads are refused."""
     ids, mask = padded(token_rows(rng, (4, 2, 5)), "right", 5, 0)
     for head in ("linear", "mlp"):
         model = a_model(student, lab, "GPT2", head)
@@ -829,7 +869,8 @@ def test_heads_read_the_last_hidden_state(student, lab, rng):
     hint="List the parameters whose gradient is None or zero. Was the backbone run under no_grad?",
 )
 def test_the_gradient_reaches_the_embeddings(student, lab, rng):
-    """The loss sends the right gradient to the score layer and through the whole transformer to the embeddings."""
+    """The loss sends the right gradient to the score layer and through the whole transformer to the
+    embeddings."""
     model = a_model(student, lab)
     ids, mask = padded(token_rows(rng, (3, 4, 2, 4)), "right", 4, 0)
     loss = student.loss_func(model(ids, mask), {"layout": "stacked"})
@@ -867,10 +908,12 @@ def test_the_gradient_reaches_the_embeddings(student, lab, rng):
     3,
     part="training",
     catches=("mask-from-pad-id", "pads-on-the-right-only"),
-    hint="A token list may contain the padding's id, at its end even: only its length tells what is padding.",
+    hint="A token list may contain the padding's id, at its end even: only its length tells what "
+    "is padding.",
 )
 def test_the_mask_comes_from_the_lengths(student, rng):
-    """Batches hold every token of every list, padded on the side that was asked, also when lists end with the padding's id."""
+    """Batches hold every token of every list, padded on the side that was asked, also when lists
+    end with the padding's id."""
     eos = 0
     chosen = [[*row, eos] for row in token_rows(rng, (2, 4, 1))]
     rejected = [[*row, eos] for row in token_rows(rng, (3, 1, 2))]
@@ -931,10 +974,12 @@ def test_each_layout_finds_its_pairs(student, rng):
         "swapped-rows",
         "swapped-pair",
     ),
-    hint="The placeholder's gradient is missing or zero. Chosen rows are pushed up and rejected rows down, equally.",
+    hint="The placeholder's gradient is missing or zero. Chosen rows are pushed up and rejected "
+    "rows down, equally.",
 )
 def test_the_repaired_loss_moves_every_row(student, rng):
-    """The loss requires a gradient, which pushes every chosen row up and every rejected row down by the same amount."""
+    """The loss requires a gradient, which pushes every chosen row up and every rejected row down by
+    the same amount."""
     output = scores(rng, 6).requires_grad_()
     loss = student.loss_func(output, {"layout": "interleaved"})
     assert_true(loss.requires_grad, "the loss requires a gradient")
@@ -986,7 +1031,8 @@ def an_optimizer(lab, model, rate):
     hint="Forget old gradients, backward, clip the norm over all parameters to 1, step.",
 )
 def test_an_update_is_one_clipped_step(student, lab, rng):
-    """Each update moves the parameters once, against the gradient of its own batch, clipped to norm 1."""
+    """Each update moves the parameters once, against the gradient of its own batch, clipped to norm
+    1."""
     model, rate = a_model(student, lab), 0.05
     state = model.state_dict()
     worker = student.RewardWorker(model, an_optimizer(lab, model, rate))
@@ -1019,7 +1065,8 @@ def test_an_update_is_one_clipped_step(student, lab, rng):
         )
         before = {name: p.detach().clone() for name, p in parameters.items()}
         if clipped:
-            model.zero_grad()  # the other time the gradient stays, as if left behind by an earlier batch
+            # the other time the gradient stays, as if left behind by an earlier batch
+            model.zero_grad()
         found = worker.update_({"input_ids": ids, "attention_mask": mask, "layout": "stacked"})
         assert_near(found, float(loss.detach()), "the loss before the step")
         after = model.state_dict()
@@ -1035,7 +1082,8 @@ def test_an_update_is_one_clipped_step(student, lab, rng):
     hint="model.train() before the forward pass of an update, whatever mode it was in.",
 )
 def test_an_update_trains_with_dropout(student, lab, rng):
-    """An update puts the model into training mode, so that its loss feels dropout, on both answers alike."""
+    """An update puts the model into training mode, so that its loss feels dropout, on both answers
+    alike."""
     model = a_model(student, lab, dropout=0.5)
     ids, mask = padded(token_rows(rng, (4, 3)), "right", 4, 0)
     batch = {"input_ids": ids, "attention_mask": mask, "layout": "stacked"}
@@ -1067,7 +1115,8 @@ def batch_state(student, lab):
 
 
 def preference(rng, n):
-    """Pairs that a child could tell apart: chosen lists are made of high tokens, rejected ones of low tokens."""
+    """Pairs that a child could tell apart: chosen lists are made of high tokens, rejected ones of
+    low tokens."""
     chosen = [rng.integers(7, 12, size=rng.integers(2, 5)).tolist() for _ in range(n)]
     rejected = [rng.integers(1, 6, size=rng.integers(2, 5)).tolist() for _ in range(n)]
     return chosen, rejected
@@ -1083,10 +1132,12 @@ def preference(rng, n):
         "never-steps",
         "left-in-training-mode",
     ),
-    hint="Start from equal scores: the first loss is log 2, and on pairs this easy it must fall towards 0.",
+    hint="Start from equal scores: the first loss is log 2, and on pairs this easy it must fall "
+    "towards 0.",
 )
 def test_training_separates_what_can_be_separated(student, lab, rng):
-    """On separable pairs the loss falls from log 2 towards 0, chosen answers end up ahead, and the model in evaluation mode."""
+    """On separable pairs the loss falls from log 2 towards 0, chosen answers end up ahead, and the
+    model in evaluation mode."""
     model = a_model(student, lab)
     state = model.state_dict()
     model.load_state_dict(state | {"score.weight": torch.zeros_like(state["score.weight"])})
@@ -1110,7 +1161,8 @@ def test_training_separates_what_can_be_separated(student, lab, rng):
     hint="A pass visits every pair once; chosen and rejected of a pair stay together.",
 )
 def test_a_pass_visits_every_pair_once(student, lab, rng):
-    """With a learning rate next to nothing, the losses of one pass add up to that of all pairs; the generator alone decides."""
+    """With a learning rate next to nothing, the losses of one pass add up to that of all pairs; the
+    generator alone decides."""
     model = a_model(student, lab)
     state = model.state_dict()
     chosen, rejected = token_rows(rng, [3] * 6), token_rows(rng, [4] * 6)
@@ -1148,7 +1200,8 @@ def test_a_pass_visits_every_pair_once(student, lab, rng):
     hint="Average the C(K, 2) pairs of each prompt first, and then the prompts.",
 )
 def test_every_prompt_weighs_the_same(student, rng):
-    """K-wise loss is the mean over prompts of the mean over that prompt's pairs, however many answers it has."""
+    """K-wise loss is the mean over prompts of the mean over that prompt's pairs, however many
+    answers it has."""
     rankings = [scores(rng, k) for k in (2, 5, 3)]
     means = []
     for row in rankings:
@@ -1166,7 +1219,8 @@ def test_every_prompt_weighs_the_same(student, rng):
     hint="A prompt whose answers all score alike costs log 2, with two answers or with nine.",
 )
 def test_many_answers_do_not_outvote_few(student, rng):
-    """Undecided prompts cost log 2 whatever K is, and duplicating every prompt changes nothing; one answer is refused."""
+    """Undecided prompts cost log 2 whatever K is, and duplicating every prompt changes nothing; one
+    answer is refused."""
     flat = [torch.full((k,), float(rng.normal())).double() for k in (2, 4, 9)]
     assert_near(student.kwise_loss(flat), scalar(math.log(2)))
     rankings = [
@@ -1182,10 +1236,12 @@ def test_many_answers_do_not_outvote_few(student, rng):
     1,
     part="kwise",
     catches=("worst-first", "neighbours-only", "all-pairs-alike", "prompts-add-pairs"),
-    hint="With K = 2 a ranking is a pair, and the loss is bt_loss; the best answer is pushed up, the worst down.",
+    hint="With K = 2 a ranking is a pair, and the loss is bt_loss; the best answer is pushed up, "
+    "the worst down.",
 )
 def test_two_answers_are_a_pair(student, rng):
-    """The best answer of a ranking is pushed up, the worst down, and pushes within a prompt cancel."""
+    """The best answer of a ranking is pushed up, the worst down, and pushes within a prompt
+    cancel."""
     row, other = scores(rng, 4).requires_grad_(), scores(rng, 2)
     loss = student.kwise_loss([row, other])
     (push,) = torch.autograd.grad(loss, row)
@@ -1204,10 +1260,12 @@ def test_two_answers_are_a_pair(student, rng):
     2,
     part="uncertainty",
     catches=("permutation-for-bootstrap", "one-bootstrap-for-all"),
-    hint="Draw with replacement, and for each member anew: about 37% of the pairs are missing in each.",
+    hint="Draw with replacement, and for each member anew: about 37% of the pairs are missing in "
+    "each.",
 )
 def test_members_learn_from_different_samples(student):
-    """Members' samples differ, repeat some pairs and miss others; draws are uniform and reproducible."""
+    """Members' samples differ, repeat some pairs and miss others; draws are uniform and
+    reproducible."""
     picks = student.bootstrap_indices(50, 40, np.random.default_rng(7))
     assert_equal(np.shape(picks), (40, 50), "the shape of the indices")
     assert_equal(
@@ -1241,10 +1299,12 @@ def a_batch(*tokens, layout=None):
     3,
     part="uncertainty",
     catches=("sample-deviation", "deviation-over-rows"),
-    hint="torch.std divides by n - 1 unless told otherwise, and by default looks at all dimensions.",
+    hint="torch.std divides by n - 1 unless told otherwise, and by default looks at all "
+    "dimensions.",
 )
 def test_ensemble_statistics_are_over_members(student, rng):
-    """Mean and population deviation are taken over members; identical members, and one alone, have deviation 0."""
+    """Mean and population deviation are taken over members; identical members, and one alone, have
+    deviation 0."""
     tables = rng.normal(size=(3, 5))
     ensemble = student.RewardEnsemble(judges(*tables.tolist()))
     batch = a_batch(4, 0, 2, 1)
@@ -1289,10 +1349,12 @@ def test_lower_bound_gives_up_what_is_doubtful(student, rng):
     3,
     part="uncertainty",
     catches=("offsets-count-as-doubt", "one-offset-for-all"),
-    hint="A constant added to one member's scores changes none of its preferences: should it change what is doubted?",
+    hint="A constant added to one member's scores changes none of its preferences: should it "
+    "change what is doubted?",
 )
 def test_the_zero_of_a_member_is_arbitrary(student, rng):
-    """With a reference batch, members have mean 0 there, and adding a constant to a member changes nothing."""
+    """With a reference batch, members have mean 0 there, and adding a constant to a member changes
+    nothing."""
     tables = rng.normal(size=(3, 5))
     moved = tables + np.array([[0.0], [6.0], [-11.0]])
     reference, batch = a_batch(0, 1, 2, 3), a_batch(4, 2)
@@ -1310,7 +1372,8 @@ def test_the_zero_of_a_member_is_arbitrary(student, rng):
     hint="Two members drawn at random: how often do they vote for different answers of the pair?",
 )
 def test_disagreement_counts_split_votes(student, rng):
-    """Disagreement is 0 where all agree, 1/2 where votes are even, and blind to the scale of a member."""
+    """Disagreement is 0 where all agree, 1/2 where votes are even, and blind to the scale of a
+    member."""
     tables = np.array(
         [[1.0, 2.0, 3.0, 0.0], [1.0, 3.0, 2.0, 0.0], [5.0, 1.0, 9.0, 9.0], [0.0, 4.0, 7.0, -1.0]]
     )
@@ -1329,7 +1392,8 @@ def test_disagreement_counts_split_votes(student, rng):
     hint="Scoring is no training: evaluation mode, no gradient, and the mode put back in the end.",
 )
 def test_an_ensemble_scores_without_dropout(student, lab, rng):
-    """A member left in training mode scores as in evaluation mode, without a gradient, and gets its mode back."""
+    """A member left in training mode scores as in evaluation mode, without a gradient, and gets its
+    mode back."""
     model = a_model(student, lab, dropout=0.5)
     ids, mask = padded(token_rows(rng, (4, 2, 3)), "right", 4, 0)
     with torch.no_grad():
@@ -1353,7 +1417,8 @@ def test_an_ensemble_scores_without_dropout(student, lab, rng):
     hint="At every x: the share of each sample that is <= x. Equal values step up together.",
 )
 def test_ks_is_the_largest_gap_of_shares(student, rng):
-    """KS is the largest gap between the shares of the two samples below any threshold, ties and direction notwithstanding."""
+    """KS is the largest gap between the shares of the two samples below any threshold, ties and
+    direction notwithstanding."""
     ref, new = np.round(rng.normal(size=40), 1), np.round(rng.normal(0.4, 1.3, size=25), 1)
     for one, other in (
         (ref, new),
@@ -1379,10 +1444,12 @@ def test_ks_is_the_largest_gap_of_shares(student, rng):
     4,
     part="uncertainty",
     catches=("bins-of-the-new", "bins-of-equal-width", "outliers-fall-out", "psi-of-one-side"),
-    hint="Bins by the quantiles of the reference, open at both ends; both directions of the divergence.",
+    hint="Bins by the quantiles of the reference, open at both ends; both directions of the "
+    "divergence.",
 )
 def test_psi_counts_in_the_bins_of_the_reference(student, rng):
-    """PSI compares the shares in the reference's quantile bins, outliers included, and is 0 for the same sample."""
+    """PSI compares the shares in the reference's quantile bins, outliers included, and is 0 for the
+    same sample."""
     ref, new = rng.normal(size=58), 1.5 * rng.standard_t(2, size=37) + 1.0
     new[:4] = (30.0, -20.0, 11.0, 40.0)
     edges = [float(np.quantile(ref, k / 10)) for k in range(1, 10)]
@@ -1409,7 +1476,8 @@ def test_psi_counts_in_the_bins_of_the_reference(student, rng):
     hint="With N = 4 and n = 2 list the six sets by hand, and who is picked in each.",
 )
 def test_best_of_n_is_a_mean_over_all_sets(student, rng):
-    """Best-of-n is the mean, over all sets of n answers, of the value of the answer with the highest score."""
+    """Best-of-n is the mean, over all sets of n answers, of the value of the answer with the
+    highest score."""
     selector, value = rng.permutation(8) + rng.uniform(0, 0.5, size=8), rng.normal(size=8)
     copies = selector.copy(), value.copy()
     for n in (1, 2, 3, 7, 8):
@@ -1424,10 +1492,12 @@ def test_best_of_n_is_a_mean_over_all_sets(student, rng):
     2,
     part="hacking",
     catches=("picks-the-worst", "draws-with-replacement", "ranks-shifted"),
-    hint="The best of all N is the best; the best of thousands must not overflow a binomial coefficient.",
+    hint="The best of all N is the best; the best of thousands must not overflow a binomial "
+    "coefficient.",
 )
 def test_best_of_all_is_the_best(student, rng):
-    """Chosen by itself the best of n grows with n up to the maximum, with thousands of answers too; n beyond N is refused."""
+    """Chosen by itself the best of n grows with n up to the maximum, with thousands of answers too;
+    n beyond N is refused."""
     proxy = rng.normal(size=3000)
     found = [student.best_of_n(proxy, proxy, n) for n in (1, 10, 1000, 3000)]
     assert_near(found[0], float(proxy.mean()), "best of 1")
@@ -1444,10 +1514,12 @@ def test_best_of_all_is_the_best(student, rng):
     2,
     part="hacking",
     catches="kl-is-log-n",
-    hint="Best of 1 is the policy itself: no distance. Best of n has density n F^(n-1): integrate its logarithm.",
+    hint="Best of 1 is the policy itself: no distance. Best of n has density n F^(n-1): integrate "
+    "its logarithm.",
 )
 def test_kl_of_best_of_n(student):
-    """The price of best-of-n is the integral of n u^(n-1) log(n u^(n-1)) over ranks u from 0 to 1: nothing for n = 1."""
+    """The price of best-of-n is the integral of n u^(n-1) log(n u^(n-1)) over ranks u from 0 to 1:
+    nothing for n = 1."""
     for n in (1, 2, 5, 64):
         nodes, weights = np.polynomial.legendre.leggauss(80)
         u = (nodes + 1) / 2
@@ -1466,12 +1538,13 @@ def test_kl_of_best_of_n(student):
 #     correlation               0.9722    0.0067   0.9539   0.9822
 #     NLL - entropy, in nats    0.0133    0.0032   0.0082   0.0221
 #
-# Over 40 seeds (1000 to 1039) of the fit of 5000 games: correlation 0.9943, sd 0.0026, min 0.9872; share within two
-# standard errors 0.96, min 0.75; largest standard error 0.077, max 0.083.
+# Over 40 seeds (1000 to 1039) of the fit of 5000 games: correlation 0.9943, sd 0.0026, min 0.9872;
+# share within two standard errors 0.96, min 0.75; largest standard error 0.077, max 0.083.
 #
-# No threshold below was missed by any of these seeds, so a correct solution misses one for one seed with probability
-# below 3/36 = 0.083 (95 % confidence), and for all four declared seeds with probability below 0.083^4 = 4.8e-5.
-# All weights are drawn in this file: how a library initialises a model from a seed has no influence.
+# No threshold below was missed by any of these seeds, so a correct solution misses one for one seed
+# with probability below 3/36 = 0.083 (95 % confidence), and for all four declared seeds with
+# probability below 0.083^4 = 4.8e-5. All weights are drawn in this file: how a library initialises
+# a model from a seed has no influence.
 
 LEARNING_SEEDS = (1, 2, 3, 4)
 UTILITY = np.array(
@@ -1487,7 +1560,8 @@ def utility(rows):
 
 
 def labelled_pairs(rng, n):
-    """Pairs of 2 to 6 random tokens; the label is drawn with the probability that Bradley and Terry give it."""
+    """Pairs of 2 to 6 random tokens; the label is drawn with the probability that Bradley and Terry
+    give it."""
     one, other = (token_rows(rng, rng.integers(2, 7, size=n)) for _ in range(2))
     p = 1 / (1 + np.exp(utility(other) - utility(one)))
     first = rng.random(n) < p
@@ -1509,7 +1583,8 @@ def random_weights(model, rng):
 
 
 def learned(student, lab, seed):
-    """Train on 5000 pairs; the correlation with the true utility and the excess of the NLL over the entropy, on new rows."""
+    """Train on 5000 pairs; the correlation with the true utility and the excess of the NLL over the
+    entropy, on new rows."""
     rng = np.random.default_rng(seed)
     chosen, rejected = labelled_pairs(rng, 5000)
     config = lab.make(
@@ -1548,10 +1623,12 @@ def learned(student, lab, seed):
     part="training",
     learning=True,
     seconds=300,
-    hint="5000 pairs of short rows, 200 steps of 128 pairs: the scores should line up with the utilities behind them.",
+    hint="5000 pairs of short rows, 200 steps of 128 pairs: the scores should line up with the "
+    "utilities behind them.",
 )
 def test_the_model_recovers_the_utility(student, lab):
-    """Trained on 5000 noisy pairs, the scores correlate with the true utility by 0.95, and predict choices nearly as well."""
+    """Trained on 5000 noisy pairs, the scores correlate with the true utility by 0.95, and predict
+    choices nearly as well."""
     for seed in LEARNING_SEEDS:
         correlation, excess = learned(student, lab, seed)
         if correlation >= 0.95 and excess <= 0.03:
@@ -1566,7 +1643,8 @@ def test_the_model_recovers_the_utility(student, lab):
     4,
     part="fitting",
     learning=True,
-    hint="Draw 5000 games between players of known ability, count wins, fit: about as good as the data allow.",
+    hint="Draw 5000 games between players of known ability, count wins, fit: about as good as the "
+    "data allow.",
 )
 def test_the_fit_recovers_the_abilities(student):
     """From 5000 games the fit recovers known abilities, and most lie within two standard errors."""

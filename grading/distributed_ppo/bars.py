@@ -1,14 +1,14 @@
-"""`distributed_ppo` where hidden tests do not reach: the launcher itself, torchrun, and worker groups on a real Ray cluster.
+"""The bar of `distributed_ppo`, and what its hidden tests do not reach.
 
-python grading/distributed_ppo/bars.py 30      calibrates the learning check with 30 seeds
+That is the launcher itself, torchrun, and worker groups on a real Ray cluster.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import re
-import statistics
 import subprocess
 import sys
 import time
@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from autograder.authoring.source import Source
+from autograder.proof.bars import Bar, load
 
 ROOT = Path(__file__).resolve().parents[2]
 SOLUTION = ROOT / "solutions" / "distributed_ppo" / "distributed_ppo.py"
@@ -187,7 +188,7 @@ def test_two_launches_at_once_do_not_meet(folder):
     assert [p.communicate(timeout=240)[0].strip() for p in both] == ["[(0, 3.0), (1, 3.0)]"] * 2
 
 
-# -- Ray -----------------------------------------------------------------------------------------------------------
+# -- Ray ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -258,38 +259,31 @@ def test_a_controller_runs_unchanged_on_ray(work, cluster):
     assert [role for role, *_ in runs[1]["timeline"]] == ["actor 0", "actor 1", "learner"] * 2
 
 
-# -- calibration ---------------------------------------------------------------------------------------------------
+# -- the bar --------------------------------------------------------------------------------------
+
+hidden = load(ROOT / "grading" / "distributed_ppo" / "test_hidden.py")
 
 
-def calibrate(seeds: int) -> None:
-    """Greedy returns after two ranks have trained, one line for each seed."""
-    sys.path.insert(0, str(ROOT / "grading" / "distributed_ppo"))
-    import test_hidden
-    import torch
-
-    module = sys.modules.setdefault(
-        "distributed_ppo",
-        importlib.util.module_from_spec(importlib.util.spec_from_loader("distributed_ppo", None)),
-    )
+@functools.cache
+def solution():
+    """The solution as a module of its own name, as its ranks import it."""
+    spec = importlib.util.spec_from_loader("distributed_ppo", None)
+    module = sys.modules["distributed_ppo"] = importlib.util.module_from_spec(spec)
     exec(compile(Source(SOLUTION).solution(), "distributed_ppo.py", "exec"), vars(module))
-    torch.set_num_threads(1)
-
-    def job(seed):
-        result = module.train_distributed_ppo("CartPole-v1", module.PPOConfig(), seed)
-        with torch.no_grad():
-            return (
-                test_hidden.greedy_return(result.model) if module.rank_and_world()[0] == 0 else 0.0
-            )
-
-    found = []
-    for seed in range(100, 100 + seeds):
-        found.append(module.launch(job, 2, timeout_s=600.0, args=(seed,))[0])
-        print(seed, found[-1], flush=True)
-    low = sum(value < test_hidden.LEARNED for value in found)
-    print(
-        f"{seeds} seeds: min {min(found):.0f}, median {statistics.median(found):.0f}, {low} below {test_hidden.LEARNED:g}"
-    )
+    return module
 
 
-if __name__ == "__main__":
-    calibrate(int(sys.argv[1]))
+def greedy_return(seed):
+    """The greedy return after two ranks of the reference have trained."""
+    work = solution()
+
+    def job():
+        result = work.train_distributed_ppo("CartPole-v1", work.PPOConfig(), seed)
+        return hidden.greedy_return(result.model) if work.rank_and_world()[0] == 0 else 0.0
+
+    return work.launch(job, 2, timeout_s=600.0)[0]
+
+
+BARS = {
+    "test_two_ranks_learn_to_balance_a_pole": Bar(hidden.LEARNED, greedy_return, range(100, 130))
+}

@@ -1,8 +1,10 @@
-"""Hidden tests of `distributed_ppo`: what two to four ranks compute together is what one would compute alone.
+"""Hidden tests of `distributed_ppo`: what two to four ranks compute together is what one would
+compute alone.
 
-``lab.ranks(n).run(program)`` runs ``program(student, rank)`` for every rank at once, each against a process of its own; the ranks
-share a process group. References are computed here, on the concatenated data, in float64. Shards are unequal on purpose, so that a
-mean of means is off by far more than a tolerance; float32 inside is legitimate where the handout does not rule it out.
+``lab.ranks(n).run(program)`` runs ``program(student, rank)`` for every rank at once, each against a
+process of its own; the ranks share a process group. References are computed here, on the
+concatenated data, in float64. Shards are unequal on purpose, so that a mean of means is off by far
+more than a tolerance; float32 inside is legitimate where the handout does not rule it out.
 """
 
 import io
@@ -120,7 +122,8 @@ def reference_step(values, batch, max_norm=None, rate=0.1):
 
 
 def note(lab, seen):
-    """Put what the test saw on record over there: the diagnosis tells mistakes apart by answers, and here they may be alike."""
+    """Put what the test saw on record over there: the diagnosis tells mistakes apart by answers,
+    and here they may be alike."""
     lab.make("builtins.int", int(seen))
 
 
@@ -130,14 +133,15 @@ def assert_all_close(actual, expected, what, atol=1e-10):
         assert_close(one, other, atol=atol, what=f"{what} {number}")
 
 
-# -- processes ---------------------------------------------------------------------------------------------------
+# -- processes -------------------------------------------------------------------------------------
 
 
 @points(
     3,
     part="processes",
     catches=("drops-the-remainder", "remainder-on-one-rank"),
-    hint="Every row belongs to exactly one rank, and no rank has two rows more than another. Try 7 rows on 3 ranks.",
+    hint="Every row belongs to exactly one rank, and no rank has two rows more than another. Try 7 "
+    "rows on 3 ranks.",
 )
 def test_shards_are_a_fair_partition(student, rng):
     """Every row goes to exactly one rank, and shards differ by at most one row."""
@@ -158,7 +162,8 @@ def test_shards_are_a_fair_partition(student, rng):
     3,
     part="processes",
     catches=("one-seed-for-all", "seeds-overlap"),
-    hint="Two ranks of one run, and the same rank of two runs, must draw from different streams; a repeated run from the same ones.",
+    hint="Two ranks of one run, and the same rank of two runs, must draw from different streams; a "
+    "repeated run from the same ones.",
 )
 def test_every_rank_of_every_run_has_a_seed_of_its_own(student):
     """Seeds differ between ranks and between runs, and are the same each time."""
@@ -174,7 +179,8 @@ def test_every_rank_of_every_run_has_a_seed_of_its_own(student):
 
 
 class Processes:
-    """Pretend processes: what ``poll`` says, one list after the other, and how often they were stopped."""
+    """Pretend processes: what ``poll`` says, one list after the other, and how often they were
+    stopped."""
 
     def __init__(self, *codes):
         self.codes, self.polls, self.stops = codes, 0, 0
@@ -191,7 +197,8 @@ class Processes:
     3,
     part="processes",
     catches=("waits-for-rank-0-first", "blames-rank-0"),
-    hint="Look at the exit codes of all ranks in every round: the first one that fails ends the run, whoever still works.",
+    hint="Look at the exit codes of all ranks in every round: the first one that fails ends the "
+    "run, whoever still works.",
 )
 def test_a_failing_rank_is_noticed_while_others_still_run(student, lab):
     """A rank that fails ends the run at once and is named, even while rank 0 is still waiting."""
@@ -238,14 +245,15 @@ def test_no_process_is_left_after_a_failure(student, lab):
     assert_equal(slow.stops, 1, what="how often the others were stopped when time was up")
 
 
-# -- communication -----------------------------------------------------------------------------------------------
+# -- communication ---------------------------------------------------------------------------------
 
 
 @points(
     3,
     part="communication",
     catches=("broadcasts-a-copy", "broadcasts-from-the-last"),
-    hint="The parameters themselves must change on all ranks but the first, and on the first they must not.",
+    hint="The parameters themselves must change on all ranks but the first, and on the first they "
+    "must not.",
 )
 def test_everybody_starts_from_rank_zeros_parameters(lab, rng):
     """After the broadcast every rank has the parameters of rank 0, bit for bit."""
@@ -299,7 +307,8 @@ def reduced(lab, gradients, shares):
     4,
     part="communication",
     catches=("mean-of-means", "sums-the-gradients"),
-    hint="Weigh each rank's gradient, sum, and divide by the sum of the weights, not by the number of ranks.",
+    hint="Weigh each rank's gradient, sum, and divide by the sum of the weights, not by the number "
+    "of ranks.",
 )
 def test_gradients_become_their_weighted_mean(lab, rng):
     """Every rank ends with the mean of all gradients, weighted by how much each rank has seen."""
@@ -313,10 +322,12 @@ def test_gradients_become_their_weighted_mean(lab, rng):
     3,
     part="communication",
     catches="missing-gradient-stays-missing",
-    hint="A parameter without a gradient on one rank has one elsewhere: all ranks must communicate the same tensors.",
+    hint="A parameter without a gradient on one rank has one elsewhere: all ranks must communicate "
+    "the same tensors.",
 )
 def test_a_gradient_that_is_missing_on_one_rank_counts_as_zeros(lab, rng):
-    """Ranks with and without a gradient still meet; only what is missing everywhere stays missing."""
+    """Ranks with and without a gradient still meet; only what is missing everywhere stays
+    missing."""
     shapes = weights(rng)
     gradients = [weights(rng) for _ in range(2)]
     gradients[0][0] = gradients[1][3] = gradients[0][5] = gradients[1][5] = None
@@ -339,7 +350,8 @@ def test_a_gradient_that_is_missing_on_one_rank_counts_as_zeros(lab, rng):
     4,
     part="communication",
     catches="leaders-keep-the-sum",
-    hint="Three steps: within the nodes, between the leaders, and back from each leader to its node.",
+    hint="Three steps: within the nodes, between the leaders, and back from each leader to its "
+    "node.",
 )
 def test_the_hierarchical_sum_is_the_sum(lab, rng):
     """Summing within nodes, between leaders and back gives every rank the sum over all ranks."""
@@ -355,7 +367,7 @@ def test_the_hierarchical_sum_is_the_sum(lab, rng):
         assert_all_close(found, [total] * 4, f"nodes of {per_node}, rank")
 
 
-# -- statistics --------------------------------------------------------------------------------------------------
+# -- statistics ------------------------------------------------------------------------------------
 
 
 @points(
@@ -387,7 +399,8 @@ def test_moments_are_those_of_all_entries_together(lab, rng):
     3,
     part="statistics",
     catches="square-of-the-sum",
-    hint="Deviations from the mean survive large values; the difference of two huge squares does not. A rank may have no entry at all.",
+    hint="Deviations from the mean survive large values; the difference of two huge squares does "
+    "not. A rank may have no entry at all.",
 )
 def test_large_values_keep_their_variance_and_empty_ranks_do_no_harm(lab, rng):
     """Values around 1e8 keep their variance, and a rank without entries changes nothing."""
@@ -403,10 +416,12 @@ def test_large_values_keep_their_variance_and_empty_ranks_do_no_harm(lab, rng):
     3,
     part="statistics",
     catches=("moments-of-one-rank", "variance-for-deviation"),
-    hint="An advantage is large or small compared with everybody's, so every rank subtracts and divides by the same numbers.",
+    hint="An advantage is large or small compared with everybody's, so every rank subtracts and "
+    "divides by the same numbers.",
 )
 def test_advantages_are_normalised_with_everybodys_moments(lab, rng):
-    """Normalised advantages have mean 0 and deviation 1 over all ranks together, and 0 under the mask."""
+    """Normalised advantages have mean 0 and deviation 1 over all ranks together, and 0 under the
+    mask."""
     parts = [torch.tensor(rng.normal(2 * rank, 3.0, size=rows)) for rank, rows in enumerate(SHARDS)]
     masks = [torch.arange(rows) != 1 for rows in SHARDS]
     heap = torch.cat([part[mask] for part, mask in zip(parts, masks, strict=True)])
@@ -422,10 +437,12 @@ def test_advantages_are_normalised_with_everybodys_moments(lab, rng):
     4,
     part="statistics",
     catches=("merge-without-the-shift", "counts-its-own-rows"),
-    hint="Compare with one long table of all rows so far: mean, variance and the number of rows must be its own.",
+    hint="Compare with one long table of all rows so far: mean, variance and the number of rows "
+    "must be its own.",
 )
 def test_running_statistics_are_those_of_all_rows_so_far(lab, rng):
-    """After each update every rank knows mean, variance and number of all rows that any rank has seen."""
+    """After each update every rank knows mean, variance and number of all rows that any rank has
+    seen."""
     rounds = [[torch.tensor(rng.normal(k + 2 * rank, 1 + k, size=(rows, 2))) for rank, rows in enumerate(sizes)]
               for k, sizes in enumerate(((5, 2), (0, 4), (3, 3)))]  # fmt: skip
 
@@ -445,11 +462,12 @@ def test_running_statistics_are_those_of_all_rows_so_far(lab, rng):
             assert_equal(count, len(table), what="count")
 
 
-# -- loss --------------------------------------------------------------------------------------------------------
+# -- loss ------------------------------------------------------------------------------------------
 
 
 def tokens(rng, rows):
-    """Log-probabilities, older ones, advantages and masks of sequences of very different lengths."""
+    """Log-probabilities, older ones, advantages and masks of sequences of very different
+    lengths."""
     shape = (rows, 6)
     logp = rng.normal(-1.0, 0.3, size=shape)
     lengths = rng.integers(1, 7, size=rows)
@@ -462,10 +480,12 @@ def tokens(rng, rows):
     5,
     part="loss",
     catches=("local-token-mean", "forgets-the-world-size"),
-    hint="Each valid token counts the same wherever it is. Averaging over ranks divides by their number once more: allow for it.",
+    hint="Each valid token counts the same wherever it is. Averaging over ranks divides by their "
+    "number once more: allow for it.",
 )
 def test_averaged_gradients_are_the_gradient_of_the_mean_over_all_tokens(lab, rng):
-    """The plain mean of the ranks' gradients is that of the mean over all valid tokens, whoever holds them."""
+    """The plain mean of the ranks' gradients is that of the mean over all valid tokens, whoever
+    holds them."""
     parts = [tokens(rng, rows) for rows in (5, 2)]
     logp, old, advantages, mask = (torch.cat(column) for column in zip(*parts, strict=True))
     logp.requires_grad_()
@@ -511,7 +531,8 @@ def test_metrics_are_means_over_all_ranks(lab, rng):
 
 
 def stepped(lab, values, pieces, **changes):
-    """Parameters and metrics of every rank after steps on its micro-batches: ``pieces[step][rank]``."""
+    """Parameters and metrics of every rank after steps on its micro-batches:
+    ``pieces[step][rank]``."""
 
     def program(student, rank):
         model, config = model_of(student, values), config_of(student, **changes)
@@ -528,7 +549,8 @@ def stepped(lab, values, pieces, **changes):
     6,
     part="loss",
     catches=("mean-of-micro-batches", "sums-the-gradients", "missing-gradient-stays-missing"),
-    hint="Forget the ranks: what would one process do with all rows at once? Shards are unequal; a rank may even have none.",
+    hint="Forget the ranks: what would one process do with all rows at once? Shards are unequal; a "
+    "rank may even have none.",
 )
 def test_a_step_of_several_ranks_is_the_step_of_one_on_all_rows(lab, rng):
     """Ranks with different numbers of rows step to where a single process with all rows would."""
@@ -549,7 +571,8 @@ def test_a_step_of_several_ranks_is_the_step_of_one_on_all_rows(lab, rng):
     4,
     part="loss",
     catches=("mean-of-micro-batches", "accumulates-over-steps"),
-    hint="A micro-batch adds its sum, divided by the count of the whole minibatch. Start each step from no gradient.",
+    hint="A micro-batch adds its sum, divided by the count of the whole minibatch. Start each step "
+    "from no gradient.",
 )
 def test_accumulation_changes_nothing(lab, rng):
     """However the rows are cut into micro-batches, equal or not, the steps are the same."""
@@ -565,7 +588,8 @@ def test_accumulation_changes_nothing(lab, rng):
     3,
     part="loss",
     catches="reduces-every-micro-batch",
-    hint="Communication is the expensive part: let gradients add up in .grad, and reduce them after the last micro-batch.",
+    hint="Communication is the expensive part: let gradients add up in .grad, and reduce them "
+    "after the last micro-batch.",
 )
 def test_gradients_are_communicated_once_for_each_optimiser_step(lab, rng):
     """Four micro-batches cost no more communication than one, and lead to the same step."""
@@ -621,14 +645,15 @@ def test_the_gradient_is_clipped_after_the_reduction(lab, rng):
         )
 
 
-# -- control -----------------------------------------------------------------------------------------------------
+# -- control ---------------------------------------------------------------------------------------
 
 
 @points(
     5,
     part="control",
     catches=("stops-alone", "stops-when-anyone-would"),
-    hint="A rank that leaves the loop alone leaves the others waiting for ever. Decide on the mean over the entries of all ranks.",
+    hint="A rank that leaves the loop alone leaves the others waiting for ever. Decide on the mean "
+    "over the entries of all ranks.",
 )
 def test_all_ranks_stop_at_the_same_step(lab, rng):
     """Ranks with different KL divergences stop together, when the mean over all entries says so."""
@@ -671,7 +696,8 @@ def lab_bool(answer):
     3,
     part="control",
     catches="beta-of-ones-own",
-    hint="Two ranks with different betas minimise different losses: use the mean KL over all entries.",
+    hint="Two ranks with different betas minimise different losses: use the mean KL over all "
+    "entries.",
 )
 def test_beta_is_the_same_everywhere(lab):
     """The penalty's weight is adapted to the KL of all ranks, by the rule of the paper."""
@@ -691,7 +717,8 @@ def test_beta_is_the_same_everywhere(lab):
     4,
     part="control",
     catches="nan-raises-alone",
-    hint="Find out together before anybody raises; a rank that raises alone is missing in the others' next reduction.",
+    hint="Find out together before anybody raises; a rank that raises alone is missing in the "
+    "others' next reduction.",
 )
 def test_a_nan_on_one_rank_stops_all(lab, rng):
     """A value that is not finite on one rank raises on every rank, and names where it is."""
@@ -732,7 +759,8 @@ class Bomb:
     hint="A checkpoint is data. A file that could run code when it is read must be refused.",
 )
 def test_a_checkpoint_brings_data_back_and_nothing_else(student, lab, rng):
-    """Nested values come back bit for bit; a file with code in it is refused, and the code does not run."""
+    """Nested values come back bit for bit; a file with code in it is refused, and the code does not
+    run."""
     state = {"model": {"w": torch.tensor(rng.normal(size=(2, 3))), "b": torch.tensor([1, 2])}, "step": 7, "name": "run", "ok": True,
              "groups": [{"lr": 0.1, "betas": (0.9, 0.99)}, None]}  # fmt: skip
     buffer = lab.make("io.BytesIO")
@@ -753,7 +781,7 @@ def test_a_checkpoint_brings_data_back_and_nothing_else(student, lab, rng):
     assert_true(lab.global_rng_state() == before, "code in a checkpoint is not run")
 
 
-# -- workers -----------------------------------------------------------------------------------------------------
+# -- workers ---------------------------------------------------------------------------------------
 
 
 def rows(rng, n):
@@ -768,7 +796,8 @@ def rows(rng, n):
     3,
     part="workers",
     catches="rank-zero-for-everyone",
-    hint="Four modes: the same to all, a share to each, an item to each, and everything to rank 0 alone.",
+    hint="Four modes: the same to all, a share to each, an item to each, and everything to rank 0 "
+    "alone.",
 )
 def test_each_mode_reaches_whom_it_should(student, rng):
     """Each mode gives each worker what is meant for it, and gives back what it promises."""
@@ -801,7 +830,8 @@ def test_each_mode_reaches_whom_it_should(student, rng):
     4,
     part="workers",
     catches=("drops-rows-that-do-not-divide", "deals-rows-like-cards", "keeps-the-padding"),
-    hint="Shares must be equal, so some rows are sent twice; on the way back every row must be there once, in its old place.",
+    hint="Shares must be equal, so some rows are sent twice; on the way back every row must be "
+    "there once, in its old place.",
 )
 def test_rows_come_back_in_order_and_once(student, rng):
     """Rows that were computed in equal shares come back in the order of the batch, each once."""
@@ -823,7 +853,8 @@ def test_rows_come_back_in_order_and_once(student, rng):
 
 
 class Diary:
-    """An engine of the test: workers are numbers, a call multiplies, and everything is written down."""
+    """An engine of the test: workers are numbers, a call multiplies, and everything is written
+    down."""
 
     def __init__(self, failing=None):
         self.failing, self.lines, self.futures = failing, [], []
@@ -865,7 +896,8 @@ def group_of(student, lab, diary, world):
     hint="begin only submits, to all workers; finish is where one waits.",
 )
 def test_beginning_a_call_does_not_wait_for_it(student, lab, rng):
-    """A call is submitted to all workers before anybody waits, and the results come when they are asked for."""
+    """A call is submitted to all workers before anybody waits, and the results come when they are
+    asked for."""
     diary = Diary()
     group = group_of(student, lab, diary, 3)
     batch = rows(rng, 6)
@@ -887,7 +919,8 @@ def test_beginning_a_call_does_not_wait_for_it(student, lab, rng):
     4,
     part="workers",
     catches=("failure-leaves-workers", "failure-without-a-rank"),
-    hint="An error that does not say which of 64 workers failed helps nobody, and the other 63 must not run on.",
+    hint="An error that does not say which of 64 workers failed helps nobody, and the other 63 "
+    "must not run on.",
 )
 def test_a_failing_worker_is_named_and_all_are_stopped(student, lab, rng):
     """When a worker fails, the error names it and its call, and the whole group is stopped."""
@@ -911,11 +944,12 @@ def test_a_failing_worker_is_named_and_all_are_stopped(student, lab, rng):
         assert_true(diary.lines.count("stop [0, 1]") == 1, "all workers are stopped, once")
 
 
-# -- training ----------------------------------------------------------------------------------------------------
+# -- training --------------------------------------------------------------------------------------
 
 
 def learner_of(student, rank, **changes):
-    """A learner with settings under which everything matters: Adam, shuffled minibatches, statistics."""
+    """A learner with settings under which everything matters: Adam, shuffled minibatches,
+    statistics."""
     return student.Learner(
         config_of(student, optimizer="adam", minibatches=2, epochs=2, **changes), 3
     )
@@ -925,10 +959,12 @@ def learner_of(student, rank, **changes):
     4,
     part="training",
     catches="broadcasts-a-copy",
-    hint="Same start, same gradients, same steps. Which of the three is not the same on your ranks?",
+    hint="Same start, same gradients, same steps. Which of the three is not the same on your "
+    "ranks?",
 )
 def test_parameters_stay_identical_on_all_ranks(lab, rng):
-    """After several updates on different data all ranks hold the same parameters, bit for bit, and they have moved."""
+    """After several updates on different data all ranks hold the same parameters, bit for bit, and
+    they have moved."""
     data = [[batch_of(rng, rows) for rows in SHARDS] for _ in range(3)]
 
     def program(student, rank):
@@ -977,10 +1013,12 @@ def test_a_world_of_one_is_plain_ppo(student, rng):
         "resumes-with-a-fresh-generator",
         "resumes-with-fresh-statistics",
     ),
-    hint="Whatever the next update depends on must be in the state: parameters, the optimiser's memory, the shuffling, the statistics.",
+    hint="Whatever the next update depends on must be in the state: parameters, the optimiser's "
+    "memory, the shuffling, the statistics.",
 )
 def test_a_restart_is_not_noticed(lab, rng):
-    """A run that is saved and restored in new processes goes on bit for bit as if nothing had happened."""
+    """A run that is saved and restored in new processes goes on bit for bit as if nothing had
+    happened."""
     data = [[batch_of(rng, rows) for rows in SHARDS] for _ in range(3)]
 
     def told(learner):
@@ -1022,7 +1060,8 @@ def test_a_restart_is_not_noticed(lab, rng):
     hint="Deal the environments out with shard_indices, and count the steps of all ranks.",
 )
 def test_environments_are_dealt_out(lab):
-    """The ranks step different environments, together as many as the configuration says, and agree on the model."""
+    """The ranks step different environments, together as many as the configuration says, and agree
+    on the model."""
 
     def program(student, rank):
         config = student.PPOConfig(
@@ -1067,8 +1106,9 @@ def greedy_return(model, episodes=20):
     return total / episodes
 
 
-# Greedy returns after two reference ranks have trained, seeds 100-129: median 500, lowest 318, none below 195. No failure in 30 bounds the chance of
-# one by 0.1 (95%), so of failing a correct solution on all of five seeds by 1e-5. Again: python grading/distributed_ppo/bars.py 30
+# Greedy returns after two reference ranks have trained, seeds 100-129: median 500, lowest 318, none
+# below 195. No failure in 30 bounds the chance of one by 0.1 (95%), so of failing a correct
+# solution on all of five seeds by 1e-5. Again: python grading/distributed_ppo/bars.py 30
 LEARNED = 195.0
 
 
@@ -1077,10 +1117,12 @@ LEARNED = 195.0
     part="training",
     learning=True,
     seconds=60,
-    hint="If all other tests pass, compare the returns of one rank and of two: they should rise alike.",
+    hint="If all other tests pass, compare the returns of one rank and of two: they should rise "
+    "alike.",
 )
 def test_two_ranks_learn_to_balance_a_pole(lab):
-    """Two ranks learn CartPole from 20,480 steps: a mean return of at least 195 from one of five seeds."""
+    """Two ranks learn CartPole from 20,480 steps: a mean return of at least 195 from one of five
+    seeds."""
     best = 0.0
     for seed in (1, 2, 3, 4, 5):
         ranks = lab.ranks(2)

@@ -1,13 +1,17 @@
-"""`distributed_ppo` on GPUs: an NCCL process group with a rank for each, float64 and bf16 steps, and environment steps per second.
+"""`distributed_ppo` on GPUs: an NCCL process group with a rank for each, float64 and bf16 steps,
+and environment steps per second.
 
     python -m pytest grading/distributed_ppo/test_scale.py -s                  the solution, on the GPU; skips and says why without one
     python -m pytest grading/distributed_ppo/test_scale.py -s --device cpu     a rehearsal: gloo, two ranks, small sizes
 
-NCCL gives each rank a GPU of its own, so a machine with one has a group of one rank. Everything happens in ranks: a process that has
-used CUDA cannot fork others that do. References are computed here, in float64, on all rows. Whether points count is course.yml's `scale`.
+NCCL gives each rank a GPU of its own, so a machine with one has a group of one rank. Everything
+happens in ranks: a process that has used CUDA cannot fork others that do. References are computed
+here, in float64, on all rows. Whether points count is course.yml's `scale`.
 
-Tolerances. float64: 1e-9; over 200 draws on a CPU the error was 1e-16 at most, and on a GPU sums have another order. bf16: a step of plain gradient descent by 0.1 is lost where it is
-smaller than 2^-9 of the weight, so the direction of a step is compared, of which see `BF16_COSINE`. Not measured on a GPU.
+Tolerances. float64: 1e-9; over 200 draws on a CPU the error was 1e-16 at most, and on a GPU sums
+have another order. bf16: a step of plain gradient descent by 0.1 is lost where it is smaller than
+2^-9 of the weight, so the direction of a step is compared, of which see `BF16_COSINE`. Not measured
+on a GPU.
 """
 
 import time
@@ -36,7 +40,8 @@ class Batch(NamedTuple):
 
 
 def batch_of(rng, rows, obs=OBS, actions=ACTIONS, dtype=torch.float64):
-    """Random rows, every fourth of which does not count; the numbers are those that ``dtype`` can hold."""
+    """Random rows, every fourth of which does not count; the numbers are those that ``dtype`` can
+    hold."""
     floats = [
         rng.normal(size=(rows, obs)),
         np.log(1 / actions) + rng.normal(size=rows) * 0.3,
@@ -69,7 +74,8 @@ def weights(rng, dtype=torch.float64):
 
 
 def reference_gradient(values, batch):
-    """The gradient of the mean over valid rows of the clipped surrogate and half the weighted value loss."""
+    """The gradient of the mean over valid rows of the clipped surrogate and half the weighted value
+    loss."""
     values = [value.clone().requires_grad_() for value in values]
 
     def network(w1, b1, w2, b2, w3, b3):
@@ -83,7 +89,8 @@ def reference_gradient(values, batch):
 
 
 def group(lab):
-    """A rank for each GPU, in one NCCL group; in a rehearsal two ranks in a gloo group. And how many there are."""
+    """A rank for each GPU, in one NCCL group; in a rehearsal two ranks in a gloo group. And how
+    many there are."""
     count = (
         min(8, int(lab.value(lab.make("torch.cuda.device_count")))) if lab.device == "cuda" else 2
     )
@@ -103,7 +110,8 @@ def batch_there(student, lab, device, batch, dtype):
 
 
 def moved(lab, values, batches, dtype):
-    """By how much each parameter moves in one step of gradient descent by 0.1, rank by rank, as one vector; and the metrics."""
+    """By how much each parameter moves in one step of gradient descent by 0.1, rank by rank, as one
+    vector; and the metrics."""
     ranks, count = group(lab)
     kind = getattr(torch, dtype)
 
@@ -149,7 +157,8 @@ def expected_move(values, batch):
     2,
     part="loss",
     seconds=120,
-    hint="Everything that is communicated must lie where communication_device() says, and so must what it is added to.",
+    hint="Everything that is communicated must lie where communication_device() says, and so must "
+    "what it is added to.",
 )
 def test_float64_steps_are_those_of_the_cpu(lab, rng):
     """A step of all ranks on GPUs is the step that one CPU makes with all rows."""
@@ -160,7 +169,8 @@ def test_float64_steps_are_those_of_the_cpu(lab, rng):
         assert_true(0 <= float(metrics["clip_fraction"]) <= 1, "the share of clipped rows is one")
 
 
-# Over 200 draws of the solution on a CPU (one rank, 192 rows) the cosine between the two directions was 0.977 at the median and 0.922 at least.
+# Over 200 draws of the solution on a CPU (one rank, 192 rows) the cosine between the two directions
+# was 0.977 at the median and 0.922 at least.
 BF16_COSINE = 0.8
 
 
@@ -189,7 +199,8 @@ WARM_UP, TIMED = 3, 10
     hint="Let nothing pull rows back to the CPU, and reduce once for each optimiser step.",
 )
 def test_a_wide_network_steps_in_bf16(lab, rng):
-    """Steps of a wide network on many rows are finite, equal on all ranks, and their speed is noted."""
+    """Steps of a wide network on many rows are finite, equal on all ranks, and their speed is
+    noted."""
     ranks, count = group(lab)
     rows, hidden = (65536, 4096) if lab.device == "cuda" else (256, 64)
     batches = [
@@ -234,10 +245,12 @@ def test_a_wide_network_steps_in_bf16(lab, rng):
     1,
     part="training",
     seconds=300,
-    hint="The environments are on the CPU: what they give goes to the model's device, and actions come back.",
+    hint="The environments are on the CPU: what they give goes to the model's device, and actions "
+    "come back.",
 )
 def test_training_runs_in_a_group_on_gpus(lab):
-    """All ranks train together on CartPole, end with the same parameters, and count everybody's environment steps."""
+    """All ranks train together on CartPole, end with the same parameters, and count everybody's
+    environment steps."""
     ranks, count = group(lab)
     iterations, envs, steps = (8, 8 * count, 64) if lab.device == "cuda" else (2, 4, 16)
 

@@ -1,10 +1,12 @@
 """Hidden tests of dqn.
 
-Functions are held against laws and slow loops in float64. Training is watched from outside: environments run, are counted and
-keep a diary here. Two kinds of environment tell what is wrong with a training loop. *Probes* are so small that the right Q-values
-are known and the network finds them to four digits, while every classic mistake leads to other ones. *Blank* environments show the
-agent nothing but zeros; with a replay memory of one transition and a linear network, only the biases matter, and the test can repeat
-every gradient step and every update of the target network from the diary alone.
+Functions are held against laws and slow loops in float64. Training is watched from outside:
+environments run, are counted and keep a diary here. Two kinds of environment tell what is wrong
+with a training loop. *Probes* are so small that the right Q-values are known and the network finds
+them to four digits, while every classic mistake leads to other ones. *Blank* environments show the
+agent nothing but zeros; with a replay memory of one transition and a linear network, only the
+biases matter, and the test can repeat every gradient step and every update of the target network
+from the diary alone.
 """
 
 from itertools import pairwise
@@ -28,7 +30,7 @@ from autograder.judging.plugin import points
 FLOAT = np.dtype("float32")
 
 
-# -- environments that keep a diary ------------------------------------------------------------------
+# -- environments that keep a diary ----------------------------------------------------------------
 
 
 class Step(NamedTuple):
@@ -43,7 +45,8 @@ class Step(NamedTuple):
 
 
 class Diary(gymnasium.Env):
-    """What all environments of this file share: spaces, a diary, and no mercy for a step after the end."""
+    """What all environments of this file share: spaces, a diary, and no mercy for a step after the
+    end."""
 
     def __init__(self, obs_dim, n_actions):
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (obs_dim,), np.float32)
@@ -79,7 +82,8 @@ class Diary(gymnasium.Env):
 
 
 class Probe(Diary):
-    """States with observations, deterministic moves and rewards, terminal states, and a step limit for each start."""
+    """States with observations, deterministic moves and rewards, terminal states, and a step limit
+    for each start."""
 
     def __init__(self, seen, moves, rewards, *, terminal, starts=(0,), limits=None):
         self.seen = np.asarray(seen, np.float32)
@@ -127,7 +131,8 @@ class Blank(Diary):
 
 
 class Drift(Diary):
-    """Observations that nobody has seen before, episodes of the given lengths. A seed brings the same rewards again."""
+    """Observations that nobody has seen before, episodes of the given lengths. A seed brings the
+    same rewards again."""
 
     def __init__(self, rng, lengths, n_actions=3, bonus=0.0):
         super().__init__(4, n_actions)
@@ -156,7 +161,8 @@ SETTINGS = {
 
 
 def train(student, lab, env, seed=3, **settings):
-    """student.train_dqn in a lent environment. What comes back stays over there: ask `q_values` and `assert_story`."""
+    """student.train_dqn in a lent environment. What comes back stays over there: ask `q_values` and
+    `assert_story`."""
     settings = SETTINGS | settings
     lent, _ = lab.lend(env, budget=settings["total_steps"])
     return lab.kept(student).train_dqn(lent, student.DQNConfig(**settings), seed)
@@ -188,7 +194,7 @@ def matrix(rng, *shape):
     return torch.tensor(rng.normal(size=shape))
 
 
-# -- part 1: replay memory ---------------------------------------------------------------------------
+# -- part 1: replay memory -------------------------------------------------------------------------
 
 
 def fill(buffer, numbers):
@@ -204,7 +210,8 @@ def fill(buffer, numbers):
 
 
 def numbers_in(batch, size):
-    """The numbers of the transitions in a batch, once it is known that every row is of one piece."""
+    """The numbers of the transitions in a batch, once it is known that every row is of one
+    piece."""
     assert_equal(batch.action * 0, torch.zeros(size, dtype=torch.int64), what="action times zero")
     n = batch.action
     assert_close(batch.obs, torch.stack([n, -n], 1).float(), what="obs")
@@ -221,7 +228,8 @@ def numbers_in(batch, size):
     hint="Draw the row numbers once, and index every array with the same ones.",
 )
 def test_every_row_is_one_transition(student, rng):
-    """The fields of a row of a batch all come from the same transition, and a batch may be larger than the buffer."""
+    """The fields of a row of a batch all come from the same transition, and a batch may be larger
+    than the buffer."""
     known = rng.choice(np.arange(5, 90), size=9, replace=False).tolist()
     buffer = student.ReplayBuffer(20, (2,), FLOAT)
     fill(buffer, known)
@@ -234,7 +242,8 @@ def test_every_row_is_one_transition(student, rng):
     3,
     part="replay",
     catches=("draws-empty-slots", "never-draws-the-newest"),
-    hint="Every transition that is held is equally likely, the newest included, and nothing else is drawn.",
+    hint="Every transition that is held is equally likely, the newest included, and nothing else "
+    "is drawn.",
 )
 def test_every_transition_is_equally_likely(student, rng):
     """Every transition that is held is drawn equally often, in a buffer that is not full yet."""
@@ -254,7 +263,8 @@ def test_every_transition_is_equally_likely(student, rng):
     3,
     part="replay",
     catches=("keeps-the-oldest", "length-keeps-growing"),
-    hint="Slot number (additions so far) modulo capacity: when the ring is full, the oldest transition goes.",
+    hint="Slot number (additions so far) modulo capacity: when the ring is full, the oldest "
+    "transition goes.",
 )
 def test_a_full_buffer_forgets_the_oldest(student, rng):
     """A full buffer overwrites its oldest transitions, and its length stays at its capacity."""
@@ -277,7 +287,8 @@ def test_a_full_buffer_forgets_the_oldest(student, rng):
     2,
     part="replay",
     catches="keeps-a-reference",
-    hint="Some environments return the same array at every step, with new contents: copy the numbers.",
+    hint="Some environments return the same array at every step, with new contents: copy the "
+    "numbers.",
 )
 def test_the_past_cannot_be_rewritten(student, lab, rng):
     """What the caller does to its arrays after add() does not change what is stored."""
@@ -321,7 +332,8 @@ def test_observations_keep_their_dtype(student, lab, rng):
     hint="All randomness of sample() comes from the rng that it is given.",
 )
 def test_replay_draws_from_its_generator_alone(student, lab, rng):
-    """The same generator state gives the same batch, another one another batch, and no global generator is used."""
+    """The same generator state gives the same batch, another one another batch, and no global
+    generator is used."""
     buffer = student.ReplayBuffer(64, (2,), FLOAT)
     fill(buffer, range(100, 164))
     draws = []
@@ -343,7 +355,8 @@ def test_replay_draws_from_its_generator_alone(student, lab, rng):
     1,
     part="replay",
     catches="takes-any-shape",
-    hint="NumPy would happily stretch a single number over a whole row: compare the shapes yourself.",
+    hint="NumPy would happily stretch a single number over a whole row: compare the shapes "
+    "yourself.",
 )
 def test_the_buffer_refuses_nonsense(student, rng):
     """Observations of another shape, empty batches and an empty buffer are refused."""
@@ -365,7 +378,7 @@ def test_the_buffer_refuses_nonsense(student, rng):
     )
 
 
-# -- part 2: network and behaviour -------------------------------------------------------------------
+# -- part 2: network and behaviour -----------------------------------------------------------------
 
 
 @points(
@@ -417,7 +430,8 @@ def test_hidden_layers_bend_the_function(student, lab, rng):
     hint="Q-values may be negative: nothing follows the last linear layer.",
 )
 def test_values_may_be_negative(student, lab, rng):
-    """Fresh networks say something negative of some observations and something positive of others."""
+    """Fresh networks say something negative of some observations and something positive of
+    others."""
     found = []
     for seed in range(4):
         lab.seed(seed)
@@ -434,7 +448,8 @@ def test_values_may_be_negative(student, lab, rng):
     hint="Exploring means any action, the best one included: it gets 1 - epsilon + epsilon / A.",
 )
 def test_epsilon_is_the_chance_of_any_action(student, rng):
-    """The best action is taken with probability 1 - epsilon + epsilon / A, every other with epsilon / A."""
+    """The best action is taken with probability 1 - epsilon + epsilon / A, every other with epsilon
+    / A."""
     q = rng.normal(size=3)
     for epsilon, draws in ((0.0, 40), (0.9, 300)):
         dice = np.random.default_rng(11)
@@ -468,14 +483,15 @@ def test_actions_come_from_their_generator_alone(student, lab, rng):
         assert_equal(lab.global_rng_state(), before, what="the state of the global generators")
 
 
-# -- part 3: targets ---------------------------------------------------------------------------------
+# -- part 3: targets -------------------------------------------------------------------------------
 
 
 @points(
     4,
     part="targets",
     catches=("bootstraps-through-termination", "masks-the-reward"),
-    hint="Nothing follows the end of an episode: a terminated step is worth its reward, all of it and nothing more.",
+    hint="Nothing follows the end of an episode: a terminated step is worth its reward, all of it "
+    "and nothing more.",
 )
 def test_a_terminated_step_is_worth_its_reward(student, rng):
     """A step that terminated is worth its reward, whatever the networks say of what follows."""
@@ -507,7 +523,8 @@ def test_a_terminated_step_is_worth_its_reward(student, rng):
     hint="For each row: its own reward, plus gamma times the largest of its own next values.",
 )
 def test_targets_are_reward_plus_discounted_best_value(student, rng):
-    """Each target is the row's reward plus the discounted best of the row's next values, and of no other row's."""
+    """Each target is the row's reward plus the discounted best of the row's next values, and of no
+    other row's."""
     reward, q, none = matrix(rng, 7), matrix(rng, 7, 4), torch.zeros(7, dtype=torch.bool)
     expected = [r + 0.8 * max(row) for r, row in zip(reward.tolist(), q.tolist(), strict=True)]
     assert_close(
@@ -547,7 +564,8 @@ def test_targets_carry_no_gradient(student, rng):
     2,
     part="targets",
     catches="stretches-columns",
-    hint="(B, 1) + (B,) is (B, B) to PyTorch, and the mean of it is a number like any other. Refuse what is not (B,).",
+    hint="(B, 1) + (B,) is (B, B) to PyTorch, and the mean of it is a number like any other. "
+    "Refuse what is not (B,).",
 )
 def test_columns_are_refused(student, rng):
     """A column of shape (B, 1) where (B,) belongs is refused by targets and loss."""
@@ -570,7 +588,7 @@ def test_columns_are_refused(student, rng):
     )
 
 
-# -- part 3b: Double DQN -----------------------------------------------------------------------------
+# -- part 3b: Double DQN ---------------------------------------------------------------------------
 
 
 @points(
@@ -581,10 +599,12 @@ def test_columns_are_refused(student, rng):
         "double-trusts-the-target-twice",
         "double-trusts-the-online-twice",
     ),
-    hint="The online network chooses the next action; the target network says what that action is worth.",
+    hint="The online network chooses the next action; the target network says what that action is "
+    "worth.",
 )
 def test_one_network_chooses_and_the_other_judges(student, rng):
-    """Double DQN's target takes the action that the online network prefers and the target network's value of it."""
+    """Double DQN's target takes the action that the online network prefers and the target network's
+    value of it."""
     reward, online, target = matrix(rng, 8), matrix(rng, 8, 5), matrix(rng, 8, 5)
     rows = zip(reward.tolist(), online.tolist(), target.tolist(), strict=True)
     expected = torch.tensor([r + 0.7 * t[o.index(max(o))] for r, o, t in rows], dtype=torch.float64)
@@ -600,10 +620,12 @@ def test_one_network_chooses_and_the_other_judges(student, rng):
     2,
     part="double",
     catches=("double-trusts-the-target-twice", "double-swaps-the-networks"),
-    hint="Whoever judges with the target network can never exceed the target network's own maximum.",
+    hint="Whoever judges with the target network can never exceed the target network's own "
+    "maximum.",
 )
 def test_double_targets_never_exceed_dqn_targets(student, rng):
-    """A Double DQN target is at most the DQN target, and equal to it exactly where both networks prefer the same action."""
+    """A Double DQN target is at most the DQN target, and equal to it exactly where both networks
+    prefer the same action."""
     reward, online, target = matrix(rng, 60), matrix(rng, 60, 3), matrix(rng, 60, 3)
     none = torch.zeros(60, dtype=torch.bool)
     plain = student.dqn_targets(reward, target, none, 0.9)
@@ -624,12 +646,14 @@ def test_double_targets_never_exceed_dqn_targets(student, rng):
     )
 
 
-# 3000 rows: the mean of the Double DQN targets has standard deviation 0.018, that of DQN's lies at 1.54.
+# 3000 rows: the mean of the Double DQN targets has standard deviation 0.018, that of DQN's lies at
+# 1.54.
 @points(
     2,
     part="double",
     catches=("double-trusts-the-target-twice", "double-trusts-the-online-twice"),
-    hint="If all true values are 0 and the networks hold independent noise, what is the mean of the target?",
+    hint="If all true values are 0 and the networks hold independent noise, what is the mean of "
+    "the target?",
 )
 def test_double_targets_are_not_biased_upwards(student, rng):
     """On independent noise DQN's targets are too high on average, Double DQN's are not."""
@@ -650,7 +674,7 @@ def test_double_targets_are_not_biased_upwards(student, rng):
     )
 
 
-# -- part 4: loss, target network, exploration -------------------------------------------------------
+# -- part 4: loss, target network, exploration -----------------------------------------------------
 
 
 def slow_loss(q, action, target, kind):
@@ -673,7 +697,8 @@ def slow_loss(q, action, target, kind):
         "huber-without-the-half",
         "sums-over-the-batch",
     ),
-    hint="One error for each transition, that of the action that was taken; then the mean over B of them.",
+    hint="One error for each transition, that of the action that was taken; then the mean over B "
+    "of them.",
 )
 def test_loss_is_the_mean_of_single_errors(student, rng):
     """The loss is the mean over the batch of the error of the action that was taken."""
@@ -694,10 +719,12 @@ def test_loss_is_the_mean_of_single_errors(student, rng):
     3,
     part="loss",
     catches=("trains-the-best-action", "compares-everything-with-everything"),
-    hint="A transition says something about the action that was taken; the others must get no gradient at all.",
+    hint="A transition says something about the action that was taken; the others must get no "
+    "gradient at all.",
 )
 def test_only_the_action_that_was_taken_is_trained(student, rng):
-    """The gradient of the loss is 2 (q - y) / B or its clipped half at the actions that were taken, and zero elsewhere."""
+    """The gradient of the loss is 2 (q - y) / B or its clipped half at the actions that were taken,
+    and zero elsewhere."""
     for kind, slope in (("mse", lambda e: 2 * e), ("huber", lambda e: e.clip(-1, 1))):
         q, target, action = (
             matrix(rng, 7, 4).requires_grad_(),
@@ -715,7 +742,8 @@ def test_only_the_action_that_was_taken_is_trained(student, rng):
     2,
     part="loss",
     catches=("huber-is-squared", "huber-without-the-half", "sums-over-the-batch"),
-    hint="Beyond an error of 1 the Huber loss is a straight line: its slope is 1 / B for a mean over B.",
+    hint="Beyond an error of 1 the Huber loss is a straight line: its slope is 1 / B for a mean "
+    "over B.",
 )
 def test_an_absurd_target_makes_no_absurd_gradient(student, rng):
     """However wrong a prediction is, the Huber loss moves it with slope 1 / B at most."""
@@ -731,7 +759,8 @@ def test_an_absurd_target_makes_no_absurd_gradient(student, rng):
     2,
     part="loss",
     catches="target-leaks-gradient",
-    hint="The prediction moves towards the target; the target does not move towards the prediction.",
+    hint="The prediction moves towards the target; the target does not move towards the "
+    "prediction.",
 )
 def test_loss_pulls_the_prediction_alone(student, rng):
     """No gradient flows into the target, even if the target could take one."""
@@ -796,10 +825,12 @@ def assert_weights(network, expected, what):
     3,
     part="loss",
     catches="shares-the-storage",
-    hint="Copy the numbers (copy_, or load_state_dict), not the tensors: afterwards the two networks share nothing.",
+    hint="Copy the numbers (copy_, or load_state_dict), not the tensors: afterwards the two "
+    "networks share nothing.",
 )
 def test_a_hard_update_copies_and_lets_go(student, lab, rng):
-    """After a hard update both networks say the same, and training one of them does not change the other."""
+    """After a hard update both networks say the same, and training one of them does not change the
+    other."""
     target, online = two_networks(student, lab)
     obs = matrix(rng, 6, 3).float()
     before = weights(online)
@@ -824,7 +855,8 @@ def test_a_hard_update_copies_and_lets_go(student, lab, rng):
     hint="target <- (1 - tau) * target + tau * online; the online network stays as it is.",
 )
 def test_a_soft_update_is_a_weighted_mean(student, lab, rng):
-    """A soft update moves the target network the share tau of the way, and tau = 1 is a hard update."""
+    """A soft update moves the target network the share tau of the way, and tau = 1 is a hard
+    update."""
     tau = float(rng.uniform(0.1, 0.3))
     target, online = two_networks(student, lab)
     old, goal = weights(target), weights(online)
@@ -865,11 +897,12 @@ def test_exploration_falls_in_a_straight_line(student, rng):
     )
 
 
-# -- part 5: training in blank environments, step by step ---------------------------------------------
+# -- part 5: training in blank environments, step by step ------------------------------------------
 
 
 def repeat(env, initial, settings):
-    """The biases to which gradient steps on the latest transition lead, by the schedule of the handout. (A,) float64."""
+    """The biases to which gradient steps on the latest transition lead, by the schedule of the
+    handout. (A,) float64."""
     online = initial.clone().requires_grad_()
     target, taken = initial.clone(), 0
     optimizer = torch.optim.Adam([online], lr=settings["learning_rate"])
@@ -937,10 +970,12 @@ def assert_repeats(
         "one-gradient-step-a-round",
         "gradients-pile-up",
     ),
-    hint="Rounds of gradient steps come at t >= warmup_steps when t is a multiple of train_every, gradient_steps in each.",
+    hint="Rounds of gradient steps come at t >= warmup_steps when t is a multiple of train_every, "
+    "gradient_steps in each.",
 )
 def test_gradient_steps_come_when_they_are_due(student, lab, rng):
-    """There is no gradient step before the warm-up is over, and later as many as the configuration says."""
+    """There is no gradient step before the warm-up is over, and later as many as the configuration
+    says."""
     schedule = {"total_steps": 30, "warmup_steps": 11, "train_every": 4, "gradient_steps": 3}
     assert_repeats(student, lab, rng, truncated=(5, 19), gamma=0.0, learning_rate=0.1, **schedule)
     schedule = {"total_steps": 17, "warmup_steps": 9, "train_every": 3, "gradient_steps": 1}
@@ -958,10 +993,12 @@ def test_gradient_steps_come_when_they_are_due(student, lab, rng):
         "no-target-network",
         "target-starts-elsewhere",
     ),
-    hint="target_every counts gradient steps; between two updates the target network stands still; it starts as a copy.",
+    hint="target_every counts gradient steps; between two updates the target network stands still; "
+    "it starts as a copy.",
 )
 def test_the_target_network_follows_by_gradient_steps(student, lab, rng):
-    """The target network starts as a copy, stands still, and is updated after every target_every-th gradient step."""
+    """The target network starts as a copy, stands still, and is updated after every target_every-th
+    gradient step."""
     schedule = {
         "total_steps": 24,
         "warmup_steps": 2,
@@ -1020,7 +1057,8 @@ def test_training_uses_the_targets_that_were_asked_for(student, lab, rng):
     5,
     part="train",
     catches=("time-limit-is-an-ending", "bootstraps-through-termination"),
-    hint="Either flag ends the episode, but only terminated is stored: after a time limit the future still has its value.",
+    hint="Either flag ends the episode, but only terminated is stored: after a time limit the "
+    "future still has its value.",
 )
 def test_only_termination_is_stored_as_an_ending(student, lab, rng):
     """A step that a time limit cut off is bootstrapped, a step that terminated is not."""
@@ -1039,17 +1077,19 @@ def test_only_termination_is_stored_as_an_ending(student, lab, rng):
     )
 
 
-# -- part 5: probes, whose right Q-values are known -----------------------------------------------------
+# -- part 5: probes, whose right Q-values are known ------------------------------------------------
 #
-# Largest error of any Q-value of the reference, over seeds of training: 0.0014 in the chain (200 seeds; the learning rate has to be small:
-# at 0.02 a burst of Adam's made it 0.15, at 0.05 0.44), 0.0005 in every other probe (40 seeds). The nearest mistake is off by at least 0.5.
+# Largest error of any Q-value of the reference, over seeds of training: 0.0014 in the chain (200
+# seeds; the learning rate has to be small: at 0.02 a burst of Adam's made it 0.15, at 0.05 0.44),
+# 0.0005 in every other probe (40 seeds). The nearest mistake is off by at least 0.5.
 # `grading/dqn/bars.py probes 200` measures more seeds.
 
 PROBE_TOLERANCE = 0.02
 
 
 def assert_learns(student, lab, env, expected, **settings):
-    """train_dqn finds the right Q-values: ``expected`` maps a state to the values of its actions."""
+    """train_dqn finds the right Q-values: ``expected`` maps a state to the values of its
+    actions."""
     result = train(student, lab, env, **settings)
     q = q_values(lab, result, env.seen[list(expected)])
     assert_close(
@@ -1066,7 +1106,8 @@ def assert_learns(student, lab, env, expected, **settings):
     3,
     part="train",
     catches=("bootstraps-through-termination", "masks-the-reward"),
-    hint="One state, one step, reward 1: if this fails, look at the loss, the optimiser and the end of an episode.",
+    hint="One state, one step, reward 1: if this fails, look at the loss, the optimiser and the "
+    "end of an episode.",
 )
 def test_probe_a_constant_reward(student, lab):
     """In a world of one state, where every step pays 1 and ends the episode, Q becomes 1."""
@@ -1078,7 +1119,8 @@ def test_probe_a_constant_reward(student, lab):
     3,
     part="train",
     catches=("draws-each-field-apart", "relu-on-the-output"),
-    hint="The reward is told by the observation: if this fails but the constant reward works, rows are mixed or the network cannot tell.",
+    hint="The reward is told by the observation: if this fails but the constant reward works, rows "
+    "are mixed or the network cannot tell.",
 )
 def test_probe_a_reward_that_the_observation_tells(student, lab):
     """Where the observation says what the only step will pay, Q learns to read it."""
@@ -1101,7 +1143,8 @@ def test_probe_a_reward_that_the_observation_tells(student, lab):
         "discounts-the-reward",
         "target-never-follows",
     ),
-    hint="The reward comes one step later: if this fails but single steps work, look at next_obs, gamma and the target network.",
+    hint="The reward comes one step later: if this fails but single steps work, look at next_obs, "
+    "gamma and the target network.",
 )
 def test_probe_a_reward_two_steps_away(student, lab):
     """A reward that comes one step later is worth gamma times as much."""
@@ -1113,7 +1156,8 @@ def test_probe_a_reward_two_steps_away(student, lab):
     3,
     part="train",
     catches=("trains-the-best-action", "draws-each-field-apart"),
-    hint="The action decides the reward: if this fails, look at which entry of Q(s, .) the loss compares.",
+    hint="The action decides the reward: if this fails, look at which entry of Q(s, .) the loss "
+    "compares.",
 )
 def test_probe_a_reward_that_the_action_decides(student, lab):
     """Where one action pays and the other costs, Q tells them apart."""
@@ -1125,10 +1169,12 @@ def test_probe_a_reward_that_the_action_decides(student, lab):
     3,
     part="train",
     catches=("averages-the-next-values", "observation-stands-still", "discounts-the-reward"),
-    hint="Observation and action decide together, two steps in a row: the next value is that of the best action there.",
+    hint="Observation and action decide together, two steps in a row: the next value is that of "
+    "the best action there.",
 )
 def test_probe_the_best_of_what_follows(student, lab):
-    """The value of a step is that of the best action that follows, which differs from state to state."""
+    """The value of a step is that of the best action that follows, which differs from state to
+    state."""
     rewards = [[0.0, 1.0], [2.0, -2.0], [-2.0, 4.0], [0.0, 0.0]]
     env = Probe(
         [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, 0.0]],
@@ -1154,11 +1200,14 @@ def test_probe_the_best_of_what_follows(student, lab):
         "stores-the-reset-observation",
         "plays-on-after-the-time-limit",
     ),
-    hint="A clock stops the episode after two steps: the target needs the state that was reached, not the first one of the next episode.",
+    hint="A clock stops the episode after two steps: the target needs the state that was reached, "
+    "not the first one of the next episode.",
 )
 def test_probe_a_time_limit_and_a_reset_elsewhere(student, lab):
-    """Where a clock stops the episode, the state that was reached still counts, and the reset's observation does not."""
-    # 0 -> 1 -> 2 and there the clock stops; the next episode begins in 3, worth -2; a third kind begins in 2, worth 4.
+    """Where a clock stops the episode, the state that was reached still counts, and the reset's
+    observation does not."""
+    # 0 -> 1 -> 2 and there the clock stops; the next episode begins in 3, worth -2; a third kind
+    # begins in 2, worth 4.
     seen = [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0], [0.0, 0.0]]
     env = Probe(
         seen,
@@ -1196,10 +1245,12 @@ def optimal(moves, rewards, terminal, gamma):
         "target-never-follows",
         "bootstraps-through-termination",
     ),
-    hint="Random behaviour, old transitions, and still Q*: the target takes the best next action, whatever was done next.",
+    hint="Random behaviour, old transitions, and still Q*: the target takes the best next action, "
+    "whatever was done next.",
 )
 def test_a_chain_ends_at_the_optimal_values(student, lab, rng):
-    """On a chain of five states, random behaviour teaches the network the optimal values that dynamic programming finds."""
+    """On a chain of five states, random behaviour teaches the network the optimal values that
+    dynamic programming finds."""
     moves = np.array([[max(s - 1, 0), s + 1] for s in range(5)] + [[5, 5]])
     rewards = np.round(rng.uniform(-1.0, 1.0, size=(6, 2)), 2)
     rewards[4, 1] = 6.0
@@ -1220,11 +1271,12 @@ def test_a_chain_ends_at_the_optimal_values(student, lab, rng):
     assert_story(lab, result, env)
 
 
-# -- part 5: what surrounds the learning -----------------------------------------------------------------
+# -- part 5: what surrounds the learning -----------------------------------------------------------
 
 
 def are_greedy(env, q):
-    """Whether each action of the diary is the best by these Q-values (T, A), up to single precision."""
+    """Whether each action of the diary is the best by these Q-values (T, A), up to single
+    precision."""
     actions = torch.tensor([step.action for step in env.diary])
     return (q.max(dim=1).values - q[torch.arange(len(q)), actions] < 1e-5).numpy()
 
@@ -1237,10 +1289,12 @@ def are_greedy(env, q):
         "exploits-when-it-should-explore",
         "observation-stands-still",
     ),
-    hint="epsilon falls with the environment steps, also before the first gradient step; afterwards actions are greedy.",
+    hint="epsilon falls with the environment steps, also before the first gradient step; "
+    "afterwards actions are greedy.",
 )
 def test_exploration_falls_with_the_environment_steps(student, lab, rng):
-    """Actions are random at first, greedy once epsilon has fallen to 0, and in between both in the right proportion."""
+    """Actions are random at first, greedy once epsilon has fallen to 0, and in between both in the
+    right proportion."""
     env = Drift(rng, lengths=[40])
     settings = {
         "total_steps": 700,
@@ -1267,7 +1321,8 @@ def test_exploration_falls_with_the_environment_steps(student, lab, rng):
     3,
     part="train",
     catches=("return-runs-on", "trains-another-network"),
-    hint="A return is the sum of one episode's rewards; the result counts the episodes that ended, by either flag.",
+    hint="A return is the sum of one episode's rewards; the result counts the episodes that ended, "
+    "by either flag.",
 )
 def test_returns_and_steps_are_those_of_the_episodes(student, lab, rng):
     """The result holds the undiscounted return of every finished episode, and when it ended."""
@@ -1303,10 +1358,12 @@ def test_only_the_first_reset_is_seeded(student, lab, rng):
     3,
     part="train",
     catches=("seeds-the-global-generators", "replay-uses-global-dice", "acts-with-global-dice"),
-    hint="torch.random.fork_rng() lets you seed torch for the network's initial weights and puts everything back afterwards.",
+    hint="torch.random.fork_rng() lets you seed torch for the network's initial weights and puts "
+    "everything back afterwards.",
 )
 def test_a_seed_decides_everything(student, lab, rng):
-    """The same seed gives the same run, another seed another one, and global generators stay as they are."""
+    """The same seed gives the same run, another seed another one, and global generators stay as
+    they are."""
     seen, noise, runs = rng.normal(size=(5, 4)), int(rng.integers(1000)), []
     for global_seed, seed in ((1, 5), (2, 5), (2, 6)):
         env = Drift(np.random.default_rng(noise), lengths=[9])
@@ -1331,10 +1388,12 @@ def test_a_seed_decides_everything(student, lab, rng):
     1,
     part="train",
     catches="stops-too-early",
-    hint="One lucky episode is no success: the mean over RUNNING_EPISODES episodes must reach stop_return.",
+    hint="One lucky episode is no success: the mean over RUNNING_EPISODES episodes must reach "
+    "stop_return.",
 )
 def test_training_stops_when_the_running_return_is_good(student, lab, rng):
-    """Training ends with the episode at which the mean of the latest 20 returns reaches stop_return, and not before."""
+    """Training ends with the episode at which the mean of the latest 20 returns reaches
+    stop_return, and not before."""
     env = Drift(rng, lengths=[4])
     env.rewards[1:5] = 10.0  # a lucky beginning
     sums = env.rewards[1:].reshape(25, 4).sum(axis=1)
@@ -1358,7 +1417,8 @@ def test_training_stops_when_the_running_return_is_good(student, lab, rng):
         "one-gradient-step-a-round",
         "epsilon-counts-gradient-steps",
     ),
-    hint="callback is told after every round: steps, gradient steps, epsilon, loss, running return. True ends the training.",
+    hint="callback is told after every round: steps, gradient steps, epsilon, loss, running "
+    "return. True ends the training.",
 )
 def test_progress_is_told_after_every_round(student, lab, rng):
     """After every round the callback hears where training is, and it can end it."""
@@ -1410,7 +1470,8 @@ def test_progress_is_told_after_every_round(student, lab, rng):
     hint="Evaluation asks how good the policy is: the best action at every step, no dice.",
 )
 def test_evaluation_is_greedy(student, lab, rng):
-    """Evaluation takes the best action at every step, seeds the first reset, and returns the sum of each episode's rewards."""
+    """Evaluation takes the best action at every step, seeds the first reset, and returns the sum of
+    each episode's rewards."""
     env = Drift(rng, lengths=[30, 20, 25], bonus=1.0)
     network = student.QNetwork(4, 3, (16,))
     lent, _ = lab.lend(env, budget=75)
@@ -1445,12 +1506,14 @@ def test_evaluation_builds_no_graph(student, lab, rng):
     assert_true(not any(built), "no output requires grad")
 
 
-# -- learning check --------------------------------------------------------------------------------------
+# -- learning check --------------------------------------------------------------------------------
 #
-# Measured with 40 reference seeds by which nothing was chosen (1000 to 1039; `grading/dqn/bars.py cartpole 40`): greedy return 183
-# on average, sd 83, lowest 73, then 88 and 98; largest 478; training ended after 6414 to 21949 environment steps. A policy that always does
-# the same gets 9, a random one 22. No run of 40 fell below the bar: the chance of that is below 7.3% with 95% confidence, and 0.073^4 = 2.8e-5
-# bounds the chance that a correct solution fails with all four seeds.
+# Measured with 40 reference seeds by which nothing was chosen (1000 to 1039; `grading/dqn/bars.py
+# cartpole 40`): greedy return 183 on average, sd 83, lowest 73, then 88 and 98; largest 478;
+# training ended after 6414 to 21949 environment steps. A policy that always does the same gets 9, a
+# random one 22. No run of 40 fell below the bar: the chance of that is below 7.3% with 95%
+# confidence, and 0.073^4 = 2.8e-5 bounds the chance that a correct solution fails with all four
+# seeds.
 
 CARTPOLE_BAR, CARTPOLE_SEEDS = 40.0, (1, 2, 3, 4)
 CARTPOLE = {
@@ -1461,7 +1524,8 @@ CARTPOLE = {
 
 
 def greedy_return(network, seed, episodes=32):
-    """Mean return of the greedy policy, over episodes that are played side by side in an environment of the test's."""
+    """Mean return of the greedy policy, over episodes that are played side by side in an
+    environment of the test's."""
     envs = gymnasium.make_vec(
         "CartPole-v1", num_envs=episodes, vectorization_mode="vector_entry_point"
     )
@@ -1471,7 +1535,8 @@ def greedy_return(network, seed, episodes=32):
         q = network(torch.tensor(obs, dtype=torch.float32)).detach()
         assert_close(q * 0, torch.zeros(episodes, 2), what="the Q-values times zero")
         obs, _, terminated, truncated, _ = envs.step(q.argmax(dim=1).numpy())
-        returns += alive  # each step pays 1; what comes after an episode's end is another episode and not counted
+        # each step pays 1; what comes after an episode's end is another episode and not counted
+        returns += alive
         alive &= ~(terminated | truncated)
     return float(returns.mean())
 
@@ -1480,7 +1545,8 @@ def greedy_return(network, seed, episodes=32):
     12,
     part="train",
     learning=True,
-    hint="If every probe passes and CartPole does not, look at what probes have little of: exploration that fades, many steps, full batches.",
+    hint="If every probe passes and CartPole does not, look at what probes have little of: "
+    "exploration that fades, many steps, full batches.",
 )
 def test_cartpole_is_balanced_for_a_while(student, lab):
     """On CartPole-v1, with at most 22000 environment steps, the greedy policy keeps the pole up."""

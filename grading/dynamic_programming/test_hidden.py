@@ -1,10 +1,12 @@
-"""Hidden tests of `dynamic_programming`: invariants of Bellman operators and of the algorithms built on them.
+"""Hidden tests of `dynamic_programming`: invariants of Bellman operators and of the algorithms
+built on them.
 
-The references in this file follow the definitions: sums over outcomes, one at a time; the value of a policy as a sum
-of discounted rewards; the best value as the largest over all deterministic policies. Environments are Gymnasium's own,
-made where the student's code lives; their tables are read here a second time. Policies are judged by their value,
-never entry by entry, since several may be optimal. Everything is float64 and of order one. Measured over many seeds,
-every known mistake is off by more than a thousand times the tolerance of the test that catches it.
+The references in this file follow the definitions: sums over outcomes, one at a time; the value of
+a policy as a sum of discounted rewards; the best value as the largest over all deterministic
+policies. Environments are Gymnasium's own, made where the student's code lives; their tables are
+read here a second time. Policies are judged by their value, never entry by entry, since several may
+be optimal. Everything is float64 and of order one. Measured over many seeds, every known mistake is
+off by more than a thousand times the tolerance of the test that catches it.
 """
 
 import functools
@@ -41,11 +43,12 @@ class MDP(NamedTuple):
     gamma: float
 
 
-# -- problems ----------------------------------------------------------------------------------------------------
+# -- problems --------------------------------------------------------------------------------------
 
 
 def garnet(rng, states=6, actions=3, branches=3, gamma=0.9, low=-1.0, high=1.0):
-    """A Garnet: each action leads to a few random states, with random probabilities and a random reward."""
+    """A Garnet: each action leads to a few random states, with random probabilities and a random
+    reward."""
     P = np.zeros((states, actions, states))
     for s, a in np.ndindex(states, actions):
         P[s, a, rng.choice(states, branches, replace=False)] = rng.dirichlet(np.ones(branches))
@@ -57,22 +60,26 @@ def random_policy(rng, mdp):
 
 
 def self_loop(gamma, reward=1.0):
-    """One state, one action, the same reward for ever: every bound of the handout holds with equality."""
+    """One state, one action, the same reward for ever: every bound of the handout holds with
+    equality."""
     return MDP(np.ones((1, 1, 1)), np.array([[reward]]), np.zeros(1, bool), gamma)
 
 
 def tempting(gamma=0.9):
-    """State 0: take 1 and lose the game, or take nothing and find 5 in state 1. State 2 is the end."""
+    """State 0: take 1 and lose the game, or take nothing and find 5 in state 1. State 2 is the
+    end."""
     P, R = np.zeros((3, 2, 3)), np.zeros((3, 2))
     P[0, 1, 1], R[0, 0], R[1] = 1.0, 1.0, 5.0
     return MDP(P, R, np.array([False, False, True]), gamma)
 
 
 def tied_loops(gamma=0.5, copies=2):
-    """Junctions from which two loops of different length are worth the same; every policy is optimal.
+    """Junctions from which two loops of different length are worth the same; every policy is
+    optimal.
 
-    Each loop pays once a round. If a policy is evaluated by sweeps until they change little, the two loops look
-    different, which of them looks better depends on the policy, and comparing actions never settles.
+    Each loop pays once a round. If a policy is evaluated by sweeps until they change little, the
+    two loops look different, which of them looks better depends on the policy, and comparing
+    actions never settles.
     """
     loops = [
         (2, 1, 0, 1.0),
@@ -101,8 +108,8 @@ def tied_loops(gamma=0.5, copies=2):
 def random_table(rng, states=6, actions=2, ends=(2, 5)):
     """A transition table in Gymnasium's form in which everything awkward happens.
 
-    Next states repeat, every outcome has a reward of its own, the states in which episodes end have moves and rewards
-    themselves, and one of them can also be passed through without an end.
+    Next states repeat, every outcome has a reward of its own, the states in which episodes end have
+    moves and rewards themselves, and one of them can also be passed through without an end.
     """
     table = {}
     for s in range(states):
@@ -147,7 +154,8 @@ def made(lab, id, **options):
 
 
 def model_of(table, gamma):
-    """The MDP of a table by definition: for each entry, a sum over the outcomes that belong to it."""
+    """The MDP of a table by definition: for each entry, a sum over the outcomes that belong to
+    it."""
     states, actions = len(table), len(table[0])
     terminal = np.zeros(states, bool)
     for s, a in np.ndindex(states, actions):
@@ -162,11 +170,12 @@ def model_of(table, gamma):
     return MDP(P, R, terminal, gamma)
 
 
-# -- references ---------------------------------------------------------------------------------------------------
+# -- references ------------------------------------------------------------------------------------
 
 
 def value_of(pi, mdp, doublings=14):
-    """The value of a policy as a sum of 2^doublings discounted rewards, twice as many terms in each round."""
+    """The value of a policy as a sum of 2^doublings discounted rewards, twice as many terms in each
+    round."""
     move = mdp.gamma * sum(pi[:, [a]] * mdp.P[:, a] for a in range(pi.shape[1]))
     value = sum(pi[:, a] * mdp.R[:, a] for a in range(pi.shape[1]))
     for _ in range(doublings):
@@ -175,7 +184,8 @@ def value_of(pi, mdp, doublings=14):
 
 
 def best_value(mdp):
-    """max over all deterministic policies of their value, the definition of v* (eq. 3.15). For tiny problems."""
+    """max over all deterministic policies of their value, the definition of v* (eq. 3.15). For tiny
+    problems."""
     states, actions = mdp.R.shape
     policies = itertools.product(range(actions), repeat=states)
     return np.max(
@@ -251,14 +261,15 @@ def check_policy(pi, mdp):
     assert_true(pi.min() >= -1e-9, "probabilities are not negative")
 
 
-# -- part 1: the model --------------------------------------------------------------------------------------------
+# -- part 1: the model -----------------------------------------------------------------------------
 
 
 @points(
     3,
     part="model",
     catches="overwrites-duplicates",
-    hint="One next state may stand in several outcomes of the same action: their probabilities add up.",
+    hint="One next state may stand in several outcomes of the same action: their probabilities add "
+    "up.",
 )
 def test_repeated_next_states_add_up(student, lab, rng):
     """When a next state is listed twice for one action, its probabilities are added."""
@@ -275,7 +286,8 @@ def test_repeated_next_states_add_up(student, lab, rng):
     3,
     part="model",
     catches=("keeps-the-last-reward", "loses-the-final-reward"),
-    hint="R(s, a) is an expectation: every outcome counts with its probability, also one that ends the episode.",
+    hint="R(s, a) is an expectation: every outcome counts with its probability, also one that ends "
+    "the episode.",
 )
 def test_rewards_are_averaged_over_all_outcomes(student, lab, rng):
     """R(s, a) is the mean of the rewards of all outcomes, those that end the episode included."""
@@ -287,7 +299,8 @@ def test_rewards_are_averaged_over_all_outcomes(student, lab, rng):
     4,
     part="model",
     catches="ignores-done",
-    hint="After an outcome flagged done there is no next step, whatever the table lists for the state it leads to.",
+    hint="After an outcome flagged done there is no next step, whatever the table lists for the "
+    "state it leads to.",
 )
 def test_reaching_the_goal_of_the_cliff_ends_the_walk(student, lab):
     """On CliffWalking-v1 the best walk is 13 steps long and then over."""
@@ -304,7 +317,8 @@ def test_reaching_the_goal_of_the_cliff_ends_the_walk(student, lab):
     3,
     part="model",
     catches=("terminal-rows-stay", "marks-the-state-before"),
-    hint="Terminal is the state that an episode ends in. Its rows of P and R are zero, even if the table gives it moves.",
+    hint="Terminal is the state that an episode ends in. Its rows of P and R are zero, even if the "
+    "table gives it moves.",
 )
 def test_terminal_states_have_no_moves_and_no_rewards(student, lab, rng):
     """States in which episodes end are marked, and their rows of P and R are zero."""
@@ -354,10 +368,12 @@ def random_grid(rng, height=4, width=5):
     3,
     part="model",
     catches=("edges-wrap-around", "rows-and-columns-swapped"),
-    hint="Actions are left, down, right, up, in this order. Walls and the edges of the grid stop a move.",
+    hint="Actions are left, down, right, up, in this order. Walls and the edges of the grid stop a "
+    "move.",
 )
 def test_moves_follow_the_drawing(student, rng):
-    """Without slips each action goes one cell its way; walls and edges leave the agent where it is."""
+    """Without slips each action goes one cell its way; walls and edges leave the agent where it
+    is."""
     rows = random_grid(rng)
     reward = float(rng.uniform(-2.0, -0.5))
     check_model(student.grid_mdp(rows, 0.0, 0.95, reward), drawn(rows, 0.0, 0.95, reward))
@@ -367,7 +383,8 @@ def test_moves_follow_the_drawing(student, rng):
     2,
     part="model",
     catches="slips-backwards",
-    hint="A slip goes to one of the two directions perpendicular to the action, slip/2 each, never backwards.",
+    hint="A slip goes to one of the two directions perpendicular to the action, slip/2 each, never "
+    "backwards.",
 )
 def test_slips_go_sideways(student, rng):
     """With probability slip the move goes astray, half of it to each side."""
@@ -392,7 +409,8 @@ def test_slips_go_sideways(student, rng):
     2,
     part="model",
     catches=("rows-and-columns-swapped", "slips-backwards", "edges-wrap-around"),
-    hint="FrozenLake is a grid with slip 2/3 and without walls: the same drawing must give the same P.",
+    hint="FrozenLake is a grid with slip 2/3 and without walls: the same drawing must give the "
+    "same P.",
 )
 def test_the_frozen_lake_is_a_grid(student):
     """Drawn as a grid with slip 2/3, the frozen lake has the transitions of FrozenLake-v1."""
@@ -408,7 +426,8 @@ def test_the_frozen_lake_is_a_grid(student):
     2,
     part="model",
     catches="terminal-rows-stay",
-    hint="Nothing is paid in a hole or at the goal: their rows of P and R are zero. The step into them is paid.",
+    hint="Nothing is paid in a hole or at the goal: their rows of P and R are zero. The step into "
+    "them is paid.",
 )
 def test_a_step_into_the_goal_is_paid_and_the_goal_pays_nothing(student):
     """In a corridor of n steps the best value is n rewards, and the goal is worth nothing."""
@@ -436,14 +455,15 @@ def test_impossible_grids_are_refused(student):
             student.grid_mdp(["S.G"], slip, gamma)
 
 
-# -- part 2: evaluation -------------------------------------------------------------------------------------------
+# -- part 2: evaluation ----------------------------------------------------------------------------
 
 
 @points(
     3,
     part="evaluation",
     catches=("follows-one-action", "discounts-the-reward"),
-    hint="Average over all actions of the policy; gamma belongs to the value of the next state alone.",
+    hint="Average over all actions of the policy; gamma belongs to the value of the next state "
+    "alone.",
 )
 def test_a_sweep_averages_over_actions_and_next_states(student, rng):
     """(T_pi v)(s) is the mean over the policy's actions of reward plus discounted next value."""
@@ -461,7 +481,8 @@ def test_a_sweep_averages_over_actions_and_next_states(student, rng):
     2,
     part="evaluation",
     catches="overwrites-its-input",
-    hint="Return a new array. Writing into v changes the caller's array, and the change of a sweep can no longer be seen.",
+    hint="Return a new array. Writing into v changes the caller's array, and the change of a sweep "
+    "can no longer be seen.",
 )
 def test_a_sweep_leaves_its_arguments_alone(student, rng):
     """bellman_expectation returns a new array and leaves v, pi and the MDP as they were."""
@@ -479,10 +500,12 @@ def test_a_sweep_leaves_its_arguments_alone(student, rng):
     4,
     part="evaluation",
     catches=("follows-one-action", "discounts-the-reward"),
-    hint="The limit of the sweeps is the sum of all discounted rewards under the policy, stochastic or not.",
+    hint="The limit of the sweeps is the sum of all discounted rewards under the policy, "
+    "stochastic or not.",
 )
 def test_evaluation_converges_to_the_sum_of_discounted_rewards(student, rng):
-    """For a stochastic policy the values are the discounted rewards that it collects, to the accuracy asked for."""
+    """For a stochastic policy the values are the discounted rewards that it collects, to the
+    accuracy asked for."""
     mdp = garnet(rng)
     pi = random_policy(rng, mdp)
     v, sweeps = student.policy_evaluation(mdp, pi, 1e-11)
@@ -500,7 +523,8 @@ def test_evaluation_converges_to_the_sum_of_discounted_rewards(student, rng):
         "returns-the-sweep-before",
         "overwrites-its-input",
     ),
-    hint="Each sweep reads the old values of all states; the sweep that meets the threshold counts, and its values are returned.",
+    hint="Each sweep reads the old values of all states; the sweep that meets the threshold "
+    "counts, and its values are returned.",
 )
 def test_sweeps_are_synchronous_and_all_counted(student, rng):
     """After k synchronous sweeps from zero, v_k and k are returned, the last sweep included."""
@@ -524,7 +548,8 @@ def assert_raises_for_theta(call):
     2,
     part="evaluation",
     catches="change-without-abs",
-    hint="How much a sweep changes does not depend on the sign of the change: values may fall as well as rise.",
+    hint="How much a sweep changes does not depend on the sign of the change: values may fall as "
+    "well as rise.",
 )
 def test_falling_values_are_changes_too(student, rng):
     """Where all rewards are negative, the sweeps go on until the values have come to rest."""
@@ -538,7 +563,8 @@ def test_falling_values_are_changes_too(student, rng):
     3,
     part="evaluation",
     catches=("transposes-the-matrix", "follows-one-action"),
-    hint="Solve (I - gamma P_pi) v = r_pi; row s of P_pi holds the probabilities of moving away from s.",
+    hint="Solve (I - gamma P_pi) v = r_pi; row s of P_pi holds the probabilities of moving away "
+    "from s.",
 )
 def test_the_exact_value_is_a_fixed_point(student, rng):
     """policy_value_exact is left unchanged by T_pi, also without discounting where episodes end."""
@@ -558,7 +584,7 @@ def test_the_exact_value_is_a_fixed_point(student, rng):
         student.policy_value_exact(self_loop(1.0), np.ones((1, 1)))
 
 
-# -- part 3: improvement ------------------------------------------------------------------------------------------
+# -- part 3: improvement ---------------------------------------------------------------------------
 
 
 @points(
@@ -585,7 +611,8 @@ def test_action_values_look_one_step_ahead(student, rng):
     hint="Actions that are equally good share the probability equally.",
 )
 def test_ties_share_the_probability(student, rng):
-    """Two or three best actions get one half or one third each, a single best action gets everything."""
+    """Two or three best actions get one half or one third each, a single best action gets
+    everything."""
     top = rng.uniform(-3.0, 3.0, size=4)
     best = np.array([[1, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 1]], bool)
     q = np.where(best, top[:, None], top[:, None] - rng.uniform(0.1, 1.0, size=(4, 3)))
@@ -624,10 +651,12 @@ def test_the_tolerance_is_absolute(student):
     4,
     part="improvement",
     catches="best-over-states",
-    hint="Compare the actions of one state with each other. The greedy policy is then never worse than the policy it comes from.",
+    hint="Compare the actions of one state with each other. The greedy policy is then never worse "
+    "than the policy it comes from.",
 )
 def test_a_greedy_policy_is_never_worse(student, rng):
-    """Policy improvement: in every state the greedy policy of q_pi is worth at least as much as pi."""
+    """Policy improvement: in every state the greedy policy of q_pi is worth at least as much as
+    pi."""
     for _ in range(3):
         mdp = garnet(rng, states=7)
         pi = random_policy(rng, mdp)
@@ -642,17 +671,19 @@ def test_a_greedy_policy_is_never_worse(student, rng):
         )
 
 
-# -- part 4: policy iteration -------------------------------------------------------------------------------------
+# -- part 4: policy iteration ----------------------------------------------------------------------
 
 
 @points(
     4,
     part="policy_iteration",
     catches="flips-on-ties",
-    hint="Equally good policies must not take turns for ever: ties differ by rounding, or by what the evaluation left undone.",
+    hint="Equally good policies must not take turns for ever: ties differ by rounding, or by what "
+    "the evaluation left undone.",
 )
 def test_ties_do_not_keep_the_search_going(student):
-    """Where two ways are worth exactly the same, policy iteration stops after a few improvements."""
+    """Where two ways are worth exactly the same, policy iteration stops after a few
+    improvements."""
     mdp = tied_loops()
     pi, v, iters = student.policy_iteration(mdp)
     assert_finite(iters, "iters")
@@ -666,10 +697,12 @@ def test_ties_do_not_keep_the_search_going(student):
     4,
     part="policy_iteration",
     catches=("evaluates-one-sweep", "flips-on-ties"),
-    hint="Evaluate each policy to the end before improving it; when nothing improves any more, v is v*.",
+    hint="Evaluate each policy to the end before improving it; when nothing improves any more, v "
+    "is v*.",
 )
 def test_policy_iteration_finds_the_best_of_all_policies(student, rng):
-    """v is the largest value that any deterministic policy reaches, and the returned policy reaches it."""
+    """v is the largest value that any deterministic policy reaches, and the returned policy reaches
+    it."""
     for _ in range(2):
         mdp = garnet(rng, states=4, branches=2)
         pi, v, _ = student.policy_iteration(mdp)
@@ -686,7 +719,8 @@ def test_policy_iteration_finds_the_best_of_all_policies(student, rng):
     hint="iters counts the improvements, also the last one, which finds nothing to change.",
 )
 def test_the_last_improvement_counts(student, rng):
-    """With one action nothing can change: one improvement. Without a future: one that finds the best, one that confirms it."""
+    """With one action nothing can change: one improvement. Without a future: one that finds the
+    best, one that confirms it."""
     only = garnet(rng, states=5, actions=1)
     pi, v, iters = student.policy_iteration(only)
     assert_close(pi, np.ones((5, 1)), what="the only policy")
@@ -704,17 +738,19 @@ def test_the_last_improvement_counts(student, rng):
     assert_equal(iters, 2, what="iters with gamma = 0")
 
 
-# -- part 5: value iteration --------------------------------------------------------------------------------------
+# -- part 5: value iteration -----------------------------------------------------------------------
 
 
 @points(
     4,
     part="value_iteration",
     catches=("averages-over-actions", "discounts-the-reward"),
-    hint="T takes the best action; a constant added to v comes out times gamma; distances shrink by gamma at least.",
+    hint="T takes the best action; a constant added to v comes out times gamma; distances shrink "
+    "by gamma at least.",
 )
 def test_the_optimality_operator_is_a_monotone_contraction(student, rng):
-    """T v is the best action's value; larger v gives larger T v; T(v + c) = T v + gamma c; distances shrink by gamma."""
+    """T v is the best action's value; larger v gives larger T v; T(v + c) = T v + gamma c;
+    distances shrink by gamma."""
     mdp = garnet(rng)
     u, v = rng.normal(size=(2, 6))
     c = float(rng.uniform(1.0, 2.0))
@@ -734,7 +770,8 @@ def test_the_optimality_operator_is_a_monotone_contraction(student, rng):
     2,
     part="value_iteration",
     catches="overwrites-its-input",
-    hint="Return a new array. Writing into v changes the caller's array, and the change of a sweep can no longer be seen.",
+    hint="Return a new array. Writing into v changes the caller's array, and the change of a sweep "
+    "can no longer be seen.",
 )
 def test_the_optimality_operator_leaves_its_arguments_alone(student, rng):
     """bellman_optimality and q_from_v return new arrays and leave v and the MDP as they were."""
@@ -757,7 +794,8 @@ def test_the_optimality_operator_leaves_its_arguments_alone(student, rng):
         "change-without-abs",
         "overwrites-its-input",
     ),
-    hint="errors[k-1] is max|v_k - v_(k-1)| of sweep k: positive, synchronous, one entry for each sweep, the last one too.",
+    hint="errors[k-1] is max|v_k - v_(k-1)| of sweep k: positive, synchronous, one entry for each "
+    "sweep, the last one too.",
 )
 def test_every_sweep_leaves_its_largest_change(student, rng):
     """errors holds max|v_k - v_(k-1)| of every sweep, and only the last one is below theta."""
@@ -777,7 +815,8 @@ def test_every_sweep_leaves_its_largest_change(student, rng):
     hint="The bound gamma/(1-gamma) times the last change is for the values after that change.",
 )
 def test_the_last_change_bounds_the_error(student, rng):
-    """max|v - v*| is at most gamma/(1-gamma) times the last change, with equality on a single loop."""
+    """max|v - v*| is at most gamma/(1-gamma) times the last change, with equality on a single
+    loop."""
     gamma = float(rng.uniform(0.4, 0.6))
     v, _, errors = student.value_iteration(self_loop(gamma), 1e-3)
     assert_close(errors, gamma ** np.arange(len(errors)), what="errors on a loop")
@@ -822,7 +861,8 @@ def test_undiscounted_episodes(student):
     3,
     part="value_iteration",
     catches=("greedy-for-the-next-reward", "averages-over-actions"),
-    hint="Two algorithms, one answer: values and policies of value iteration and policy iteration agree.",
+    hint="Two algorithms, one answer: values and policies of value iteration and policy iteration "
+    "agree.",
 )
 def test_both_algorithms_and_the_exact_solution_agree(student, rng):
     """Value iteration, policy iteration and the exact value of the policies they return agree."""
@@ -841,18 +881,21 @@ def test_both_algorithms_and_the_exact_solution_agree(student, rng):
             )
 
 
-# Nothing is drawn in this check, by the test or by a solution: what it compares are functions of Gymnasium's tables, so
-# there are no seeds to choose, and a correct solution cannot fail by chance. The reference is within 5e-7 of the numbers
-# (they have six digits), the tolerance is 1e-5. It counts as a learning check because it is the course's end-to-end one,
-# real environments in, policies out, and because a broken variant may sweep for long.
+# Nothing is drawn in this check, by the test or by a solution: what it compares are functions of
+# Gymnasium's tables, so there are no seeds to choose, and a correct solution cannot fail by chance.
+# The reference is within 5e-7 of the numbers (they have six digits), the tolerance is 1e-5. It
+# counts as a learning check because it is the course's end-to-end one, real environments in,
+# policies out, and because a broken variant may sweep for long.
 @points(
     8,
     part="value_iteration",
     learning=True,
-    hint="Put your own parts together: mdp_from_gym, then each solver. Compare v with the numbers in the handout.",
+    hint="Put your own parts together: mdp_from_gym, then each solver. Compare v with the numbers "
+    "in the handout.",
 )
 def test_the_real_environments_are_solved(student, lab):
-    """FrozenLake-v1 (three variants), CliffWalking-v1 and Taxi-v4: the returned policies are worth what they should."""
+    """FrozenLake-v1 (three variants), CliffWalking-v1 and Taxi-v4: the returned policies are worth
+    what they should."""
     home = lab.kept(student)
     steps = -sum(0.99**t for t in range(13))
     known = [
@@ -892,14 +935,15 @@ def test_the_real_environments_are_solved(student, lab):
     )
 
 
-# -- part 6: contraction ------------------------------------------------------------------------------------------
+# -- part 6: contraction ---------------------------------------------------------------------------
 
 
 @points(
     3,
     part="contraction",
     catches=("rounds-down", "forgets-the-horizon"),
-    hint="The smallest k with gamma^k r_max / (1 - gamma) <= eps: it suffices, and one less does not.",
+    hint="The smallest k with gamma^k r_max / (1 - gamma) <= eps: it suffices, and one less does "
+    "not.",
 )
 def test_the_number_of_sweeps_is_the_smallest_that_suffices(student, rng):
     """gamma^k r_max/(1-gamma) <= eps holds for k and fails for k - 1."""
@@ -924,10 +968,12 @@ def test_the_number_of_sweeps_is_the_smallest_that_suffices(student, rng):
     3,
     part="contraction",
     catches=("rounds-down", "forgets-the-horizon"),
-    hint="Start at zero and apply your own operator that many times: the error must then be below eps.",
+    hint="Start at zero and apply your own operator that many times: the error must then be below "
+    "eps.",
 )
 def test_that_many_sweeps_do_bring_the_error_below_eps(student, rng):
-    """After stopping_sweeps sweeps the error is below eps; on a single loop one sweep less is not enough."""
+    """After stopping_sweeps sweeps the error is below eps; on a single loop one sweep less is not
+    enough."""
     gamma = float(rng.uniform(0.5, 0.7))
     eps = gamma ** (int(rng.integers(4, 10)) - 0.5) / (
         1 - gamma
@@ -948,10 +994,12 @@ def test_that_many_sweeps_do_bring_the_error_below_eps(student, rng):
     3,
     part="contraction",
     catches=("euclidean-norm", "averages-over-actions"),
-    hint="Distances are the largest difference over the states, before and after one sweep of the optimality operator.",
+    hint="Distances are the largest difference over the states, before and after one sweep of the "
+    "optimality operator.",
 )
 def test_the_ratio_uses_the_maximum_norm(student, rng):
-    """contraction_ratio is the quotient of largest differences: at most gamma, and gamma for a constant shift."""
+    """contraction_ratio is the quotient of largest differences: at most gamma, and gamma for a
+    constant shift."""
     mdp = garnet(rng)
     u, v = rng.normal(size=(2, 6))
     Tu, Tv = best_sweep(u, mdp), best_sweep(v, mdp)
@@ -977,7 +1025,8 @@ def test_the_ratio_uses_the_maximum_norm(student, rng):
     2,
     part="contraction",
     catches=("gamma-one-passes", "divides-zero-by-zero"),
-    hint="Without discounting there is no such bound, and two equal functions have no ratio: ValueError.",
+    hint="Without discounting there is no such bound, and two equal functions have no ratio: "
+    "ValueError.",
 )
 def test_questions_without_an_answer_are_refused(student, rng):
     """gamma = 1, eps = 0, a negative r_max and two equal value functions raise ValueError."""

@@ -1,10 +1,11 @@
 """Hidden tests of `gae`: invariants of advantage estimation, each with the mistake that breaks it.
 
-The references in this file are written as the definitions are: sums over what lies ahead, one entry at a
-time, in NumPy float64. They share neither code nor method with the solution. A right solution may compute in
-float32, hence ``assert_near``; rewards and values are of order one, so that every known mistake is off by
-more than a hundred times its tolerance. Where ends of episodes are not the point, the rollouts have none, so
-that one mistake costs the points of its own idea and not those of all others.
+The references in this file are written as the definitions are: sums over what lies ahead, one entry
+at a time, in NumPy float64. They share neither code nor method with the solution. A right solution
+may compute in float32, hence ``assert_near``; rewards and values are of order one, so that every
+known mistake is off by more than a hundred times its tolerance. Where ends of episodes are not the
+point, the rollouts have none, so that one mistake costs the points of its own idea and not those of
+all others.
 """
 
 from typing import NamedTuple
@@ -39,9 +40,11 @@ class Rollout(NamedTuple):
 
 
 def rollout(rng, *environments):
-    """A random rollout, one environment for each string: '.' goes on, 'T' is terminated, '/' is truncated.
+    """A random rollout, one environment for each string: '.' goes on, 'T' is terminated, '/' is
+    truncated.
 
-    Inside an episode next_values is the row below of values; where one ends, it is a number of its own.
+    Inside an episode next_values is the row below of values; where one ends, it is a number of its
+    own.
     """
     marks = np.array([list(environment) for environment in environments]).T
     rewards, values, next_values = rng.uniform(0.5, 2.0, size=(3, *marks.shape))
@@ -51,7 +54,8 @@ def rollout(rng, *environments):
 
 
 def ragged(rng):
-    """Four environments whose episodes end in different ways and at different times, one not at all."""
+    """Four environments whose episodes end in different ways and at different times, one not at
+    all."""
     return rollout(rng, "..T...../...", "/....T...T..", "............", "....../..T./")
 
 
@@ -61,7 +65,8 @@ def finished(rng):
 
 
 def endless(rng):
-    """Three environments in the middle of long episodes: for invariants that have nothing to do with ends."""
+    """Three environments in the middle of long episodes: for invariants that have nothing to do
+    with ends."""
     return rollout(rng, "........", "........", "........")
 
 
@@ -78,7 +83,8 @@ def td_errors(roll, gamma):
 
 
 def sum_of_td_errors(roll, gamma, lam):
-    """Equation 16: all later TD errors of the episode, faded by gamma * lam for each step. (T, N) tensor."""
+    """Equation 16: all later TD errors of the episode, faded by gamma * lam for each step. (T, N)
+    tensor."""
     deltas, ended = td_errors(roll, gamma), arrays(roll)[-1]
     total = np.zeros_like(deltas)
     for t, n in np.ndindex(*deltas.shape):
@@ -92,7 +98,8 @@ def sum_of_td_errors(roll, gamma, lam):
 
 
 def rewards_then_bootstrap(roll, gamma, k):
-    """Equation 14: up to k discounted rewards, then the value of the next state, minus V. (T, N) tensor."""
+    """Equation 14: up to k discounted rewards, then the value of the next state, minus V. (T, N)
+    tensor."""
     rewards, values, next_values, terminated, ended = arrays(roll)
     total = -values.copy()
     for t, n in np.ndindex(*rewards.shape):
@@ -131,7 +138,8 @@ def detached(tensor, what):
     hint="A TD error has three terms, and each comes from the same row of its own argument.",
 )
 def test_td_error_is_reward_plus_discounted_next_value_minus_value(student, rng):
-    """A TD error is the reward plus the discounted value of the next state, minus the value of this one."""
+    """A TD error is the reward plus the discounted value of the next state, minus the value of this
+    one."""
     roll = ragged(rng)
     assert_near(student.td_residuals(*roll[:4], 0.9), torch.tensor(td_errors(roll, 0.9)))
     assert_near(student.td_residuals(*roll[:4], 0.0), roll.rewards - roll.values)
@@ -141,7 +149,8 @@ def test_td_error_is_reward_plus_discounted_next_value_minus_value(student, rng)
     3,
     part="residuals",
     catches="bootstraps-through-termination",
-    hint="After a terminated step there is no future: whatever next_values holds there must not matter.",
+    hint="After a terminated step there is no future: whatever next_values holds there must not "
+    "matter.",
 )
 def test_nothing_follows_termination(student, rng):
     """The value of the next state counts everywhere except after a terminated step."""
@@ -156,10 +165,12 @@ def test_nothing_follows_termination(student, rng):
     1,
     part="residuals",
     catches="bootstraps-through-termination",
-    hint="A constant in all values cancels at gamma = 1, except where only one of two values counts.",
+    hint="A constant in all values cancels at gamma = 1, except where only one of two values "
+    "counts.",
 )
 def test_shifting_all_values_cancels_without_discounting(student, rng):
-    """With gamma = 1, raising all values by the same amount changes only TD errors of terminated steps."""
+    """With gamma = 1, raising all values by the same amount changes only TD errors of terminated
+    steps."""
     roll = finished(rng)
     raised = roll._replace(values=roll.values + 5.0, next_values=roll.next_values + 5.0)
     plain = torch.tensor(td_errors(roll, 1.0))
@@ -170,10 +181,12 @@ def test_shifting_all_values_cancels_without_discounting(student, rng):
     2,
     part="residuals",
     catches="writes-into-next-values",
-    hint="Work on new tensors: +=, masked assignment and methods ending in _ change the caller's data.",
+    hint="Work on new tensors: +=, masked assignment and methods ending in _ change the caller's "
+    "data.",
 )
 def test_td_errors_leave_their_arguments_alone(student, rng):
-    """Computing TD errors changes none of the arguments, so that a second call sees the same data."""
+    """Computing TD errors changes none of the arguments, so that a second call sees the same
+    data."""
     roll = finished(rng)
     copies = [field.clone() for field in roll]
     student.td_residuals(*roll[:4], 0.9)
@@ -201,10 +214,12 @@ def test_td_errors_carry_no_gradient(student, rng):
     2,
     part="residuals",
     catches="broadcasts-silently",
-    hint="Different shapes, and discounts outside [0, 1], are refused with a ValueError that says why.",
+    hint="Different shapes, and discounts outside [0, 1], are refused with a ValueError that says "
+    "why.",
 )
 def test_arguments_that_do_not_fit_are_refused(student, rng):
-    """Shapes that do not agree and impossible discounts are refused instead of being stretched to fit."""
+    """Shapes that do not agree and impossible discounts are refused instead of being stretched to
+    fit."""
     roll = endless(rng)
     assert_near(student.td_residuals(*roll[:4], 0.9), torch.tensor(td_errors(roll, 0.9)))
     with assert_raises(ValueError):
@@ -237,7 +252,8 @@ def test_arguments_that_do_not_fit_are_refused(student, rng):
     hint="Write equation 16 as a double loop over t and the steps after it; compare on T = 3.",
 )
 def test_gae_is_the_faded_sum_of_later_td_errors(student, rng):
-    """An advantage is the sum of the episode's later TD errors, each faded by gamma * lambda per step."""
+    """An advantage is the sum of the episode's later TD errors, each faded by gamma * lambda per
+    step."""
     roll = ragged(rng)
     for gamma, lam in ((0.9, 0.8), (1.0, 0.5)):
         result = student.gae(*roll, gamma, lam)
@@ -266,10 +282,12 @@ def test_lambda_zero_gives_the_td_error(student, rng):
         "truncation-keeps-recursion",
         "recursion-starts-from-a-value",
     ),
-    hint="The values in between cancel: discounted rewards, one bootstrap where the data stop, minus V.",
+    hint="The values in between cancel: discounted rewards, one bootstrap where the data stop, "
+    "minus V.",
 )
 def test_lambda_one_gives_discounted_rewards_minus_value(student, rng):
-    """With lambda = 1 the advantage is discounted rewards plus the bootstrap at the end, minus the value."""
+    """With lambda = 1 the advantage is discounted rewards plus the bootstrap at the end, minus the
+    value."""
     roll = ragged(rng)
     result = student.gae(*roll, 0.9, 1.0)
     assert_near(result.advantages, rewards_then_bootstrap(roll, 0.9, k=12), "advantages")
@@ -279,7 +297,8 @@ def test_lambda_one_gives_discounted_rewards_minus_value(student, rng):
     3,
     part="recursion",
     catches=("leaks-past-the-end", "truncation-keeps-recursion", "done-shifted"),
-    hint="A step that ends an episode in either way cuts the recursion: nothing later reaches past it.",
+    hint="A step that ends an episode in either way cuts the recursion: nothing later reaches past "
+    "it.",
 )
 def test_later_episodes_do_not_change_earlier_advantages(student, rng):
     """A windfall after an episode has ended leaves that episode's advantages alone."""
@@ -298,7 +317,8 @@ def test_later_episodes_do_not_change_earlier_advantages(student, rng):
     hint="Is the next state worth something? Does the episode go on? One flag cannot answer both.",
 )
 def test_truncation_keeps_the_bootstrap_and_stops_the_recursion(student, rng):
-    """A truncated step counts the value of its next state but nothing later; a terminated one neither."""
+    """A truncated step counts the value of its next state but nothing later; a terminated one
+    neither."""
     roll = rollout(rng, "..T..", "../..", ".....")
     same = Rollout(*(field[:, :1].expand(-1, 3).clone() for field in roll[:3]), *roll[3:])
     # Where nothing ends, the next value is the value of the row below: right code may read either.
@@ -330,7 +350,8 @@ def test_flag_belongs_to_its_own_step(student, rng):
     2,
     part="recursion",
     catches="normalises-too-early",
-    hint="Values are fitted to advantages + values, in the units of the rewards: normalise elsewhere.",
+    hint="Values are fitted to advantages + values, in the units of the rewards: normalise "
+    "elsewhere.",
 )
 def test_returns_are_advantages_plus_values(student, rng):
     """Returns are advantages plus values, both in the units of the rewards and not normalised."""
@@ -347,7 +368,8 @@ def test_returns_are_advantages_plus_values(student, rng):
     hint="Each column is a world of its own: run one column alone and compare.",
 )
 def test_environments_do_not_touch_each_other(student, rng):
-    """Permuting the environments permutes the advantages, and one environment alone gets the same ones."""
+    """Permuting the environments permutes the advantages, and one environment alone gets the same
+    ones."""
     roll = rollout(rng, "...T....", "........", "....../.", "..T..T..")
     order = torch.tensor([2, 0, 3, 1])
     together = student.gae(*roll, 0.9, 0.8).advantages
@@ -376,7 +398,8 @@ def test_one_step_is_a_rollout(student, rng):
     1,
     part="recursion",
     catches=("normalises-too-early", "writes-into-next-values"),
-    hint="GAE is linear in rewards and values together: do not rescale, clip or change the arguments.",
+    hint="GAE is linear in rewards and values together: do not rescale, clip or change the "
+    "arguments.",
 )
 def test_advantages_scale_with_rewards_and_values(student, rng):
     """Rewards and values in other units give advantages and returns in those units."""
@@ -392,7 +415,8 @@ def test_advantages_scale_with_rewards_and_values(student, rng):
 
 
 class Chain(NamedTuple):
-    """A small Markov decision process with a fixed policy: the truth, and all it can do in two steps."""
+    """A small Markov decision process with a fixed policy: the truth, and all it can do in two
+    steps."""
 
     advantage: np.ndarray  # (A,) true Q - V in the first state
     first_action: np.ndarray  # (P,) of each possible path
@@ -401,7 +425,8 @@ class Chain(NamedTuple):
 
 
 def all_paths(rng, gamma, states=3, actions=2):
-    """Every way in which two steps from state 0 can go; the second is truncated unless it terminates."""
+    """Every way in which two steps from state 0 can go; the second is truncated unless it
+    terminates."""
     policy = rng.dirichlet(np.ones(actions), size=states)
     moves = rng.dirichlet(
         3 * np.ones(states + 1), size=(states, actions)
@@ -415,7 +440,8 @@ def all_paths(rng, gamma, states=3, actions=2):
     future = np.append(V, 0.0)
     Q = (moves * (reward + gamma * future)).sum(axis=2)
 
-    rows = []  # probability given the first action, first action, then three steps of five fields each
+    # probability given the first action, first action, then three steps of five fields each
+    rows = []
     shown = np.append(
         V, 6.0
     )  # next_values: what a network says about a terminal state means nothing
@@ -447,7 +473,8 @@ def all_paths(rng, gamma, states=3, actions=2):
     hint="With true values every lambda is unbiased: a bias comes from the treatment of ends.",
 )
 def test_true_values_make_the_advantages_unbiased(student, rng):
-    """With the true value function, the advantages of an action average to Q - V, whatever lambda is."""
+    """With the true value function, the advantages of an action average to Q - V, whatever lambda
+    is."""
     chain = all_paths(rng, gamma=0.9)
     for lam in (0.0, 0.7, 1.0):
         advantages = student.gae(*chain.paths, 0.9, lam).advantages
@@ -464,7 +491,8 @@ def test_true_values_make_the_advantages_unbiased(student, rng):
     1,
     part="recursion",
     catches="values-keep-their-gradient",
-    hint="Advantages are weights and returns are targets: neither may lead back into the value network.",
+    hint="Advantages are weights and returns are targets: neither may lead back into the value "
+    "network.",
 )
 def test_advantages_and_returns_carry_no_gradient(student, rng):
     """Neither advantages nor returns carry a gradient back into the value network."""
@@ -488,10 +516,12 @@ def test_advantages_and_returns_carry_no_gradient(student, rng):
         "one-end-cuts-all",
         "accepts-no-steps",
     ),
-    hint="At least one reward, at most k, then the value of the state after them; fewer where episode or rollout ends.",
+    hint="At least one reward, at most k, then the value of the state after them; fewer where "
+    "episode or rollout ends.",
 )
 def test_k_steps_are_k_rewards_and_a_bootstrap(student, rng):
-    """Looking k steps ahead means k discounted rewards (as many as there are) and one bootstrap, minus the value."""
+    """Looking k steps ahead means k discounted rewards (as many as there are) and one bootstrap,
+    minus the value."""
     roll = ragged(rng)
     for k in (1, 2, 5, 500):
         result = student.k_step_advantage(*roll, 0.9, k)
@@ -504,10 +534,12 @@ def test_k_steps_are_k_rewards_and_a_bootstrap(student, rng):
     2,
     part="recursion",
     catches=("k-counts-from-zero", "drops-short-windows"),
-    hint="The weights are (1 - lambda) * lambda^(k-1); the longest sum takes the weight that is left.",
+    hint="The weights are (1 - lambda) * lambda^(k-1); the longest sum takes the weight that is "
+    "left.",
 )
 def test_gae_is_the_weighted_average_of_k_step_advantages(student, rng):
-    """Averaging the k-step advantages with geometric weights gives generalized advantage estimates."""
+    """Averaging the k-step advantages with geometric weights gives generalized advantage
+    estimates."""
     roll, lam, longest = endless(rng), 0.7, 8
     average = lam ** (longest - 1) * student.k_step_advantage(*roll, 0.9, longest)
     for k in range(1, longest):
@@ -530,7 +562,8 @@ def test_gae_is_the_weighted_average_of_k_step_advantages(student, rng):
         "lambda-without-gamma",
         "normalises-too-early",
     ),
-    hint="Compare with your own gae: first without any end of an episode, then with one inside a window.",
+    hint="Compare with your own gae: first without any end of an episode, then with one inside a "
+    "window.",
 )
 def test_scan_gives_the_same_as_the_sum(student, rng):
     """The fast form gives the faded sum of later TD errors, for rollouts of any length."""
@@ -548,7 +581,8 @@ def test_scan_gives_the_same_as_the_sum(student, rng):
     2,
     part="scan",
     catches=("scan-does-not-double", "lambda-without-gamma"),
-    hint="(gamma * lambda)^T vanishes in floating point when T is large: a formula cannot divide by it.",
+    hint="(gamma * lambda)^T vanishes in floating point when T is large: a formula cannot divide "
+    "by it.",
 )
 def test_scan_survives_long_rollouts(student, rng):
     """A thousand steps and a small lambda give finite, correct advantages."""
@@ -596,7 +630,8 @@ def tokens(rng):
 
 
 def sequence_by_sequence(rewards, values, gamma, lam):
-    """Each row's valid tokens as an episode of their own, put back where they were. (B, L) tensor."""
+    """Each row's valid tokens as an episode of their own, put back where they were. (B, L)
+    tensor."""
     advantages = np.zeros(MASK.shape)
     for row, mask in enumerate(MASK.bool()):
         r, v = rewards[row, mask].numpy(), values[row, mask].numpy()
@@ -620,7 +655,8 @@ def sequence_by_sequence(rewards, values, gamma, lam):
     hint="Cut the masked tokens out of one row, run it as an episode that terminates, and compare.",
 )
 def test_tokens_are_steps_of_one_episode(student, rng):
-    """A row gives what its valid tokens give when they are cut out and run as one terminated episode."""
+    """A row gives what its valid tokens give when they are cut out and run as one terminated
+    episode."""
     rewards, values = tokens(rng)
     expected = sequence_by_sequence(rewards, values, 0.9, 0.8)
     result = student.token_gae(rewards, values, MASK, 0.9, 0.8)
@@ -631,7 +667,8 @@ def test_tokens_are_steps_of_one_episode(student, rng):
     3,
     part="tokens",
     catches=("padding-takes-part", "padding-is-the-next-state", "returns-under-the-mask"),
-    hint="What stands under mask 0 is neither used nor changed, and both results are exactly 0 there.",
+    hint="What stands under mask 0 is neither used nor changed, and both results are exactly 0 "
+    "there.",
 )
 def test_masked_tokens_neither_matter_nor_get_anything(student, rng):
     """Other rewards and values under the mask change nothing; both results are zero there."""
@@ -656,7 +693,8 @@ def test_masked_tokens_neither_matter_nor_get_anything(student, rng):
     2,
     part="tokens",
     catches=("gap-resets-the-recursion", "gap-is-discounted", "padding-is-the-next-state"),
-    hint="Carry advantage and value of the next valid token over the gap: no discount, no reset in it.",
+    hint="Carry advantage and value of the next valid token over the gap: no discount, no reset in "
+    "it.",
 )
 def test_gap_costs_nothing(student, rng):
     """Three masked tokens put between two valid ones leave all advantages as they were."""
@@ -707,7 +745,8 @@ def assert_moments(stats, samples, rtol=1e-9):
     hint="Batches weigh by their sizes, and how far their means lie apart is variance too.",
 )
 def test_batches_add_up_to_all_samples(student, rng):
-    """Taking samples in batches of different sizes gives mean, variance and count of all of them together."""
+    """Taking samples in batches of different sizes gives mean, variance and count of all of them
+    together."""
     samples = rng.normal(size=(14, 3)) + np.linspace(0.0, 4.0, 14)[:, None]
     stats = student.RunningMeanStd((3,))
     for batch in (samples[:5], samples[5:6], samples[6:]):
@@ -719,7 +758,8 @@ def test_batches_add_up_to_all_samples(student, rng):
     3,
     part="statistics",
     catches="naive-variance",
-    hint="Mean of squares minus square of the mean leaves no digit when the mean is large: centre first.",
+    hint="Mean of squares minus square of the mean leaves no digit when the mean is large: centre "
+    "first.",
 )
 def test_large_offset_keeps_the_digits(student, rng):
     """Samples around a hundred million have the variance of the same samples around zero."""
@@ -741,7 +781,8 @@ def test_large_offset_keeps_the_digits(student, rng):
     hint="Means weigh by their counts; variances also need the squared distance between the means.",
 )
 def test_merging_is_concatenating(student, rng):
-    """Merging two statistics gives that of both samples together, and changes neither of the two."""
+    """Merging two statistics gives that of both samples together, and changes neither of the
+    two."""
     left, right = rng.normal(0.0, 1.0, size=9), rng.normal(5.0, 2.0, size=4)
     one, two = student.RunningMeanStd(), student.RunningMeanStd()
     one.update_(torch.tensor(left))
@@ -782,7 +823,8 @@ def test_valid_entries_are_standardised(student, rng):
     1,
     part="statistics",
     catches="eps-inside-the-root",
-    hint="eps joins the deviation, not the variance; it keeps equal advantages from dividing by zero.",
+    hint="eps joins the deviation, not the variance; it keeps equal advantages from dividing by "
+    "zero.",
 )
 def test_eps_is_added_to_the_deviation(student, rng):
     """eps is added to the standard deviation, and equal advantages come out as zero."""
@@ -799,10 +841,12 @@ def test_eps_is_added_to_the_deviation(student, rng):
     3,
     part="statistics",
     catches=("updates-the-stats", "takes-any-mode"),
-    hint="Running mode reads the statistics that it must be given; any third mode is refused with a ValueError.",
+    hint="Running mode reads the statistics that it must be given; any third mode is refused with "
+    "a ValueError.",
 )
 def test_running_mode_only_reads_the_statistics(student, rng):
-    """Running mode normalises with the statistics it is given, without changing them; there is no third mode."""
+    """Running mode normalises with the statistics it is given, without changing them; there is no
+    third mode."""
     history, adv = rng.normal(2.0, 3.0, size=10), torch.tensor(rng.normal(size=(2, 6)))
     mask = torch.tensor([[1, 1, 1, 1, 1, 0], [1, 1, 1, 0, 0, 0]])
     stats = student.RunningMeanStd()
@@ -839,7 +883,8 @@ def test_normalised_advantages_carry_no_gradient(student, rng):
     1,
     part="buffer",
     catches="fields-share-one-storage",
-    hint="a = b = torch.zeros(...) makes one tensor with two names: every field needs its own call.",
+    hint="a = b = torch.zeros(...) makes one tensor with two names: every field needs its own "
+    "call.",
 )
 def test_each_field_has_its_own_storage(student, lab):
     """Every field has the shape it should, and writing to one leaves the others as they are."""
@@ -863,10 +908,12 @@ def test_each_field_has_its_own_storage(student, lab):
     4,
     part="buffer",
     catches=("flat-copies", "environment-major"),
-    hint="A view shares its storage and keeps the order in memory: row t * N + n is step t of environment n.",
+    hint="A view shares its storage and keeps the order in memory: row t * N + n is step t of "
+    "environment n.",
 )
 def test_flat_is_a_window_and_not_a_copy(student, lab):
-    """What flat() returns shares its storage with the buffer, for good; row t * N + n is step t of environment n."""
+    """What flat() returns shares its storage with the buffer, for good; row t * N + n is step t of
+    environment n."""
     kept = lab.kept(student.RolloutBuffer(3, 2, (4,), "cpu"))
     kept.rewards[0, 1] = 7.0
     flat = kept.flat()
@@ -894,14 +941,16 @@ def test_flat_is_a_window_and_not_a_copy(student, lab):
 
 
 def numbered(student, lab, T, N):
-    """A buffer in which each action is the number of its row, and the actions as flat() shows them."""
+    """A buffer in which each action is the number of its row, and the actions as flat() shows
+    them."""
     buffer = student.RolloutBuffer(T, N, (2,), "cpu")
     lab.kept(buffer).actions.copy_(torch.arange(T * N).reshape(T, N))
     return buffer, buffer.flat()["actions"]
 
 
 def one_pass(buffer, size, seed, sizes):
-    """All rows in the order of one pass, after a check that they come as index tensors of these sizes."""
+    """All rows in the order of one pass, after a check that they come as index tensors of these
+    sizes."""
     batches = list(buffer.minibatches(size, torch.Generator().manual_seed(seed)))
     assert_equal(len(batches), len(sizes), what="the number of minibatches")
     for batch, rows in zip(batches, sizes, strict=True):
@@ -917,10 +966,12 @@ def one_pass(buffer, size, seed, sizes):
         "drops-the-last-minibatch",
         "accepts-empty-minibatches",
     ),
-    hint="Shuffle all rows, then cut: each comes exactly once, the last piece may be smaller, none may be empty.",
+    hint="Shuffle all rows, then cut: each comes exactly once, the last piece may be smaller, none "
+    "may be empty.",
 )
 def test_minibatches_cover_every_row_once(student, lab):
-    """One pass over the minibatches meets every row exactly once, in pieces of the size asked for (at least one)."""
+    """One pass over the minibatches meets every row exactly once, in pieces of the size asked for
+    (at least one)."""
     buffer, actions = numbered(student, lab, 7, 4)
     for size, sizes in ((8, [8, 8, 8, 4]), (28, [28]), (100, [28])):
         order = one_pass(buffer, size, 3, sizes)
@@ -963,10 +1014,12 @@ def test_minibatches_are_shuffled_by_their_generator_alone(student, lab):
         "done-shifted",
         "bootstraps-through-termination",
     ),
-    hint="The weights are (1 - lambda) * lambda^(n-1); the longest return takes the weight that is left.",
+    hint="The weights are (1 - lambda) * lambda^(n-1); the longest return takes the weight that is "
+    "left.",
 )
 def test_lambda_return_averages_n_step_returns(student, rng):
-    """A lambda-return is the geometrically weighted average of all n-step returns, from one step to all."""
+    """A lambda-return is the geometrically weighted average of all n-step returns, from one step to
+    all."""
     roll, lam, longest = ragged(rng), 0.7, 12
     expected = roll.values + lam ** (longest - 1) * rewards_then_bootstrap(roll, 0.9, longest)
     for n in range(1, longest):
@@ -999,10 +1052,12 @@ def test_lambda_returns_carry_no_gradient(student, rng):
     3,
     part="returns",
     catches=("divides-by-the-variance-of-values", "counts-a-constant-error"),
-    hint="1 - Var(returns - values) / Var(returns): the returns are what is to be explained, up to a constant.",
+    hint="1 - Var(returns - values) / Var(returns): the returns are what is to be explained, up to "
+    "a constant.",
 )
 def test_explained_variance_is_the_share_that_values_explain(student, rng):
-    """Values that are right, or off by a constant, explain all of the variance, constants none, others their share."""
+    """Values that are right, or off by a constant, explain all of the variance, constants none,
+    others their share."""
     returns, noise = torch.tensor(rng.normal(2.0, 3.0, size=(2, 5, 4)))
     share = 1.0 - np.var(noise.numpy()) / np.var(returns.numpy())
     assert_near(student.explained_variance(returns + noise, returns), float(share))

@@ -1,7 +1,7 @@
 """Hidden tests of `grpo`: laws that hold for every batch, on data drawn for each submission.
 
-Language models are tiny GPT-2s made on the student's side with weights from here; what they should answer is worked out here by an
-own forward pass in float64, row by row and without padding.
+Language models are tiny GPT-2s made on the student's side with weights from here; what they should
+answer is worked out here by an own forward pass in float64, row by row and without padding.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def normal(rng, *shape, scale=1.0):
     return torch.tensor(rng.normal(scale=scale, size=shape))
 
 
-# -- Part 1: advantages within a group --------------------------------------------------------------
+# -- Part 1: advantages within a group -------------------------------------------------------------
 
 
 def ragged_groups(rng):
@@ -74,7 +74,8 @@ GROUP_BUGS = (
     4,
     part="advantages",
     catches=GROUP_BUGS,
-    hint="Mean and standard deviation belong to the rows with one group id, wherever they stand in the batch.",
+    hint="Mean and standard deviation belong to the rows with one group id, wherever they stand in "
+    "the batch.",
 )
 def test_each_group_has_mean_zero_and_standard_deviation_one(student, rng):
     """Within each group the advantages have mean 0 and sample standard deviation 1."""
@@ -99,7 +100,8 @@ def test_each_group_has_mean_zero_and_standard_deviation_one(student, rng):
     3,
     part="advantages",
     catches=("normalises-over-the-batch", "assumes-groups-in-a-row", "no-baseline"),
-    hint="One examiner marks out of 10, another out of 100: within a group only the comparison counts.",
+    hint="One examiner marks out of 10, another out of 100: within a group only the comparison "
+    "counts.",
 )
 def test_offset_and_scale_of_a_group_do_not_matter(student, rng):
     """An offset and a positive scale of one group's rewards leave all advantages alone."""
@@ -157,10 +159,12 @@ def test_rows_may_come_in_any_order(student, rng):
         "eps-forgotten",
         "divides-by-the-mean",
     ),
-    hint="torch.std and numpy.std have different defaults, and eps is added after the root is taken.",
+    hint="torch.std and numpy.std have different defaults, and eps is added after the root is "
+    "taken.",
 )
 def test_convention_of_the_standard_deviation(student, rng):
-    """ddof and the place of eps are as stated: (r - mean) / (std + eps), ddof 1 unless told otherwise."""
+    """ddof and the place of eps are as stated: (r - mean) / (std + eps), ddof 1 unless told
+    otherwise."""
     successes = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]
     rewards, ids = vector(*successes), torch.zeros(8, dtype=torch.int64)
     for ddof, kwargs in ((1, {}), (1, {"ddof": 1}), (0, {"ddof": 0})):
@@ -176,7 +180,8 @@ def test_convention_of_the_standard_deviation(student, rng):
     3,
     part="advantages",
     catches=("always-divides-by-std", "no-baseline", "normalises-over-the-batch"),
-    hint="scale='none' leaves the unit of the rewards: three times the rewards, three times the advantages.",
+    hint="scale='none' leaves the unit of the rewards: three times the rewards, three times the "
+    "advantages.",
 )
 def test_without_scaling_only_the_mean_is_taken_off(student, rng):
     """With scale="none" the advantages are the centred rewards, whatever ddof and eps."""
@@ -239,7 +244,8 @@ def test_rewards_are_left_alone(student, rng):
     1,
     part="advantages",
     catches="unknown-scale-passes",
-    hint="Shapes that differ, eps below 0, a ddof other than 0 and 1, and an unknown scale are refused.",
+    hint="Shapes that differ, eps below 0, a ddof other than 0 and 1, and an unknown scale are "
+    "refused.",
 )
 def test_impossible_normalisations_are_refused(student, rng):
     """Impossible arguments raise ValueError."""
@@ -263,7 +269,8 @@ def test_impossible_normalisations_are_refused(student, rng):
     hint="What can be learnt from a group in which all samples earned the same, be it 0 or 1?",
 )
 def test_filter_keeps_groups_with_spread(student, rng):
-    """A group is kept as a whole if its rewards differ, and dropped if all are equal, failed or not."""
+    """A group is kept as a whole if its rewards differ, and dropped if all are equal, failed or
+    not."""
     table = {
         3: [0.0, 0.0, 0.0],
         8: [1.0, 1.0],
@@ -281,7 +288,7 @@ def test_filter_keeps_groups_with_spread(student, rng):
         student.informative_groups(rewards, ids[1:])
 
 
-# -- Part 2: process supervision --------------------------------------------------------------------
+# -- Part 2: process supervision -------------------------------------------------------------------
 
 
 def steps_of(rng, L):
@@ -339,7 +346,8 @@ def test_token_collects_the_steps_that_end_at_it_or_later(student, rng):
     3,
     part="process",
     catches=("steps-normalised-per-sample", "steps-reach-forward", "step-misses-its-last-token"),
-    hint="With one step in each sample, ending at its last token, process supervision is outcome supervision.",
+    hint="With one step in each sample, ending at its last token, process supervision is outcome "
+    "supervision.",
 )
 def test_one_step_each_is_outcome_supervision(student, rng):
     """With a single step in each sample the advantages are the group's, up to the step's end."""
@@ -389,17 +397,19 @@ def test_impossible_steps_are_refused(student, rng):
             student.process_advantages(*wrong)
 
 
-# -- Part 3: the KL term ----------------------------------------------------------------------------
+# -- Part 3: the KL term ---------------------------------------------------------------------------
 
 
 @points(
     3,
     part="kl",
     catches=("kl-swapped", "kl-is-k2", "kl-is-k1"),
-    hint="Average k3 over all tokens, weighted with the policy's own probabilities: it must be the sum p log(p/q).",
+    hint="Average k3 over all tokens, weighted with the policy's own probabilities: it must be the "
+    "sum p log(p/q).",
 )
 def test_k3_is_an_unbiased_estimate_of_the_divergence(student, rng):
-    """Under the policy the mean of k3 is exactly KL(policy || reference); it is never negative, and 0 only where they agree."""
+    """Under the policy the mean of k3 is exactly KL(policy || reference); it is never negative, and
+    0 only where they agree."""
     policy, reference = (normal(rng, 6).log_softmax(0) for _ in range(2))
     k3 = student.k3_kl(policy, reference)
     divergence = (policy.exp() * (policy - reference)).sum()
@@ -412,10 +422,12 @@ def test_k3_is_an_unbiased_estimate_of_the_divergence(student, rng):
     3,
     part="kl",
     catches=("kl-swapped", "kl-is-k1", "kl-is-k2", "kl-without-gradient", "reference-learns"),
-    hint="Differentiate exp(d) - d - 1 with d = ref - logp on paper: where the reference is likelier, which way does logp go?",
+    hint="Differentiate exp(d) - d - 1 with d = ref - logp on paper: where the reference is "
+    "likelier, which way does logp go?",
 )
 def test_gradient_of_k3_pulls_towards_the_reference(student, lab, rng):
-    """The derivative of k3 is 1 - exp(ref_logp - logp) for the policy, and there is none for the reference."""
+    """The derivative of k3 is 1 - exp(ref_logp - logp) for the policy, and there is none for the
+    reference."""
     one, other = normal(rng, 4), normal(rng, 4)
     assert_learns(
         lab,
@@ -470,7 +482,7 @@ def gradients(loss, *leaves):
     ]
 
 
-# -- Part 4: the loss -------------------------------------------------------------------------------
+# -- Part 4: the loss ------------------------------------------------------------------------------
 
 
 class Tokens(NamedTuple):
@@ -484,7 +496,8 @@ class Tokens(NamedTuple):
 
 
 def ragged_tokens(rng, lengths=(2, 5, 1, 7), L=9, off=0.3):
-    """Responses of these lengths, at different places of their rows, with ratios around 1 and garbage under mask 0."""
+    """Responses of these lengths, at different places of their rows, with ratios around 1 and
+    garbage under mask 0."""
     starts = [int(rng.integers(0, L - n + 1)) for n in lengths]
     mask = torch.tensor(
         [[s <= t < s + n for t in range(L)] for s, n in zip(starts, lengths, strict=True)]
@@ -543,10 +556,12 @@ AGGREGATIONS = (("seq-mean-token-mean", None), ("token-mean", None), ("seq-sum-c
         "kl-rewarded",
         "kl-in-the-reward",
     ),
-    hint="exp(logp - old_logp) is 1 at first, but its gradient is not 0: the first step is a plain policy gradient.",
+    hint="exp(logp - old_logp) is 1 at first, but its gradient is not 0: the first step is a plain "
+    "policy gradient.",
 )
 def test_first_step_is_a_policy_gradient(student, rng):
-    """Before any update the loss is -mean(A) + beta*KL, and its gradient that of -A * logp, by hand."""
+    """Before any update the loss is -mean(A) + beta*KL, and its gradient that of -A * logp, by
+    hand."""
     tokens = ragged_tokens(rng)
     leaf = with_leaf(tokens._replace(old_logp=torch.where(tokens.mask, tokens.logp, 3.0)))
     loss, _ = student.grpo_loss(*leaf, beta=0.5)
@@ -574,7 +589,8 @@ def test_first_step_is_a_policy_gradient(student, rng):
     hint="Draw min(r*A, clip(r)*A) over r, once for A > 0 and once for A < 0: where is it flat?",
 )
 def test_gradient_stops_where_the_ratio_has_gone_far_enough(student, rng):
-    """No gradient for A > 0 above the upper bound and for A < 0 below the lower one, the whole of it elsewhere."""
+    """No gradient for A > 0 above the upper bound and for A < 0 below the lower one, the whole of
+    it elsewhere."""
     ratios = vector(0.5, 0.75, 0.95, 1.15, 1.35, 1.6).repeat(2, 1)
     adv = torch.tensor([float(rng.uniform(0.5, 2)), -float(rng.uniform(0.5, 2))]).double()
     logp = normal(rng, 2, 6).requires_grad_(True)
@@ -638,7 +654,8 @@ def test_loss_is_put_together_as_stated(student, rng):
     hint="Say everything twice: which of the three averages notices?",
 )
 def test_repeating_a_response_shows_what_length_costs(student, rng):
-    """A row that says each token twice weighs the same as before in the row mean, and its tokens count in the other two."""
+    """A row that says each token twice weighs the same as before in the row mean, and its tokens
+    count in the other two."""
     short = ragged_tokens(rng, lengths=(3, 2), L=4)
     wide = Tokens(
         *(torch.cat([x, torch.zeros_like(x)], dim=1) if x.ndim == 2 else x for x in short)
@@ -713,7 +730,8 @@ METRICS = ("clip_fraction", "approx_kl", "ratio_mean", "kl")
     hint="The metrics are averages over the tokens under the mask, and over nothing else.",
 )
 def test_metrics_are_averages_over_response_tokens(student, rng):
-    """Clip fraction, approximate KL, mean ratio and KL are averages over the response tokens, as floats."""
+    """Clip fraction, approximate KL, mean ratio and KL are averages over the response tokens, as
+    floats."""
     tokens = ragged_tokens(rng)
     _, metrics = student.grpo_loss(*tokens, 0.1, 0.3, 0.5, "seq-sum-const", 30)
     log_ratio, d = (
@@ -744,10 +762,12 @@ def test_metrics_are_averages_over_response_tokens(student, rng):
         "kl-is-k2",
         "kl-swapped",
     ),
-    hint="In GRPO the KL term stands beside the surrogate, not inside the advantage: what is left of the loss when A = 0?",
+    hint="In GRPO the KL term stands beside the surrogate, not inside the advantage: what is left "
+    "of the loss when A = 0?",
 )
 def test_kl_is_a_term_of_its_own(student, rng):
-    """beta adds beta times the mean k3 to the loss, with its own gradient, whatever the advantages are."""
+    """beta adds beta times the mean k3 to the loss, with its own gradient, whatever the advantages
+    are."""
     tokens = ragged_tokens(rng)
     losses, found = [], []
     for beta, adv in ((0.0, tokens.adv), (0.7, tokens.adv), (0.7, 0 * tokens.adv)):
@@ -766,7 +786,8 @@ def test_kl_is_a_term_of_its_own(student, rng):
     2,
     part="loss",
     catches=("old-logp-keeps-its-gradient", "reference-learns", "kl-without-gradient"),
-    hint="Only the policy learns: neither the one that sampled, nor the reference, nor the advantages.",
+    hint="Only the policy learns: neither the one that sampled, nor the reference, nor the "
+    "advantages.",
 )
 def test_only_the_policy_gets_a_gradient(student, lab, rng):
     """Old and reference log-probabilities and advantages get no gradient."""
@@ -791,10 +812,12 @@ def test_only_the_policy_gets_a_gradient(student, lab, rng):
     2,
     part="loss",
     catches=("empty-rows-give-nan", "empty-rows-leave-the-mean"),
-    hint="A response of no tokens has loss 0. Is it still one of the B rows? The docstring says so.",
+    hint="A response of no tokens has loss 0. Is it still one of the B rows? The docstring says "
+    "so.",
 )
 def test_row_without_tokens_counts_as_zero(student, rng):
-    """A row without a token counts as 0 among the B rows, and a batch without any token has loss 0."""
+    """A row without a token counts as 0 among the B rows, and a batch without any token has loss
+    0."""
     tokens = ragged_tokens(rng, lengths=(2, 0, 3, 0), L=5)
     for agg, max_len in AGGREGATIONS:
         leaf = with_leaf(tokens)
@@ -819,7 +842,8 @@ def test_row_without_tokens_counts_as_zero(student, rng):
     hint="Process supervision gives each token its own advantage: adv may be (B, L).",
 )
 def test_each_token_may_have_its_own_advantage(student, rng):
-    """Advantages of shape (B, L) are used token by token, and one that is constant in a row is the row's."""
+    """Advantages of shape (B, L) are used token by token, and one that is constant in a row is the
+    row's."""
     tokens = ragged_tokens(rng)
     own = tokens._replace(adv=normal(rng, 4, 9))
     assert_close(student.grpo_loss(*own, beta=0.2)[0], slow_loss(own, beta=0.2), **TIGHT)
@@ -833,7 +857,8 @@ def test_each_token_may_have_its_own_advantage(student, rng):
     2,
     part="loss",
     catches=("advantages-broadcast", "max-len-may-be-missing"),
-    hint="Shapes, negative numbers, an unknown agg, KL without a reference and a constant that is missing: check them first.",
+    hint="Shapes, negative numbers, an unknown agg, KL without a reference and a constant that is "
+    "missing: check them first.",
 )
 def test_impossible_losses_are_refused(student, rng):
     """Impossible arguments raise ValueError."""
@@ -863,7 +888,7 @@ def test_impossible_losses_are_refused(student, rng):
         student.grpo_loss(*tokens._replace(ref_logp=None), beta=0.1)
 
 
-# -- a language model -------------------------------------------------------------------------------
+# -- a language model ------------------------------------------------------------------------------
 
 WIDTH, HEADS = 8, 2
 
@@ -900,7 +925,8 @@ def network(lab, state, heads=HEADS, positions=24):
 
 
 def forward(state, ids, heads=HEADS):
-    """GPT-2 (Radford et al. 2019) over rows of equal length, (B, n) int64 -> logits (B, n, V): an own, independent forward pass."""
+    """GPT-2 (Radford et al. 2019) over rows of equal length, (B, n) int64 -> logits (B, n, V): an
+    own, independent forward pass."""
     get = {name.removeprefix("transformer."): tensor for name, tensor in state.items()}
     rows, n = ids.shape
     x = get["wte.weight"][ids] + get["wpe.weight"][:n]
@@ -943,7 +969,8 @@ def slow_logprobs(state, ids, temperature):
 
 
 def random_rows(rng, lengths, L):
-    """Rows of these many tokens at different places of L, padding around them; tokens and attention."""
+    """Rows of these many tokens at different places of L, padding around them; tokens and
+    attention."""
     tokens, real = torch.full((len(lengths), L), PAD), torch.zeros(len(lengths), L).bool()
     for i, n in enumerate(lengths):
         start = [L - n, (L - n) // 2, 0][i % 3]
@@ -952,7 +979,7 @@ def random_rows(rng, lengths, L):
     return tokens, real
 
 
-# -- Part 5: log-probabilities and samples ----------------------------------------------------------
+# -- Part 5: log-probabilities and samples ---------------------------------------------------------
 
 
 @points(
@@ -965,10 +992,12 @@ def random_rows(rng, lengths, L):
         "scored-at-temperature-one",
         "temperature-multiplies",
     ),
-    hint="Score one row alone and without padding, by hand: the same numbers must come out of the padded batch.",
+    hint="Score one row alone and without padding, by hand: the same numbers must come out of the "
+    "padded batch.",
 )
 def test_token_scores_do_not_depend_on_padding(student, lab, rng):
-    """Each token gets the log-probability that it has in its row alone, at the temperature asked for."""
+    """Each token gets the log-probability that it has in its row alone, at the temperature asked
+    for."""
     state = weights(rng)
     tokens, real = random_rows(rng, (5, 4, 9, 3), 9)
     model = network(lab, state)
@@ -985,7 +1014,8 @@ def test_token_scores_do_not_depend_on_padding(student, lab, rng):
     2,
     part="sampling",
     catches=("scores-without-gradient", "positions-count-padding", "logits-not-shifted"),
-    hint="These log-probabilities are what the policy learns through: no detach, no no_grad, no .item().",
+    hint="These log-probabilities are what the policy learns through: no detach, no no_grad, no "
+    ".item().",
 )
 def test_token_scores_carry_the_gradient(student, lab, rng):
     """The gradient of a log-probability reaches the model's parameters and is the right one."""
@@ -1077,10 +1107,12 @@ STRUCTURE = (
     4,
     part="sampling",
     catches=STRUCTURE,
-    hint="Print decode(tokens) and the mask of a few rows: padding, prompt, response with its end, padding.",
+    hint="Print decode(tokens) and the mask of a few rows: padding, prompt, response with its end, "
+    "padding.",
 )
 def test_rows_are_prompts_with_masked_responses(student, lab, rng):
-    """Row i*G + j is padding, prompt i and a response; the mask covers the response up to its first end, included."""
+    """Row i*G + j is padding, prompt i and a response; the mask covers the response up to its first
+    end, included."""
     state = weights(rng)
     state |= {
         name: 0.3 * state[name] for name in ("transformer.ln_f.weight", "transformer.ln_f.bias")
@@ -1106,10 +1138,12 @@ def test_rows_are_prompts_with_masked_responses(student, lab, rng):
     4,
     part="sampling",
     catches=("scored-at-temperature-one", "temperature-multiplies", "positions-count-padding"),
-    hint="The log-probability of a token is taken from the very distribution that it was drawn from: temperature, place, padding.",
+    hint="The log-probability of a token is taken from the very distribution that it was drawn "
+    "from: temperature, place, padding.",
 )
 def test_samples_come_with_their_log_probabilities(student, lab, rng):
-    """The log-probability of each sampled token is its row's own, at the sampling temperature; elsewhere 0."""
+    """The log-probability of each sampled token is its row's own, at the sampling temperature;
+    elsewhere 0."""
     state = weights(rng)
     for temperature in (1.0, 2.0):
         samples = sampled(student, network(lab, state), 6, G=3, max_new=6, temperature=temperature)
@@ -1133,10 +1167,12 @@ def test_samples_come_with_their_log_probabilities(student, lab, rng):
     3,
     part="sampling",
     catches=("samples-from-top-five", "temperature-multiplies", "always-the-likeliest"),
-    hint="You train the distribution you sample from: count the first tokens of many samples and compare with the softmax.",
+    hint="You train the distribution you sample from: count the first tokens of many samples and "
+    "compare with the softmax.",
 )
 def test_tokens_are_drawn_from_the_whole_distribution(student, lab, rng):
-    """The first token of many samples follows softmax(logits / temperature), unlikely tokens included."""
+    """The first token of many samples follows softmax(logits / temperature), unlikely tokens
+    included."""
     state = weights(rng)
     for temperature in (1.0, 1.7):
         samples = student.sample_groups(network(lab, state), [PROMPTS[0]], 3000, 1, temperature=temperature,
@@ -1156,7 +1192,8 @@ def test_tokens_are_drawn_from_the_whole_distribution(student, lab, rng):
     hint="The samples of a group differ, and the generator alone decides how.",
 )
 def test_the_generator_decides_and_nothing_else(student, lab, rng):
-    """The same generator gives the same samples, another one others, and global generators are left alone."""
+    """The same generator gives the same samples, another one others, and global generators are left
+    alone."""
     state = weights(rng)
     model = network(lab, state)
     lab.seed(4)
@@ -1172,11 +1209,12 @@ def test_the_generator_decides_and_nothing_else(student, lab, rng):
     assert_close(first.logp[:8, 6].double(), start[first.tokens[:8, 6]], **SINGLE)
 
 
-# -- Part 6: rewards that can be checked ------------------------------------------------------------
+# -- Part 6: rewards that can be checked -----------------------------------------------------------
 
 
 def digits(rng, n):
-    """n digits, no palindrome, not sorted either way, with a zero at the first and the last place of the sorted or reversed text."""
+    """n digits, no palindrome, not sorted either way, with a zero at the first and the last place
+    of the sorted or reversed text."""
     middle = rng.permutation(np.arange(1, 10))[: n - 1]
     text = "".join(map(str, middle)) + "0"
     return text if text != "".join(sorted(text))[::-1] else text[1] + text[0] + text[2:]
@@ -1196,7 +1234,8 @@ REWARD_BUGS = (
     3,
     part="reward",
     catches=REWARD_BUGS,
-    hint="What could a lazy policy write that your parser would let through? Exactly one text earns the reward.",
+    hint="What could a lazy policy write that your parser would let through? Exactly one text "
+    "earns the reward.",
 )
 def test_only_the_whole_answer_earns_the_reward(student, rng):
     """The right digits and the end earn 1.0; everything else earns 0.0."""
@@ -1285,10 +1324,12 @@ def test_a_program_must_pass_every_case(student, rng):
     2,
     part="reward",
     catches=("hands-it-to-eval", "programs-of-any-length", "no-case-is-success"),
-    hint="The text was written by something that looks for holes: allow a short list of things, and refuse the rest.",
+    hint="The text was written by something that looks for holes: allow a short list of things, "
+    "and refuse the rest.",
 )
 def test_a_program_speaks_a_small_language(student, rng):
-    """Names, calls, powers, divisions, comparisons, booleans and long texts earn 0.0, and nothing raises."""
+    """Names, calls, powers, divisions, comparisons, booleans and long texts earn 0.0, and nothing
+    raises."""
     n = int(rng.integers(2, 9))
     strange = [f"x*{n} if True else 0", f"(lambda y: y*{n})(x)", f"x*{n}//1", f"[x*{n}][0]", f"max(x*{n}, x*{n})", f"x**1*{n}",
                f"x.__mul__({n})", f"y*{n}", f"x*{n};", f"x*{n})", "(" * 90 + "x" + ")" * 90, "", "\x00", f"x*{n} and x*{n}", f"x*{float(n)}",
@@ -1309,7 +1350,7 @@ def test_a_program_speaks_a_small_language(student, rng):
         student.program_reward(f"x*{n}", [])
 
 
-# -- Part 7: training -------------------------------------------------------------------------------
+# -- Part 7: training ------------------------------------------------------------------------------
 
 
 class Batch(NamedTuple):
@@ -1323,7 +1364,8 @@ class Batch(NamedTuple):
 
 
 def random_batch(rng, state, temperature, lengths=(1, 4, 2, 5, 3)):
-    """Rows with a left-padded prompt and a response of these lengths, and log-probabilities near the model's."""
+    """Rows with a left-padded prompt and a response of these lengths, and log-probabilities near
+    the model's."""
     width, longest = 4, max(lengths)
     tokens, mask = (
         torch.full((len(lengths), width + longest), PAD),
@@ -1343,7 +1385,8 @@ def random_batch(rng, state, temperature, lengths=(1, 4, 2, 5, 3)):
 
 
 def slow_step(state, batch, cfg, rate):
-    """The weights after one step of plain gradient descent, and the gradient's norm before clipping."""
+    """The weights after one step of plain gradient descent, and the gradient's norm before
+    clipping."""
     leaves = {
         name: tensor.clone().requires_grad_(True)
         for name, tensor in state.items()
@@ -1423,10 +1466,12 @@ def assert_same_weights(actual, expected, before):
         "positions-count-padding",
         "logits-not-shifted",
     ),
-    hint="Recompute one small update by hand: same temperature, same tokens, gradients cleared, norm clipped once.",
+    hint="Recompute one small update by hand: same temperature, same tokens, gradients cleared, "
+    "norm clipped once.",
 )
 def test_an_update_is_one_step_down_the_loss(student, lab, rng):
-    """The weights move by the learning rate times the clipped gradient of the whole loss, twice in a row."""
+    """The weights move by the learning rate times the clipped gradient of the whole loss, twice in
+    a row."""
     state = weights(rng)
     batch = random_batch(rng, state, 0.8)
     student.token_logprobs(
@@ -1452,7 +1497,8 @@ def test_an_update_is_one_step_down_the_loss(student, lab, rng):
     hint="Five rows in pieces of two, two and one: what share of the whole loss is each piece?",
 )
 def test_pieces_make_the_same_step_as_the_whole(student, lab, rng):
-    """Scoring the rows in unequal pieces changes nothing, in each of the three aggregations and with a clipped norm."""
+    """Scoring the rows in unequal pieces changes nothing, in each of the three aggregations and
+    with a clipped norm."""
     state = weights(rng)
     batch = random_batch(rng, state, 0.8)
     for agg, _ in AGGREGATIONS:
@@ -1517,7 +1563,8 @@ def warm_start():
 
 
 def trained(student, lab, seed=3, **changes):
-    """A short training run from the checkpoint: the model handed in, and the result, whose model stays there."""
+    """A short training run from the checkpoint: the model handed in, and the result, whose model
+    stays there."""
     cfg = {
         "iterations": 2,
         "prompts": 4,
@@ -1551,7 +1598,8 @@ def books(result, iterations):
     3,
     part="training",
     catches=("trains-its-argument", "reference-follows-the-policy"),
-    hint="The reference is the policy that was handed in: train a copy, and look whether the divergence leaves 0.",
+    hint="The reference is the policy that was handed in: train a copy, and look whether the "
+    "divergence leaves 0.",
 )
 def test_the_reference_stays_where_it_was(student, lab):
     """The model handed in is not changed; the divergence from it is 0 at first and grows."""
@@ -1575,7 +1623,8 @@ def test_the_reference_stays_where_it_was(student, lab):
     hint="Whose probabilities generated the data? They stay what they were through all passes.",
 )
 def test_old_log_probabilities_are_those_of_the_sampler(student, lab):
-    """With one step for each batch nothing is clipped; with many large steps the ratio leaves 1 and something is."""
+    """With one step for each batch nothing is clipped; with many large steps the ratio leaves 1 and
+    something is."""
     _, calm = trained(student, lab, minibatches=1)
     _, rough = trained(student, lab, iterations=1, minibatches=2, epochs=3, lr=3e-3, clip_low=0.01)
     calm, rough = books(calm, 2), books(rough, 1)
@@ -1588,7 +1637,8 @@ def test_old_log_probabilities_are_those_of_the_sampler(student, lab):
     2,
     part="training",
     catches=("decays-the-weights", "group-of-one-gives-nan", "group-of-one-keeps-its-reward"),
-    hint="Where no group has spread and beta is 0 nothing can be learnt: the weights must stay exactly where they are.",
+    hint="Where no group has spread and beta is 0 nothing can be learnt: the weights must stay "
+    "exactly where they are.",
 )
 def test_groups_of_one_teach_nothing(student, lab):
     """With groups of one the weights do not move, and the books say that every group is dead."""
@@ -1614,10 +1664,12 @@ def test_groups_of_one_teach_nothing(student, lab):
     2,
     part="training",
     catches=("counts-failed-groups-only", "length-without-the-end"),
-    hint="Redo the books by hand for pairs of samples: the mean, the spread, and the length with the end of sequence.",
+    hint="Redo the books by hand for pairs of samples: the mean, the spread, and the length with "
+    "the end of sequence.",
 )
 def test_books_agree_with_each_other(student, lab):
-    """For groups of two right-or-wrong samples the spread is (1 - dead groups)/sqrt(2), and answers are six tokens long."""
+    """For groups of two right-or-wrong samples the spread is (1 - dead groups)/sqrt(2), and answers
+    are six tokens long."""
     _, result = trained(student, lab, prompts=24, group_size=2, iterations=1)
     history = books(result, 1)
     alive = 1 - history["dead_groups"][0]
@@ -1633,10 +1685,12 @@ def test_books_agree_with_each_other(student, lab):
     2,
     part="training",
     catches="filter-keeps-the-dead",
-    hint="With drop_dead_groups the rows that teach nothing are left out before the minibatches are cut, KL term and all.",
+    hint="With drop_dead_groups the rows that teach nothing are left out before the minibatches "
+    "are cut, KL term and all.",
 )
 def test_dropped_groups_make_no_step(student, lab):
-    """With drop_dead_groups an update is made of the other groups alone, and of nothing where all are dead."""
+    """With drop_dead_groups an update is made of the other groups alone, and of nothing where all
+    are dead."""
     _, dead = trained(student, lab, prompts=8, group_size=1, lr=1e-2, drop_dead_groups=True)
     assert_close(
         flat(dead.policy.state_dict()), flat(warm_start()), rtol=0.0, atol=0.0, what="the weights"
@@ -1658,10 +1712,12 @@ def test_dropped_groups_make_no_step(student, lab):
     2,
     part="training",
     catches="uses-the-global-generator",
-    hint="The seed decides prompts, samples and the order of rows; global generators are not touched.",
+    hint="The seed decides prompts, samples and the order of rows; global generators are not "
+    "touched.",
 )
 def test_the_seed_decides_the_run(student, lab):
-    """The same seed gives the same run, another seed another, and global generators are left alone."""
+    """The same seed gives the same run, another seed another, and global generators are left
+    alone."""
     model = network(lab, warm_start(), heads=4)
     cfg = student.GRPOConfig(
         iterations=1, prompts=4, group_size=8, minibatches=2, warmup=0, max_new=7
@@ -1683,19 +1739,22 @@ def test_the_seed_decides_the_run(student, lab):
     assert_true(apart > 1e-5 and moved > 1e-5, "another seed gives another run, and both learn")
 
 
-# -- learning ---------------------------------------------------------------------------------------
+# -- learning --------------------------------------------------------------------------------------
 
-# pass@1 of the checkpoint on reversing five digits: 0.32. After 30 iterations of the reference, on the 40 training seeds 0 to 39, each
-# judged on 2000 sampled answers to the same prompts: minimum 0.875, mean 0.881, maximum 0.889, standard deviation 0.003; so the gain is
-# at least 0.55 on every seed. Here one answer to each of 500 prompts is judged, which adds a standard deviation of 0.015. A run of the
-# reference lies below 0.80 with a probability of about 1e-7 (5.4 standard deviations), and one of the two declared seeds is enough: a
-# correct solution fails with far less than 1e-4, even if its own way of drawing and rounding cost it 0.03. About 5 s of one core for each run.
+# pass@1 of the checkpoint on reversing five digits: 0.32. After 30 iterations of the reference, on
+# the 40 training seeds 0 to 39, each judged on 2000 sampled answers to the same prompts: minimum
+# 0.875, mean 0.881, maximum 0.889, standard deviation 0.003; so the gain is at least 0.55 on every
+# seed. Here one answer to each of 500 prompts is judged, which adds a standard deviation of 0.015.
+# A run of the reference lies below 0.80 with a probability of about 1e-7 (5.4 standard deviations),
+# and one of the two declared seeds is enough: a correct solution fails with far less than 1e-4,
+# even if its own way of drawing and rounding cost it 0.03. About 5 s of one core for each run.
 LEARNING_SEEDS = (11, 12)
 THRESHOLD = 0.80
 
 
 def pass_rate(state, rng, count=500):
-    """Share of right answers, end included, of one sampled response to each of ``count`` prompts: own decoding, own reward."""
+    """Share of right answers, end included, of one sampled response to each of ``count`` prompts:
+    own decoding, own reward."""
     numbers = torch.tensor(rng.integers(0, 10, size=(count, 5)))
     ids = torch.cat([torch.full((count, 1), 11), numbers, torch.full((count, 1), 10)], dim=1)
     with torch.no_grad():
@@ -1716,10 +1775,12 @@ def pass_rate(state, rng, count=500):
     part="training",
     learning=True,
     seconds=300,
-    hint="Look at report.py's curves: does the reward rise from 0.3, do dead groups become more, does the KL stay finite?",
+    hint="Look at report.py's curves: does the reward rise from 0.3, do dead groups become more, "
+    "does the KL stay finite?",
 )
 def test_training_makes_the_skill_reliable(student, lab, rng):
-    """After 30 iterations from the checkpoint, at least 80% of sampled answers are right, in one of two runs."""
+    """After 30 iterations from the checkpoint, at least 80% of sampled answers are right, in one of
+    two runs."""
     rates = []
     for seed in LEARNING_SEEDS:
         model = network(lab, warm_start(), heads=4)

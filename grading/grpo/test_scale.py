@@ -1,14 +1,18 @@
-"""`grpo` on a GPU: the invariants of the CPU on CUDA tensors, in float64, float32 and bf16; one step of a larger decoder, in tokens per second.
+"""`grpo` on a GPU: the invariants of the CPU on CUDA tensors, in float64, float32 and bf16; one
+step of a larger decoder, in tokens per second.
 
     python -m pytest grading/grpo/test_scale.py -s                  the solution, on the GPU; skips and says why without one
     python -m pytest grading/grpo/test_scale.py -s --device cpu     a rehearsal on small sizes
 
-``lab.make("torch.asarray", x, device=...)`` puts a tensor where the student's code lives; results come back as data on the CPU. References
-are computed here, in float64. Whether points count is course.yml's `scale`.
+``lab.make("torch.asarray", x, device=...)`` puts a tensor where the student's code lives; results
+come back as data on the CPU. References are computed here, in float64. Whether points count is
+course.yml's `scale`.
 
-Tolerances, from the solution's error over 200 draws on a CPU (inputs rounded to the dtype first): float64 none, float32 8e-8 at most, bf16
-0.0007 at the median and 0.0033 at most. So 1e-9, 1e-5 and 0.01. The last is three times the worst: it says that bf16 works, not that the loss is
-right, for many mistakes move it by less; float64 says that. On a GPU sums have another order. Not measured there.
+Tolerances, from the solution's error over 200 draws on a CPU (inputs rounded to the dtype first):
+float64 none, float32 8e-8 at most, bf16 0.0007 at the median and 0.0033 at most. So 1e-9, 1e-5 and
+0.01. The last is three times the worst: it says that bf16 works, not that the loss is right, for
+many mistakes move it by less; float64 says that. On a GPU sums have another order. Not measured
+there.
 """
 
 import time
@@ -38,7 +42,8 @@ LOW, HIGH, BETA = 0.2, 0.3, 0.04
 
 
 def ragged_tokens(rng, rows=8, length=32, dtype=torch.float64):
-    """Responses of different lengths with ratios around 1; the numbers are those that ``dtype`` can hold."""
+    """Responses of different lengths with ratios around 1; the numbers are those that ``dtype`` can
+    hold."""
     shape = (rows, length)
     logp = torch.tensor(-1 - np.abs(rng.normal(size=shape)))
     old, ref = (logp + torch.tensor(rng.normal(size=shape) * size) for size in (0.2, 0.4))
@@ -70,7 +75,8 @@ def there(lab, tensor, dtype=None):
 @points(
     1,
     part="loss",
-    hint="Make every tensor on the device of your inputs: torch.arange(n, device=x.device), zeros_like, new_zeros.",
+    hint="Make every tensor on the device of your inputs: torch.arange(n, device=x.device), "
+    "zeros_like, new_zeros.",
 )
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [("float64", 1e-9), ("float32", 1e-5), ("bfloat16", 0.01)]
@@ -88,10 +94,12 @@ def test_the_loss_is_that_of_the_cpu(student, lab, rng, dtype, tolerance):
 @points(
     1,
     part="advantages",
-    hint="group_ids may be on the GPU: index and scatter there, and build nothing on the CPU in between.",
+    hint="group_ids may be on the GPU: index and scatter there, and build nothing on the CPU in "
+    "between.",
 )
 def test_advantages_are_those_of_the_cpu(student, lab, rng):
-    """Each group of rewards on the GPU has mean zero and standard deviation one, in any order of rows."""
+    """Each group of rewards on the GPU has mean zero and standard deviation one, in any order of
+    rows."""
     ids = torch.tensor(rng.permutation(np.repeat([3, 7, 11], 4)))
     rewards = torch.tensor(rng.normal(size=12))
     groups = [rewards[ids == number] for number in ids]
@@ -111,10 +119,12 @@ WARM_UP, TIMED = 2, 5
     2,
     part="training",
     seconds=300,
-    hint="On a large vocabulary gather before you convert, and let nothing pull tensors back to the CPU.",
+    hint="On a large vocabulary gather before you convert, and let nothing pull tensors back to "
+    "the CPU.",
 )
 def test_a_larger_decoder_steps_in_bf16(student, lab, rng):
-    """A randomly initialised decoder of 340 million parameters makes finite steps in bf16 that lower the loss of a batch seen again."""
+    """A randomly initialised decoder of 340 million parameters makes finite steps in bf16 that
+    lower the loss of a batch seen again."""
     big = lab.device == "cuda"
     layers, width, vocabulary, rows, length = (
         (24, 1024, 32000, 16, 512) if big else (2, 32, 50, 4, 16)

@@ -1,7 +1,9 @@
-"""Hidden tests of `ppo`: laws of the losses and their gradients, one update followed by hand, and probes of a whole training.
+"""Hidden tests of `ppo`: laws of the losses and their gradients, one update followed by hand, and
+probes of a whole training.
 
-The tests of ``ppo_update`` use the given LinearActorCritic: what its parameters should become is worked out here, by an own autograd
-loop that knows nothing of the student's functions. Those of training play tables: tiny deterministic tasks whose values are known.
+The tests of ``ppo_update`` use the given LinearActorCritic: what its parameters should become is
+worked out here, by an own autograd loop that knows nothing of the student's functions. Those of
+training play tables: tiny deterministic tasks whose values are known.
 """
 
 from __future__ import annotations
@@ -90,7 +92,8 @@ def slow_losses(batch, low, high, c=None):
 
 
 def slow_gradient(batch, low, high, c=math.inf):
-    """d loss / d logp of each sample by cases: 0 where clipping holds the gain, -r * adv elsewhere; not yet divided by their number."""
+    """d loss / d logp of each sample by cases: 0 where clipping holds the gain, -r * adv elsewhere;
+    not yet divided by their number."""
     found = []
     for logp, old_logp, adv in zip(*(x.tolist() for x in batch), strict=True):
         r = math.exp(logp - old_logp)
@@ -103,10 +106,12 @@ def slow_gradient(batch, low, high, c=math.inf):
     3,
     part="surrogate",
     catches=("surrogate-sign-flipped", "new-logp-detached", "ratio-inverted"),
-    hint="Where both policies agree, r = 1: nothing is clipped, and what remains is the plain policy gradient.",
+    hint="Where both policies agree, r = 1: nothing is clipped, and what remains is the plain "
+    "policy gradient.",
 )
 def test_without_a_move_it_is_the_policy_gradient(student, rng):
-    """Before the first step the loss is minus the mean advantage, and its gradient the vanilla policy gradient."""
+    """Before the first step the loss is minus the mean advantage, and its gradient the vanilla
+    policy gradient."""
     batch = samples(np.ones(9), rng.normal(0.5, 1.0, 9), rng)
     logp = batch.logp.clone().requires_grad_()
     loss, _ = student.clipped_surrogate(logp, batch.old_logp, batch.adv)
@@ -125,7 +130,8 @@ def test_without_a_move_it_is_the_policy_gradient(student, rng):
         "ratio-inverted",
         "surrogate-sign-flipped",
     ),
-    hint="The smaller of two gains, ratio times advantage with the ratio as it is and clipped; then minus the mean.",
+    hint="The smaller of two gains, ratio times advantage with the ratio as it is and clipped; "
+    "then minus the mean.",
 )
 def test_loss_is_the_pessimistic_gain(student, rng):
     """The loss is minus the mean of the smaller gain, for ratios and advantages of every kind."""
@@ -139,10 +145,12 @@ def test_loss_is_the_pessimistic_gain(student, rng):
     5,
     part="surrogate",
     catches=("min-and-max-swapped", "only-the-clipped-term", "never-clips", "new-logp-detached"),
-    hint="A good action that is likely enough, a bad one that is rare enough: no gradient. The other way round: the full one.",
+    hint="A good action that is likely enough, a bad one that is rare enough: no gradient. The "
+    "other way round: the full one.",
 )
 def test_clipped_samples_have_exactly_zero_gradient(student, rng):
-    """The gradient is exactly zero where clipping holds the gain, and -r * adv / B everywhere else."""
+    """The gradient is exactly zero where clipping holds the gain, and -r * adv / B everywhere
+    else."""
     batch = quadrants(rng)
     logp = batch.logp.clone().requires_grad_()
     loss, _ = student.clipped_surrogate(logp, batch.old_logp, batch.adv, 0.2)
@@ -156,10 +164,12 @@ def test_clipped_samples_have_exactly_zero_gradient(student, rng):
     3,
     part="surrogate",
     catches=("symmetric-clip", "clips-the-log-ratio"),
-    hint="clip_low bounds the ratio from below, clip_high from above; only without clip_high do both sides use clip_low.",
+    hint="clip_low bounds the ratio from below, clip_high from above; only without clip_high do "
+    "both sides use clip_low.",
 )
 def test_both_sides_have_their_own_distance(student, rng):
-    """clip_low and clip_high bound the ratio on their own sides; without clip_high both are clip_low."""
+    """clip_low and clip_high bound the ratio on their own sides; without clip_high both are
+    clip_low."""
     batch = quadrants(rng)
     for low, high in ((0.1, 0.6), (0.5, 0.15), (0.2, 0.28)):
         loss, _ = student.clipped_surrogate(*batch, low, high)
@@ -198,10 +208,12 @@ def test_recorded_numbers_receive_no_gradient(student, rng):
     3,
     part="surrogate",
     catches=("mean-over-padding", "surrogate-sign-flipped"),
-    hint="Select the valid entries first, then take means: a masked entry is not a zero, it is not there.",
+    hint="Select the valid entries first, then take means: a masked entry is not a zero, it is not "
+    "there.",
 )
 def test_masked_entries_are_not_there(student, rng):
-    """With a mask the surrogates and their metrics are those of the valid entries alone, whatever stands in the others."""
+    """With a mask the surrogates and their metrics are those of the valid entries alone, whatever
+    stands in the others."""
     batch = quadrants(rng)
     mask = torch.zeros(3, 6, dtype=torch.bool)
     mask[0, :5] = mask[1, :3] = mask[2, :4] = True
@@ -247,15 +259,18 @@ def test_metrics_describe_the_ratios(student, rng):
     4,
     part="surrogate",
     catches=("dual-clip-as-a-floor", "dual-clip-of-the-ratio", "dual-clip-for-good-actions"),
-    hint="Only where the advantage is negative: the loss is at most c times the disadvantage, and flat from there on.",
+    hint="Only where the advantage is negative: the loss is at most c times the disadvantage, and "
+    "flat from there on.",
 )
 def test_second_bound_holds_for_bad_actions_only(student, rng):
-    """A bad action costs at most c times its disadvantage, without a gradient beyond; good actions are left as they were."""
+    """A bad action costs at most c times its disadvantage, without a gradient beyond; good actions
+    are left as they were."""
     ratios = np.concatenate(
         [rng.uniform(0.3, 0.75, 4), rng.uniform(1.3, 1.8, 4), rng.uniform(2.3, 5.0, 6)]
     )
     batch = samples(ratios, np.tile([1.0, -1.0], 7) * rng.uniform(0.5, 2.0, 14), rng)
-    # unlike samples of the other sign, those of bad actions are looked at alone: signs must not hide behind each other in a mean
+    # unlike samples of the other sign, those of bad actions are looked at alone: signs must not
+    # hide behind each other in a mean
     for wanted in (batch.adv > 0, batch.adv < 0):
         part = Samples(*(x[wanted] for x in batch))
         logp = part.logp.clone().requires_grad_()
@@ -288,7 +303,8 @@ def test_a_distant_second_bound_changes_nothing(student, rng):
     1,
     part="surrogate",
     catches="accepts-any-c",
-    hint="A bound at or below the ratio 1 would take the gradient from actions that have not moved: refuse c <= 1.",
+    hint="A bound at or below the ratio 1 would take the gradient from actions that have not "
+    "moved: refuse c <= 1.",
 )
 def test_a_second_bound_below_one_is_refused(student, rng):
     """c <= 1 is refused with a ValueError."""
@@ -353,10 +369,12 @@ def test_plain_value_loss_is_half_the_mean_squared_error(student, rng):
         "clips-around-the-returns",
         "value-loss-without-half",
     ),
-    hint="Hold the new value within clip of the old one, and let the larger of the two squared errors count.",
+    hint="Hold the new value within clip of the old one, and let the larger of the two squared "
+    "errors count.",
 )
 def test_clipped_value_loss_takes_the_larger_error(student, rng):
-    """With clipping the larger error counts: a value that has gone too far towards its return gets no gradient, one that fled gets it all."""
+    """With clipping the larger error counts: a value that has gone too far towards its return gets
+    no gradient, one that fled gets it all."""
     old, returns = vector(0.0, 0.0, 0.0, 0.0), vector(2.0, 2.0, -2.0, -2.0)
     moves = vector(1.0, -1.0, 0.3, 0.1) + normal(
         rng, 4, scale=0.02
@@ -375,7 +393,8 @@ def test_clipped_value_loss_takes_the_larger_error(student, rng):
     2,
     part="losses",
     catches="targets-keep-their-gradient",
-    hint="The returns were computed from the values: without detach the target runs towards the prediction.",
+    hint="The returns were computed from the values: without detach the target runs towards the "
+    "prediction.",
 )
 def test_targets_receive_no_gradient(student, rng):
     """The value loss gives a gradient to the values and none to old values and returns."""
@@ -432,7 +451,8 @@ def test_total_loss_rewards_entropy(student, rng):
 
 
 def enumerated(rng):
-    """Two categorical policies, and every action as often as the old policy would take it: (logits, new, old) with means exact."""
+    """Two categorical policies, and every action as often as the old policy would take it: (logits,
+    new, old) with means exact."""
     counts = torch.tensor(rng.permutation([1, 2, 3, 5, 9]))
     logits = normal(rng, 5, scale=0.7).requires_grad_()
     actions = torch.repeat_interleave(torch.arange(5), counts)
@@ -444,10 +464,12 @@ def enumerated(rng):
     4,
     part="kl",
     catches=("kl-direction-swapped", "k2-without-half", "k3-with-a-plus"),
-    hint="Actions come from the old policy: with log r = logp - old_logp, k1 = -log r, k2 = (log r)^2 / 2, k3 = r - 1 - log r.",
+    hint="Actions come from the old policy: with log r = logp - old_logp, k1 = -log r, k2 = (log "
+    "r)^2 / 2, k3 = r - 1 - log r.",
 )
 def test_estimators_by_enumeration(student, rng):
-    """Averaged over all actions of the old policy, k1 and k3 are exactly KL(old || new), and k2 is half the mean squared log-ratio."""
+    """Averaged over all actions of the old policy, k1 and k3 are exactly KL(old || new), and k2 is
+    half the mean squared log-ratio."""
     logits, new, old, old_logp = enumerated(rng)
     exact = (old.exp() * (old - torch.log_softmax(logits, 0))).sum().detach()
     assert_close(student.approx_kl(new.detach(), old_logp, "k1"), exact, what="k1", **NEAR)
@@ -466,7 +488,8 @@ def test_estimators_by_enumeration(student, rng):
     hint="r - 1 >= log r for every r: a negative k3 has a sign wrong.",
 )
 def test_k2_and_k3_are_never_negative(student, rng):
-    """k2 and k3 are positive for every single sample, k1 has the sign of the old policy's preference; masked entries do not count."""
+    """k2 and k3 are positive for every single sample, k1 has the sign of the old policy's
+    preference; masked entries do not count."""
     for log_ratio in rng.normal(0.0, 1.0, size=4):
         logp, old_logp = vector(-1.0 + log_ratio, float("nan")), vector(-1.0, 0.0)
         k1, k2, k3 = (
@@ -485,7 +508,8 @@ def test_k2_and_k3_are_never_negative(student, rng):
     hint="The penalty pushes the new policy; the old one is a recording.",
 )
 def test_gradient_of_k3_is_that_of_the_divergence(student, rng):
-    """By enumeration, the gradient of k3 is the exact gradient of KL(old || new), and old_logp has none."""
+    """By enumeration, the gradient of k3 is the exact gradient of KL(old || new), and old_logp has
+    none."""
     logits, new, old, old_logp = enumerated(rng)
     assert_no_grad(
         student.approx_kl(new.detach(), old_logp.clone().requires_grad_(), "k3"),
@@ -501,10 +525,12 @@ def test_gradient_of_k3_is_that_of_the_divergence(student, rng):
     2,
     part="kl",
     catches=("beta-rule-without-slack", "beta-rule-backwards"),
-    hint="Too far: twice the penalty. Not far enough: half of it. Within a factor of 1.5 of the target: leave it.",
+    hint="Too far: twice the penalty. Not far enough: half of it. Within a factor of 1.5 of the "
+    "target: leave it.",
 )
 def test_penalty_rule(student, rng):
-    """Beta doubles above 1.5 times the target, halves below target / 1.5, and stays in between, both bounds included."""
+    """Beta doubles above 1.5 times the target, halves below target / 1.5, and stays in between,
+    both bounds included."""
     target, beta = 0.5, float(rng.uniform(0.5, 2.0))  # 1.5 * 0.5 is exact in floating point
     for factor, expected in (
         (1.6, 2.0),
@@ -529,10 +555,12 @@ def test_penalty_rule(student, rng):
         "controller-forgets-n-steps",
         "controller-adds",
     ),
-    hint="beta is multiplied by 1 + e * n_steps / horizon, where e is the relative error, clipped to [-0.2, 0.2].",
+    hint="beta is multiplied by 1 + e * n_steps / horizon, where e is the relative error, clipped "
+    "to [-0.2, 0.2].",
 )
 def test_controller_moves_by_a_bounded_factor(student, rng):
-    """The controller multiplies beta by 1 + e * n / horizon with the relative error clipped to 20 %, and rests at the target."""
+    """The controller multiplies beta by 1 + e * n / horizon with the relative error clipped to 20
+    %, and rests at the target."""
     init, target = float(rng.uniform(0.2, 0.6)), float(rng.uniform(0.02, 0.05))
     beta, controller = init, student.AdaptiveKLController(init, target, 1000)
     for kl, error, n in (
@@ -573,7 +601,8 @@ def model_of(student, *args, seed=3, **kwargs):
 
 
 def assert_values_come_from_the_weights(student, rng):
-    """The anchor of tests that look at parameters: without hidden layers, values are products with the one row of weights."""
+    """The anchor of tests that look at parameters: without hidden layers, values are products with
+    the one row of weights."""
     model, obs = model_of(student, 5, 3, hidden=()), normal(rng, 4, 5).float()
     (row,) = (p.detach() for p in model.parameters() if tuple(p.shape) == (1, 5))
     assert_close(
@@ -593,10 +622,12 @@ def matrices(model):
     4,
     part="network",
     catches=("normal-initialisation", "one-gain-for-all-layers", "small-value-head"),
-    hint="The rows (or columns) of each weight are orthogonal, of length sqrt(2), 0.01 for the policy's head, 1 for the value's.",
+    hint="The rows (or columns) of each weight are orthogonal, of length sqrt(2), 0.01 for the "
+    "policy's head, 1 for the value's.",
 )
 def test_weights_start_orthogonal(student, rng):
-    """Each weight matrix starts orthogonal: gain sqrt(2) in hidden layers, 0.01 for the policy's head, 1 for the value's."""
+    """Each weight matrix starts orthogonal: gain sqrt(2) in hidden layers, 0.01 for the policy's
+    head, 1 for the value's."""
     assert_values_come_from_the_weights(student, rng)
     for shared in (False, True):
         found = matrices(model_of(student, 5, 3, hidden=(16, 8), shared=shared))
@@ -659,10 +690,12 @@ def touched(model, loss):
     4,
     part="network",
     catches=("trunk-always-shared", "trunk-never-shared"),
-    hint="shared=False: no parameter is reached by both losses. shared=True: the hidden layers are.",
+    hint="shared=False: no parameter is reached by both losses. shared=True: the hidden layers "
+    "are.",
 )
 def test_trunks_are_shared_exactly_when_asked(student, rng):
-    """With separate trunks policy and value reach no common parameter; with a shared one they meet in the hidden layers only."""
+    """With separate trunks policy and value reach no common parameter; with a shared one they meet
+    in the hidden layers only."""
     obs = normal(rng, 7, 4).float()
     for shared, common in ((False, 0), (True, 2)):
         model = model_of(student, 4, 3, hidden=(8,), shared=shared)
@@ -681,7 +714,8 @@ def test_trunks_are_shared_exactly_when_asked(student, rng):
     2,
     part="network",
     catches=("value-keeps-its-column", "wrong-distribution"),
-    hint="value() is (B,), not (B, 1): a column meets a row and becomes a (B, B) table without a word.",
+    hint="value() is (B,), not (B, 1): a column meets a row and becomes a (B, B) table without a "
+    "word.",
 )
 def test_shapes_and_kinds_of_the_outputs(student, rng):
     """value() is (B,); policy() is a distribution over whole actions, categorical or Gaussian."""
@@ -712,8 +746,8 @@ def test_shapes_and_kinds_of_the_outputs(student, rng):
 def test_policy_can_become_certain(student, rng):
     """With a head ten thousand million times larger the policy is all but deterministic."""
     obs, model = normal(rng, 8, 4).float(), model_of(student, 4, 3, hidden=(16,))
-    # Two logits that nearly tie keep their entropy: at 1e6 that spoiled 3 of 400 draws, and the share
-    # falls as the factor grows.
+    # Two logits that nearly tie keep their entropy: at 1e6 that spoiled 3 of 400 draws, and the
+    # share falls as the factor grows.
     state = {
         name: value * (1e10 if tuple(value.shape) == (3, 16) else 1.0)
         for name, value in dict(model.state_dict()).items()
@@ -737,7 +771,8 @@ def test_policy_can_become_certain(student, rng):
     hint="At progress 0 the schedule is start, at progress 1 it is end.",
 )
 def test_schedule_is_a_straight_line(student, rng):
-    """The schedule goes from start to end on a straight line, and progress outside [0, 1] is refused."""
+    """The schedule goes from start to end on a straight line, and progress outside [0, 1] is
+    refused."""
     start, end = (float(x) for x in rng.uniform(1.0, 2.0, 2))
     for progress in (0.0, 0.25, 0.9, 1.0):
         found = student.linear_schedule(start, end, progress)
@@ -757,7 +792,8 @@ def test_schedule_is_a_straight_line(student, rng):
     hint="One norm over all tensors together, one common factor, and never a factor above 1.",
 )
 def test_joint_norm_is_clipped(student, rng):
-    """Gradients are scaled by one common factor to the joint norm asked for, or left alone if they are small enough."""
+    """Gradients are scaled by one common factor to the joint norm asked for, or left alone if they
+    are small enough."""
     for size, factor in ((2.0, 0.25), (0.3, 1.0)):
         grads = [normal(rng, 3, 2), None, normal(rng, 4), normal(rng, 1, scale=5.0)]
         norm = math.sqrt(sum(float((g**2).sum()) for g in grads if g is not None))
@@ -774,10 +810,12 @@ def test_joint_norm_is_clipped(student, rng):
     3,
     part="network",
     catches=("normaliser-learns-when-read", "divides-by-the-variance", "normaliser-without-clip"),
-    hint="normalize reads the statistics and update_ changes them: evaluation calls only the first.",
+    hint="normalize reads the statistics and update_ changes them: evaluation calls only the "
+    "first.",
 )
 def test_observations_are_standardised_and_reading_changes_nothing(student, rng):
-    """normalize gives deviations from the mean of what update_ saw, clipped, and leaves the statistics as they are."""
+    """normalize gives deviations from the mean of what update_ saw, clipped, and leaves the
+    statistics as they are."""
     history, obs = normal(rng, 30, 3, mean=4.0, scale=3.0), normal(rng, 5, 3, mean=2.0, scale=4.0)
     normalizer = student.ObservationNormalizer((3,), clip=1.5)
     normalizer.update_(history[:12])
@@ -793,10 +831,12 @@ def test_observations_are_standardised_and_reading_changes_nothing(student, rng)
     2,
     part="network",
     catches=("normaliser-learns-when-read", "model-forgets-its-normaliser"),
-    hint="policy() and value() pass what they are given through model.normalizer.normalize, and never through update_.",
+    hint="policy() and value() pass what they are given through model.normalizer.normalize, and "
+    "never through update_.",
 )
 def test_model_reads_its_normaliser(student, lab, rng):
-    """A model with a normaliser takes raw observations, and asking it twice gives the same answers."""
+    """A model with a normaliser takes raw observations, and asking it twice gives the same
+    answers."""
     model = model_of(student, 3, 2, hidden=(8,))
     history, obs = (
         normal(rng, 50, 3, mean=100.0, scale=5.0).float(),
@@ -832,10 +872,12 @@ def discounted(rewards, ended, gamma):
     3,
     part="network",
     catches=("statistics-of-rewards", "return-runs-past-the-end", "shifts-rewards"),
-    hint="Divide by the deviation of the discounted return, which starts again after each episode; never subtract a mean.",
+    hint="Divide by the deviation of the discounted return, which starts again after each episode; "
+    "never subtract a mean.",
 )
 def test_rewards_are_scaled_by_the_deviation_of_the_return(student, rng):
-    """Rewards are divided by the deviation of all discounted returns so far, and not shifted; returns start again at an end."""
+    """Rewards are divided by the deviation of all discounted returns so far, and not shifted;
+    returns start again at an end."""
     rewards, ended = rng.normal(2.0, 1.0, size=(9, 3)), rng.random((9, 3)) < 0.3
     ended[3, 0] = ended[5, 1] = True
     normalizer = student.RewardNormalizer(3, 0.9, clip=1.2)
@@ -885,7 +927,8 @@ class Linear:
         self.size = (obs_dim, action_dim, continuous)
 
     def there(self, student, lab, lr=0.1):
-        """The same model on the student's side, and an optimiser of its parameters: plain gradient descent."""
+        """The same model on the student's side, and an optimiser of its parameters: plain gradient
+        descent."""
         model = student.LinearActorCritic(*self.size).double()
         model.load_state_dict(self.weights)
         return model, lab.make("torch.optim.SGD", lab.kept(model).parameters(), lr=lr)
@@ -1000,7 +1043,8 @@ def assert_weights(model, expected, **tolerance):
         "value-loss-without-half",
         "value-clip-takes-the-smaller-error",
     ),
-    hint="Follow three steps on the whole batch by hand: the gradient of one loss, clipped once, one step, and gradients start from zero.",
+    hint="Follow three steps on the whole batch by hand: the gradient of one loss, clipped once, "
+    "one step, and gradients start from zero.",
 )
 def test_three_epochs_on_the_whole_batch(student, lab, rng):
     """Three epochs of one minibatch are three gradient steps on the whole loss."""
@@ -1027,10 +1071,12 @@ def test_three_epochs_on_the_whole_batch(student, lab, rng):
     3,
     part="update",
     catches=("mean-over-action-components",),
-    hint="The ratio is that of the whole action: its log-probability is the sum over the components.",
+    hint="The ratio is that of the whole action: its log-probability is the sum over the "
+    "components.",
 )
 def test_gaussian_actions_have_one_ratio(student, lab, rng):
-    """With continuous actions of three components the step is that of the joint log-density, log_std included."""
+    """With continuous actions of three components the step is that of the joint log-density,
+    log_std included."""
     linear = Linear(rng, 2, 3, continuous=True)
     batch = batch_for(linear, rng, 10)
     model, opt = linear.there(student, lab)
@@ -1066,7 +1112,8 @@ def test_dual_clip_and_penalty_enter_the_loss(student, lab, rng):
     hint="Metrics are means over the minibatches; grad_norm is the norm before clipping.",
 )
 def test_metrics_say_what_happened(student, lab, rng):
-    """The metrics are those of the losses, averaged over minibatches, and the step is as long as the clipped norm allows."""
+    """The metrics are those of the losses, averaged over minibatches, and the step is as long as
+    the clipped norm allows."""
     linear = Linear(rng, 3, 4)
     batch = batch_for(linear, rng, 12)
     model, opt = linear.there(student, lab)
@@ -1094,10 +1141,12 @@ def test_metrics_say_what_happened(student, lab, rng):
     5,
     part="update",
     catches=("divides-by-the-number-of-pieces", "adds-up-the-pieces", "normalises-each-piece"),
-    hint="A piece counts by its share of the minibatch; what is a mean over the minibatch must not be taken over pieces.",
+    hint="A piece counts by its share of the minibatch; what is a mean over the minibatch must not "
+    "be taken over pieces.",
 )
 def test_accumulated_gradient_is_that_of_the_whole(student, lab, rng):
-    """In 1, 2, 3, 4 or 10 pieces, equal or not, the step is that of the whole minibatch, to 1e-10."""
+    """In 1, 2, 3, 4 or 10 pieces, equal or not, the step is that of the whole minibatch, to
+    1e-10."""
     linear = Linear(rng, 3, 4)
     batch = batch_for(linear, rng, 10)
     for normalize in (False, True):
@@ -1145,10 +1194,11 @@ def test_norm_is_clipped_after_accumulation(student, lab, rng):
 
 
 def row_weights(student, lab, rng, epochs, size, B=10, seed=7):
-    """How much each row weighed in an update: 1 / m for each minibatch of m rows that it was in. A float for each row.
+    """How much each row weighed in an update: 1 / m for each minibatch of m rows that it was in. A
+    float for each row.
 
-    Each row has an input of its own to the critic, which starts at 0 with targets 1; with a tiny step the weight of that
-    input counts how often, and in what company, the row came.
+    Each row has an input of its own to the critic, which starts at 0 with targets 1; with a tiny
+    step the weight of that input counts how often, and in what company, the row came.
     """
     linear = Linear(rng, B, 2)
     linear.weights = {name: torch.zeros_like(w) for name, w in linear.weights.items()}
@@ -1171,10 +1221,12 @@ def row_weights(student, lab, rng, epochs, size, B=10, seed=7):
     4,
     part="update",
     catches=("draws-with-replacement", "drops-the-last-minibatch", "value-loss-without-half"),
-    hint="One permutation of all rows, cut into pieces: each row is in exactly one minibatch, and the last may be small.",
+    hint="One permutation of all rows, cut into pieces: each row is in exactly one minibatch, and "
+    "the last may be small.",
 )
 def test_each_epoch_sees_each_row_once(student, lab, rng):
-    """In an epoch every row is in exactly one minibatch, the rows of a smaller last one included."""
+    """In an epoch every row is in exactly one minibatch, the rows of a smaller last one
+    included."""
     found = row_weights(student, lab, rng, 1, 4)
     assert_close(
         found.sort().values,
@@ -1197,7 +1249,8 @@ def test_each_epoch_sees_each_row_once(student, lab, rng):
     hint="Draw a new permutation for each epoch.",
 )
 def test_epochs_are_reshuffled(student, lab, rng):
-    """Every epoch cuts other minibatches: the small last one does not hold the same rows each time."""
+    """Every epoch cuts other minibatches: the small last one does not hold the same rows each
+    time."""
     found = row_weights(student, lab, rng, 6, 8)  # six epochs of 8 + 2 rows
     assert_close(found.sum(), scalar(12.0), rtol=1e-4, what="the sum of the weights")
     assert_true(
@@ -1212,7 +1265,8 @@ def test_epochs_are_reshuffled(student, lab, rng):
     hint="torch.randperm(n, generator=generator): nothing else may be drawn from.",
 )
 def test_order_comes_from_the_generator(student, lab, rng):
-    """The same generator state gives the same update, another one another order, and the global generators are left alone."""
+    """The same generator state gives the same update, another one another order, and the global
+    generators are left alone."""
     first, again, other = (row_weights(student, lab, rng, 3, 8, seed=seed) for seed in (7, 7, 8))
     assert_close(first.sum(), scalar(6.0), rtol=1e-4, what="the sum of the weights")
     assert_close(again, first, rtol=1e-6, what="the weights of the rows, with the same seed")
@@ -1229,7 +1283,8 @@ def test_order_comes_from_the_generator(student, lab, rng):
     hint="Mean and deviation are those of the minibatch that the step is made of.",
 )
 def test_advantages_are_normalised_within_each_minibatch(student, lab, rng):
-    """Two minibatches of three rows: there is a way to cut the rows in which each half was normalised by itself."""
+    """Two minibatches of three rows: there is a way to cut the rows in which each half was
+    normalised by itself."""
     linear = Linear(rng, 6, 2)
     linear.weights = {name: torch.zeros_like(w) for name, w in linear.weights.items()}
     zeros, adv, lr = torch.zeros(6).double(), normal(rng, 6, mean=1.0, scale=2.0), 1e-6
@@ -1267,10 +1322,12 @@ def divergence_after(linear, batch, steps, lr=0.05):
     5,
     part="update",
     catches=("stops-one-epoch-only", "stops-after-the-step", "stop-forgets-the-factor"),
-    hint="Measure before the step; if it is too far already, do not take it, and end the whole update.",
+    hint="Measure before the step; if it is too far already, do not take it, and end the whole "
+    "update.",
 )
 def test_early_stop_ends_the_update_before_the_step(student, lab, rng):
-    """Once the divergence of a minibatch is too large its step is not taken, nothing follows, and the epochs done are reported."""
+    """Once the divergence of a minibatch is too large its step is not taken, nothing follows, and
+    the epochs done are reported."""
     linear, batch, kls = None, None, [1.0, 1.0]
     while kls[1] < 1.5 * kls[0]:  # nearly every draw grows by a factor of 3.6 or more
         linear = Linear(rng, 3, 4)
@@ -1313,10 +1370,12 @@ def test_a_loss_of_nan_is_refused(student, lab, rng):
 
 
 class Table:
-    """N copies of a deterministic task written as tables, a vector environment in SAME_STEP mode that keeps a diary.
+    """N copies of a deterministic task written as tables, a vector environment in SAME_STEP mode
+    that keeps a diary.
 
-    State s shows obs[s]; action a pays rewards[s, a] and leads to moves[s, a], or ends the task where that is negative. After ``limit`` steps
-    the episode is truncated. Episodes begin in ``starts``, one after the other. A continuous action counts as 0 and is paid alike.
+    State s shows obs[s]; action a pays rewards[s, a] and leads to moves[s, a], or ends the task
+    where that is negative. After ``limit`` steps the episode is truncated. Episodes begin in
+    ``starts``, one after the other. A continuous action counts as 0 and is paid alike.
     """
 
     metadata: ClassVar = {"autoreset_mode": AutoresetMode.SAME_STEP}
@@ -1406,10 +1465,12 @@ def rollout_of(student, lab, rng, continuous=0, horizon=7, starts=(0, 1, 2)):
     4,
     part="training",
     catches=("bootstraps-from-the-reset", "mask-of-final-obs-ignored"),
-    hint='Where an episode ended, obs shows the next one already; info["final_obs"] has the state that the step really led to.',
+    hint='Where an episode ended, obs shows the next one already; info["final_obs"] has the state '
+    "that the step really led to.",
 )
 def test_next_values_look_at_the_true_successor(student, lab, rng):
-    """next_values are values of the states that the steps really led to, where an episode ended too."""
+    """next_values are values of the states that the steps really led to, where an episode ended
+    too."""
     table, (_, _, _, after, _, truncated), rollout, linear = rollout_of(student, lab, rng)
     assert_true(bool(truncated.any()), "some episode was cut short")
     expected = linear.value(linear.weights, torch.tensor(table.obs[after]).double())
@@ -1423,7 +1484,8 @@ def test_next_values_look_at_the_true_successor(student, lab, rng):
     hint="Row t holds what the policy saw before step t, what it did, and what came of it.",
 )
 def test_rows_of_a_rollout_belong_together(student, lab, rng):
-    """Row t holds the observation before step t, the action that was taken, its log-probability, the reward, the flags and V."""
+    """Row t holds the observation before step t, the action that was taken, its log-probability,
+    the reward, the flags and V."""
     played = rollout_of(
         student, lab, rng, starts=(0, 4, 2)
     )  # whatever the policy does, something ends by itself
@@ -1453,10 +1515,12 @@ def test_rows_of_a_rollout_belong_together(student, lab, rng):
     3,
     part="training",
     catches="stores-clipped-actions",
-    hint="The environment gets the clipped action; the ratio later needs the one that was sampled, with its own log-probability.",
+    hint="The environment gets the clipped action; the ratio later needs the one that was sampled, "
+    "with its own log-probability.",
 )
 def test_continuous_actions_are_clipped_for_the_environment_only(student, lab, rng):
-    """The environment sees actions within its bounds; the rollout keeps what was sampled and its log-density."""
+    """The environment sees actions within its bounds; the rollout keeps what was sampled and its
+    log-density."""
     table, (before, played, *_), rollout, linear = rollout_of(
         student, lab, rng, continuous=2, horizon=20
     )
@@ -1495,7 +1559,8 @@ def values_at(model, obs):
 
 
 def assert_values(result, obs, expected):
-    """Measured: the largest error of the reference over 300 seeds of the seven probes is below 0.02; the nearest bug is off by 0.25."""
+    """Measured: the largest error of the reference over 300 seeds of the seven probes is below
+    0.02; the nearest bug is off by 0.25."""
     assert_close(
         values_at(result.model, obs),
         vector(*expected),
@@ -1525,10 +1590,12 @@ def assert_prefers(result, obs, actions):
     3,
     part="training",
     catches=("bootstraps-through-termination", "schedule-backwards", "first-update-at-rate-zero"),
-    hint="Probe 1, one state, one step, reward 1: its value is 1. If it is not: the value loss, or termination.",
+    hint="Probe 1, one state, one step, reward 1: its value is 1. If it is not: the value loss, or "
+    "termination.",
 )
 def test_probe_constant_reward(student, lab):
-    """Probe: every episode is one step that pays 1, so V = 1; the learning rate starts at its full value."""
+    """Probe: every episode is one step that pays 1, so V = 1; the learning rate starts at its full
+    value."""
     rates = []
     result, _ = train(
         student,
@@ -1544,7 +1611,8 @@ def test_probe_constant_reward(student, lab):
     3,
     part="training",
     catches=("bootstraps-through-termination", "value-keeps-its-column"),
-    hint="Probe 2, the reward depends on what is seen: if probe 1 works and this does not, observations and returns are not of the same row.",
+    hint="Probe 2, the reward depends on what is seen: if probe 1 works and this does not, "
+    "observations and returns are not of the same row.",
 )
 def test_probe_reward_depends_on_the_observation(student, lab):
     """Probe: the reward is what the observation says, so V(obs) = obs."""
@@ -1563,10 +1631,12 @@ def test_probe_reward_depends_on_the_observation(student, lab):
         "episodes-never-end",
         "bootstraps-through-termination",
     ),
-    hint="Probe 3, a reward one step away is worth gamma: look at the discount and at how the returns are formed.",
+    hint="Probe 3, a reward one step away is worth gamma: look at the discount and at how the "
+    "returns are formed.",
 )
 def test_probe_two_steps_to_the_reward(student, lab):
-    """Probe: the reward of 1 comes in the second step, so the first state is worth gamma and the second 1."""
+    """Probe: the reward of 1 comes in the second step, so the first state is worth gamma and the
+    second 1."""
     table = Table(16, [[1.0], [-1.0]], [[1, 1], [-1, -1]], [[0.0, 0.0], [1.0, 1.0]])
     assert_values(train(student, lab, table)[0], [[1.0], [-1.0]], [0.5, 1.0])
 
@@ -1575,7 +1645,8 @@ def test_probe_two_steps_to_the_reward(student, lab):
     4,
     part="training",
     catches=("surrogate-sign-flipped", "ratio-inverted", "new-logp-detached"),
-    hint="Probe 4, only the action matters: if the values are right and this fails, look at the sign of the policy loss.",
+    hint="Probe 4, only the action matters: if the values are right and this fails, look at the "
+    "sign of the policy loss.",
 )
 def test_probe_reward_depends_on_the_action(student, lab):
     """Probe: one action pays 1 and the other -1, whatever is seen and as a function of it."""
@@ -1593,7 +1664,8 @@ def test_probe_reward_depends_on_the_action(student, lab):
     4,
     part="training",
     catches="truncation-as-termination",
-    hint="Probe 5, a time limit is no end: reward 1 for ever is worth 1 / (1 - gamma), although the clock stops after four steps.",
+    hint="Probe 5, a time limit is no end: reward 1 for ever is worth 1 / (1 - gamma), although "
+    "the clock stops after four steps.",
 )
 def test_probe_time_limit(student, lab):
     """Probe: reward 1 at every step, truncated after four: V = 1 / (1 - gamma) all the same."""
@@ -1606,10 +1678,12 @@ def test_probe_time_limit(student, lab):
     5,
     part="training",
     catches=("bootstraps-from-the-reset", "truncation-as-termination"),
-    hint="Probe 6, the first observation of an episode looks unlike the last: if only this fails, final_obs is not used.",
+    hint="Probe 6, the first observation of an episode looks unlike the last: if only this fails, "
+    "final_obs is not used.",
 )
 def test_probe_reset_shows_another_observation(student, lab):
-    """Probe: an episode is cut short in a state that pays 1 for ever, and begins in another one that pays nothing."""
+    """Probe: an episode is cut short in a state that pays 1 for ever, and begins in another one
+    that pays nothing."""
     table = Table(16, [[1.0], [-1.0]], [[1, 1], [1, 1]], [[0.0, 0.0], [1.0, 1.0]], limit=2)
     assert_values(train(student, lab, table)[0], [[1.0], [-1.0]], [1.0, 2.0])
 
@@ -1618,10 +1692,12 @@ def test_probe_reset_shows_another_observation(student, lab):
     3,
     part="training",
     catches=("normaliser-never-fed", "model-forgets-its-normaliser"),
-    hint="With cfg.normalize_obs the normaliser must see the observations of every rollout, and the model must use it.",
+    hint="With cfg.normalize_obs the normaliser must see the observations of every rollout, and "
+    "the model must use it.",
 )
 def test_probe_large_observations(student, lab):
-    """Probe: observations around 1000 that differ by 4 are told apart once they are normalised; the model takes them raw."""
+    """Probe: observations around 1000 that differ by 4 are told apart once they are normalised; the
+    model takes them raw."""
     obs = [[1002.0], [998.0]]
     table = Table(16, obs, [[-1, -1]] * 2, [[1.0, 1.0], [-1.0, -1.0]], starts=(0, 1, 1, 0, 1))
     result, _ = train(student, lab, table, normalize_obs=True)
@@ -1633,10 +1709,12 @@ def test_probe_large_observations(student, lab):
     3,
     part="training",
     catches=("plays-one-step-more", "resets-before-each-rollout", "returns-of-scaled-rewards"),
-    hint="Whole rollouts only, one reset at the start, and returns in the environment's own currency.",
+    hint="Whole rollouts only, one reset at the start, and returns in the environment's own "
+    "currency.",
 )
 def test_steps_and_returns_are_those_of_the_environment(student, lab):
-    """steps is what the environment counted; returns are undiscounted, unscaled, and those of episodes that cross rollouts."""
+    """steps is what the environment counted; returns are undiscounted, unscaled, and those of
+    episodes that cross rollouts."""
     table = Table(4, [[1.0]], [[0, 0]], [[1.5, 1.5]], limit=11)
     seen = []
     result, counter = train(
@@ -1680,10 +1758,12 @@ def test_training_can_be_ended(student, lab):
     3,
     part="training",
     catches=("global-generator", "first-update-at-rate-zero"),
-    hint="Everything random comes from the seed: a generator for weights, actions and order, and env.reset(seed=seed).",
+    hint="Everything random comes from the seed: a generator for weights, actions and order, and "
+    "env.reset(seed=seed).",
 )
 def test_training_is_repeatable_and_leaves_global_generators_alone(student, lab):
-    """The same seed gives the same run, global generators stay as they are, and one single update uses the full learning rate."""
+    """The same seed gives the same run, global generators stay as they are, and one single update
+    uses the full learning rate."""
 
     def run(seed, **changes):
         table = Table(4, [[1.0], [0.3]], [[1, 0], [-1, 1]], [[0.5, -1.0], [1.0, 2.0]])
@@ -1726,7 +1806,8 @@ def vector_env(name, num_envs):
 
 
 def mean_return(model, name, episodes, steps, seed):
-    """Mean return of that many episodes side by side, most probable actions, in the grader's own environments."""
+    """Mean return of that many episodes side by side, most probable actions, in the grader's own
+    environments."""
     env = vector_env(name, episodes)
     obs, _ = env.reset(seed=seed)
     total, alive = np.zeros(episodes), np.ones(episodes, bool)
@@ -1765,12 +1846,15 @@ CARTPOLE = {"total_steps": 32_768, "num_envs": 16, "horizon": 64, "epochs": 6, "
     8,
     part="training",
     learning=True,
-    hint="All probes pass and CartPole does not learn? Look at explained variance and clip fraction first; the handout's debugging chapter goes on.",
+    hint="All probes pass and CartPole does not learn? Look at explained variance and clip "
+    "fraction first; the handout's debugging chapter goes on.",
 )
 def test_learns_to_balance_a_pole(student, lab):
-    """CartPole-v1: a mean return of at least 195 in 250 steps, after training for at most 32,768, for one of four seeds."""
-    # Reference, seeds 1000 to 1039: all 40 reach 250 of 250 (in 500 steps: min 475.9, 10% 500.0). At 95% a run fails with less than
-    # 3 / 40 = 0.075, four independent ones with less than 0.075 ** 4 = 3.2e-5 (grading/ppo/bars.py prints this again).
+    """CartPole-v1: a mean return of at least 195 in 250 steps, after training for at most 32,768,
+    for one of four seeds."""
+    # Reference, seeds 1000 to 1039: all 40 reach 250 of 250 (in 500 steps: min 475.9, 10% 500.0).
+    # At 95% a run fails with less than 3 / 40 = 0.075, four independent ones with less than 0.075
+    # ** 4 = 3.2e-5 (grading/ppo/bars.py prints this again).
     learns(student, lab, "CartPole-v1", CARTPOLE, 195.0, (1, 2, 3, 4), 250)
 
 
@@ -1782,11 +1866,14 @@ PENDULUM = {"total_steps": 65_536, "num_envs": 16, "horizon": 64, "epochs": 10, 
     4,
     part="training",
     learning=True,
-    hint="CartPole learns and Pendulum does not? What is new: the log_std, actions clipped for the environment only, scaled rewards, and ends that are all time limits.",
+    hint="CartPole learns and Pendulum does not? What is new: the log_std, actions clipped for the "
+    "environment only, scaled rewards, and ends that are all time limits.",
 )
 def test_learns_to_swing_up_a_pendulum(student, lab):
-    """Pendulum-v1: a mean return of at least -400 after at most 65,536 steps, for one of three seeds."""
-    # Reference, seeds 1000 to 1069, by which nothing was chosen: min -307.9, then -296.0, 10% -274.1, median -218.7, max -151.5; none of 70
-    # fails. At 95% a run fails with less than 3 / 70 = 0.043, three independent ones with less than 0.043 ** 3 = 8e-5. An untrained
-    # policy is near -1200. 8 CPU seconds a run (grading/ppo/bars.py prints this again).
+    """Pendulum-v1: a mean return of at least -400 after at most 65,536 steps, for one of three
+    seeds."""
+    # Reference, seeds 1000 to 1069, by which nothing was chosen: min -307.9, then -296.0, 10%
+    # -274.1, median -218.7, max -151.5; none of 70 fails. At 95% a run fails with less than 3 / 70 =
+    # 0.043, three independent ones with less than 0.043 ** 3 = 8e-5. An untrained policy is near
+    # -1200. 8 CPU seconds a run (grading/ppo/bars.py prints this again).
     learns(student, lab, "Pendulum-v1", PENDULUM, -400.0, (1, 2, 3), 200)

@@ -1,8 +1,9 @@
 """Hidden tests of q_learning.
 
-The agent's random choices cannot be predicted, but they can be watched: most tests of ``train`` lend the student a small
-scripted environment that keeps a diary, replay the diary with a slow reference of their own, and compare the tables.
-Learned tables are scored by exact policy evaluation from the environment's own transition table.
+The agent's random choices cannot be predicted, but they can be watched: most tests of ``train``
+lend the student a small scripted environment that keeps a diary, replay the diary with a slow
+reference of their own, and compare the tables. Learned tables are scored by exact policy evaluation
+from the environment's own transition table.
 """
 
 from itertools import product
@@ -26,7 +27,7 @@ from autograder.judging.plugin import points
 DISCRETE = "gymnasium.spaces.Discrete"
 
 
-# -- a scripted environment --------------------------------------------------------------------------
+# -- a scripted environment ------------------------------------------------------------------------
 
 
 class Step(NamedTuple):
@@ -99,7 +100,8 @@ class Scripted:
 
 
 def maze(lab, rng, *, limit=8):
-    """Six states, three actions, random rewards. From state 3 one falls into the terminal 4; nothing leads to 5."""
+    """Six states, three actions, random rewards. From state 3 one falls into the terminal 4;
+    nothing leads to 5."""
     moves = rng.integers(0, 4, size=(6, 3))
     moves[3:] = 4
     return Scripted(
@@ -114,7 +116,8 @@ def corridor(lab, rng, *, starts=(0,), limit=1000):
 
 
 def layers(lab, rng):
-    """Three layers of two states and a terminal one below them: every episode has three steps and terminates."""
+    """Three layers of two states and a terminal one below them: every episode has three steps and
+    terminates."""
     moves = np.array([2, 4, 6])[np.arange(6) // 2][:, None] + rng.integers(0, 2, size=(6, 3))
     moves = np.vstack([np.where(moves > 5, 6, moves), np.full((1, 3), 6)])
     return Scripted(lab, moves, rng.normal(size=(7, 3)), terminal=(6,), starts=(0, 1))
@@ -125,7 +128,8 @@ ALPHA = 0.3
 
 
 def replay(env, alpha, future):
-    """The table that the diary must lead to, where ``future(Q, index, step)`` is what the next state is worth."""
+    """The table that the diary must lead to, where ``future(Q, index, step)`` is what the next
+    state is worth."""
     Q = np.zeros(env.moves.shape)
     for index, step in enumerate(env.diary):
         worth = 0.0 if step.terminated else future(Q, index, step)
@@ -155,11 +159,12 @@ def train(
     )
 
 
-# -- exact policy evaluation -------------------------------------------------------------------------
+# -- exact policy evaluation -----------------------------------------------------------------------
 
 
 class Model(NamedTuple):
-    """An environment's own transition table: P (S, A, S) without the moves that end an episode, R (S, A), start (S,)."""
+    """An environment's own transition table: P (S, A, S) without the moves that end an episode, R
+    (S, A), start (S,)."""
 
     P: np.ndarray
     R: np.ndarray
@@ -205,14 +210,15 @@ def numbers(value, shape, what):
     return np.asarray(value, float)
 
 
-# -- part 1: the Q-learning target and update --------------------------------------------------------
+# -- part 1: the Q-learning target and update ------------------------------------------------------
 
 
 @points(
     4,
     part="targets",
     catches="bootstraps-at-terminal",
-    hint="Nothing follows the end of an episode: after a terminating step the future is worth 0, whatever the table says.",
+    hint="Nothing follows the end of an episode: after a terminating step the future is worth 0, "
+    "whatever the table says.",
 )
 def test_a_terminating_step_is_worth_its_reward(student, rng):
     """A step that terminates the episode is worth its reward and nothing more."""
@@ -237,7 +243,8 @@ def test_a_terminating_step_is_worth_its_reward(student, rng):
     3,
     part="targets",
     catches=("discounts-the-reward", "averages-the-next-values", "scales-the-row-in-place"),
-    hint="The discount belongs to the future alone, the future is the best next action, and q_next is only read.",
+    hint="The discount belongs to the future alone, the future is the best next action, and q_next "
+    "is only read.",
 )
 def test_target_is_reward_plus_discounted_best_value(student, rng):
     """The target is the reward plus the discounted value of the best next action."""
@@ -270,10 +277,12 @@ def test_target_is_reward_plus_discounted_best_value(student, rng):
     4,
     part="targets",
     catches="bootstraps-from-the-state-it-left",
-    hint="Which row of the table tells what the future is worth: that of the state you left, or of the one you reached?",
+    hint="Which row of the table tells what the future is worth: that of the state you left, or of "
+    "the one you reached?",
 )
 def test_update_looks_at_the_state_it_reached(student, rng):
-    """The update looks at the values of the state that the step led to, not of the one that it left."""
+    """The update looks at the values of the state that the step led to, not of the one that it
+    left."""
     Q = rng.normal(size=(4, 3))
     Q[2] = [1.0, 7.0, 3.0]
     old = Q[0, 1]
@@ -289,7 +298,8 @@ def test_update_looks_at_the_state_it_reached(student, rng):
     3,
     part="targets",
     catches=("moves-the-whole-row", "scales-the-row-in-place"),
-    hint="One step tells about one action in one state. Compare the whole table before and after an update.",
+    hint="One step tells about one action in one state. Compare the whole table before and after "
+    "an update.",
 )
 def test_an_update_changes_one_entry(student, rng):
     """An update changes one entry of the table."""
@@ -305,10 +315,12 @@ def test_an_update_changes_one_entry(student, rng):
     3,
     part="targets",
     catches=("returns-the-step-taken", "forgets-the-step-size"),
-    hint="The TD error is target minus old value. The entry moves by alpha times that; the function returns the error itself.",
+    hint="The TD error is target minus old value. The entry moves by alpha times that; the "
+    "function returns the error itself.",
 )
 def test_the_entry_moves_by_alpha_times_the_error(student, rng):
-    """The TD error that is returned does not depend on the step size; the entry moves by step size times error."""
+    """The TD error that is returned does not depend on the step size; the entry moves by step size
+    times error."""
     Q = rng.normal(size=(3, 2))
     expected = -1.0 + 0.9 * max(Q[2]) - Q[1, 1]
     for alpha in (0.1, 0.3, 1.0):
@@ -322,10 +334,12 @@ def test_the_entry_moves_by_alpha_times_the_error(student, rng):
     3,
     part="targets",
     catches=("bootstraps-at-terminal", "discounts-the-reward", "averages-the-next-values"),
-    hint="Average the TD error of one pair over all its next states: that is the error in Bellman's optimality equation.",
+    hint="Average the TD error of one pair over all its next states: that is the error in "
+    "Bellman's optimality equation.",
 )
 def test_mean_error_is_the_error_in_bellmans_equation(student, rng):
-    """Averaged over the next states, the TD error is the error of the table in Bellman's optimality equation."""
+    """Averaged over the next states, the TD error is the error of the table in Bellman's optimality
+    equation."""
     P, R = rng.dirichlet(np.ones(4), size=(3, 2)), rng.normal(size=(3, 2, 4))  # state 3 is terminal
     for Q in (rng.normal(size=(4, 2)), optimal_values(P, R, 0.8)):
         Q[3] = 50.0  # made-up values behind the end
@@ -352,8 +366,9 @@ def optimal_values(P, R, gamma):
     return Q
 
 
-# 400 updates leave an error of at most 0.097 in 1000 runs of the reference (95% of the runs: 0.066). The broken variants named
-# below leave 0.57 or more. In units of the reference's spread (0.015) the bar is ten away from its mean (0.043).
+# 400 updates leave an error of at most 0.097 in 1000 runs of the reference (95% of the runs:
+# 0.066). The broken variants named below leave 0.57 or more. In units of the reference's spread
+# (0.015) the bar is ten away from its mean (0.043).
 @points(
     4,
     part="targets",
@@ -363,10 +378,12 @@ def optimal_values(P, R, gamma):
         "moves-the-whole-row",
         "discounts-the-reward",
     ),
-    hint="Q-learning finds the optimal values even if the behaviour is random: only the max in the target knows about the best action.",
+    hint="Q-learning finds the optimal values even if the behaviour is random: only the max in the "
+    "target knows about the best action.",
 )
 def test_random_behaviour_is_enough_to_learn_the_optimal_values(student, rng):
-    """With decreasing step sizes, the table converges to the optimal values although the behaviour is random."""
+    """With decreasing step sizes, the table converges to the optimal values although the behaviour
+    is random."""
     cards = np.array(
         [[[1, 3, 1], [2, 2, 1]], [[3, 1, 1], [1, 3, 1]]]
     )  # how often each next state comes, out of 5
@@ -386,10 +403,12 @@ def test_random_behaviour_is_enough_to_learn_the_optimal_values(student, rng):
     2,
     part="targets",
     catches=("discounts-the-reward", "forgets-the-step-size"),
-    hint="The docstrings say which arguments are impossible. The ends of the allowed ranges are allowed.",
+    hint="The docstrings say which arguments are impossible. The ends of the allowed ranges are "
+    "allowed.",
 )
 def test_impossible_arguments_are_refused(student, rng):
-    """Impossible discounts, step sizes and shapes are refused; the ends of the ranges are allowed."""
+    """Impossible discounts, step sizes and shapes are refused; the ends of the ranges are
+    allowed."""
     q_next = rng.normal(size=3)
     assert_close(student.q_target(2.0, q_next, 0.0, False), 2.0, what="the target with gamma = 0")
     assert_close(
@@ -417,7 +436,7 @@ def test_impossible_arguments_are_refused(student, rng):
         student.expected_sarsa_target(1.0, q_next, np.full(4, 0.25), 0.9, False)
 
 
-# -- part 2: the on-policy targets -------------------------------------------------------------------
+# -- part 2: the on-policy targets -----------------------------------------------------------------
 
 
 @points(
@@ -454,7 +473,8 @@ def test_sarsa_asks_about_the_action_that_is_taken(student, rng):
     hint="What does Expected SARSA's target become if pi_next puts all its weight on one action?",
 )
 def test_expected_sarsa_contains_q_learning_and_sarsa(student, rng):
-    """With a greedy policy Expected SARSA is Q-learning, with all weight on one action it is SARSA."""
+    """With a greedy policy Expected SARSA is Q-learning, with all weight on one action it is
+    SARSA."""
     for _ in range(3):
         r, q_next = float(rng.normal()), rng.normal(size=4)
         best = (q_next == max(q_next)).astype(float)
@@ -475,7 +495,8 @@ def test_expected_sarsa_contains_q_learning_and_sarsa(student, rng):
     3,
     part="on_policy",
     catches=("expected-sarsa-ignores-the-policy", "bootstraps-at-terminal"),
-    hint="Expected SARSA's target is what SARSA's target is on average, if the next action is drawn from pi_next.",
+    hint="Expected SARSA's target is what SARSA's target is on average, if the next action is "
+    "drawn from pi_next.",
 )
 def test_expected_sarsa_is_the_mean_of_sarsa(student, rng):
     """Expected SARSA's target is the mean of SARSA's over the next action."""
@@ -494,14 +515,15 @@ def test_expected_sarsa_is_the_mean_of_sarsa(student, rng):
     assert_unchanged(pi_before, pi_next, "pi_next")
 
 
-# -- part 3: training --------------------------------------------------------------------------------
+# -- part 3: training ------------------------------------------------------------------------------
 
 
 @points(
     3,
     part="train",
     catches="skips-the-last-step",
-    hint="Write down every step of a short run and replay it with a pencil. Is the last step of an episode learned from?",
+    hint="Write down every step of a short run and replay it with a pencil. Is the last step of an "
+    "episode learned from?",
 )
 def test_q_learning_learns_from_every_step(student, lab, rng):
     """Q-learning's table is what its own steps, replayed one by one, lead to."""
@@ -514,7 +536,8 @@ def test_q_learning_learns_from_every_step(student, lab, rng):
 def one_action_tables(env, alpha, gamma, double):
     """(K, S) Every table that the diary of an environment with one action can lead to.
 
-    K = 1 without double learning. With it, the coins cannot be seen: there is a table for each sequence of coins.
+    K = 1 without double learning. With it, the coins cannot be seen: there is a table for each
+    sequence of coins.
     """
     n_states, diary = len(env.moves), env.diary
     coins = (
@@ -541,7 +564,8 @@ def assert_one_of(table, candidates, what):
     5,
     part="train",
     catches=("time-limit-is-an-ending", "plays-on-after-the-time-limit"),
-    hint="Terminated and truncated both end the episode, but only one of them means that the future is worth nothing.",
+    hint="Terminated and truncated both end the episode, but only one of them means that the "
+    "future is worth nothing.",
 )
 def test_a_time_limit_is_not_an_ending(student, lab, rng):
     """When a time limit cuts an episode short, the next state keeps its value in the target."""
@@ -562,7 +586,8 @@ def test_a_time_limit_is_not_an_ending(student, lab, rng):
     5,
     part="train",
     catches="sarsa-draws-again",
-    hint="The A' in SARSA's target is the action that is executed next: choose it once, use it twice.",
+    hint="The A' in SARSA's target is the action that is executed next: choose it once, use it "
+    "twice.",
 )
 def test_sarsa_executes_the_action_of_its_target(student, lab, rng):
     """SARSA executes the very action that its target was computed with."""
@@ -580,7 +605,8 @@ def test_sarsa_executes_the_action_of_its_target(student, lab, rng):
     3,
     part="train",
     catches=("expected-sarsa-forgets-exploration", "expected-sarsa-ignores-the-policy"),
-    hint="Expected SARSA averages over the policy that the agent follows, with the epsilon of this very episode.",
+    hint="Expected SARSA averages over the policy that the agent follows, with the epsilon of this "
+    "very episode.",
 )
 def test_expected_sarsa_averages_over_its_own_policy(student, lab, rng):
     """Expected SARSA averages over its epsilon-greedy policy, with the epsilon of the episode."""
@@ -605,7 +631,8 @@ def test_expected_sarsa_averages_over_its_own_policy(student, lab, rng):
     3,
     part="train",
     catches="acts-before-learning",
-    hint="Q-learning updates first and chooses its next action afterwards, with what it has just learned.",
+    hint="Q-learning updates first and chooses its next action afterwards, with what it has just "
+    "learned.",
 )
 def test_q_learning_acts_on_what_it_has_just_learned(student, lab, rng):
     """Without exploration, each action of Q-learning is a best one after all updates so far."""
@@ -632,7 +659,8 @@ def assert_greedy(env, alpha, gamma, episodes):
     3,
     part="train",
     catches="ties-go-to-the-first-action",
-    hint="np.argmax returns the first of several equally good actions, always. What does that do while the table is all 0?",
+    hint="np.argmax returns the first of several equally good actions, always. What does that do "
+    "while the table is all 0?",
 )
 def test_ties_are_broken_at_random(student, lab, rng):
     """Equally good actions are chosen equally often."""
@@ -656,10 +684,12 @@ def test_ties_are_broken_at_random(student, lab, rng):
     3,
     part="train",
     catches=("exploits-when-it-should-explore", "exploring-skips-the-greedy-action"),
-    hint="With probability epsilon any action, the greedy one included; else a greedy one. What does epsilon = 1 mean?",
+    hint="With probability epsilon any action, the greedy one included; else a greedy one. What "
+    "does epsilon = 1 mean?",
 )
 def test_epsilon_is_the_chance_of_any_action(student, lab, rng):
-    """A best action is chosen with probability 1 - epsilon + epsilon / A, each other one with epsilon / A."""
+    """A best action is chosen with probability 1 - epsilon + epsilon / A, each other one with
+    epsilon / A."""
     best = int(rng.integers(4))
     env = Scripted(
         lab, np.zeros((1, 4), int), [np.where(np.arange(4) == best, 1.0, -1.0)], limit=150
@@ -738,7 +768,8 @@ def test_returns_are_plain_sums_of_rewards(student, lab, rng):
     3,
     part="train",
     catches=("global-dice", "env-dice"),
-    hint="Every random choice of the agent comes from rng: not from np.random, nor from env.action_space.sample().",
+    hint="Every random choice of the agent comes from rng: not from np.random, nor from "
+    "env.action_space.sample().",
 )
 def test_all_dice_are_those_of_the_generator(student, lab, rng):
     """The same generator gives the same run; nobody else's dice are used."""
@@ -762,7 +793,8 @@ def test_all_dice_are_those_of_the_generator(student, lab, rng):
     2,
     part="train",
     catches="starts-from-a-random-table",
-    hint="The table starts at 0 and nothing is ever learned in a terminal state: what must its row be at the end?",
+    hint="The table starts at 0 and nothing is ever learned in a terminal state: what must its row "
+    "be at the end?",
 )
 def test_rows_without_experience_stay_zero(student, lab, rng):
     """The rows of terminal states, and of states that were never seen, are still 0 at the end."""
@@ -778,7 +810,8 @@ def test_rows_without_experience_stay_zero(student, lab, rng):
     1,
     part="train",
     catches="skips-the-last-step",
-    hint="The docstring of train says which arguments are impossible; an epsilon can only be judged when it is asked for.",
+    hint="The docstring of train says which arguments are impossible; an epsilon can only be "
+    "judged when it is asked for.",
 )
 def test_train_refuses_impossible_arguments(student, lab, rng):
     """Unknown algorithms, no episodes and impossible rates are refused."""
@@ -799,7 +832,7 @@ def test_train_refuses_impossible_arguments(student, lab, rng):
     )
 
 
-# -- part 4: continuous observations -----------------------------------------------------------------
+# -- part 4: continuous observations ---------------------------------------------------------------
 
 
 @points(
@@ -809,7 +842,8 @@ def test_train_refuses_impossible_arguments(student, lab, rng):
     hint="A bin holds its lower edge: a value on the border of two bins belongs to the upper one.",
 )
 def test_a_value_on_an_edge_belongs_to_the_upper_bin(student):
-    """A value on an inner edge belongs to the upper bin, the bounds themselves to the outermost bins."""
+    """A value on an inner edge belongs to the upper bin, the bounds themselves to the outermost
+    bins."""
     cells = student.Discretizer([-1.0], [1.0], [4])
     expected = {-1.0: 0, -0.75: 0, -0.5: 1, -0.25: 1, 0.0: 2, 0.25: 2, 0.5: 3, 1.0: 3}
     for value, cell in expected.items():
@@ -821,7 +855,8 @@ def test_a_value_on_an_edge_belongs_to_the_upper_bin(student):
     4,
     part="discretizer",
     catches=("keeps-infinite-bounds", "clips-finite-bounds"),
-    hint="Only infinite bounds are replaced by the clip value; CartPole's track, 4.8 long on each side, stays as it is.",
+    hint="Only infinite bounds are replaced by the clip value; CartPole's track, 4.8 long on each "
+    "side, stays as it is.",
 )
 def test_only_infinite_bounds_are_clipped(student, rng):
     """An infinite bound becomes the clip value, a finite one stays where it is."""
@@ -847,10 +882,12 @@ def test_only_infinite_bounds_are_clipped(student, rng):
     4,
     part="discretizer",
     catches=("numbers-cells-column-major", "counts-the-bounds-as-edges"),
-    hint="Walk through the cells with the last dimension running fastest: the numbers are 0, 1, 2, ... without a gap.",
+    hint="Walk through the cells with the last dimension running fastest: the numbers are 0, 1, 2, "
+    "... without a gap.",
 )
 def test_cells_are_numbered_row_major_without_gaps(student):
-    """The cells are numbered 0, 1, ..., n_states - 1, the last dimension fastest; nothing falls outside."""
+    """The cells are numbered 0, 1, ..., n_states - 1, the last dimension fastest; nothing falls
+    outside."""
     low, high, bins = np.array([0.0, -1.0, 10.0]), np.array([3.0, 1.0, 14.0]), (3, 4, 2)
     cells = student.Discretizer(low, high, bins)
     centres = [
@@ -869,7 +906,8 @@ def test_cells_are_numbered_row_major_without_gaps(student):
     2,
     part="discretizer",
     catches=("edge-belongs-below", "counts-the-bounds-as-edges"),
-    hint="More of a quantity never means a lower bin; a box that is empty, or has no bins, cannot be cut.",
+    hint="More of a quantity never means a lower bin; a box that is empty, or has no bins, cannot "
+    "be cut.",
 )
 def test_bins_are_ordered_and_nonsense_is_refused(student, rng):
     """A larger value never gets a smaller bin, and boxes that make no sense are refused."""
@@ -893,7 +931,7 @@ def test_bins_are_ordered_and_nonsense_is_refused(student, rng):
         cells.encode([0.0, 0.0])
 
 
-# -- part 6: Double Q-learning -----------------------------------------------------------------------
+# -- part 6: Double Q-learning ---------------------------------------------------------------------
 
 
 @points(
@@ -904,7 +942,8 @@ def test_bins_are_ordered_and_nonsense_is_refused(student, rng):
         "double-q-maximises-the-other-table",
         "bootstraps-at-terminal",
     ),
-    hint="The table that learns chooses the best next action; the other table says what that action is worth.",
+    hint="The table that learns chooses the best next action; the other table says what that "
+    "action is worth.",
 )
 def test_one_table_chooses_and_the_other_judges(student, rng):
     """The table that learns chooses the best next action, the other table says what it is worth."""
@@ -958,7 +997,8 @@ def test_a_fair_coin_decides_which_table_learns(student):
     hint="Double Q-learning's argmax breaks ties at random too, with the rng that it is given.",
 )
 def test_double_q_breaks_ties_at_random(student):
-    """When several next actions are best for the table that learns, each of them is judged equally often."""
+    """When several next actions are best for the table that learns, each of them is judged equally
+    often."""
     chosen = []
     for seed in range(120):
         Q1, Q2 = np.zeros((2, 4)), np.array([[0.0] * 4, [-4.0, -3.0, -2.0, -1.0]])
@@ -981,12 +1021,14 @@ def test_double_q_breaks_ties_at_random(student):
     )
 
 
-# The mean of 80 targets has standard deviation 0.11 and mean 0 for Double Q-learning; a maximum over one table has mean 1.54.
+# The mean of 80 targets has standard deviation 0.11 and mean 0 for Double Q-learning; a maximum
+# over one table has mean 1.54.
 @points(
     2,
     part="double",
     catches=("double-q-judges-itself", "double-q-maximises-the-other-table"),
-    hint="If all true values are 0 and the tables hold independent noise, what is the mean of the target?",
+    hint="If all true values are 0 and the tables hold independent noise, what is the mean of the "
+    "target?",
 )
 def test_double_targets_are_not_biased_upwards(student, rng):
     """On pure noise Q-learning's target is too high on average, Double Q-learning's is not."""
@@ -1017,7 +1059,8 @@ def test_double_targets_are_not_biased_upwards(student, rng):
     3,
     part="double",
     catches="double-q-returns-the-sum",
-    hint="train with double_q returns the mean of the two tables, each of which learned from its own half of the steps.",
+    hint="train with double_q returns the mean of the two tables, each of which learned from its "
+    "own half of the steps.",
 )
 def test_training_with_two_tables_returns_their_mean(student, lab, rng):
     """train with "double_q" returns the mean of the two tables."""
@@ -1028,12 +1071,13 @@ def test_training_with_two_tables_returns_their_mean(student, lab, rng):
         assert_one_of(result.Q, one_action_tables(env, alpha, 0.9, double=True), "Q")
 
 
-# -- learning checks: any of the declared seeds may pass ---------------------------------------------
+# -- learning checks: any of the declared seeds may pass -------------------------------------------
 #
-# The bars were set with 2000 reference runs of each check, 2000 batches for the lead of SARSA and 20,000 for the lead of left
-# (grading/q_learning/bars.py plays them with a vectorised simulator that is tested against Gymnasium; run as a
-# script, it prints these figures). p is the chance that a correct solution fails with all its seeds: the share of runs below
-# the bar to the power of the number of seeds (no run below the bar: 3 / 2000, the upper 95% bound). Learned tables are scored
+# The bars were set with 2000 reference runs of each check, 2000 batches for the lead of SARSA and
+# 20,000 for the lead of left (grading/q_learning/bars.py plays them with a vectorised simulator
+# that is tested against Gymnasium; run as a script, it prints these figures). p is the chance that
+# a correct solution fails with all its seeds: the share of runs below the bar to the power of the
+# number of seeds (no run below the bar: 3 / 2000, the upper 95% bound). Learned tables are scored
 # by exact policy evaluation, so all the noise is that of learning.
 #
 #     check              what is measured                        mean      sd    lowest     bar   below it  seeds      p
@@ -1044,14 +1088,16 @@ def test_training_with_two_tables_returns_their_mean(student, lab, rng):
 #     lead of SARSA      online returns, mean of 5 runs        22.073   4.341    -1.042    8.00    0.0030     2     9e-6
 #     lead of left       share of left, mean of 3 runs          0.549   0.146    -0.142    0.25    0.0348     4     1e-6
 #
-# Two equal tables in place of Double Q-learning's reach the last bar with 1.7% (240,000 runs of the same simulator).
+# Two equal tables in place of Double Q-learning's reach the last bar with 1.7% (240,000 runs of the
+# same simulator).
 
 DRY_LAKE_BAR, SLIPPERY_LAKE_BAR, SHORTEST_PATH_BAR = 0.95, 0.40, -13.0
 EXPECTED_SARSA_BAR, SARSA_LEAD_BAR, BIAS_BAR = -30.0, 8.0, 0.25
 
 
 def learn_in(student, lab, env_id, algo, episodes, *, alpha, epsilon, gamma, seed, **options):
-    """student.train in a real environment on the student's side; so is epsilon_fn, a constant polynomial."""
+    """student.train in a real environment on the student's side; so is epsilon_fn, a constant
+    polynomial."""
     env, epsilon_fn = (
         lab.make("gymnasium.make", env_id, **options),
         lab.make("numpy.polynomial.Polynomial", [epsilon]),
@@ -1091,7 +1137,8 @@ def assert_some_seed(measure, seeds, bar, what):
     3,
     part="train",
     learning=True,
-    hint="All rewards are 0 until the goal is found by luck. What does an agent do that always takes the first of equally good actions?",
+    hint="All rewards are 0 until the goal is found by luck. What does an agent do that always "
+    "takes the first of equally good actions?",
 )
 def test_q_learning_crosses_the_dry_lake(student, lab):
     """On FrozenLake without slipping, Q-learning finds a shortest way to the goal."""
@@ -1111,7 +1158,8 @@ def test_q_learning_crosses_the_dry_lake(student, lab):
     3,
     part="train",
     learning=True,
-    hint="If all tests of single steps pass, look at what connects them: the state, the end of an episode, the exploration.",
+    hint="If all tests of single steps pass, look at what connects them: the state, the end of an "
+    "episode, the exploration.",
 )
 def test_q_learning_crosses_the_slippery_lake(student, lab):
     """On FrozenLake with slipping, Q-learning gets close to the best possible policy."""
@@ -1125,14 +1173,15 @@ def test_q_learning_crosses_the_slippery_lake(student, lab):
     assert_some_seed(measure, (1, 2, 3), SLIPPERY_LAKE_BAR, "the value of the greedy policy")
 
 
-# -- part 5: on-policy against off-policy ------------------------------------------------------------
+# -- part 5: on-policy against off-policy ----------------------------------------------------------
 
 
 @points(
     3,
     part="comparison",
     learning=True,
-    hint="Q-learning's table tells the shortest path, along the edge of the cliff, although its behaviour keeps falling down.",
+    hint="Q-learning's table tells the shortest path, along the edge of the cliff, although its "
+    "behaviour keeps falling down.",
 )
 def test_q_learning_knows_the_shortest_path_along_the_cliff(student, lab):
     """On the cliff, the greedy policy of Q-learning's table takes the shortest path, 13 steps."""
@@ -1149,7 +1198,8 @@ def test_q_learning_knows_the_shortest_path_along_the_cliff(student, lab):
     4,
     part="comparison",
     learning=True,
-    hint="SARSA knows that it explores and keeps away from the edge; Q-learning does not. Compare their returns while they learn.",
+    hint="SARSA knows that it explores and keeps away from the edge; Q-learning does not. Compare "
+    "their returns while they learn.",
 )
 def test_sarsa_earns_more_than_q_learning_while_learning(student, lab):
     """On the cliff, SARSA earns more than Q-learning while both explore."""
@@ -1179,7 +1229,8 @@ def test_sarsa_earns_more_than_q_learning_while_learning(student, lab):
     2,
     part="comparison",
     learning=True,
-    hint="Expected SARSA's policy, exploration included, is a safe one: see that its target uses the epsilon of its behaviour.",
+    hint="Expected SARSA's policy, exploration included, is a safe one: see that its target uses "
+    "the epsilon of its behaviour.",
 )
 def test_expected_sarsa_walks_safely_while_exploring(student, lab):
     """On the cliff, Expected SARSA's epsilon-greedy policy rarely falls down."""
@@ -1198,7 +1249,8 @@ def test_expected_sarsa_walks_safely_while_exploring(student, lab):
 
 
 def share_of_left(student, double, seed, episodes=40):
-    """How often an agent with epsilon = 0.1 goes left. States: 0 the start, 1 where ten actions give noise, 2 the end."""
+    """How often an agent with epsilon = 0.1 goes left. States: 0 the start, 1 where ten actions
+    give noise, 2 the end."""
     world, agent = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
     tables = np.zeros((2 if double else 1, 3, 10))
 
@@ -1230,10 +1282,12 @@ def share_of_left(student, double, seed, episodes=40):
     3,
     part="double",
     learning=True,
-    hint="Left is worth -0.1 and right 0, but the best of ten noisy estimates looks better than 0. Who believes it?",
+    hint="Left is worth -0.1 and right 0, but the best of ten noisy estimates looks better than 0. "
+    "Who believes it?",
 )
 def test_double_q_learning_is_not_lured_by_noise(student):
-    """Where only noise makes an action look good, Q-learning falls for it far more often than Double Q-learning."""
+    """Where only noise makes an action look good, Q-learning falls for it far more often than
+    Double Q-learning."""
 
     def lead(batch):
         seeds = range(3 * batch, 3 * batch + 3)

@@ -1,14 +1,14 @@
 """The bars of reinforce's probes and learning check, and the runs that they were measured with.
 
-Training is played here without the wall: the hidden tests' own functions, with the student's side replaced by a plain module.
+Training runs here without the wall: the hidden tests' own functions, with a plain module in place
+of the student's.
 
-    PYTHONPATH=. python grading/reinforce/bars.py probes 100 [PATH]       the figures that grading/reinforce quotes
-    PYTHONPATH=. python grading/reinforce/bars.py cartpole 70 [PATH]      (PATH: another solution than the reference)
+    PYTHONPATH=. python grading/reinforce/bars.py 100      prints the figures of the probes
 
 The seeds are neither those of the grader nor those by which bars and settings were chosen.
 """
 
-import importlib.util
+import functools
 import sys
 from pathlib import Path
 
@@ -18,21 +18,20 @@ import pytest
 import torch
 
 from autograder.isolation.bridge.environments import LentEnvironment, practice
+from autograder.proof.bars import Bar, load
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def load(path):
-    """A module from a file that lies in no package."""
-    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 hidden = load(ROOT / "grading" / "reinforce" / "test_hidden.py")
-reference = ROOT / "solutions" / "reinforce" / "reinforce.py"
-FIRST_SEED = {"probes": 5001, "cartpole": 3001}
+
+
+@functools.cache
+def solution():
+    """The reference, imported when it is needed."""
+    return load(ROOT / "solutions" / "reinforce" / "reinforce.py")
+
+
 PROBES = [
     "test_probe_the_action_that_pays_is_found",
     "test_probe_the_action_fits_the_observation_before_it",
@@ -59,7 +58,7 @@ class Plain:
 
 
 def measured(work, name, seeds):
-    """What a probe measures, and its bar, for each of its questions: {what: (bar, array over seeds)}."""
+    """What a probe measures, and its bars: {what: (bar, array over seeds)}."""
     found = {}
 
     def collect(measure, bar, what, **_):
@@ -73,8 +72,9 @@ def measured(work, name, seeds):
     return found
 
 
-def reached(work, seed):
-    """What the grader's evaluation says of one run on CartPole-v1."""
+def reached(seed):
+    """What the grader's evaluation says of one run of the reference on CartPole-v1."""
+    work = solution()
     result = work.train_reinforce(
         gymnasium.make("CartPole-v1"), work.Config(**hidden.CARTPOLE), seed
     )
@@ -83,31 +83,27 @@ def reached(work, seed):
 
 @pytest.mark.parametrize("name", PROBES)
 def test_the_bars_of_the_probes_leave_room(name):
-    for what, (bar, values) in measured(load(reference), name, (1001, 1002)).items():
+    for what, (bar, values) in measured(solution(), name, (1001, 1002)).items():
         assert values.min() > bar, what
 
 
 def test_the_progress_bar_is_silent_where_there_is_no_terminal(capsys):
-    work = load(reference)
+    work = solution()
     work.train_reinforce(gymnasium.make("CartPole-v1"), work.Config(max_steps=50), 1)
     assert capsys.readouterr() == ("", "")
 
 
-def main(what, runs, path=reference):
-    """Print the figures."""
+BARS = {"test_cartpole_is_balanced": Bar(hidden.CARTPOLE_BAR, reached, range(3001, 3071))}
+
+
+def main(runs):
+    """Print what the probes measure, and their bars."""
     torch.set_num_threads(1)
-    work, seeds = load(path), range(FIRST_SEED[what], FIRST_SEED[what] + runs)
-    if what == "cartpole":
-        values = np.array([reached(work, seed) for seed in seeds])
-        rows = {"mean return of 64 episodes": (hidden.CARTPOLE_BAR, values)}
-    else:
-        rows = {key: row for name in PROBES for key, row in measured(work, name, seeds).items()}
-    for key, (bar, values) in rows.items():
-        print(
-            f"{key:58} {values.mean():8.3f} {values.std():7.3f} {values.min():8.3f} {bar:7.2f} {(values < bar).sum():4d}",
-            flush=True,
-        )
+    for name in PROBES:
+        for what, (bar, values) in measured(solution(), name, range(5001, 5001 + runs)).items():
+            figures = f"{values.mean():8.3f} {values.std():7.3f} {values.min():8.3f}"
+            print(f"{what:58} {figures} {bar:7.2f} {(values < bar).sum():4d}", flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), *map(Path, sys.argv[3:]))
+    main(int(sys.argv[1]))

@@ -1,14 +1,15 @@
 """Multi-armed bandits: estimate the arms, decide which one to pull, count what the mistakes cost.
 
-In the order of the handout: value estimates, epsilon-greedy, upper confidence bounds, gradient bandits, runs
-and regret, arms that drift. Most functions are pure; the agents put them together. Everything is computed in
-float64, and every random number comes from the generator that the caller hands in.
+In the order of the handout: value estimates, epsilon-greedy, upper confidence bounds, gradient
+bandits, runs and regret, arms that drift. Most functions are pure; the agents put them together.
+Everything is computed in float64, and every random number comes from the generator that the caller
+hands in.
 
-An agent is any object with two methods: `select(t, rng) -> int`, where t counts the steps from 1, and
-`update(action, reward)`.
+An agent is any object with two methods: `select(t, rng) -> int`, where t counts the steps from 1,
+and `update(action, reward)`.
 
-The equations (S&B below) are those of Sutton and Barto, Reinforcement Learning: An Introduction, 2nd edition
-(2018), chapter 2.
+The equations (S&B below) are those of Sutton and Barto, Reinforcement Learning: An Introduction,
+2nd edition (2018), chapter 2.
 """
 
 from typing import NamedTuple
@@ -26,7 +27,8 @@ class Trace(NamedTuple):
 
 
 class Script:
-    """The simplest agent: pulls the arms of a list in order and learns nothing. Given, to test your loop."""
+    """The simplest agent: pulls the arms of a list in order and learns nothing. Given, to test your
+    loop."""
 
     def __init__(self, arms):
         self.arms = [int(arm) for arm in arms]
@@ -40,7 +42,8 @@ class Script:
 
 
 def require(condition, sentence: str) -> None:
-    """Raise ValueError(sentence) unless the condition holds. Given, for the `Raises` lines below."""
+    """Raise ValueError(sentence) unless the condition holds. Given, for the `Raises` lines
+    below."""
     if not condition:
         raise ValueError(sentence)
 
@@ -66,19 +69,19 @@ def sample_average(q: float, n: int, reward: float) -> float:
 
         Q_{n+1} = Q_n + (R_n - Q_n) / n
 
-    q: the mean of the n - 1 earlier rewards (when n = 1 it has no influence). n: the pulls of this arm,
-    *including* the one that paid `reward`. Returns a float.
+    q: the mean of the n - 1 earlier rewards (when n = 1 it has no influence). n: the pulls of this
+    arm, *including* the one that paid `reward`. Returns a float.
     Raises ValueError if n < 1.
     """
     # TODO(estimates): check n, then move q by 1/n of the way to the reward.
     ### BEGIN SOLUTION
     # BUG(no-argument-checks): pass
-    # WHEN impossible arguments (n = 0, a step size of 1.5, a negative epsilon) are not refused with a
-    # WHEN ValueError.
+    # WHEN impossible arguments (n = 0, a step size of 1.5, a negative epsilon) are not refused with
+    # WHEN a ValueError.
     require(n >= 1, f"n counts the pulls including this one: at least 1, not {n}.")
     # BUG(n-off-by-one): step = 1 / (n + 1)
-    # WHEN n is taken for the number of earlier pulls, so that the step is 1/(n + 1) and the initial value
-    # WHEN counts as if it were a reward.
+    # WHEN n is taken for the number of earlier pulls, so that the step is 1/(n + 1) and the initial
+    # WHEN value counts as if it were a reward.
     step = 1 / n
     return float(q + step * (reward - q))
     ### END SOLUTION
@@ -97,7 +100,8 @@ def constant_step(q: float, reward: float, alpha: float) -> float:
     # BUG(no-argument-checks): pass
     require(0 < alpha <= 1, f"alpha must lie in (0, 1], not {alpha}.")
     # BUG(swaps-the-weights): return float(alpha * q + (1 - alpha) * reward)
-    # WHEN alpha weights the old estimate and 1 - alpha the new reward, instead of the other way round.
+    # WHEN alpha weights the old estimate and 1 - alpha the new reward, instead of the other way
+    # WHEN round.
     return float(q + alpha * (reward - q))
     ### END SOLUTION
 
@@ -107,8 +111,8 @@ def unbiased_step(q: float, o: float, reward: float, alpha: float) -> tuple[floa
 
         o_n = o_{n-1} + alpha (1 - o_{n-1}),    beta_n = alpha / o_n,    Q_{n+1} = Q_n + beta_n (R_n - Q_n)
 
-    q: the estimate so far. o: the trace o_{n-1}, which is 0 before an arm's first reward. alpha: in (0, 1].
-    Returns the tuple (Q_{n+1}, o_n) of two floats.
+    q: the estimate so far. o: the trace o_{n-1}, which is 0 before an arm's first reward. alpha: in
+    (0, 1]. Returns the tuple (Q_{n+1}, o_n) of two floats.
     Raises ValueError if alpha lies outside (0, 1] or o outside [0, 1].
     """
     # TODO(estimates): check, advance the trace, then step by alpha / trace.
@@ -119,9 +123,11 @@ def unbiased_step(q: float, o: float, reward: float, alpha: float) -> tuple[floa
     require(0 <= o <= 1, f"o must lie in [0, 1], not {o}.")
     advanced = o + alpha * (1 - o)
     # BUG(trace-advanced-too-late): beta = alpha / o
-    # WHEN the step divides by the trace from before this reward, so that the first reward divides by zero.
+    # WHEN the step divides by the trace from before this reward, so that the first reward divides
+    # WHEN by zero.
     # BUG(trace-forgotten): beta = alpha
-    # WHEN the trace is kept but the step is still alpha, so that the initial estimate leaves its bias.
+    # WHEN the trace is kept but the step is still alpha, so that the initial estimate leaves its
+    # WHEN bias.
     beta = alpha / advanced
     return float(q + beta * (reward - q)), float(advanced)
     ### END SOLUTION
@@ -139,7 +145,8 @@ def argmax_random(q: np.ndarray, rng: np.random.Generator) -> int:
     # TODO(greedy): find all arms that equal the maximum, draw one of them.
     ### BEGIN SOLUTION
     # BUG(first-of-the-ties): best = np.array([np.argmax(q)])
-    # WHEN ties go to the first of the best arms, as np.argmax does, and not to each of them equally often.
+    # WHEN ties go to the first of the best arms, as np.argmax does, and not to each of them equally
+    # WHEN often.
     # BUG(nearly-equal-counts-as-tied): best = np.flatnonzero(np.isclose(q, q.max()))
     # WHEN arms that are merely close to the best one (np.isclose) are treated as tied with it.
     best = np.flatnonzero(q == q.max())
@@ -150,7 +157,8 @@ def argmax_random(q: np.ndarray, rng: np.random.Generator) -> int:
 
 
 def epsilon_greedy(q: np.ndarray, epsilon: float, rng: np.random.Generator) -> int:
-    """With probability epsilon an arm drawn uniformly from all k arms, else a greedy one (S&B section 2.2).
+    """With probability epsilon an arm drawn uniformly from all k arms, else a greedy one (S&B
+    section 2.2).
 
     q: shape (k,), ties are broken at random. epsilon: in [0, 1]. Returns an int.
     Raises ValueError if epsilon lies outside [0, 1].
@@ -162,8 +170,8 @@ def epsilon_greedy(q: np.ndarray, epsilon: float, rng: np.random.Generator) -> i
     require(0 <= epsilon <= 1, f"epsilon must lie in [0, 1], not {epsilon}.")
     if rng.random() < epsilon:
         # BUG(exploring-excludes-greedy): return int(rng.choice(np.delete(np.arange(q.size), np.argmax(q))))
-        # WHEN an exploring step chooses among the other arms only, so that the greedy arm loses its share
-        # WHEN epsilon/k.
+        # WHEN an exploring step chooses among the other arms only, so that the greedy arm loses its
+        # WHEN share epsilon/k.
         return int(rng.integers(q.size))
     return argmax_random(q, rng)
     ### END SOLUTION
@@ -188,17 +196,19 @@ def epsilon_greedy_probs(q: np.ndarray, epsilon: float) -> np.ndarray:
     # BUG(exploring-excludes-greedy): exploring = epsilon * ~best / max(q.size - best.sum(), 1)
     exploring = epsilon / q.size
     # BUG(each-tie-gets-the-whole): return exploring + (1 - epsilon) * best
-    # WHEN each of several greedy arms gets the whole 1 - epsilon: the probabilities sum to more than 1.
+    # WHEN each of several greedy arms gets the whole 1 - epsilon: the probabilities sum to more
+    # WHEN than 1.
     return exploring + (1 - epsilon) * best / best.sum()
     ### END SOLUTION
 
 
 class EpsilonGreedy:
-    """Epsilon-greedy on sample averages (alpha=None) or on recency-weighted averages (alpha in (0, 1]).
+    """Epsilon-greedy on sample averages (alpha=None) or on recency-weighted averages (alpha in (0,
+    1]).
 
-    `initial` fills the first estimates: EpsilonGreedy(k, epsilon=0.0, alpha=0.1, initial=5.0) is the
-    optimistic agent of S&B section 2.6. Attributes that tests and plots read: `q` (k,) float64, estimates;
-    `counts` (k,) int, pulls.
+    `initial` fills the first estimates: EpsilonGreedy(k, epsilon=0.0, alpha=0.1, initial=5.0) is
+    the optimistic agent of S&B section 2.6. Attributes that tests and plots read: `q` (k,) float64,
+    estimates; `counts` (k,) int, pulls.
     """
 
     def __init__(
@@ -217,12 +227,14 @@ class EpsilonGreedy:
         ### END SOLUTION
 
     def update(self, action: int, reward: float) -> None:
-        """Count the pull, move its estimate: sample_average if alpha is None, else constant_step."""
+        """Count the pull, move its estimate: sample_average if alpha is None, else
+        constant_step."""
         # TODO(greedy): count the pull, then move the estimate of this arm.
         ### BEGIN SOLUTION
         self.counts[action] += 1
         # BUG(averages-despite-alpha): if True:
-        # WHEN the agent keeps sample averages (steps 1/n) although it was given a constant step size.
+        # WHEN the agent keeps sample averages (steps 1/n) although it was given a constant step
+        # WHEN size.
         if self.alpha is None:
             self.q[action] = sample_average(self.q[action], self.counts[action], reward)
         else:
@@ -238,9 +250,9 @@ def ucb_scores(q: np.ndarray, counts: np.ndarray, t: int, c: float) -> np.ndarra
 
         score(a) = Q(a) + c sqrt(ln t / N(a)),    +inf where N(a) = 0
 
-    q: shape (k,), estimates. counts: shape (k,), the pulls of each arm before this step. t: the step, from 1.
-    c: how much uncertainty is worth, >= 0. Returns a float64 array of shape (k,); an untried arm scores +inf
-    even when t = 1 or c = 0.
+    q: shape (k,), estimates. counts: shape (k,), the pulls of each arm before this step. t: the
+    step, from 1. c: how much uncertainty is worth, >= 0. Returns a float64 array of shape (k,); an
+    untried arm scores +inf even when t = 1 or c = 0.
     Raises ValueError if q and counts differ in shape, a count is negative, t < 1 or c < 0.
     """
     q = as_vector(q, "q")
@@ -262,17 +274,19 @@ def ucb_scores(q: np.ndarray, counts: np.ndarray, t: int, c: float) -> np.ndarra
     # WHEN the bonus takes ln(t + 1), as if the steps were counted from 0.
     growth = np.log(t)
     # BUG(one-count-for-all-arms): bonus = c * np.sqrt(growth / counts.sum()) * np.ones(tried.sum())
-    # WHEN the bonus divides by the pulls of all arms together, so that it is the same for every arm.
+    # WHEN the bonus divides by the pulls of all arms together, so that it is the same for every
+    # WHEN arm.
     # BUG(c-inside-the-root): bonus = np.sqrt(c * growth / counts[tried])
     # WHEN c stands inside the square root.
     bonus = c * np.sqrt(growth / counts[tried])
     scores = np.full(q.size, np.inf)
     scores[tried] = q[tried] + bonus
     # BUG(zero-divided-by-zero): return q + c * np.sqrt(np.log(t) / counts)
-    # WHEN the formula divides by the counts of untried arms: at t = 1 that is 0/0, which is nan and not +inf.
+    # WHEN the formula divides by the counts of untried arms: at t = 1 that is 0/0, which is nan and
+    # WHEN not +inf.
     # BUG(tiny-number-in-the-denominator): return q + c * np.sqrt(np.log(t) / (counts + 1e-5))
-    # WHEN a tiny number is added to the counts to avoid the division by zero: untried arms get a finite score
-    # WHEN and at t = 1 no bonus at all.
+    # WHEN a tiny number is added to the counts to avoid the division by zero: untried arms get a
+    # WHEN finite score and at t = 1 no bonus at all.
     return scores
     ### END SOLUTION
 
@@ -332,9 +346,9 @@ def gradient_bandit_step(
 
         h'(a) = h(a) + alpha (reward - baseline) ([a = action] - pi(a)),    pi = softmax(h)
 
-    h: shape (k,), preferences. action: the arm that was pulled, in 0 .. k - 1. alpha: > 0 (preferences are no
-    averages, so steps above 1 are possible). Returns a new float64 array (k,); h itself stays as it is.
-    Raises ValueError if action is not one of the arms or alpha <= 0.
+    h: shape (k,), preferences. action: the arm that was pulled, in 0 .. k - 1. alpha: > 0
+    (preferences are no averages, so steps above 1 are possible). Returns a new float64 array (k,);
+    h itself stays as it is. Raises ValueError if action is not one of the arms or alpha <= 0.
     """
     h = as_vector(h, "h")
     # TODO(gradient): check the arguments, then move all k preferences.
@@ -349,7 +363,8 @@ def gradient_bandit_step(
     # BUG(other-arms-unmoved): step = alpha * (reward - baseline) * pulled * (1 - softmax(h))
     # WHEN only the preference of the pulled arm moves and the others do not give way.
     # BUG(baseline-for-one-arm-only): step = alpha * (reward - baseline * pulled) * (pulled - softmax(h))
-    # WHEN the baseline is subtracted for the pulled arm only, and the other arms move by the raw reward.
+    # WHEN the baseline is subtracted for the pulled arm only, and the other arms move by the raw
+    # WHEN reward.
     # BUG(baseline-added): step = alpha * (reward + baseline) * (pulled - softmax(h))
     # WHEN the baseline is added to the reward instead of subtracted from it.
     # BUG(moves-downhill): step = alpha * (baseline - reward) * (pulled - softmax(h))
@@ -363,7 +378,8 @@ def gradient_bandit_step(
 
 
 class GradientBandit:
-    """Draws arms from softmax(h) and climbs the gradient; the baseline is the mean of all *earlier* rewards.
+    """Draws arms from softmax(h) and climbs the gradient; the baseline is the mean of all *earlier*
+    rewards.
 
     Before the first reward the baseline is 0; with use_baseline=False it stays there.
     Attributes that tests and plots read: `h` (k,) float64 preferences, `baseline` float.
@@ -381,17 +397,20 @@ class GradientBandit:
         # TODO(gradient): draw an arm with the probabilities softmax(h).
         ### BEGIN SOLUTION
         # BUG(pulls-the-largest-preference): return argmax_random(self.h, rng)
-        # WHEN the arm with the largest preference is pulled, where an arm should be drawn from softmax(h).
+        # WHEN the arm with the largest preference is pulled, where an arm should be drawn from
+        # WHEN softmax(h).
         return int(rng.choice(self.h.size, p=softmax(self.h)))
         ### END SOLUTION
 
     def update(self, action: int, reward: float) -> None:
-        """Move the preferences with the baseline of the earlier rewards, then average this reward into it."""
+        """Move the preferences with the baseline of the earlier rewards, then average this reward
+        into it."""
         # TODO(gradient): move the preferences, then update the baseline (if in use).
         ### BEGIN SOLUTION
         self.steps += 1
         # BUG(baseline-includes-this-reward): earlier = sample_average(self.baseline, self.steps, reward)
-        # WHEN the reward is averaged into the baseline before the step, so that it partly cancels itself.
+        # WHEN the reward is averaged into the baseline before the step, so that it partly cancels
+        # WHEN itself.
         earlier = self.baseline
         self.h = gradient_bandit_step(self.h, earlier, action, reward, self.alpha)
         if self.use_baseline:
@@ -407,13 +426,13 @@ def run_bandit(
 ) -> Trace:
     """Let an agent play a k-armed bandit for T = steps steps.
 
-    At each step t = 1 .. T: `agent.select(t, rng)` names an arm; its reward is drawn from Normal(mean of that
-    arm, 1); `agent.update(action, reward)` learns of it; then, if walk_sd > 0, the means take one step of
-    `random_walk` (part 6). So the first reward is drawn from `means` as they were handed in; the caller's
-    array is not changed.
+    At each step t = 1 .. T: `agent.select(t, rng)` names an arm; its reward is drawn from
+    Normal(mean of that arm, 1); `agent.update(action, reward)` learns of it; then, if walk_sd > 0,
+    the means take one step of `random_walk` (part 6). So the first reward is drawn from `means` as
+    they were handed in; the caller's array is not changed.
 
-    means: shape (k,). walk_sd: standard deviation of the steps of the means, 0 for a stationary bandit.
-    Returns Trace(actions (T,) int, rewards (T,) float64).
+    means: shape (k,). walk_sd: standard deviation of the steps of the means, 0 for a stationary
+    bandit. Returns Trace(actions (T,) int, rewards (T,) float64).
     Raises ValueError if steps < 1 or walk_sd < 0.
     """
     means = as_vector(means, "means")
@@ -435,14 +454,16 @@ def run_bandit(
         # WHEN a pull pays exactly the mean of its arm, without the noise of standard deviation 1.
         reward = float(rng.normal(current[action], 1.0))
         # BUG(agent-learns-of-another-reward): agent.update(action, float(rng.normal(current[action], 1.0)))
-        # WHEN the reward that the agent learns from is drawn a second time, and is not the one in the trace.
+        # WHEN the reward that the agent learns from is drawn a second time, and is not the one in
+        # WHEN the trace.
         agent.update(action, reward)
         actions.append(action)
         rewards.append(reward)
         if walk_sd > 0:
             # BUG(walks-first): pass
             # BUG(noise-around-fixed-means): current = random_walk(means, walk_sd, rng)
-            # WHEN each step of the walk starts again from the original means, which is noise and not a walk.
+            # WHEN each step of the walk starts again from the original means, which is noise and
+            # WHEN not a walk.
             # BUG(only-one-arm-walks): current = current.copy(); current[action] += rng.normal(0, walk_sd)
             # WHEN only the arm that was pulled drifts, while the others wait.
             current = random_walk(current, walk_sd, rng)
@@ -455,8 +476,9 @@ def pseudo_regret(means: np.ndarray, actions: np.ndarray) -> np.ndarray:
 
         regret_t = sum_{s <= t} (max_a means(a) - means(A_s))
 
-    means: shape (k,), fixed. actions: shape (T,), int, in 0 .. k - 1. Returns a float64 array of shape (T,).
-    Raises ValueError if actions does not have the shape (T,) or names an arm that does not exist.
+    means: shape (k,), fixed. actions: shape (T,), int, in 0 .. k - 1. Returns a float64 array of
+    shape (T,). Raises ValueError if actions does not have the shape (T,) or names an arm that does
+    not exist.
     """
     means = as_vector(means, "means")
     actions = np.asarray(actions)
@@ -470,12 +492,14 @@ def pseudo_regret(means: np.ndarray, actions: np.ndarray) -> np.ndarray:
         f"actions must be arms 0 to {means.size - 1}.",
     )
     # BUG(regret-against-the-best-arm-pulled): gaps = means[actions].max() - means[actions]
-    # WHEN the yardstick is the best arm among those that were pulled, not the best arm of the bandit.
+    # WHEN the yardstick is the best arm among those that were pulled, not the best arm of the
+    # WHEN bandit.
     gaps = means.max() - means[actions]
     # BUG(regret-not-accumulated): return gaps
     # WHEN the regret of each single step is returned, not the sum over all steps so far.
     # BUG(regret-averaged): return np.cumsum(gaps) / np.arange(1, gaps.size + 1)
-    # WHEN the sum is divided by the number of steps: that is the average regret, not the cumulative one.
+    # WHEN the sum is divided by the number of steps: that is the average regret, not the cumulative
+    # WHEN one.
     return np.cumsum(gaps)
     ### END SOLUTION
 
@@ -484,10 +508,11 @@ def pseudo_regret(means: np.ndarray, actions: np.ndarray) -> np.ndarray:
 
 
 def random_walk(means: np.ndarray, walk_sd: float, rng: np.random.Generator) -> np.ndarray:
-    """The means one step later: every arm moves on its own by Normal(0, walk_sd) (S&B exercise 2.5: 0.01).
+    """The means one step later: every arm moves on its own by Normal(0, walk_sd) (S&B exercise 2.5:
+    0.01).
 
-    means: shape (k,). walk_sd: a standard deviation, >= 0. Returns a new float64 array (k,); means itself
-    stays as it is.
+    means: shape (k,). walk_sd: a standard deviation, >= 0. Returns a new float64 array (k,); means
+    itself stays as it is.
     Raises ValueError if walk_sd < 0.
     """
     means = as_vector(means, "means")
@@ -496,7 +521,8 @@ def random_walk(means: np.ndarray, walk_sd: float, rng: np.random.Generator) -> 
     # BUG(no-argument-checks): pass
     require(walk_sd >= 0, f"walk_sd must not be negative, as {walk_sd} is.")
     # BUG(one-increment-for-all-arms): increments = rng.normal(0.0, walk_sd)
-    # WHEN a single increment is drawn and added to every arm, so that their differences never change.
+    # WHEN a single increment is drawn and added to every arm, so that their differences never
+    # WHEN change.
     # BUG(variance-taken-for-sd): increments = rng.normal(0.0, np.sqrt(walk_sd), size=means.size)
     # WHEN walk_sd is read as a variance and its square root is used as the standard deviation.
     increments = rng.normal(0.0, walk_sd, size=means.size)

@@ -1,20 +1,24 @@
-"""Bradley-Terry: from who beat whom to reward models, and to what goes wrong when a reward model is believed.
+"""Bradley-Terry: from who beat whom to reward models, and to what goes wrong when a reward model is
+believed.
 
 Conventions, for every function of this file
 
-* A score (reward, utility, log-ability) is a real number in nats: P(i beats j) = sigmoid(r_i - r_j).
-  Only differences mean anything: adding one constant to all scores changes no probability.
-* Tables of games and their log-abilities are NumPy: ``wins[i, j]`` counts how often i beat j, the diagonal is 0,
-  log-abilities ``theta`` are (n,) float64 with mean 0. Scores of a network are tensors.
-* A batch of B pairs has 2B rows. Layout "interleaved": chosen, rejected, chosen, rejected, ...; layout "stacked":
-  all chosen rows, then all rejected rows, in the same order.
-* ``attention_mask`` is (B, L), 1 = real token, 0 = padding, which stands on the left or on the right of a row.
-* Arguments are never changed, except a model that is trained. Random numbers come from the generator that is passed.
+* A score (reward, utility, log-ability) is a real number in nats: P(i beats j) = sigmoid(r_i -
+  r_j). Only differences mean anything: adding one constant to all scores changes no probability.
+* Tables of games and their log-abilities are NumPy: ``wins[i, j]`` counts how often i beat j, the
+  diagonal is 0, log-abilities ``theta`` are (n,) float64 with mean 0. Scores of a network are
+  tensors.
+* A batch of B pairs has 2B rows. Layout "interleaved": chosen, rejected, chosen, rejected, ...;
+  layout "stacked": all chosen rows, then all rejected rows, in the same order.
+* ``attention_mask`` is (B, L), 1 = real token, 0 = padding, which stands on the left or on the
+  right of a row.
+* Arguments are never changed, except a model that is trained. Random numbers come from the
+  generator that is passed.
 * Impossible arguments raise ValueError with a sentence.
 
-Sources: Bradley and Terry (1952), Biometrika 39; Hunter (2004), "MM algorithms for generalized Bradley-Terry models",
-Annals of Statistics 32(1); Ouyang et al. (2022), "Training language models to follow instructions with human
-feedback", arXiv:2203.02155.
+Sources: Bradley and Terry (1952), Biometrika 39; Hunter (2004), "MM algorithms for generalized
+Bradley-Terry models", Annals of Statistics 32(1); Ouyang et al. (2022), "Training language models
+to follow instructions with human feedback", arXiv:2203.02155.
 """
 
 from __future__ import annotations
@@ -54,7 +58,8 @@ def _check_same_shape(one: Tensor, other: Tensor) -> None:
 
 
 def _check_table(wins: NDArray[np.integer]) -> Array:
-    """The table in float64, once it is known to be square, non-negative and empty on its diagonal."""
+    """The table in float64, once it is known to be square, non-negative and empty on its
+    diagonal."""
     table = np.asarray(wins, dtype=np.float64)
     if table.ndim != 2 or table.shape[0] != table.shape[1] or len(table) < 2:
         raise ValueError(f"a table of wins must have shape (n, n) with n >= 2, not {table.shape}.")
@@ -70,7 +75,8 @@ def bt_prob(r_i: Tensor, r_j: Tensor) -> Tensor:
     """Probability that i is preferred to j: sigmoid(r_i - r_j).
 
     Args:
-        r_i, r_j: scores, floating tensors of one shape, of any size: 1000 and more must not overflow.
+        r_i, r_j: scores, floating tensors of one shape, of any size: 1000 and more must not
+            overflow.
 
     Returns:
         Probabilities, the shape of ``r_i``. Differentiable.
@@ -96,20 +102,23 @@ def bt_loss(
 
     With d = r_chosen - r_rejected - margin and smoothing s, one pair costs
 
-        -(1 - s) * log sigmoid(d) - s * log sigmoid(-d)                                  (s = 0: Ouyang et al., eq. 1)
+        -(1 - s) * log sigmoid(d) - s * log sigmoid(-d)                (s = 0: Ouyang et al., eq. 1)
 
     s is the share of labels that are believed to be the wrong way round.
 
     Args:
-        r_chosen, r_rejected: (B,) float, of any size: differences of +-1000 give finite losses and gradients.
-        margin: a number, or (B,): how far the chosen answer must lie ahead, in the unit of the scores.
+        r_chosen, r_rejected: (B,) float, of any size: differences of +-1000 give finite losses and
+            gradients.
+        margin: a number, or (B,): how far the chosen answer must lie ahead, in the unit of the
+            scores.
         label_smoothing: s, in [0, 1].
 
     Returns:
         The mean over pairs, a scalar tensor. Differentiable in both scores.
 
     Raises:
-        ValueError: the scores are not of one shape (B,), the margin is neither a number nor (B,), or s is not in [0, 1].
+        ValueError: the scores are not of one shape (B,), the margin is neither a number nor (B,),
+            or s is not in [0, 1].
     """
     _check_pairs(r_chosen, r_rejected)
     if isinstance(margin, Tensor) and margin.ndim > 0:
@@ -129,8 +138,8 @@ def bt_loss(
     # WHEN the margin is missing from the term of the label that is taken for wrong.
     right, wrong = nn.functional.logsigmoid(gap), nn.functional.logsigmoid(-gap)
     # BUG(smoothing-halved): return -((1 - label_smoothing / 2) * right + label_smoothing / 2 * wrong).mean()
-    # WHEN the smoothing is shared evenly between two classes, as classifiers have it, so that only half of it reaches the other
-    # WHEN label.
+    # WHEN the smoothing is shared evenly between two classes, as classifiers have it, so that only
+    # WHEN half of it reaches the other label.
     # BUG(sums-over-pairs): return -((1 - label_smoothing) * right + label_smoothing * wrong).sum()
     # WHEN the pairs are added up instead of averaged.
     return -((1 - label_smoothing) * right + label_smoothing * wrong).mean()
@@ -171,7 +180,8 @@ def log_likelihood(wins: NDArray[np.integer], theta: Array) -> float:
         theta: (n,) log-abilities.
 
     Returns:
-        A float, at most 0, in nats. Binomial coefficients, which do not depend on theta, are left out.
+        A float, at most 0, in nats. Binomial coefficients, which do not depend on theta, are left
+        out.
 
     Raises:
         ValueError: the table is not square, holds negative counts or has a diagonal.
@@ -187,10 +197,12 @@ def log_likelihood(wins: NDArray[np.integer], theta: Array) -> float:
 
 
 def is_connected(wins: NDArray[np.integer]) -> bool:
-    """Whether the maximum of the likelihood exists: every player reaches every other through a chain of wins.
+    """Whether the maximum of the likelihood exists: every player reaches every other through a
+    chain of wins.
 
-    i reaches j if i beat j, or beat somebody who reaches j. If a group never loses to the rest, its abilities run off to
-    infinity; if it never even plays the rest, nothing compares the two. (Ford 1957; Hunter 2004, assumption 1.)
+    i reaches j if i beat j, or beat somebody who reaches j. If a group never loses to the rest, its
+    abilities run off to infinity; if it never even plays the rest, nothing compares the two. (Ford
+    1957; Hunter 2004, assumption 1.)
 
     Args:
         wins: (n, n) counts.
@@ -218,11 +230,13 @@ def is_connected(wins: NDArray[np.integer]) -> bool:
 def mm_step(wins: NDArray[np.integer], theta: Array) -> Array:
     """One minorise-maximise update of all log-abilities at once.
 
-    With abilities p = exp(theta), wins W_i = sum_j wins[i, j] and games N_ij = wins[i, j] + wins[j, i]:
+    With abilities p = exp(theta), wins W_i = sum_j wins[i, j] and games N_ij = wins[i, j] + wins[j,
+    i]:
 
-        p_i <- W_i / sum over j != i of N_ij / (p_i + p_j)                                             (Hunter, eq. 3)
+        p_i <- W_i / sum over j != i of N_ij / (p_i + p_j)                           (Hunter, eq. 3)
 
-    then theta = log p, shifted to mean 0. The old p stands on the right throughout. No step lowers the likelihood.
+    then theta = log p, shifted to mean 0. The old p stands on the right throughout. No step lowers
+    the likelihood.
 
     Args:
         wins: (n, n) counts, each player with at least one win and one loss.
@@ -249,7 +263,8 @@ def mm_step(wins: NDArray[np.integer], theta: Array) -> Array:
     # BUG(gauge-of-the-first): return new - new[0]
     # WHEN the first player is set to zero instead of the mean of all.
     # BUG(gauge-of-the-last): return new - new[-1]
-    # WHEN the last player is set to zero, as Agresti's table has it, while this course sets the mean of all to zero.
+    # WHEN the last player is set to zero, as Agresti's table has it, while this course sets the
+    # WHEN mean of all to zero.
     # BUG(gauge-in-abilities): return new - np.log(np.exp(new).mean())
     # WHEN the abilities are given the mean 1 instead of the log-abilities the mean 0.
     return new - new.mean()
@@ -259,8 +274,8 @@ def mm_step(wins: NDArray[np.integer], theta: Array) -> Array:
 def fit_bt(wins: NDArray[np.integer], tol: float = 1e-8) -> Array:
     """Maximum-likelihood log-abilities by MM, from theta = 0.
 
-    Stops when nobody's expected number of wins, sum_j N_ij * sigmoid(theta_i - theta_j), differs from the number of
-    actual wins by more than ``tol`` games.
+    Stops when nobody's expected number of wins, sum_j N_ij * sigmoid(theta_i - theta_j), differs
+    from the number of actual wins by more than ``tol`` games.
 
     Args:
         wins: (n, n) counts.
@@ -270,8 +285,8 @@ def fit_bt(wins: NDArray[np.integer], tol: float = 1e-8) -> Array:
         (n,) float64 with mean 0.
 
     Raises:
-        ValueError: tol is not positive, the table is none, a player has no win or no loss, or players cannot be compared
-            (see ``is_connected``).
+        ValueError: tol is not positive, the table is none, a player has no win or no loss, or
+            players cannot be compared (see ``is_connected``).
     """
     wins = _check_table(wins)
     if not tol > 0:
@@ -284,14 +299,16 @@ def fit_bt(wins: NDArray[np.integer], tol: float = 1e-8) -> Array:
     theta = np.zeros(len(wins))
     for _ in range(20_000):
         # BUG(likelihood-stops-it): if log_likelihood(wins, mm_step(wins, theta)) <= log_likelihood(wins, theta) + tol:
-        # WHEN the iteration stops as soon as the likelihood hardly changes, far from where the wins match.
+        # WHEN the iteration stops as soon as the likelihood hardly changes, far from where the wins
+        # WHEN match.
         if _mismatch(wins, theta) <= tol:
             break
         theta = mm_step(wins, theta)
     # BUG(abilities-not-logs): return np.exp(theta)
     # WHEN abilities are returned where their logarithms are asked.
     # BUG(abilities-in-elo): return theta * 400 / math.log(10)
-    # WHEN log-abilities are on Elo's scale, 400 points to a factor of ten in the odds, while this course gives them in nats.
+    # WHEN log-abilities are on Elo's scale, 400 points to a factor of ten in the odds, while this
+    # WHEN course gives them in nats.
     return theta
     ### END SOLUTION
 
@@ -338,7 +355,8 @@ def bt_gradient_hessian(wins: NDArray[np.integer], theta: Array) -> Derivatives:
         theta: (n,) log-abilities.
 
     Returns:
-        Derivatives(gradient, hessian), float64. Both of the log-likelihood, which is to be maximised.
+        Derivatives(gradient, hessian), float64. Both of the log-likelihood, which is to be
+        maximised.
 
     Raises:
         ValueError: the table is not square, holds negative counts or has a diagonal.
@@ -366,9 +384,10 @@ def bt_gradient_hessian(wins: NDArray[np.integer], theta: Array) -> Derivatives:
 def fit_bt_newton(wins: NDArray[np.integer], tol: float = 1e-8) -> Array:
     """Maximum-likelihood log-abilities by Newton's method, from theta = 0.
 
-        theta <- theta - H^+ g         (H^+: pseudo-inverse, because H is singular along (1, ..., 1))
+        theta <- theta - H^+ g        (H^+: pseudo-inverse, because H is singular along (1, ..., 1))
 
-    The step is halved until the likelihood does not fall: far from the maximum a full step may overshoot.
+    The step is halved until the likelihood does not fall: far from the maximum a full step may
+    overshoot.
 
     Arguments, result, stopping rule and errors: those of ``fit_bt``.
     """
@@ -434,7 +453,8 @@ def standard_errors(wins: NDArray[np.integer], theta: Array) -> Array:
     # BUG(errors-from-the-diagonal): return 1 / np.sqrt(np.diag(information))
     # WHEN each ability is given the error that it would have if all the others were known.
     # BUG(errors-against-the-last): return np.sqrt(np.append(np.diag(np.linalg.inv(information[:-1, :-1])), 0.0))
-    # WHEN the last player's ability is held fixed, so that its error is zero and the others' carry it.
+    # WHEN the last player's ability is held fixed, so that its error is zero and the others' carry
+    # WHEN it.
     covariance = np.linalg.pinv(information, hermitian=True)
     # BUG(variances-not-errors): return np.diag(covariance).copy()
     # WHEN the square root is missing.
@@ -445,8 +465,8 @@ def standard_errors(wins: NDArray[np.integer], theta: Array) -> Array:
 def gumbel_choices(utilities: Array, n: int, rng: np.random.Generator) -> NDArray[np.integer]:
     """Simulate n choices among k options by a chooser whose every look at an option is noisy.
 
-    Each choice is the argmax over options of utility + noise, with independent standard Gumbel noise for each
-    option and choice: P(noise <= x) = exp(-exp(-x)).
+    Each choice is the argmax over options of utility + noise, with independent standard Gumbel
+    noise for each option and choice: P(noise <= x) = exp(-exp(-x)).
 
     Args:
         utilities: (k,) float, k >= 2.
@@ -454,7 +474,8 @@ def gumbel_choices(utilities: Array, n: int, rng: np.random.Generator) -> NDArra
         rng: the only source of randomness.
 
     Returns:
-        (n,) int, each in 0 .. k - 1. With k = 2, option 0 is chosen with probability sigmoid(u_0 - u_1).
+        (n,) int, each in 0 .. k - 1. With k = 2, option 0 is chosen with probability sigmoid(u_0 -
+        u_1).
 
     Raises:
         ValueError: fewer than two options, or n < 1.
@@ -466,7 +487,8 @@ def gumbel_choices(utilities: Array, n: int, rng: np.random.Generator) -> NDArra
     # BUG(normal-noise): noise = rng.normal(size=(n, len(utilities)))
     # WHEN the noise is normal: that is Thurstone's model.
     # BUG(gumbel-upside-down): noise = -rng.gumbel(size=(n, len(utilities)))
-    # WHEN the noise has its long tail on the wrong side, which only shows with three options or more.
+    # WHEN the noise has its long tail on the wrong side, which only shows with three options or
+    # WHEN more.
     # BUG(one-noise-for-all): noise = rng.gumbel(size=(n, 1))
     # WHEN all options get the same noise, so that it never changes a choice.
     noise = rng.gumbel(size=(n, len(utilities)))
@@ -478,7 +500,8 @@ def gumbel_choices(utilities: Array, n: int, rng: np.random.Generator) -> NDArra
 
 
 def positions(attention_mask: Tensor) -> Tensor:
-    """Position of every real token among the real tokens of its row: 0, 1, 2, ...; 0 under padding on the left.
+    """Position of every real token among the real tokens of its row: 0, 1, 2, ...; 0 under padding
+    on the left.
 
     Args:
         attention_mask: (B, L) bool or 0/1.
@@ -532,7 +555,8 @@ def pool_last(hidden: Tensor, attention_mask: Tensor) -> Tensor:
     # BUG(pools-the-last-column): last = torch.full((len(hidden),), hidden.shape[1] - 1)
     # WHEN the last column is taken, which is padding wherever a row is padded on the right.
     # BUG(pools-by-count): last = attention_mask.long().sum(dim=1) - 1
-    # WHEN the last token is looked for at the number of tokens, where it is only if the padding is on the right.
+    # WHEN the last token is looked for at the number of tokens, where it is only if the padding is
+    # WHEN on the right.
     # BUG(pools-the-first-token): last = (places * attention_mask.bool() + 99999 * ~attention_mask.bool()).argmin(dim=1)
     # WHEN the first real token is pooled, which in a causal model has seen nothing of the answer.
     last = (places * attention_mask.bool()).argmax(dim=1)
@@ -541,7 +565,8 @@ def pool_last(hidden: Tensor, attention_mask: Tensor) -> Tensor:
 
 
 def attention_pool(hidden: Tensor, logits: Tensor, attention_mask: Tensor) -> Tensor:
-    """Weighted mean of the hidden states of a row's real tokens, with weights softmax(logits) over those tokens.
+    """Weighted mean of the hidden states of a row's real tokens, with weights softmax(logits) over
+    those tokens.
 
     Args:
         hidden: (B, L, H) float.
@@ -549,7 +574,8 @@ def attention_pool(hidden: Tensor, logits: Tensor, attention_mask: Tensor) -> Te
         attention_mask: (B, L) bool or 0/1.
 
     Returns:
-        (B, H). Differentiable in ``hidden`` and ``logits``; nothing under padding has any influence.
+        (B, H). Differentiable in ``hidden`` and ``logits``; nothing under padding has any
+        influence.
 
     Raises:
         ValueError: the shapes do not fit, or a row has no real token.
@@ -568,7 +594,8 @@ def attention_pool(hidden: Tensor, logits: Tensor, attention_mask: Tensor) -> Te
     # BUG(attends-to-padding): weights = logits.softmax(dim=1)
     # WHEN padding takes part in the weighted mean.
     # BUG(masks-after-softmax): weights = logits.softmax(dim=1) * attention_mask
-    # WHEN padding is struck out after the softmax, so that the weights of a padded row do not add up to 1.
+    # WHEN padding is struck out after the softmax, so that the weights of a padded row do not add
+    # WHEN up to 1.
     # BUG(zero-logits-for-padding): weights = (logits * attention_mask).softmax(dim=1)
     # WHEN padding gets a logit of zero, which is not a weight of zero.
     weights = logits.masked_fill(~attention_mask.bool(), -torch.inf).softmax(dim=1)
@@ -580,14 +607,19 @@ class RewardModel(nn.Module):
     """A transformer that reads a sequence, and a head that turns it into one number.
 
     Attributes (the graders set the weights through them):
-        backbone: a ``transformers`` model without a head (GPT2Model, LlamaModel, ...). It is called with ``input_ids``,
-            ``attention_mask`` and ``position_ids`` and returns an object with ``last_hidden_state`` (B, L, H);
-            H is ``backbone.config.hidden_size``.
-        score: nn.Linear(H, 1, bias=False): the last step of every head. (A bias would cancel in every difference.)
-        mlp: only for head "mlp": nn.Sequential(nn.Linear(H, H), nn.Tanh()), between pooling and score.
-        query: only for head "attn": nn.Linear(H, 1, bias=False), which gives the logits of the attention pooling.
+        backbone: a
+            ``transformers`` model without a head (GPT2Model, LlamaModel, ...). It is called with ``input_ids``,
+            ``attention_mask`` and ``position_ids`` and returns an object with ``last_hidden_state``
+            (B, L, H); H is ``backbone.config.hidden_size``.
+        score: nn.Linear(H, 1, bias=False): the last step of every head. (A bias would cancel in
+            every difference.)
+        mlp: only for head "mlp": nn.Sequential(nn.Linear(H, H), nn.Tanh()), between pooling and
+            score.
+        query: only for head "attn": nn.Linear(H, 1, bias=False), which gives the logits of the
+            attention pooling.
 
-    Heads: "linear" scores the last real token, "mlp" the same after ``mlp``, "attn" the attention pool of all real tokens.
+    Heads: "linear" scores the last real token, "mlp" the same after ``mlp``, "attn" the attention
+    pool of all real tokens.
     """
 
     def __init__(self, backbone: nn.Module, head: str = "linear") -> None:
@@ -654,14 +686,16 @@ def collate(
     """Pairs of token lists as one padded batch.
 
     Args:
-        chosen, rejected: B lists of token ids each, prompt included, none empty. They may contain ``pad_id``: many
-            tokenizers pad with the end-of-sequence token, so only the lengths tell what is padding.
+        chosen, rejected: B lists of token ids each, prompt included, none empty. They may contain
+            ``pad_id``: many tokenizers pad with the end-of-sequence token, so only the lengths tell
+            what is padding.
         pad_id: what is filled in.
         layout: "interleaved" or "stacked" (see the top of this file).
         side: "right" or "left": where the padding goes.
 
     Returns:
-        {"input_ids": (2B, L) int64, "attention_mask": (2B, L) int64, "layout": layout}, L = the longest list.
+        {"input_ids": (2B, L) int64, "attention_mask": (2B, L) int64, "layout": layout}, L = the
+        longest list.
 
     Raises:
         ValueError: no pairs, different numbers of lists, an empty list, an unknown layout or side.
@@ -684,16 +718,19 @@ def collate(
         ids[index, start : start + len(row)] = torch.tensor(row)
         mask[index, start : start + len(row)] = 1
     # BUG(mask-from-pad-id): return {"input_ids": ids, "attention_mask": (ids != pad_id).long(), "layout": layout}
-    # WHEN every token with the id of the padding counts as padding, the end-of-sequence token included.
+    # WHEN every token with the id of the padding counts as padding, the end-of-sequence token
+    # WHEN included.
     return {"input_ids": ids, "attention_mask": mask, "layout": layout}
     ### END SOLUTION
 
 
 class ForwardOnlyWorker:
-    """A reward-model worker as frameworks for RLHF have it: good at scoring, and never meant to learn.
+    """A reward-model worker as frameworks for RLHF have it: good at scoring, and never meant to
+    learn.
 
-    The trainer of such a framework calls ``loss_func`` of every worker that it trains. This worker only ever runs
-    forward, so whoever wrote it put a constant there to satisfy the interface. Do not change this class.
+    The trainer of such a framework calls ``loss_func`` of every worker that it trains. This worker
+    only ever runs forward, so whoever wrote it put a constant there to satisfy the interface. Do
+    not change this class.
     """
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -734,12 +771,14 @@ def loss_func(output: Tensor, batch: dict[str, Tensor | str]) -> Tensor:
         or layout not in ("interleaved", "stacked")
     ):
         # BUG(odd-rows-dropped): output = output.reshape(-1)[: output.numel() // 2 * 2]
-        # WHEN a row that has no partner is dropped instead of refused, and an unknown layout is taken for interleaved.
+        # WHEN a row that has no partner is dropped instead of refused, and an unknown layout is
+        # WHEN taken for interleaved.
         raise ValueError(
             f"scores of shape {tuple(output.shape)} in layout {layout!r} are no pairs."
         )
     # BUG(layout-ignored): stacked = False
-    # WHEN stacked pairs are read as interleaved ones: chosen answers are compared with other chosen answers.
+    # WHEN stacked pairs are read as interleaved ones: chosen answers are compared with other chosen
+    # WHEN answers.
     # BUG(layouts-mixed-up): stacked = layout != "stacked"
     # WHEN each layout is read as the other.
     stacked = layout == "stacked"
@@ -749,9 +788,11 @@ def loss_func(output: Tensor, batch: dict[str, Tensor | str]) -> Tensor:
     # BUG(constant-loss): return torch.tensor(1.0, dtype=output.dtype)
     # WHEN the loss is still the constant placeholder.
     # BUG(constant-with-a-graph): return (output * 0.0).sum() + 1.0
-    # WHEN the placeholder is tied to the scores so that backward() runs: the gradient is zero everywhere.
+    # WHEN the placeholder is tied to the scores so that backward() runs: the gradient is zero
+    # WHEN everywhere.
     # BUG(rejected-detached): return bt_loss(chosen, rejected.detach())
-    # WHEN the rejected answers carry no gradient: chosen ones are pushed up and nothing is pushed down.
+    # WHEN the rejected answers carry no gradient: chosen ones are pushed up and nothing is pushed
+    # WHEN down.
     return bt_loss(chosen, rejected)
     ### END SOLUTION
 
@@ -762,8 +803,9 @@ class RewardWorker(ForwardOnlyWorker):
     def update_(self, batch: dict[str, Tensor | str]) -> float:
         """One step of the optimiser on one batch, in training mode.
 
-        Both answers of every pair pass through the model in a single call, so that dropout treats them alike. The norm of
-        the gradient over all parameters is clipped to 1. Gradients of earlier batches are forgotten first.
+        Both answers of every pair pass through the model in a single call, so that dropout treats
+        them alike. The norm of the gradient over all parameters is clipped to 1. Gradients of
+        earlier batches are forgotten first.
 
         Returns:
             The loss before the step, a float.
@@ -805,8 +847,9 @@ def train_reward_model(
 ) -> list[float]:
     """Train a reward model on pairs, with Adam and a ``RewardWorker``.
 
-    The pairs are visited in random order, ``batch_size`` at a time, each once before any comes again (the last batch of a
-    pass may be smaller). The learning rate is constant. The model is changed, and left in evaluation mode.
+    The pairs are visited in random order, ``batch_size`` at a time, each once before any comes
+    again (the last batch of a pass may be smaller). The learning rate is constant. The model is
+    changed, and left in evaluation mode.
 
     Args:
         model: (input_ids (2B, L), attention_mask (2B, L)) -> (2B,) scores.
@@ -820,7 +863,8 @@ def train_reward_model(
         The loss of each step, a list of ``steps`` floats.
 
     Raises:
-        ValueError: steps, batch_size or learning_rate out of range, or lists that ``collate`` refuses.
+        ValueError: steps, batch_size or learning_rate out of range, or lists that ``collate``
+            refuses.
     """
     if (
         steps < 1
@@ -830,7 +874,8 @@ def train_reward_model(
         or len(chosen) != len(rejected)
     ):
         raise ValueError(
-            "steps and batch_size must be at least 1, learning_rate positive, and every pair complete."
+            "steps and batch_size must be at least 1, learning_rate positive, and every pair "
+            "complete."
         )
     # TODO(training): shuffle, collate, update; evaluation mode in the end.
     ### BEGIN SOLUTION
@@ -849,7 +894,8 @@ def train_reward_model(
             if len(losses) == steps:
                 break
     # BUG(left-in-training-mode): model.train()
-    # WHEN the model stays in training mode, so that dropout blurs every score that it gives from then on.
+    # WHEN the model stays in training mode, so that dropout blurs every score that it gives from
+    # WHEN then on.
     model.eval()
     return losses
     ### END SOLUTION
@@ -859,7 +905,8 @@ def train_reward_model(
 
 
 def kwise_loss(scores: Sequence[Tensor]) -> Tensor:
-    """Loss of rankings: the pairs of one prompt weigh 1 / C(K, 2) each, so that every prompt weighs the same.
+    """Loss of rankings: the pairs of one prompt weigh 1 / C(K, 2) each, so that every prompt weighs
+    the same.
 
         mean over prompts of  -1 / C(K, 2) * sum over i < j of log sigmoid(r_i - r_j)              (Ouyang et al., eq. 1)
 
@@ -904,7 +951,8 @@ Batch = dict[str, Tensor]  # at least "input_ids" and "attention_mask", (B, L)
 
 
 def bootstrap_indices(n: int, members: int, rng: np.random.Generator) -> NDArray[np.integer]:
-    """For each member of an ensemble the pairs it is trained on: n draws with replacement from 0 .. n - 1.
+    """For each member of an ensemble the pairs it is trained on: n draws with replacement from 0 ..
+    n - 1.
 
     Args:
         n, members: at least 1.
@@ -931,12 +979,13 @@ def bootstrap_indices(n: int, members: int, rng: np.random.Generator) -> NDArray
 class RewardEnsemble:
     """Several reward models that were trained apart, and what they think together.
 
-    Bradley-Terry leaves the zero of each member's scale free. With a ``reference`` batch, each member's mean score over the
-    rows of that batch is subtracted from all its scores, so that members can be compared; without, scores stay as they are.
-    Statistics are population statistics over members: one member has a standard deviation of 0.
+    Bradley-Terry leaves the zero of each member's scale free. With a ``reference`` batch, each
+    member's mean score over the rows of that batch is subtracted from all its scores, so that
+    members can be compared; without, scores stay as they are. Statistics are population statistics
+    over members: one member has a standard deviation of 0.
 
-    Every method takes a batch with "input_ids" and "attention_mask" and works in evaluation mode, without a gradient; a member
-    that is an nn.Module gets back the mode that it was in.
+    Every method takes a batch with "input_ids" and "attention_mask" and works in evaluation mode,
+    without a gradient; a member that is an nn.Module gets back the mode that it was in.
     """
 
     def __init__(self, members: Sequence[Scorer], reference: Batch | None = None) -> None:
@@ -985,8 +1034,8 @@ class RewardEnsemble:
         # TODO(uncertainty): one line, and a look at the default of torch.std.
         ### BEGIN SOLUTION
         # BUG(sample-deviation): return self.scores(batch).std(dim=0)
-        # WHEN the deviation divides by the number of members minus one (ddof 1), as torch.std has it, which for one member is
-        # WHEN nan; this course takes the population's.
+        # WHEN the deviation divides by the number of members minus one (ddof 1), as torch.std has
+        # WHEN it, which for one member is nan; this course takes the population's.
         # BUG(deviation-over-rows): return self.scores(batch).std(dim=1, correction=0).mean().expand(batch["input_ids"].shape[0])
         # WHEN the deviation is taken over the rows of the batch instead of over the members.
         return self.scores(batch).std(dim=0, correction=0)
@@ -1006,10 +1055,12 @@ class RewardEnsemble:
         ### END SOLUTION
 
     def disagreement(self, batch: Batch) -> Tensor:
-        """(B / 2,): for each pair of a batch with a "layout", the chance that two members vote for different answers.
+        """(B / 2,): for each pair of a batch with a "layout", the chance that two members vote for
+        different answers.
 
-        2 v (1 - v), where v is the share of members that prefer the first answer of the pair (a tie is half a vote);
-        the two members are drawn with replacement. From 0 (all agree) to 1/2. Free of offset and scale.
+        2 v (1 - v), where v is the share of members that prefer the first answer of the pair (a tie
+        is half a vote); the two members are drawn with replacement. From 0 (all agree) to 1/2. Free
+        of offset and scale.
         """
         # TODO(uncertainty): votes of the members, pair by pair.
         ### BEGIN SOLUTION
@@ -1040,10 +1091,11 @@ def shift_detector(ref: Array, new: Array, bins: int = 10) -> Shift:
     """Compare two samples of scores.
 
     ks = largest |F_ref(x) - F_new(x)| over all x, with F(x) = share of a sample that is <= x.
-    p_value = 2 * sum over k >= 1 of (-1)^(k-1) exp(-2 k^2 t^2), t = ks * sqrt(n m / (n + m)); 1 for t < 0.1.
-    psi = sum over bins of (q - p) * log(q / p). The bins lie between the 1/bins, 2/bins, ... quantiles of ``ref``
-    (np.quantile), a value on an edge belongs to the bin above it, and the outer bins reach to infinity. p is the share of
-    ``ref`` in a bin, q that of ``new``, each as (count + 1/2) / (size + bins/2), so that no bin is empty.
+    p_value = 2 * sum over k >= 1 of (-1)^(k-1) exp(-2 k^2 t^2), t = ks * sqrt(n m / (n + m)); 1 for
+    t < 0.1. psi = sum over bins of (q - p) * log(q / p). The bins lie between the 1/bins, 2/bins,
+    ... quantiles of ``ref`` (np.quantile), a value on an edge belongs to the bin above it, and the
+    outer bins reach to infinity. p is the share of ``ref`` in a bin, q that of ``new``, each as
+    (count + 1/2) / (size + bins/2), so that no bin is empty.
 
     Args:
         ref, new: (n,) and (m,) float arrays, not empty.
@@ -1067,7 +1119,8 @@ def shift_detector(ref: Array, new: Array, bins: int = 10) -> Shift:
     t = ks * math.sqrt(len(ref) * len(new) / (len(ref) + len(new)))
     terms = ((-1) ** (k - 1) * math.exp(-2 * k**2 * t**2) for k in range(1, 101))
     # BUG(p-value-of-scipy): p_value = float(__import__("scipy.stats").stats.ks_2samp(ref, new).pvalue)
-    # WHEN the p-value is that of scipy.stats.ks_2samp, exact for small samples, while this course asks for the asymptotic series.
+    # WHEN the p-value is that of scipy.stats.ks_2samp, exact for small samples, while this course
+    # WHEN asks for the asymptotic series.
     p_value = min(1.0, max(0.0, 2 * sum(terms))) if t >= 0.1 else 1.0
     # BUG(bins-of-the-new): edges = np.quantile(new, np.linspace(0, 1, bins + 1))
     # WHEN the bins follow the new sample instead of the reference.
@@ -1112,14 +1165,16 @@ def _shares(sample: Array, edges: Array) -> Array:
 
 
 def best_of_n(selector: Array, value: Array, n: int) -> float:
-    """Expected value of the answer that a selector picks among n answers drawn at random from N, without replacement.
+    """Expected value of the answer that a selector picks among n answers drawn at random from N,
+    without replacement.
 
-    With the answers sorted by selector, the i-th smallest (i = 1 .. N) is the pick of a random set of n with probability
-    C(i - 1, n - 1) / C(N, n): all the others in the set must lie below it. The sum over i of probability times value is exact: no
-    sampling is needed.
+    With the answers sorted by selector, the i-th smallest (i = 1 .. N) is the pick of a random set
+    of n with probability C(i - 1, n - 1) / C(N, n): all the others in the set must lie below it.
+    The sum over i of probability times value is exact: no sampling is needed.
 
     Args:
-        selector: (N,) float, what is maximised: a proxy reward, say. No two equal (or any order among equals).
+        selector: (N,) float, what is maximised: a proxy reward, say. No two equal (or any order
+            among equals).
         value: (N,) float, what the pick is worth: the selector again, or a gold reward.
         n: 1 <= n <= N.
 
@@ -1168,8 +1223,8 @@ def _log_choose(n: int, k: int) -> float:
 def best_of_n_kl(n: int) -> float:
     """How far best-of-n moves from the policy it draws from: log n - (n - 1) / n, in nats.
 
-    This is KL(best-of-n || policy) where no two answers score alike and none has a probability worth mentioning; in general it
-    is an upper bound.
+    This is KL(best-of-n || policy) where no two answers score alike and none has a probability
+    worth mentioning; in general it is an upper bound.
 
     Raises:
         ValueError: n < 1.

@@ -2,17 +2,24 @@
 
 Conventions, the same everywhere in this file
 
-* B is the size of a batch, A the number of actions. Rewards, Q-values, targets and returns share one unit.
-* ``terminated`` says that a step led to a real end of the episode: the future is worth 0 there. ``truncated``
-  says that a clock stopped the episode: the future still has its value. Only ``terminated`` enters a target.
-* An *environment step* is one call of ``env.step``; a *gradient step* is one call of ``optimizer.step``. Every
-  interval of ``DQNConfig`` says which of the two it counts.
+* B is the size of a batch, A the number of actions. Rewards, Q-values, targets and returns share
+  one unit.
+*
+  ``terminated`` says that a step led to a real end of the episode: the future is worth 0 there. ``truncated``
+  says that a clock stopped the episode: the future still has its value. Only ``terminated`` enters
+  a target.
+* An *environment step* is one call of
+  ``env.step``; a *gradient step* is one call of ``optimizer.step``. Every interval of ``DQNConfig``
+  says which of the two it counts.
 * Targets are numbers to be reached, not formulas: they carry no gradient.
-* Names ending in ``_`` change their first argument in place. Everything else leaves its arguments alone.
-* All randomness comes from the ``rng`` or the ``seed`` that is passed in; global generators stay as they are.
+* Names ending in ``_`` change their first argument in place. Everything else leaves its arguments
+  alone.
+* All randomness comes from the ``rng`` or the ``seed`` that is passed in; global generators stay as
+  they are.
 
-Sources: Mnih et al. (2015), "Human-level control through deep reinforcement learning", Nature 518, 529-533;
-van Hasselt, Guez and Silver (2016), "Deep reinforcement learning with double Q-learning", AAAI, arXiv:1509.06461.
+Sources: Mnih et al. (2015), "Human-level control through deep reinforcement learning", Nature 518,
+529-533; van Hasselt, Guez and Silver (2016), "Deep reinforcement learning with double Q-learning",
+AAAI, arXiv:1509.06461.
 """
 
 from __future__ import annotations
@@ -33,7 +40,8 @@ RUNNING_EPISODES = 20  # the running return is the mean over so many of the late
 
 
 class Batch(NamedTuple):
-    """What ``ReplayBuffer.sample`` returns: row i of every tensor belongs to the same transition."""
+    """What ``ReplayBuffer.sample`` returns: row i of every tensor belongs to the same
+    transition."""
 
     obs: Tensor  # (B, *obs_shape), of the buffer's obs_dtype
     action: Tensor  # (B,) int64
@@ -56,7 +64,8 @@ class Progress(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What ``train_dqn`` returns. E is the number of episodes that came to an end, by either flag."""
+    """What ``train_dqn`` returns. E is the number of episodes that came to an end, by either
+    flag."""
 
     network: nn.Module  # the online network
     returns: np.ndarray  # (E,) float64: the undiscounted sum of rewards of each episode
@@ -65,7 +74,8 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True)
 class DQNConfig:
-    """Settings of ``train_dqn``. The defaults balance CartPole-v1 at four seeds of five; at the fifth the values outgrow all returns."""
+    """Settings of ``train_dqn``. The defaults balance CartPole-v1 at four seeds of five; at the
+    fifth the values outgrow all returns."""
 
     total_steps: int = 30_000  # environment steps, all episodes together
     warmup_steps: int = 1_000  # environment steps before the first gradient step
@@ -107,7 +117,8 @@ def _check(holds: bool, sentence: str) -> None:
 
 
 class ProgressBar:
-    """Environment steps and the running return on one line of a terminal; nothing at all anywhere else."""
+    """Environment steps and the running return on one line of a terminal; nothing at all anywhere
+    else."""
 
     def __init__(self, total: int, shown: bool) -> None:
         self._bar = None
@@ -144,7 +155,8 @@ class ProgressBar:
 
 
 class ReplayBuffer:
-    """The latest ``capacity`` transitions, in ring arrays: when it is full, the oldest one is overwritten.
+    """The latest ``capacity`` transitions, in ring arrays: when it is full, the oldest one is
+    overwritten.
 
     Args:
         capacity: transitions that fit in, at least 1.
@@ -163,8 +175,8 @@ class ReplayBuffer:
         ### BEGIN SOLUTION
         self._obs_shape = tuple(obs_shape)
         # BUG(ignores-obs-dtype): obs_dtype = np.float32
-        # WHEN observations are stored as float32 whatever obs_dtype says: images of bytes take four times
-        # WHEN the memory, and large integers lose their last digits.
+        # WHEN observations are stored as float32 whatever obs_dtype says: images of bytes take four
+        # WHEN times the memory, and large integers lose their last digits.
         obs_dtype = np.dtype(obs_dtype)
         self._obs = np.zeros((capacity, *self._obs_shape), obs_dtype)
         self._next_obs = np.zeros((capacity, *self._obs_shape), obs_dtype)
@@ -179,18 +191,20 @@ class ReplayBuffer:
         # TODO(replay): how many transitions are held.
         ### BEGIN SOLUTION
         # BUG(length-keeps-growing): return self._added
-        # WHEN the length counts every transition that was ever added, also those that were overwritten.
+        # WHEN the length counts every transition that was ever added, also those that were
+        # WHEN overwritten.
         return min(self._added, self._capacity)
         ### END SOLUTION
 
     def add(
         self, obs: np.ndarray, action: int, reward: float, next_obs: np.ndarray, terminated: bool
     ) -> None:
-        """Store one transition. What the caller does to the arrays afterwards does not change what is stored.
+        """Store one transition. What the caller does to the arrays afterwards does not change what
+        is stored.
 
         Args:
-            obs, next_obs: obs_shape, before and after the step. ``next_obs`` is what the step led to, not
-                what a reset returned.
+            obs, next_obs: obs_shape, before and after the step. ``next_obs`` is what the step led
+                to, not what a reset returned.
             action, reward: of the step.
             terminated: whether the step ended the episode for real; a time limit does not.
 
@@ -203,11 +217,12 @@ class ReplayBuffer:
         # WHEN an observation of the wrong shape is stretched to fit instead of being refused.
         self._check_shapes(np.shape(obs), np.shape(next_obs))
         # BUG(keeps-the-oldest): at = min(self._added, self._capacity - 1)
-        # WHEN a full buffer overwrites its last slot again and again and keeps the oldest transitions.
+        # WHEN a full buffer overwrites its last slot again and again and keeps the oldest
+        # WHEN transitions.
         at = self._added % self._capacity
         # BUG(keeps-a-reference): self.__dict__.setdefault("kept", {})[at] = obs
-        # WHEN the buffer keeps a reference to the caller's array instead of a copy of its numbers, so that
-        # WHEN an environment that reuses its array rewrites the past.
+        # WHEN the buffer keeps a reference to the caller's array instead of a copy of its numbers,
+        # WHEN so that an environment that reuses its array rewrites the past.
         self._obs[at] = obs
         self._action[at] = action
         self._reward[at] = reward
@@ -240,9 +255,11 @@ class ReplayBuffer:
         # BUG(never-draws-the-newest): index = rng.integers(max(len(self) - 1, 1), size=batch)
         # WHEN the last row is never drawn, because the upper end of the draw is exclusive already.
         # BUG(replay-uses-global-dice): index = np.random.randint(len(self), size=batch)
-        # WHEN replay draws its rows from NumPy's global generator instead of the rng that is passed in.
+        # WHEN replay draws its rows from NumPy's global generator instead of the rng that is passed
+        # WHEN in.
         # BUG(draws-without-replacement): index = rng.permutation(len(self))[:batch]
-        # WHEN a batch never holds a transition twice, so that a batch can be smaller than was asked for.
+        # WHEN a batch never holds a transition twice, so that a batch can be smaller than was asked
+        # WHEN for.
         index = rng.integers(len(self), size=batch)
         # BUG(keeps-a-reference): obs = np.stack([self.kept[i] for i in index.tolist()])
         obs = self._obs[index]
@@ -273,8 +290,9 @@ class ReplayBuffer:
 class QNetwork(nn.Module):
     """Q(s, .) for all actions at once: a multilayer perceptron with ReLU between its linear layers.
 
-    obs_dim -> hidden[0] -> ... -> hidden[-1] -> n_actions. Every linear layer has a bias; nothing follows the
-    last one, because Q-values may be negative. With ``hidden=()`` the network is a single linear layer.
+    obs_dim -> hidden[0] -> ... -> hidden[-1] -> n_actions. Every linear layer has a bias; nothing
+    follows the last one, because Q-values may be negative. With ``hidden=()`` the network is a
+    single linear layer.
 
     Args:
         obs_dim: length of an observation.
@@ -313,7 +331,8 @@ class QNetwork(nn.Module):
 
 
 def epsilon_greedy_action(q_values: np.ndarray, epsilon: float, rng: np.random.Generator) -> int:
-    """Any action with probability epsilon (the best one included), otherwise one with the largest Q-value.
+    """Any action with probability epsilon (the best one included), otherwise one with the largest
+    Q-value.
 
     Args:
         q_values: (A,) float.
@@ -349,7 +368,8 @@ def epsilon_greedy_action(q_values: np.ndarray, epsilon: float, rng: np.random.G
 
 
 def _check_batch(**tensors: Tensor) -> None:
-    """Refuse tensors that are not all (B,): a (B, 1) among them would be stretched to (B, B) without a word."""
+    """Refuse tensors that are not all (B,): a (B, 1) among them would be stretched to (B, B)
+    without a word."""
     (first, model), *others = tensors.items()
     _check(
         model.ndim == 1 and len(model) > 0,
@@ -357,8 +377,8 @@ def _check_batch(**tensors: Tensor) -> None:
     )
     for name, tensor in others:
         # BUG(stretches-columns): pass
-        # WHEN a column of shape (B, 1) next to a row of shape (B,) is stretched to a (B, B) table instead of
-        # WHEN being refused.
+        # WHEN a column of shape (B, 1) next to a row of shape (B,) is stretched to a (B, B) table
+        # WHEN instead of being refused.
         _check(
             tensor.shape == model.shape,
             f"{name} has shape {tuple(tensor.shape)}, {first} {tuple(model.shape)}.",
@@ -400,7 +420,8 @@ def dqn_targets(reward: Tensor, next_q_target: Tensor, terminated: Tensor, gamma
     # WHEN the target is still tied to the network that made it by its gradient.
     next_q_target = next_q_target.detach()
     # BUG(one-maximum-for-the-batch): best = next_q_target.max().expand(len(reward))
-    # WHEN the maximum runs over the whole batch, so that every transition gets the best value of any of them.
+    # WHEN the maximum runs over the whole batch, so that every transition gets the best value of
+    # WHEN any of them.
     # BUG(averages-the-next-values): best = next_q_target.mean(dim=1)
     # WHEN the target takes the mean of the next Q-values instead of the largest one.
     best = next_q_target.max(dim=1).values
@@ -411,9 +432,10 @@ def dqn_targets(reward: Tensor, next_q_target: Tensor, terminated: Tensor, gamma
 def double_dqn_targets(
     reward: Tensor, next_q_online: Tensor, next_q_target: Tensor, terminated: Tensor, gamma: float
 ) -> Tensor:
-    """What Q(s, a) should be: the online network chooses the next action, the target network judges it.
+    """What Q(s, a) should be: the online network chooses the next action, the target network judges
+    it.
 
-        y_i = r_i                                                                   where the step terminated
+        y_i = r_i                                                          where the step terminated
         y_i = r_i + gamma * Q_target(s'_i, argmax_a Q_online(s'_i, a))              elsewhere
 
     Args:
@@ -449,7 +471,8 @@ def double_dqn_targets(
     # WHEN the target network both chooses the next action and judges it: that is DQN again.
     choice = next_q_online.argmax(dim=1, keepdim=True)
     # BUG(double-trusts-the-online-twice): judged = next_q_online.detach().gather(1, choice).squeeze(1)
-    # WHEN the online network both chooses the next action and judges it, and the target network has no say.
+    # WHEN the online network both chooses the next action and judges it, and the target network has
+    # WHEN no say.
     judged = next_q_target.gather(1, choice).squeeze(1)
     return _discounted(reward, judged, terminated, gamma)
     ### END SOLUTION
@@ -459,7 +482,8 @@ def double_dqn_targets(
 def _discounted(reward: Tensor, future: Tensor, terminated: Tensor, gamma: float) -> Tensor:
     """Reward plus discounted future, which is worth nothing after a real end. (B,)."""
     # BUG(bootstraps-through-termination): return reward + gamma * future
-    # WHEN the value of what follows a terminated step still enters the target, although nothing follows it.
+    # WHEN the value of what follows a terminated step still enters the target, although nothing
+    # WHEN follows it.
     # BUG(masks-the-reward): return torch.where(terminated, 0.0, reward + gamma * future)
     # WHEN a terminated step is worth nothing at all, not even its reward.
     # BUG(discounts-the-reward): return gamma * (reward + torch.where(terminated, 0.0, future))
@@ -504,14 +528,18 @@ def td_loss(q: Tensor, action: Tensor, target: Tensor, kind: str = "huber") -> T
     # WHEN the loss pulls the target towards the prediction as well: its gradient flows into both.
     target = target.detach()
     # BUG(compares-everything-with-everything): chosen, target = torch.broadcast_tensors(q.gather(1, action[:, None]), target)
-    # WHEN a column of predictions meets a row of targets, so that each is compared with every other one.
+    # WHEN a column of predictions meets a row of targets, so that each is compared with every other
+    # WHEN one.
     # BUG(trains-the-best-action): chosen = q.max(dim=1).values
-    # WHEN the loss looks at the largest Q-value of each row, not at that of the action that was taken.
+    # WHEN the loss looks at the largest Q-value of each row, not at that of the action that was
+    # WHEN taken.
     chosen = q.gather(1, action[:, None]).squeeze(1)
     # BUG(huber-is-squared): return nn.functional.mse_loss(chosen, target)
-    # WHEN both kinds of loss are the squared error, so that one absurd target makes an absurd gradient.
+    # WHEN both kinds of loss are the squared error, so that one absurd target makes an absurd
+    # WHEN gradient.
     # BUG(huber-without-the-half): return nn.functional.mse_loss(chosen, target) if kind == "mse" else 2.0 * nn.functional.huber_loss(chosen, target)
-    # WHEN the Huber loss is twice as large as it should be: its quadratic part lacks the factor 1/2.
+    # WHEN the Huber loss is twice as large as it should be: its quadratic part lacks the factor
+    # WHEN 1/2.
     # BUG(sums-over-the-batch): return (nn.functional.mse_loss if kind == "mse" else nn.functional.huber_loss)(chosen, target, reduction="sum")
     # WHEN the loss is the sum over the batch instead of the mean.
     return (
@@ -524,19 +552,22 @@ def td_loss(q: Tensor, action: Tensor, target: Tensor, kind: str = "huber") -> T
 
 @torch.no_grad()
 def hard_update_(target: nn.Module, online: nn.Module) -> None:
-    """Copy every parameter of ``online`` into ``target``, in place. Afterwards they share nothing."""
+    """Copy every parameter of ``online`` into ``target``, in place. Afterwards they share
+    nothing."""
     # TODO(loss): copy the numbers, not the tensors.
     ### BEGIN SOLUTION
     for theirs, ours in zip(target.parameters(), online.parameters(), strict=True):
         # BUG(shares-the-storage): theirs.data = ours.data
-        # WHEN the target network is given the online network's own tensors, so that it learns along with it.
+        # WHEN the target network is given the online network's own tensors, so that it learns along
+        # WHEN with it.
         theirs.copy_(ours)
     ### END SOLUTION
 
 
 @torch.no_grad()
 def soft_update_(target: nn.Module, online: nn.Module, tau: float) -> None:
-    """Move every parameter of ``target`` towards ``online``, in place: (1 - tau) * target + tau * online.
+    """Move every parameter of ``target`` towards ``online``, in place: (1 - tau) * target + tau *
+    online.
 
     tau = 1 is a hard update.
 
@@ -548,7 +579,8 @@ def soft_update_(target: nn.Module, online: nn.Module, tau: float) -> None:
     ### BEGIN SOLUTION
     for theirs, ours in zip(target.parameters(), online.parameters(), strict=True):
         # BUG(tau-on-the-wrong-side): theirs.lerp_(ours, 1.0 - tau)
-        # WHEN tau and 1 - tau are exchanged: the target network jumps almost all the way to the online one.
+        # WHEN tau and 1 - tau are exchanged: the target network jumps almost all the way to the
+        # WHEN online one.
         # BUG(moves-the-online-network): ours.lerp_(theirs, tau)
         # WHEN it is the online network that is moved, towards the target network.
         theirs.lerp_(ours, tau)
@@ -556,7 +588,8 @@ def soft_update_(target: nn.Module, online: nn.Module, tau: float) -> None:
 
 
 def linear_epsilon(step: int, start: float, end: float, decay_steps: int) -> float:
-    """Exploration rate of an environment step: ``start`` at step 0, ``end`` from ``decay_steps`` on, linear between.
+    """Exploration rate of an environment step: ``start`` at step 0, ``end`` from ``decay_steps``
+    on, linear between.
 
     Raises:
         ValueError: step < 0, decay_steps < 1, or start or end lies outside [0, 1].
@@ -596,11 +629,13 @@ class _Learner:
             # WHEN the network has the default widths, whatever config.hidden says.
             self.online = QNetwork(math.prod(space.shape), n_actions, config.hidden)
             # BUG(no-target-network): self.target = self.online
-            # WHEN there is no target network: targets come from the very network that is being trained.
+            # WHEN there is no target network: targets come from the very network that is being
+            # WHEN trained.
             # BUG(trains-another-network): self.target = QNetwork(math.prod(space.shape), n_actions)
             self.target = QNetwork(math.prod(space.shape), n_actions, config.hidden)
         # BUG(target-starts-elsewhere): pass
-        # WHEN the target network starts from random weights of its own instead of those of the online network.
+        # WHEN the target network starts from random weights of its own instead of those of the
+        # WHEN online network.
         self.target.load_state_dict(self.online.state_dict())
         self.optimizer = torch.optim.Adam(
             self.online.parameters(), lr=config.learning_rate, fused=True
@@ -608,8 +643,9 @@ class _Learner:
         self.buffer = ReplayBuffer(config.buffer_capacity, space.shape, space.dtype)
         self.gradient_steps, self.loss = 0, math.nan
         linear = [layer for layer in self.online.modules() if isinstance(layer, nn.Linear)]
-        # Views of the weights, which the optimiser changes in place: a NumPy product of this size costs a
-        # tenth of a call of torch, and acting is one such product for each environment step.
+        # Views of the weights, which the optimiser changes in place: a NumPy product of this size
+        # costs a tenth of a call of torch, and acting is one such product for each environment
+        # step.
         self._weights = [
             (layer.weight.detach().numpy(), layer.bias.detach().numpy()) for layer in linear
         ]
@@ -633,7 +669,8 @@ class _Learner:
                 self._q(self.online, batch.obs), batch.action, self._targets(batch), config.loss
             )
             # BUG(gradients-pile-up): pass
-            # WHEN gradients are never set to zero, so that each step also takes those of all earlier batches.
+            # WHEN gradients are never set to zero, so that each step also takes those of all
+            # WHEN earlier batches.
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
@@ -641,8 +678,8 @@ class _Learner:
             # BUG(target-never-follows): if False:
             # WHEN the target network is never updated and stays what it was at the start.
             # BUG(target-counts-environment-steps): if self.buffer._added % config.target_every == 0:
-            # WHEN the target network is updated by the count of environment steps, although target_every
-            # WHEN counts gradient steps.
+            # WHEN the target network is updated by the count of environment steps, although
+            # WHEN target_every counts gradient steps.
             if self.gradient_steps % config.target_every == 0:
                 soft_update_(self.target, self.online, config.tau)
 
@@ -671,29 +708,33 @@ class _Learner:
 def train_dqn(env, config: DQNConfig, seed: int) -> Result:
     """Train a Q-network by acting epsilon-greedily and replaying what was seen.
 
-    The initial weights of the network depend on the seed alone; the target network starts as its copy. Then,
-    for t = 0, 1, ..., total_steps - 1:
+    The initial weights of the network depend on the seed alone; the target network starts as its
+    copy. Then, for t = 0, 1, ..., total_steps - 1:
 
-    1. Act epsilon-greedily in the online network, with epsilon = linear_epsilon(t, ...), and store the
-       transition. ``next_obs`` is what the step led to, also at the end of an episode, and ``terminated``
-       is the environment's flag of this name. Either flag ends the episode: reset.
-    2. If t + 1 >= warmup_steps and t + 1 is a multiple of train_every, take ``gradient_steps`` gradient steps,
-       each on a batch of its own. After every gradient step whose number (1, 2, ...) is a multiple of
-       ``target_every``, soft_update_ the target network with ``tau``.
-    3. After such a round, tell ``callback``; stop if it returns True. Stop also at the end of an episode if
-       the mean return of the latest RUNNING_EPISODES episodes, not of fewer, is at least ``stop_return``.
+    1. Act epsilon-greedily in the online network, with epsilon = linear_epsilon(t, ...), and store
+       the transition.
+       ``next_obs`` is what the step led to, also at the end of an episode, and ``terminated`` is
+       the environment's flag of this name. Either flag ends the episode: reset.
+    2. If t + 1 >= warmup_steps and t + 1 is a multiple of train_every, take ``gradient_steps``
+       gradient steps, each on a batch of its own. After every gradient step whose number (1, 2,
+       ...) is a multiple of ``target_every``, soft_update_ the target network with ``tau``.
+    3. After such a round, tell ``callback``; stop if it returns True. Stop also at the end of an
+       episode if the mean return of the latest RUNNING_EPISODES episodes, not of fewer, is at least
+       ``stop_return``.
 
     The optimiser is torch.optim.Adam with ``learning_rate``; gradients are not clipped.
 
     Args:
-        env: a Gymnasium environment with Discrete actions and Box observations. Use env.reset, env.step,
-            env.observation_space.shape and .dtype, env.action_space.n, and nothing else of it.
+        env: a Gymnasium environment with Discrete actions and Box observations. Use env.reset,
+            env.step, env.observation_space.shape and .dtype, env.action_space.n, and nothing else
+            of it.
         config: the settings.
-        seed: decides everything random that is the agent's; also given to the first env.reset and to no other.
+        seed: decides everything random that is the agent's; also given to the first env.reset and
+            to no other.
 
     Returns:
-        Result, see there. An episode that total_steps or the callback cuts off is not counted. The same
-        arguments give the same result.
+        Result, see there. An episode that total_steps or the callback cuts off is not counted. The
+        same arguments give the same result.
     """
     # TODO(train): act, store, learn. Which flag is stored, and which observation?
     ### BEGIN SOLUTION
@@ -731,11 +772,13 @@ def _train(env, learner: _Learner, bar: ProgressBar, seed: int) -> Result:
         # BUG(time-limit-is-an-ending): learner.buffer.add(obs, action, float(reward), next_obs, ended)
         # WHEN a step that was cut off by a time limit is stored as one that terminated.
         # BUG(stores-the-reset-observation): learner.buffer.add(obs, action, float(reward), env.reset()[0] if ended else next_obs, terminated)
-        # WHEN at the end of an episode the first observation of another one is stored as what the step led to.
+        # WHEN at the end of an episode the first observation of another one is stored as what the
+        # WHEN step led to.
         learner.buffer.add(obs, action, float(reward), next_obs, terminated)
         total += float(reward)
         # BUG(observation-stands-still): obs = obs
-        # WHEN the agent keeps looking at the first observation of the episode, whatever the steps led to.
+        # WHEN the agent keeps looking at the first observation of the episode, whatever the steps
+        # WHEN led to.
         obs = next_obs
         if ended:
             returns.append(total)
@@ -748,13 +791,15 @@ def _train(env, learner: _Learner, bar: ProgressBar, seed: int) -> Result:
             # WHEN every reset gets the seed, so that each episode replays the same luck.
             obs, _ = env.reset()
             # BUG(stops-too-early): if running >= config.stop_return:
-            # WHEN training stops at the first good episodes, before the mean has as many as it should.
+            # WHEN training stops at the first good episodes, before the mean has as many as it
+            # WHEN should.
             if running >= config.stop_return and len(returns) >= RUNNING_EPISODES:
                 break
         # BUG(learns-during-warmup): if step % config.train_every == 0:
         # WHEN gradient steps begin at once, without waiting for the end of the warm-up.
         # BUG(learns-every-step): if step >= config.warmup_steps:
-        # WHEN there is a round of gradient steps after every environment step, whatever train_every says.
+        # WHEN there is a round of gradient steps after every environment step, whatever train_every
+        # WHEN says.
         if step >= config.warmup_steps and step % config.train_every == 0:
             learner.learn_()
             bar.show(step, running)

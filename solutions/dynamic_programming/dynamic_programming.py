@@ -6,8 +6,9 @@ S states and A actions are numbered from 0. Arrays are float64 unless stated oth
     q  (S, A)  a value for each action in each state
     pi (S, A)  a policy: pi[s, a] is the probability of action a in state s, every row sums to one
 
-Operators take v first and return a new array; algorithms take the MDP first. Nothing here is random.
-Equation numbers are those of Sutton & Barto, Reinforcement Learning, 2nd edition (2018), chapters 3 and 4.
+Operators take v first and return a new array; algorithms take the MDP first. Nothing here is
+random. Equation numbers are those of Sutton & Barto, Reinforcement Learning, 2nd edition (2018),
+chapters 3 and 4.
 """
 
 ### BEGIN SOLUTION
@@ -23,10 +24,12 @@ import numpy as np
 class MDP(NamedTuple):
     """A finite Markov decision process as arrays.
 
-    P: (S, A, S), P[s, a, s2] = probability of moving on from s to s2 under action a. A move that ends the
+    P: (S, A, S), P[s, a, s2] = probability of moving on from s to s2 under action a. A move that
+    ends the
         episode is left out, so a row sums to one minus the probability that the episode ends there.
     R: (S, A), expected reward of action a in state s, the last reward of an episode included.
-    terminal: (S,) bool, True where an episode ends on arrival. The rows of P and R of a terminal state are
+    terminal: (S,) bool, True where an episode ends on arrival. The rows of P and R of a terminal
+    state are
         zero, so its value is zero and no operator needs a mask.
     gamma: discount factor in [0, 1].
     """
@@ -37,7 +40,7 @@ class MDP(NamedTuple):
     gamma: float
 
 
-# -- part 1: from a transition table to arrays ---------------------------------------------------------------
+# -- part 1: from a transition table to arrays -----------------------------------------------------
 
 
 def mdp_from_gym(env, gamma):
@@ -45,11 +48,13 @@ def mdp_from_gym(env, gamma):
 
     ``env.unwrapped.P[s][a]`` is a list of outcomes ``(probability, next_state, reward, done)``:
 
-        P[s, a, s2] = sum of the probabilities of the outcomes of (s, a) that lead to s2 and are not done
+        P[s, a, s2] = sum of the probabilities of the outcomes of (s, a) that lead to s2 and are not
+        done
         R[s, a]     = sum of probability * reward over all outcomes of (s, a)
 
-    The same next state may occur in several outcomes of one action. A state is terminal if some outcome that
-    is done leads to it; its rows of P and R are zero, whatever the table says. The table is left as it is.
+    The same next state may occur in several outcomes of one action. A state is terminal if some
+    outcome that is done leads to it; its rows of P and R are zero, whatever the table says. The
+    table is left as it is.
 
     Returns an MDP. Raises ValueError if gamma is outside [0, 1] or the environment has no table.
     """
@@ -66,7 +71,8 @@ def mdp_from_gym(env, gamma):
     for s, a in itertools.product(range(states), range(actions)):
         for probability, s2, reward, done in table[s][a]:
             # BUG(keeps-the-last-reward): R[s, a] = reward
-            # WHEN the reward of an action is that of the last outcome in its list, not the mean over all.
+            # WHEN the reward of an action is that of the last outcome in its list, not the mean
+            # WHEN over all.
             # BUG(loses-the-final-reward): R[s, a] += 0.0 if done else probability * reward
             # WHEN an outcome that ends the episode is skipped together with its reward.
             R[s, a] += probability * reward
@@ -74,11 +80,13 @@ def mdp_from_gym(env, gamma):
             # WHEN the flag done is ignored, so that life goes on after the end of an episode.
             if done:
                 # BUG(marks-the-state-before): terminal[s] = True
-                # WHEN the state from which an episode ends is called terminal, not the state where it ends.
+                # WHEN the state from which an episode ends is called terminal, not the state where
+                # WHEN it ends.
                 terminal[s2] = True
             else:
                 # BUG(overwrites-duplicates): P[s, a, s2] = probability
-                # WHEN a next state that is listed twice keeps only the probability that was listed last.
+                # WHEN a next state that is listed twice keeps only the probability that was listed
+                # WHEN last.
                 P[s, a, s2] += probability
     # BUG(terminal-rows-stay): pass
     # WHEN terminal states keep moving and collecting rewards.
@@ -92,18 +100,22 @@ def mdp_from_gym(env, gamma):
 def grid_mdp(rows, slip=0.0, gamma=0.99, step_reward=-1.0):
     """The MDP of a grid world drawn with characters.
 
-    rows: list of strings of equal length. ``S`` start, ``.`` free, ``#`` wall, ``H`` hole and ``G`` goal;
+    rows: list of strings of equal length. ``S`` start, ``.`` free, ``#`` wall, ``H`` hole and ``G``
+    goal;
         hole and goal are terminal.
-    slip: probability in [0, 1] that the move goes astray: with probability slip/2 each to one of the two
-        directions perpendicular to the action, with probability 1 - slip in the direction of the action.
+    slip: probability in [0, 1] that the move goes astray: with probability slip/2 each to one of
+    the two
+        directions perpendicular to the action, with probability 1 - slip in the direction of the
+        action.
     step_reward: reward of every action in every state that is not terminal.
 
-    States are the cells that are not walls, numbered row by row from the top left. Actions: 0 left, 1 down,
-    2 right, 3 up. A move against a wall or off the grid leaves the agent where it is. A move into a terminal
-    cell ends the episode and is left out of P.
+    States are the cells that are not walls, numbered row by row from the top left. Actions: 0 left,
+    1 down, 2 right, 3 up. A move against a wall or off the grid leaves the agent where it is. A
+    move into a terminal cell ends the episode and is left out of P.
 
-    Returns an MDP with A = 4. Raises ValueError for an empty grid, rows of different lengths, characters
-    other than S . # H G, no cell outside the walls, slip outside [0, 1] or gamma outside [0, 1].
+    Returns an MDP with A = 4. Raises ValueError for an empty grid, rows of different lengths,
+    characters other than S . # H G, no cell outside the walls, slip outside [0, 1] or gamma outside
+    [0, 1].
     """
     _check_gamma(gamma)
     # TODO(model): check the drawing, number the cells, follow actions and slips.
@@ -159,16 +171,17 @@ def _astray(slip):
 
 
 ### END SOLUTION
-# -- part 2: what a policy is worth --------------------------------------------------------------------------
+# -- part 2: what a policy is worth ----------------------------------------------------------------
 
 
 def bellman_expectation(v, pi, mdp):
-    """The Bellman operator of a policy, one synchronous sweep of iterative policy evaluation (eq. 4.5).
+    """The Bellman operator of a policy, one synchronous sweep of iterative policy evaluation (eq.
+    4.5).
 
         (T_pi v)(s) = sum_a pi(a|s) * ( R(s, a) + gamma * sum_s2 P(s2|s, a) v(s2) )
 
-    v: (S,), pi: (S, A). Returns a new (S,) array; v is left as it is. Raises ValueError for wrong shapes or
-    a pi whose rows are not probabilities.
+    v: (S,), pi: (S, A). Returns a new (S,) array; v is left as it is. Raises ValueError for wrong
+    shapes or a pi whose rows are not probabilities.
     """
     v, pi = _as_values(v, mdp), _as_policy(pi, mdp)
     # TODO(evaluation): average over the policy's actions and over the next states.
@@ -186,7 +199,8 @@ def bellman_expectation(v, pi, mdp):
 def induced_chain(mdp, pi):
     """The Markov chain that is left when pi chooses the actions: P_pi (S, S) and r_pi (S,)."""
     # BUG(follows-one-action): P_pi = mdp.P[np.arange(len(pi)), pi.argmax(axis=1)]
-    # WHEN only the likeliest action of the policy is followed, instead of the average over all its actions.
+    # WHEN only the likeliest action of the policy is followed, instead of the average over all its
+    # WHEN actions.
     P_pi = np.einsum("sa,sat->st", pi, mdp.P)
     # BUG(follows-one-action): r_pi = mdp.R[np.arange(len(pi)), pi.argmax(axis=1)]
     r_pi = np.sum(pi * mdp.R, axis=1)
@@ -197,10 +211,12 @@ def induced_chain(mdp, pi):
 def policy_evaluation(mdp, pi, theta):
     """Iterative policy evaluation (eq. 4.5): v_0 = 0, v_k = T_pi v_(k-1), synchronous sweeps.
 
-    Stops after the first sweep whose largest change max|v_k - v_(k-1)| is below theta; that sweep counts.
+    Stops after the first sweep whose largest change max|v_k - v_(k-1)| is below theta; that sweep
+    counts.
 
-    Returns (v, sweeps): (S,) the values after the last sweep, and the number of sweeps as an int. Raises
-    ValueError for theta <= 0 or an unfit pi. With gamma = 1 it ends only if every episode under pi ends.
+    Returns (v, sweeps): (S,) the values after the last sweep, and the number of sweeps as an int.
+    Raises ValueError for theta <= 0 or an unfit pi. With gamma = 1 it ends only if every episode
+    under pi ends.
     """
     pi = _as_policy(pi, mdp)
     _check_theta(theta)
@@ -213,20 +229,24 @@ def policy_evaluation(mdp, pi, theta):
 
 ### BEGIN SOLUTION
 def fixed_point(operator, states, theta):
-    """Sweep v_k = operator(v_(k-1)) from v_0 = 0 until the largest change is below theta: v_k, all changes."""
+    """Sweep v_k = operator(v_(k-1)) from v_0 = 0 until the largest change is below theta: v_k, all
+    changes."""
     v, changes = np.zeros(states), []
     while True:
         # BUG(sweeps-in-place): new = v.copy(); [new.put(s, operator(new)[s]) for s in range(states)]
-        # WHEN a sweep works in place: it uses the new values of the states before, not the old values of all.
+        # WHEN a sweep works in place: it uses the new values of the states before, not the old
+        # WHEN values of all.
         new = operator(v)
         # BUG(change-without-abs): changes.append(np.max(new - v))
-        # WHEN the largest change is taken without its absolute value: falling values look like no change.
+        # WHEN the largest change is taken without its absolute value: falling values look like no
+        # WHEN change.
         changes.append(np.max(np.abs(new - v)))
         if not changes[-1] >= theta:  # also where rewards hold nan, which would never settle
             # BUG(returns-the-sweep-before): return v, changes
             # WHEN the values of the sweep before the last one are returned.
             # BUG(forgets-the-last-sweep): return new, changes[:-1]
-            # WHEN the last sweep, the one that finds that it is time to stop, is not counted or recorded.
+            # WHEN the last sweep, the one that finds that it is time to stop, is not counted or
+            # WHEN recorded.
             return new, changes
         v = new
 
@@ -237,8 +257,8 @@ def policy_value_exact(mdp, pi):
 
         (I - gamma P_pi) v = r_pi,   P_pi(s, s2) = sum_a pi(a|s) P(s2|s, a),   r_pi(s) = sum_a pi(a|s) R(s, a)
 
-    Returns (S,). Raises ValueError for an unfit pi, and for a singular system: with gamma = 1, if some state
-    never reaches the end of an episode under pi.
+    Returns (S,). Raises ValueError for an unfit pi, and for a singular system: with gamma = 1, if
+    some state never reaches the end of an episode under pi.
     """
     pi = _as_policy(pi, mdp)
     # TODO(evaluation): build matrix and right-hand side, then solve the system.
@@ -246,7 +266,8 @@ def policy_value_exact(mdp, pi):
     P_pi, r_pi = induced_chain(mdp, pi)
     try:
         # BUG(transposes-the-matrix): return np.linalg.solve(np.eye(len(r_pi)) - mdp.gamma * P_pi.T, r_pi)
-        # WHEN the transition matrix is transposed, so that values flow from a state to its successors.
+        # WHEN the transition matrix is transposed, so that values flow from a state to its
+        # WHEN successors.
         return np.linalg.solve(np.eye(len(r_pi)) - mdp.gamma * P_pi, r_pi)
     except np.linalg.LinAlgError:
         raise ValueError(
@@ -255,7 +276,7 @@ def policy_value_exact(mdp, pi):
     ### END SOLUTION
 
 
-# -- part 3: a better policy ---------------------------------------------------------------------------------
+# -- part 3: a better policy -----------------------------------------------------------------------
 
 
 def q_from_v(v, mdp):
@@ -278,9 +299,9 @@ def q_from_v(v, mdp):
 def greedy(q, tol=1e-9):
     """The greedy policy (eq. 4.9) that shares its probability equally among the best actions.
 
-    q: (S, A). An action is among the best if its value is within tol of the largest value of its row (an
-    absolute tolerance: values that are equal on paper differ by rounding). Returns (S, A), rows sum to one.
-    Raises ValueError if q is not two-dimensional or tol is negative.
+    q: (S, A). An action is among the best if its value is within tol of the largest value of its
+    row (an absolute tolerance: values that are equal on paper differ by rounding). Returns (S, A),
+    rows sum to one. Raises ValueError if q is not two-dimensional or tol is negative.
     """
     q = np.asarray(q, dtype=float)
     if q.ndim != 2 or not tol >= 0:
@@ -290,37 +311,42 @@ def greedy(q, tol=1e-9):
     # TODO(improvement): find each state's best actions, share the probability.
     ### BEGIN SOLUTION
     # BUG(best-over-states): best = q.max(axis=0, keepdims=True)
-    # WHEN each action is compared with the same action in other states, not with its state's other actions.
+    # WHEN each action is compared with the same action in other states, not with its state's other
+    # WHEN actions.
     best = q.max(axis=1, keepdims=True)
     # BUG(first-of-ties): ties = np.arange(q.shape[1]) == q.argmax(axis=1)[:, None]
     # WHEN one of several best actions gets all the probability.
     # BUG(relative-tolerance): ties = np.isclose(q, best, atol=tol)
-    # WHEN the tolerance for ties grows with the size of the values, as np.isclose does unless rtol is 0.
+    # WHEN the tolerance for ties grows with the size of the values, as np.isclose does unless rtol
+    # WHEN is 0.
     ties = q >= best - tol
     return ties / ties.sum(axis=1, keepdims=True)
     ### END SOLUTION
 
 
-# -- part 4: evaluate, improve, repeat -----------------------------------------------------------------------
+# -- part 4: evaluate, improve, repeat -------------------------------------------------------------
 
 
 def policy_iteration(mdp):
-    """Policy iteration (section 4.3): evaluate the policy, make it greedy, until that changes nothing.
+    """Policy iteration (section 4.3): evaluate the policy, make it greedy, until that changes
+    nothing.
 
-    Returns (pi, v, iters): an optimal policy (S, A), its value (S,), and the number of improvements as an int, of
-    which the last one changed nothing. Ends on every MDP with gamma < 1, also where several policies are
-    optimal (exercise 4.4). With gamma = 1 every policy on the way must end its episodes.
+    Returns (pi, v, iters): an optimal policy (S, A), its value (S,), and the number of improvements
+    as an int, of which the last one changed nothing. Ends on every MDP with gamma < 1, also where
+    several policies are optimal (exercise 4.4). With gamma = 1 every policy on the way must end its
+    episodes.
     """
     # TODO(policy_iteration): evaluate and improve by turns; mind the ties.
     ### BEGIN SOLUTION
     # BUG(evaluates-one-sweep): pi, v = np.full(mdp.R.shape, 1 / mdp.R.shape[1]), np.zeros(len(mdp.R))
-    # WHEN each policy is evaluated by one sweep only, and the search stops as soon as the policy repeats.
+    # WHEN each policy is evaluated by one sweep only, and the search stops as soon as the policy
+    # WHEN repeats.
     pi = np.full(mdp.R.shape, 1 / mdp.R.shape[1])
     for iters in range(1, 1001):
         # BUG(evaluates-one-sweep): v = bellman_expectation(v, pi, mdp)
         # BUG(flips-on-ties): v = policy_evaluation(mdp, pi, 1e-4)[0]
-        # WHEN policies are evaluated only roughly and compared action by action: equally good ones take turns
-        # WHEN for ever.
+        # WHEN policies are evaluated only roughly and compared action by action: equally good ones
+        # WHEN take turns for ever.
         v = policy_value_exact(mdp, pi)
         # BUG(flips-on-ties): better = np.eye(mdp.R.shape[1])[q_from_v(v, mdp).argmax(axis=1)]
         better = greedy(q_from_v(v, mdp))
@@ -333,7 +359,7 @@ def policy_iteration(mdp):
     ### END SOLUTION
 
 
-# -- part 5: without a policy --------------------------------------------------------------------------------
+# -- part 5: without a policy ----------------------------------------------------------------------
 
 
 def bellman_optimality(v, mdp):
@@ -359,9 +385,10 @@ def value_iteration(mdp, theta):
 
     Stops after the first sweep whose largest change is below theta; that sweep counts.
 
-    Returns (v, pi, errors): (S,) the values after the last sweep; (S, A) a policy that is greedy with respect
-    to them; and an array with max|v_k - v_(k-1)| of each sweep k = 1, 2, ..., the last one included. Raises
-    ValueError for theta <= 0. With gamma = 1 it ends only if the optimal values are finite.
+    Returns (v, pi, errors): (S,) the values after the last sweep; (S, A) a policy that is greedy
+    with respect to them; and an array with max|v_k - v_(k-1)| of each sweep k = 1, 2, ..., the last
+    one included. Raises ValueError for theta <= 0. With gamma = 1 it ends only if the optimal
+    values are finite.
     """
     _check_theta(theta)
     # TODO(value_iteration): sweep until the largest change is below theta.
@@ -373,16 +400,17 @@ def value_iteration(mdp, theta):
     ### END SOLUTION
 
 
-# -- part 6: how fast, and when to stop ----------------------------------------------------------------------
+# -- part 6: how fast, and when to stop ------------------------------------------------------------
 
 
 def stopping_sweeps(gamma, eps, r_max=1.0):
-    """The smallest number of sweeps after which value iteration from v_0 = 0 is surely within eps of v*.
+    """The smallest number of sweeps after which value iteration from v_0 = 0 is surely within eps
+    of v*.
 
         smallest k >= 0 with gamma^k * r_max / (1 - gamma) <= eps
 
-    gamma in [0, 1), eps > 0, r_max >= 0 a bound on |R|. Returns an int. Raises ValueError outside these
-    ranges.
+    gamma in [0, 1), eps > 0, r_max >= 0 a bound on |R|. Returns an int. Raises ValueError outside
+    these ranges.
     """
     # TODO(contraction): check the arguments, then find the smallest k.
     ### BEGIN SOLUTION
@@ -407,7 +435,8 @@ def stopping_sweeps(gamma, eps, r_max=1.0):
 
 
 def contraction_ratio(u, v, mdp):
-    """By how much one sweep of value iteration pulls two value functions together, in the maximum norm.
+    """By how much one sweep of value iteration pulls two value functions together, in the maximum
+    norm.
 
         ||T u - T v||_inf / ||u - v||_inf,    which is at most gamma
 
@@ -428,7 +457,7 @@ def contraction_ratio(u, v, mdp):
     ### END SOLUTION
 
 
-# -- given: checks of the arguments --------------------------------------------------------------------------
+# -- given: checks of the arguments ----------------------------------------------------------------
 
 
 def _check_gamma(gamma):
@@ -442,7 +471,8 @@ def _check_theta(theta):
 
 
 def _as_values(v, mdp):
-    """v as a float64 array (the same one where it is one already), or ValueError for a wrong shape."""
+    """v as a float64 array (the same one where it is one already), or ValueError for a wrong
+    shape."""
     v = np.asarray(v, dtype=float)
     if v.shape != mdp.R.shape[:1]:
         raise ValueError(f"values have shape {v.shape}, but the MDP has {len(mdp.R)} states")
@@ -450,7 +480,8 @@ def _as_values(v, mdp):
 
 
 def _as_policy(pi, mdp):
-    """pi as a float64 array, or ValueError if it is not one distribution over actions for each state."""
+    """pi as a float64 array, or ValueError if it is not one distribution over actions for each
+    state."""
     pi = np.asarray(pi, dtype=float)
     if pi.shape != mdp.R.shape:
         raise ValueError(f"a policy for this MDP has shape {mdp.R.shape}, not {pi.shape}")

@@ -2,8 +2,10 @@
 
 Conventions, for every function of this file
 
-* Time comes first. A rollout is a set of tensors of shape (T, N): T steps of N environments side by side.
-* Row t of each tensor belongs to step t: the state s_t, the reward for leaving it, and how that step ended.
+* Time comes first. A rollout is a set of tensors of shape (T, N): T steps of N environments side by
+  side.
+* Row t of each tensor belongs to step t: the state s_t, the reward for leaving it, and how that
+  step ended.
 * ``next_values[t]`` is V(s_{t+1}) of the true successor, taken before an environment resets itself.
   Where an episode ends, ``values[t + 1]`` belongs to the first state of another episode.
 * ``terminated`` and ``truncated`` are bool. Terminated: the task is over and the future is worth 0.
@@ -12,8 +14,8 @@ Conventions, for every function of this file
 * Results are new floating tensors without a gradient (they are targets and weights, not losses).
   Arguments are never changed, except by methods whose name ends in ``_``.
 
-Source: Schulman, Moritz, Levine, Jordan and Abbeel (2016), "High-dimensional continuous control using
-generalized advantage estimation", arXiv:1506.02438. Equation numbers are those of that paper.
+Source: Schulman, Moritz, Levine, Jordan and Abbeel (2016), "High-dimensional continuous control
+using generalized advantage estimation", arXiv:1506.02438. Equation numbers are those of that paper.
 """
 
 from __future__ import annotations
@@ -26,14 +28,16 @@ from torch import Tensor
 
 
 class Advantages(NamedTuple):
-    """What ``gae``, ``gae_scan`` and ``token_gae`` return: two tensors of the shape of ``rewards``."""
+    """What
+    ``gae``, ``gae_scan`` and ``token_gae`` return: two tensors of the shape of ``rewards``."""
 
     advantages: Tensor  # how much better the action was than the policy's average
     returns: Tensor  # advantages + values: what the value function is fitted to
 
 
 def _check_shapes(**tensors: Tensor) -> None:
-    """Refuse tensors that are not all of one shape (rows, columns), with at least one row and column."""
+    """Refuse tensors that are not all of one shape (rows, columns), with at least one row and
+    column."""
     (first, model), *others = tensors.items()
     if model.ndim != 2 or 0 in model.shape:
         raise ValueError(
@@ -42,7 +46,8 @@ def _check_shapes(**tensors: Tensor) -> None:
     for name, tensor in others:
         if tensor.shape != model.shape:
             # BUG(broadcasts-silently): pass
-            # WHEN tensors of different shapes are stretched to a common one instead of being refused.
+            # WHEN tensors of different shapes are stretched to a common one instead of being
+            # WHEN refused.
             raise ValueError(
                 f"{name} has shape {tuple(tensor.shape)}, but {first} {tuple(model.shape)}."
             )
@@ -63,7 +68,7 @@ def td_residuals(
 ) -> Tensor:
     """One-step TD errors: what a single step tells us about the value function.
 
-    delta_t = r_t + gamma * (1 - terminated_t) * V(s_{t+1}) - V(s_t)              (Section 3, above eq. 10)
+    delta_t = r_t + gamma * (1 - terminated_t) * V(s_{t+1}) - V(s_t)       (Section 3, above eq. 10)
 
     Args:
         rewards, values, next_values: (T, N) float.
@@ -81,11 +86,11 @@ def td_residuals(
     # TODO(residuals): discount the next state's value unless the step terminated.
     ### BEGIN SOLUTION
     # BUG(next-values-from-values): next_values = torch.cat([values[1:], next_values[-1:]]).detach()
-    # WHEN the value of the next state is read off the row below, where an episode that was cut short
-    # WHEN has already been replaced by the first state of another one.
+    # WHEN the value of the next state is read off the row below, where an episode that was cut
+    # WHEN short has already been replaced by the first state of another one.
     # BUG(writes-into-next-values): next_values = next_values.detach().masked_fill_(terminated.bool(), 0.0)
-    # WHEN terminal entries of next_values are set to zero in the caller's own tensor, so that the next
-    # WHEN call finds them gone.
+    # WHEN terminal entries of next_values are set to zero in the caller's own tensor, so that the
+    # WHEN next call finds them gone.
     next_values = next_values.detach()
     # BUG(bootstraps-through-termination): bootstrap = gamma * next_values
     # WHEN a terminated step still counts the value of a next state.
@@ -102,12 +107,14 @@ def td_residuals(
 
 
 def _alive(terminated: Tensor, truncated: Tensor) -> Tensor:
-    """Where the recursion may go on to the next row: True unless the step ends an episode. (T, N) bool."""
+    """Where the recursion may go on to the next row: True unless the step ends an episode. (T, N)
+    bool."""
     ended = terminated.bool() | truncated.bool()
     # BUG(leaks-past-the-end): return torch.ones_like(ended)
     # WHEN the recursion runs on past the end of an episode.
     # BUG(truncation-keeps-recursion): return ~terminated.bool()
-    # WHEN only a terminated step cuts the recursion and a truncated one lets it run on into the next episode.
+    # WHEN only a terminated step cuts the recursion and a truncated one lets it run on into the
+    # WHEN next episode.
     # BUG(done-shifted): return ~torch.cat([ended[1:], ended[-1:]])
     # WHEN the end-of-episode flag of step t + 1 is used for step t.
     # BUG(one-end-cuts-all): return ~ended.any(dim=1, keepdim=True).expand_as(ended)
@@ -134,10 +141,11 @@ def gae(
 ) -> Advantages:
     """Generalized advantage estimates, by walking backwards through the rollout once.
 
-    A_t = delta_t + gamma * lam * (1 - ended_t) * A_{t+1}        ended = terminated or truncated (eq. 16)
+    A_t = delta_t + gamma * lam * (1 - ended_t) * A_{t+1}   ended = terminated or truncated (eq. 16)
     returns_t = A_t + V(s_t)
 
-    Nothing is known beyond the last row: A_T = 0. The future after it is in ``next_values`` already.
+    Nothing is known beyond the last row: A_T = 0. The future after it is in ``next_values``
+    already.
 
     Args:
         rewards, values, next_values: (T, N) float.
@@ -162,15 +170,16 @@ def gae(
     # TODO(recursion): walk backwards; the end of an episode cuts the recursion.
     ### BEGIN SOLUTION
     # BUG(merged-done): deltas = td_residuals(rewards, values, next_values, terminated | truncated, gamma)
-    # WHEN an episode that was cut short counts as one that came to its end, worth nothing from there on.
+    # WHEN an episode that was cut short counts as one that came to its end, worth nothing from
+    # WHEN there on.
     deltas = td_residuals(rewards, values, next_values, terminated, gamma)
     # BUG(lambda-without-gamma): decay = lam * _alive(terminated, truncated).to(deltas.dtype)
     # WHEN later TD errors are faded by lambda alone, without the discount.
     decay = gamma * lam * _alive(terminated, truncated).to(deltas.dtype)
     advantages = torch.empty_like(deltas)
     # BUG(recursion-starts-from-a-value): later = next_values[-1]
-    # WHEN the recursion starts from the value of the last state instead of from zero, so that this value
-    # WHEN counts twice.
+    # WHEN the recursion starts from the value of the last state instead of from zero, so that this
+    # WHEN value counts twice.
     later = torch.zeros_like(deltas[-1])
     for t in reversed(range(len(deltas))):
         later = deltas[t] + decay[t] * later
@@ -194,11 +203,11 @@ def k_step_advantage(
 ) -> Tensor:
     """Advantage that looks k steps ahead: the terms that GAE averages.
 
-    A^(k)_t = sum over l = 0 .. k-1 of gamma^l * delta_{t+l}                                (eq. 11-14)
+    A^(k)_t = sum over l = 0 .. k-1 of gamma^l * delta_{t+l}                             (eq. 11-14)
             = -V(s_t) + r_t + gamma * r_{t+1} + ... + gamma^(k-1) * r_{t+k-1} + gamma^k * V(s_{t+k})
 
-    The sum stops early at the end of an episode and at the end of the rollout: with a large k it runs
-    over everything that is left.
+    The sum stops early at the end of an episode and at the end of the rollout: with a large k it
+    runs over everything that is left.
 
     Args:
         rewards, values, next_values: (T, N) float.
@@ -259,12 +268,13 @@ def gae_scan(
 
         b'_t = b_t + d_t * b_{t+w},    d'_t = d_t * d_{t+w}
 
-    beginning with b = delta, d = gamma * lam * (1 - ended) and w = 1, and with zeros beyond the last row.
-    Once w reaches T, b is the answer. A product with a (T, T) matrix of weights is as good for T of a few
-    hundred. Do not divide by powers of gamma * lam: they vanish in a long rollout.
+    beginning with b = delta, d = gamma * lam * (1 - ended) and w = 1, and with zeros beyond the
+    last row. Once w reaches T, b is the answer. A product with a (T, T) matrix of weights is as
+    good for T of a few hundred. Do not divide by powers of gamma * lam: they vanish in a long
+    rollout.
 
-    Arguments, results and errors: those of ``gae``. Source of the scan: Hillis and Steele (1986), "Data
-    parallel algorithms", Communications of the ACM 29(12).
+    Arguments, results and errors: those of ``gae``. Source of the scan: Hillis and Steele (1986),
+    "Data parallel algorithms", Communications of the ACM 29(12).
     """
     _check_shapes(
         rewards=rewards,
@@ -284,10 +294,12 @@ def gae_scan(
     while width < len(deltas):
         advantages = advantages + decay * _later(advantages, width)
         # BUG(scan-squares-the-decay): decay = decay**2
-        # WHEN a window that doubles squares its decay factor, blind to ends of episodes in its second half.
+        # WHEN a window that doubles squares its decay factor, blind to ends of episodes in its
+        # WHEN second half.
         decay = decay * _later(decay, width)
         # BUG(scan-does-not-double): width += 1
-        # WHEN the windows of the scan are taken to grow by one row although joining them doubles them.
+        # WHEN the windows of the scan are taken to grow by one row although joining them doubles
+        # WHEN them.
         width *= 2
     # BUG(normalises-too-early): advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
     # BUG(values-keep-their-gradient): pass
@@ -304,8 +316,9 @@ def token_gae(
 ) -> Advantages:
     """GAE for a batch of generated token sequences, one row for each.
 
-    Only tokens with mask 1 are steps. The step after a token is the next one with mask 1 in its row, however
-    many with mask 0 (a tool's answer, padding) lie between; after the last one the episode has terminated:
+    Only tokens with mask 1 are steps. The step after a token is the next one with mask 1 in its
+    row, however many with mask 0 (a tool's answer, padding) lie between; after the last one the
+    episode has terminated:
 
         delta_i = r_i + gamma * V_{next(i)} - V_i,       A_i = delta_i + gamma * lam * A_{next(i)}
 
@@ -314,11 +327,13 @@ def token_gae(
 
     Args:
         rewards, values: (B, L) float.
-        response_mask: (B, L) bool or 0/1; 1 = a token that the policy wrote, end-of-sequence included.
+        response_mask: (B, L) bool or 0/1; 1 = a token that the policy wrote, end-of-sequence
+            included.
         gamma, lam: as in ``gae``, in [0, 1].
 
     Returns:
-        Advantages(advantages, returns), each (B, L) float, exactly 0 under mask 0, without a gradient.
+        Advantages(advantages, returns), each (B, L) float, exactly 0 under mask 0, without a
+        gradient.
 
     Raises:
         ValueError: the shapes differ or are not (B, L), or gamma or lam lies outside [0, 1].
@@ -336,7 +351,8 @@ def token_gae(
         delta = rewards[:, t] + gamma * next_value - values[:, t]
         advantages[:, t] = delta + gamma * lam * later
         # BUG(gap-resets-the-recursion): later = torch.where(mask[:, t], advantages[:, t], 0.0)
-        # WHEN a masked token sets the recursion back to zero, so that a gap splits a sequence in two.
+        # WHEN a masked token sets the recursion back to zero, so that a gap splits a sequence in
+        # WHEN two.
         # BUG(padding-takes-part): later = advantages[:, t]
         # WHEN masked tokens take part in the recursion and are blanked out only afterwards.
         # BUG(gap-is-discounted): later = torch.where(mask[:, t], advantages[:, t], gamma * lam * later)
@@ -367,7 +383,8 @@ class _Moments(NamedTuple):
 
 
 def _join(a: _Moments, b: _Moments) -> _Moments:
-    """Moments of two samples taken together, from the moments of each (Chan, Golub and LeVeque 1979)."""
+    """Moments of two samples taken together, from the moments of each (Chan, Golub and LeVeque
+    1979)."""
     count = a.count + b.count
     gap = b.mean - a.mean
     # BUG(averages-the-means): mean = (a.mean + b.mean) / 2 if a.count else b.mean
@@ -387,15 +404,16 @@ class RunningMeanStd:
 
     Attributes:
         mean: float64 tensor of the given shape; 0 before the first update.
-        var: float64 tensor of the given shape: the population variance (divided by the count); 1 before the
-            first update, so that normalising with it changes nothing.
+        var: float64 tensor of the given shape: the population variance (divided by the count); 1
+            before the first update, so that normalising with it changes nothing.
         count: int, number of samples seen.
 
-    It computes in float64 whatever it is fed, and never as E[x^2] - E[x]^2: for samples around 1e8 that
-    difference of two numbers near 1e16 has no correct digit left.
+    It computes in float64 whatever it is fed, and never as E[x^2] - E[x]^2: for samples around 1e8
+    that difference of two numbers near 1e16 has no correct digit left.
 
-    Source: Chan, Golub and LeVeque (1979), "Updating formulae and a pairwise algorithm for computing sample
-    variances", Stanford report CS-TR-79-773; for single samples Welford (1962), Technometrics 4(3).
+    Source: Chan, Golub and LeVeque (1979), "Updating formulae and a pairwise algorithm for
+    computing sample variances", Stanford report CS-TR-79-773; for single samples Welford (1962),
+    Technometrics 4(3).
     """
 
     def __init__(self, shape: tuple[int, ...] = ()) -> None:
@@ -434,7 +452,8 @@ class RunningMeanStd:
         """Statistics of what this one and another one of the same shape have seen, taken together.
 
         Returns:
-            A new RunningMeanStd; neither of the two is changed. Merging with a fresh one changes nothing.
+            A new RunningMeanStd; neither of the two is changed. Merging with a fresh one changes
+            nothing.
 
         Raises:
             ValueError: the shapes differ.
@@ -466,17 +485,21 @@ def normalize_advantages(
 
     Args:
         adv: float, any shape.
-        mask: same shape, bool or 0/1; entries under 0 take no part and come out as 0. None: all are valid.
-        mode: "batch" takes mean and population standard deviation (divided by the number of valid entries)
-            from the valid entries; "running" takes them from ``stats`` as they are and does not update them.
+        mask: same shape, bool or 0/1; entries under 0 take no part and come out as 0. None: all are
+            valid.
+        mode: "batch" takes mean and population standard deviation (divided by the number of valid
+            entries) from the valid entries; "running" takes them from ``stats`` as they are and
+            does not update them.
         stats: needed for "running": a RunningMeanStd of shape ().
         eps: added to the standard deviation, outside the root.
 
     Returns:
-        Floating tensor of the shape of ``adv``, without a gradient; all zeros when no entry is valid.
+        Floating tensor of the shape of ``adv``, without a gradient; all zeros when no entry is
+        valid.
 
     Raises:
-        ValueError: the mask has another shape, the mode is unknown, or "running" comes without stats.
+        ValueError: the mask has another shape, the mode is unknown, or "running" comes without
+            stats.
     """
     if mask is not None and mask.shape != adv.shape:
         raise ValueError(f"mask has shape {tuple(mask.shape)}, but adv {tuple(adv.shape)}.")
@@ -514,14 +537,15 @@ def normalize_advantages(
 class RolloutBuffer:
     """Room for one rollout, allocated once and filled again and again.
 
-    Attributes, each a tensor on ``device`` of zeros or False to begin with, with storage of its own:
+    Attributes, each a tensor on ``device`` of zeros or False to begin with, with storage of its
+    own:
         obs: (T, N, *obs_shape) float32
         actions: (T, N, *action_shape) of action_dtype; int64 of shape (T, N) unless asked otherwise
         logp, rewards, values, next_values: (T, N) float32
         terminated, truncated: (T, N) bool
 
-    Whoever collects the rollout writes into them (``buffer.rewards[t] = reward``). Nothing is appended,
-    nothing is ever allocated again.
+    Whoever collects the rollout writes into them (``buffer.rewards[t] = reward``). Nothing is
+    appended, nothing is ever allocated again.
 
     Raises:
         ValueError: T or N is below 1.
@@ -574,14 +598,15 @@ class RolloutBuffer:
     def flat(self) -> dict[str, Tensor]:
         """All fields by name, steps and environments in one dimension: (T * N, ...).
 
-        Row t * N + n is step t of environment n. The tensors are views: they share their storage with the
-        fields, so that what is written to one shows in the other.
+        Row t * N + n is step t of environment n. The tensors are views: they share their storage
+        with the fields, so that what is written to one shows in the other.
         """
         # TODO(buffer): merge the first two dimensions without copying.
         ### BEGIN SOLUTION
         fields = {name: getattr(self, name) for name in self.FIELDS}
         # BUG(flat-copies): return {name: torch.cat(list(x)) for name, x in fields.items()}
-        # WHEN flat() copies the fields, so that it shows what they held then and not what they hold now.
+        # WHEN flat() copies the fields, so that it shows what they held then and not what they hold
+        # WHEN now.
         # BUG(environment-major): return {name: x.transpose(0, 1).flatten(0, 1) for name, x in fields.items()}
         # WHEN flat() lists all steps of the first environment, then all of the second.
         return {name: x.view(self.T * self.N, *x.shape[2:]) for name, x in fields.items()}
@@ -590,8 +615,9 @@ class RolloutBuffer:
     def minibatches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
         """Index tensors into the rows of ``flat()``: one pass over the rollout in random order.
 
-        Every row comes exactly once; the last minibatch is smaller when ``size`` does not divide T * N. All
-        randomness comes from ``generator`` (on the CPU), or from torch's global one if that is None.
+        Every row comes exactly once; the last minibatch is smaller when ``size`` does not divide T *
+        N. All randomness comes from ``generator`` (on the CPU), or from torch's global one if that
+        is None.
 
         Yields:
             (m,) int64, 1 <= m <= size, on the buffer's device.
@@ -635,9 +661,10 @@ def lambda_returns(
 
     G_t = r_t + gamma * (1 - terminated_t) * ((1 - lam) * V(s_{t+1}) + lam * G_{t+1})
 
-    Where an episode or the rollout ends, V(s_{t+1}) stands in for G_{t+1}. This is the recursive form of
-    Sutton and Barto (2nd edition), eq. 12.2. As long as ``next_values[t]`` and ``values[t + 1]`` agree inside
-    episodes, it equals ``gae(...).returns``; either way of computing it is right.
+    Where an episode or the rollout ends, V(s_{t+1}) stands in for G_{t+1}. This is the recursive
+    form of Sutton and Barto (2nd edition), eq. 12.2. As long as
+    ``next_values[t]`` and ``values[t + 1]`` agree inside episodes, it equals ``gae(...).returns``;
+    either way of computing it is right.
 
     Arguments and errors: those of ``gae``.
 
@@ -664,7 +691,8 @@ def lambda_returns(
     for t in reversed(range(len(returns))):
         following = torch.where(alive[t], following, next_values[t])
         # BUG(swaps-the-mixing-weights): future = lam * next_values[t] + (1 - lam) * following
-        # WHEN lambda weighs the value of the next state and 1 - lambda the return, the wrong way round.
+        # WHEN lambda weighs the value of the next state and 1 - lambda the return, the wrong way
+        # WHEN round.
         future = (1 - lam) * next_values[t] + lam * following
         # BUG(bootstraps-through-termination): following = rewards[t] + gamma * future
         following = rewards[t] + gamma * torch.where(terminated[t], 0.0, future)
@@ -696,10 +724,12 @@ def explained_variance(values: Tensor, returns: Tensor) -> float:
     # TODO(returns): compare the variance left over with that of the returns.
     ### BEGIN SOLUTION
     # BUG(divides-by-the-variance-of-values): total = values.var(correction=0)
-    # WHEN the variance that is left over is compared with that of the values instead of the returns.
+    # WHEN the variance that is left over is compared with that of the values instead of the
+    # WHEN returns.
     total = returns.var(correction=0)
     # BUG(counts-a-constant-error): left_over = ((returns - values) ** 2).mean()
-    # WHEN the mean squared error stands where the variance of the error belongs, so that an offset counts.
+    # WHEN the mean squared error stands where the variance of the error belongs, so that an offset
+    # WHEN counts.
     left_over = (returns - values).var(correction=0)
     # BUG(divides-by-zero-variance): return float(1 - left_over / total)
     # WHEN constant returns lead to a division by zero.

@@ -1,20 +1,23 @@
-"""Group relative policy optimisation (GRPO): teaching a small language model with a reward that can be checked.
+"""Group relative policy optimisation (GRPO): teaching a small language model with a reward that can
+be checked.
 
 Conventions, for every function of this file
 
-* A batch of token sequences is a set of tensors of shape (B, L): B rows, L places. A row is padding, a prompt, a
-  response, padding. Entry t of each tensor belongs to the token at place t: its id, its log-probability given all
-  tokens before it, its place in the loss.
-* ``mask`` (B, L) marks the response: 1 = a token that the policy wrote, the end-of-sequence token included. Prompt,
-  padding and whatever follows the first end of sequence are 0 and influence nothing. It may be bool or 0/1.
-* Rewards and advantages are one number for each row, (B,), in any unit; rows that answer the same prompt form a group.
+* A batch of token sequences is a set of tensors of shape (B, L): B rows, L places. A row is
+  padding, a prompt, a response, padding. Entry t of each tensor belongs to the token at place t:
+  its id, its log-probability given all tokens before it, its place in the loss.
+* ``mask`` (B, L) marks the response: 1 = a token that the policy wrote, the end-of-sequence token
+  included. Prompt, padding and whatever follows the first end of sequence are 0 and influence
+  nothing. It may be bool or 0/1.
+* Rewards and advantages are one number for each row, (B,), in any unit; rows that answer the same
+  prompt form a group.
 * Log-probabilities are natural logarithms, **at the temperature at which the tokens were sampled**.
 * Losses are to be minimised. Only ``logp``, the policy's own log-probabilities, carries a gradient.
-* Arguments are never changed, except by functions whose name ends in ``_``. Random numbers come from the generator
-  or the seed that is handed in, never from a global generator.
+* Arguments are never changed, except by functions whose name ends in ``_``. Random numbers come
+  from the generator or the seed that is handed in, never from a global generator.
 
-Source: Shao et al. (2024), "DeepSeekMath: pushing the limits of mathematical reasoning in open language models",
-arXiv:2402.03300. Section and equation numbers are those of that paper.
+Source: Shao et al. (2024), "DeepSeekMath: pushing the limits of mathematical reasoning in open
+language models", arXiv:2402.03300. Section and equation numbers are those of that paper.
 """
 
 from __future__ import annotations
@@ -24,24 +27,30 @@ import ast
 import copy
 
 ### END SOLUTION
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
+from tiny_lm import (
+    EOS,
+    PAD,
+    attention_mask,
+    build_policy,  # noqa: F401
+    decode,
+    draw_prompts,
+    encode,
+    run_with_cache,
+)
 from torch import Tensor
 
 Metrics = dict[str, float]
 
-VOCABULARY = "0123456789>rs$_"  # one character is one token
-EOS = VOCABULARY.index("$")  # ends a response
-PAD = VOCABULARY.index("_")  # fills a row up
-
 
 @dataclass(frozen=True)
 class GRPOConfig:
-    """What ``grpo_update_`` and ``train_grpo`` need to know. The defaults learn to reverse five digits."""
+    """What ``grpo_update_`` and ``train_grpo`` need to know. The defaults learn to reverse five
+    digits."""
 
     task: str = "reverse"  # or "sort"
     digits: int = 5
@@ -91,78 +100,18 @@ class Result(NamedTuple):
     history: dict[str, list[float]]  # one number for each iteration
 
 
-# -- Given: text, prompts, model, step size ---------------------------------------------------------
-
-
-def encode(text: str) -> list[int]:
-    """Token ids of a text. Raises ValueError for a character that is no token."""
-    return [VOCABULARY.index(character) for character in text]
-
-
-def decode(ids: Sequence[int] | Tensor) -> str:
-    """The text of token ids."""
-    return "".join(VOCABULARY[int(number)] for number in ids)
-
-
-def draw_prompts(task: str, digits: int, count: int, generator: torch.Generator) -> list[str]:
-    """Prompts like "r31425>" (task "reverse") or "s3142>" (task "sort"), digits uniform and independent."""
-    numbers = torch.randint(0, 10, (count, digits), generator=generator).tolist()
-    return [task[0] + "".join(map(str, row)) + ">" for row in numbers]
-
-
-def build_policy(
-    state: dict[str, Tensor] | None = None, width: int = 64, layers: int = 2, heads: int = 4
-) -> Any:
-    """A small GPT-2 of ``transformers``, without dropout, with weights from ``state`` if there is one."""
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    config = GPT2Config(
-        vocab_size=len(VOCABULARY), n_positions=24, n_embd=width, n_layer=layers, n_head=heads,
-        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
-        bos_token_id=EOS, eos_token_id=EOS, pad_token_id=PAD, attn_implementation="eager",
-    )  # fmt: skip
-    policy = GPT2LMHeadModel(config)
-    if state is not None:
-        policy.load_state_dict(state)
-    return policy.eval()
-
-
-def attention_mask(tokens: Tensor, mask: Tensor) -> Tensor:
-    """Which places hold a token: the prompt's and the response's. (B, L) bool.
-
-    A policy may sample PAD like any other token; under ``mask`` it counts as one.
-    """
-    return (tokens != PAD) | mask.bool()
+# -- Given: step size ------------------------------------------------------------------------------
+# tiny_lm.py beside this file is given as well: text, prompts, the model, and its cache.
 
 
 def learning_rate(cfg: GRPOConfig, iteration: int) -> float:
-    """The step size of one iteration (0, 1, ...): warm-up, then a straight line down to 5% of ``cfg.lr``."""
+    """The step size of one iteration (0, 1, ...): warm-up, then a straight line down to 5% of
+    ``cfg.lr``."""
     left = (cfg.iterations - iteration) / max(1, cfg.iterations - cfg.warmup)
     return cfg.lr * min((iteration + 1) / (cfg.warmup + 1), max(0.05, left))
 
 
-def run_with_cache(
-    model: Any, tokens: Tensor, attention: Tensor, positions: Tensor, cache: Any = None
-) -> tuple[Tensor, Any]:
-    """The model on the places that the cache has not seen yet: what makes sampling fast, if you like.
-
-    Args:
-        model: a causal language model of ``transformers``.
-        tokens, positions: (B, n) int64, the new places only.
-        attention: (B, m + n), the m places in the cache and the new ones.
-        cache: what the last call returned; None at the first.
-
-    Returns:
-        Logits (B, n, V), and the cache with the new places in it (the one that was handed in is used up).
-    """
-    # Releases of transformers differ in what the argument is called.
-    name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
-    inputs = {"input_ids": tokens, "attention_mask": attention.long(), "position_ids": positions}
-    out = model(**inputs, **{name: cache}, use_cache=True)
-    return out.logits, getattr(out, name)
-
-
-# -- Part 1: advantages within a group --------------------------------------------------------------
+# -- Part 1: advantages within a group -------------------------------------------------------------
 
 
 def group_advantages(
@@ -170,15 +119,16 @@ def group_advantages(
 ) -> Tensor:
     """How much better than its group each sample did.
 
-    A_i = (r_i - mean) / (std + eps)    mean and std over the group of i                     (Section 4.1.2)
+    A_i = (r_i - mean) / (std + eps)    mean and std over the group of i             (Section 4.1.2)
     A_i = r_i - mean                    with scale="none" (Dr. GRPO)
 
-    std^2 = sum of squared distances / (n - ddof) for a group of n. A group of one, and a group whose rewards
-    are all equal, gets exactly 0: there is nothing to compare.
+    std^2 = sum of squared distances / (n - ddof) for a group of n. A group of one, and a group
+    whose rewards are all equal, gets exactly 0: there is nothing to compare.
 
     Args:
         rewards: (B,) float.
-        group_ids: (B,) integers, arbitrary and in any order; equal ids form a group. Groups may differ in size.
+        group_ids: (B,) integers, arbitrary and in any order; equal ids form a group. Groups may
+            differ in size.
         eps: added to the standard deviation, outside the root; not negative.
         scale: "std" or "none".
         ddof: 1 for the sample standard deviation, 0 for the population's.
@@ -187,7 +137,8 @@ def group_advantages(
         (B,) float, without a gradient.
 
     Raises:
-        ValueError: the shapes differ or are not (B,), eps < 0, an unknown scale, or ddof other than 0 and 1.
+        ValueError: the shapes differ or are not (B,), eps < 0, an unknown scale, or ddof other than
+            0 and 1.
     """
     # TODO(advantages): refuse impossible arguments; centre and scale each group by itself.
     ### BEGIN SOLUTION
@@ -209,8 +160,8 @@ def group_advantages(
     for group in group_ids.unique():
         member = group_ids == group
         # BUG(std-of-the-batch): advantages[member] = (rewards[member] - rewards[member].mean()) / (rewards.std() + eps)
-        # WHEN the group's mean is taken off but the deviation is that of the whole batch, as TRL offers it, while this course
-        # WHEN divides by each group's own.
+        # WHEN the group's mean is taken off but the deviation is that of the whole batch, as TRL
+        # WHEN offers it, while this course divides by each group's own.
         advantages[member] = _normalised(rewards[member], eps, ddof, scale)
     return advantages
     ### END SOLUTION
@@ -240,43 +191,44 @@ def _normalised(rewards: Tensor, eps: float, ddof: int, scale: str = "std") -> T
     # BUG(group-of-one-gives-nan): if len(rewards) > 1 and bool((rewards == rewards[0]).all()):
     # WHEN the standard deviation of a group of one is taken, 0/0.
     # BUG(dead-groups-amplify-rounding): if len(rewards) < 2:
-    # WHEN a group of equal rewards is divided by its standard deviation like any other, so that rounding errors
-    # WHEN are blown up, or 0/0 appears.
+    # WHEN a group of equal rewards is divided by its standard deviation like any other, so that
+    # WHEN rounding errors are blown up, or 0/0 appears.
     if len(rewards) < 2 or bool((rewards == rewards[0]).all()):
         # BUG(group-of-one-keeps-its-reward): return rewards / (1 + eps) if len(rewards) < 2 else torch.zeros_like(rewards)
-        # WHEN a group of one keeps its raw reward as its advantage, as verl has it (mean 0, standard deviation 1), while
-        # WHEN this course gives it exactly 0.
+        # WHEN a group of one keeps its raw reward as its advantage, as verl has it (mean 0,
+        # WHEN standard deviation 1), while this course gives it exactly 0.
         return torch.zeros_like(rewards)
     # BUG(baseline-of-the-others): centred = (rewards - rewards.mean()) * len(rewards) / (len(rewards) - 1)
-    # WHEN the baseline is the mean of the other samples (leave-one-out), as RLOO has it, while GRPO takes the mean
-    # WHEN of the whole group.
+    # WHEN the baseline is the mean of the other samples (leave-one-out), as RLOO has it, while GRPO
+    # WHEN takes the mean of the whole group.
     # BUG(no-baseline): centred = rewards
     # WHEN the rewards are scaled but the group's mean is not subtracted.
     centred = rewards - rewards.mean()
     # BUG(always-divides-by-std): if False:
     # WHEN the advantages are divided by the standard deviation although scale is "none".
     # BUG(never-divides-by-std): if True:
-    # WHEN the group's mean is subtracted and nothing more, as Dr. GRPO and nanochat have it, while scale="std" asks
-    # WHEN for a division by the standard deviation.
+    # WHEN the group's mean is subtracted and nothing more, as Dr. GRPO and nanochat have it, while
+    # WHEN scale="std" asks for a division by the standard deviation.
     if scale == "none":
         return centred
     # BUG(population-std): variance = rewards.var(correction=0)
-    # WHEN the standard deviation is the population one (ddof 0), as numpy.std and CS285 have it, while this
-    # WHEN course asks for ddof as given, 1 if nothing is said.
+    # WHEN the standard deviation is the population one (ddof 0), as numpy.std and CS285 have it,
+    # WHEN while this course asks for ddof as given, 1 if nothing is said.
     # BUG(sample-std): variance = rewards.var(correction=1)
-    # WHEN the standard deviation is the sample one (ddof 1), as torch.std has it, although ddof=0 was asked for.
+    # WHEN the standard deviation is the sample one (ddof 1), as torch.std has it, although ddof=0
+    # WHEN was asked for.
     variance = rewards.var(correction=ddof)
     # BUG(eps-inside-the-root): return centred / (variance + eps).sqrt()
-    # WHEN eps is added to the variance, inside the root, as batch normalisation has it, while this course adds it
-    # WHEN to the standard deviation.
+    # WHEN eps is added to the variance, inside the root, as batch normalisation has it, while this
+    # WHEN course adds it to the standard deviation.
     # BUG(eps-as-a-floor): return centred / variance.sqrt().clamp(min=eps)
-    # WHEN eps is the smallest standard deviation that is divided by, as some code has it, while this course adds it
-    # WHEN to the standard deviation.
+    # WHEN eps is the smallest standard deviation that is divided by, as some code has it, while
+    # WHEN this course adds it to the standard deviation.
     # BUG(eps-forgotten): return centred / variance.sqrt()
     # WHEN eps is left out.
     # BUG(divides-by-the-mean): return centred / (rewards.mean() + eps)
-    # WHEN the centred rewards are divided by the group's mean, as CS336 offers it in a later edition, instead of its standard
-    # WHEN deviation.
+    # WHEN the centred rewards are divided by the group's mean, as CS336 offers it in a later
+    # WHEN edition, instead of its standard deviation.
     # BUG(divides-by-the-variance): return centred / (variance + eps)
     # WHEN the centred rewards are divided by the variance instead of its root.
     return centred / (variance.sqrt() + eps)
@@ -288,8 +240,8 @@ def _normalised(rewards: Tensor, eps: float, ddof: int, scale: str = "std") -> T
 def informative_groups(rewards: Tensor, group_ids: Tensor) -> Tensor:
     """Which rows belong to a group whose rewards are not all equal: the others teach nothing.
 
-    This is the filter of DAPO's dynamic sampling (Yu et al. 2025, arXiv:2503.14476). A group is kept or dropped as a
-    whole.
+    This is the filter of DAPO's dynamic sampling (Yu et al. 2025, arXiv:2503.14476). A group is
+    kept or dropped as a whole.
 
     Args:
         rewards: (B,) float.
@@ -308,7 +260,8 @@ def informative_groups(rewards: Tensor, group_ids: Tensor) -> Tensor:
     for group in group_ids.unique():
         member = group_ids == group
         # BUG(drops-failed-groups-only): keep[member] = bool((rewards[member] != 0).any())
-        # WHEN only groups in which every sample failed are dropped, and those in which every sample succeeded stay.
+        # WHEN only groups in which every sample failed are dropped, and those in which every sample
+        # WHEN succeeded stay.
         # BUG(drops-rows-of-groups): keep[member] = rewards[member] != rewards[member].median()
         # WHEN single rows are dropped out of a group instead of whole groups.
         keep[member] = bool((rewards[member] != rewards[member][0]).any())
@@ -316,7 +269,7 @@ def informative_groups(rewards: Tensor, group_ids: Tensor) -> Tensor:
     ### END SOLUTION
 
 
-# -- Part 2: process supervision --------------------------------------------------------------------
+# -- Part 2: process supervision -------------------------------------------------------------------
 
 
 def process_advantages(
@@ -324,8 +277,8 @@ def process_advantages(
 ) -> Tensor:
     """Advantages of one group whose samples are graded step by step.
 
-    All step rewards of the group are normalised together; a token's advantage is the sum of those of its own row
-    whose step ends at the token or later (Section 4.1.3):
+    All step rewards of the group are normalised together; a token's advantage is the sum of those
+    of its own row whose step ends at the token or later (Section 4.1.3):
 
         r~_ij = (r_ij - mean) / (std + eps),      A_it = sum over steps j with end_ij >= t of r~_ij
 
@@ -333,7 +286,8 @@ def process_advantages(
 
     Args:
         step_rewards: one tensor (S_i,) float for each sample; S_i may differ, and may be 0.
-        step_end_idx: one tensor (S_i,) of integers for each sample: the place of each step's last token.
+        step_end_idx: one tensor (S_i,) of integers for each sample: the place of each step's last
+            token.
         L: places of a row.
         eps, ddof: as in ``group_advantages``.
 
@@ -341,8 +295,8 @@ def process_advantages(
         (B, L) float, without a gradient. Tokens behind a row's last step have 0.
 
     Raises:
-        ValueError: the lists or the tensors in them differ in length, an index lies outside 0 .. L-1, eps < 0, or
-            ddof is neither 0 nor 1.
+        ValueError: the lists or the tensors in them differ in length, an index lies outside 0 ..
+            L-1, eps < 0, or ddof is neither 0 nor 1.
     """
     # TODO(process): normalise all steps of the group together; sum from a token to the end of its row.
     ### BEGIN SOLUTION
@@ -354,7 +308,8 @@ def process_advantages(
         # WHEN a step that ends outside the row is moved into it instead of being refused.
         raise ValueError(f"steps must end at a place from 0 to {L - 1}.")
     # BUG(steps-normalised-per-sample): normalised = [_normalised(r.detach(), eps, ddof) for r in step_rewards]
-    # WHEN each sample's step rewards are normalised by themselves instead of together with the whole group's.
+    # WHEN each sample's step rewards are normalised by themselves instead of together with the
+    # WHEN whole group's.
     normalised = _normalised(torch.cat(step_rewards).detach(), eps, ddof).split(
         [len(r) for r in step_rewards]
     )
@@ -374,7 +329,7 @@ def process_advantages(
     ### END SOLUTION
 
 
-### BEGIN SOLUTION
+### BEGIN BUGS
 
 
 def _start(ends: Tensor, end: Tensor) -> int:
@@ -383,16 +338,18 @@ def _start(ends: Tensor, end: Tensor) -> int:
     return int(earlier.max()) + 1 if len(earlier) else 0
 
 
-### END SOLUTION
-# -- Part 3: the KL term ----------------------------------------------------------------------------
+### END BUGS
+# -- Part 3: the KL term ---------------------------------------------------------------------------
 
 
 def k3_kl(logp: Tensor, ref_logp: Tensor) -> Tensor:
-    """An estimate of KL(policy || reference) from tokens that the policy sampled, one for each entry.
+    """An estimate of KL(policy || reference) from tokens that the policy sampled, one for each
+    entry.
 
-    k3 = exp(ref_logp - logp) - (ref_logp - logp) - 1                                                (eq. 4)
+    k3 = exp(ref_logp - logp) - (ref_logp - logp) - 1                                        (eq. 4)
 
-    It is never negative, 0 only where the two agree, and its mean under the policy is the divergence (Schulman 2020).
+    It is never negative, 0 only where the two agree, and its mean under the policy is the
+    divergence (Schulman 2020).
 
     Args:
         logp: float of any shape; carries the gradient.
@@ -408,7 +365,8 @@ def k3_kl(logp: Tensor, ref_logp: Tensor) -> Tensor:
     ### BEGIN SOLUTION
     if logp.shape != ref_logp.shape:
         # BUG(kl-broadcasts): pass
-        # WHEN log-probabilities of different shapes are stretched to a common one instead of being refused.
+        # WHEN log-probabilities of different shapes are stretched to a common one instead of being
+        # WHEN refused.
         raise ValueError(
             f"logp has shape {tuple(logp.shape)}, but ref_logp {tuple(ref_logp.shape)}."
         )
@@ -417,18 +375,20 @@ def k3_kl(logp: Tensor, ref_logp: Tensor) -> Tensor:
     # BUG(kl-swapped): log_ratio = logp - ref_logp.detach()
     # WHEN policy and reference have changed places in the KL estimate.
     # BUG(kl-without-gradient): log_ratio = ref_logp.detach() - logp.detach()
-    # WHEN the KL estimate is computed from log-probabilities without a gradient, so that it holds nothing back.
+    # WHEN the KL estimate is computed from log-probabilities without a gradient, so that it holds
+    # WHEN nothing back.
     log_ratio = ref_logp.detach() - logp
     # BUG(kl-is-k1): return -log_ratio
-    # WHEN the KL estimate is k1, the plain log-ratio logp - ref_logp, as PPO-style RLHF code has it, while GRPO asks
-    # WHEN for k3.
+    # WHEN the KL estimate is k1, the plain log-ratio logp - ref_logp, as PPO-style RLHF code has
+    # WHEN it, while GRPO asks for k3.
     # BUG(kl-is-k2): return log_ratio**2 / 2
-    # WHEN the KL estimate is k2, half the squared log-ratio, as some libraries offer it, while GRPO asks for k3.
+    # WHEN the KL estimate is k2, half the squared log-ratio, as some libraries offer it, while GRPO
+    # WHEN asks for k3.
     return log_ratio.exp() - log_ratio - 1
     ### END SOLUTION
 
 
-# -- Part 4: the loss -------------------------------------------------------------------------------
+# -- Part 4: the loss ------------------------------------------------------------------------------
 
 
 def grpo_loss(
@@ -443,7 +403,8 @@ def grpo_loss(
     agg: str = "seq-mean-token-mean",
     max_len: int | None = None,
 ) -> tuple[Tensor, Metrics]:
-    """The clipped surrogate of GRPO with its KL term, to be minimised (eq. 3, with the sign turned).
+    """The clipped surrogate of GRPO with its KL term, to be minimised (eq. 3, with the sign
+    turned).
 
     For each token under ``mask``, with ratio = exp(logp - old_logp),
 
@@ -451,7 +412,7 @@ def grpo_loss(
 
     These are put together over the batch of B rows as ``agg`` says:
 
-        "seq-mean-token-mean"   mean of a row's tokens, then mean of the B rows          (GRPO, eq. 3)
+        "seq-mean-token-mean"   mean of a row's tokens, then mean of the B rows        (GRPO, eq. 3)
         "token-mean"            sum of all tokens / number of all tokens                 (DAPO)
         "seq-sum-const"         sum of a row's tokens / max_len, then mean of the B rows (Dr. GRPO)
 
@@ -460,24 +421,28 @@ def grpo_loss(
     Args:
         logp: (B, L) float, the policy's; carries the gradient.
         old_logp: (B, L) float, of the policy that sampled; a gradient in it is ignored.
-        ref_logp: (B, L) float, of the frozen reference; a gradient in it is ignored. None is allowed if beta is 0.
-        adv: (B,) one advantage for each row, or (B, L) one for each token; a gradient in it is ignored.
+        ref_logp: (B, L) float, of the frozen reference; a gradient in it is ignored. None is
+            allowed if beta is 0.
+        adv: (B,) one advantage for each row, or (B, L) one for each token; a gradient in it is
+            ignored.
         mask: (B, L) bool or 0/1.
-        clip_low, clip_high: how far the ratio may leave 1, at least 0; clip_high=None stands for clip_low.
+        clip_low, clip_high: how far the ratio may leave 1, at least 0; clip_high=None stands for
+            clip_low.
         beta: weight of the KL term, at least 0.
         agg: see above.
         max_len: the constant of "seq-sum-const", at least 1; required there and not used elsewhere.
 
     Returns:
-        (loss, metrics): a scalar tensor, and floats over the tokens under ``mask`` (0.0 if there are none):
+        (loss, metrics): a scalar tensor, and floats over the tokens under ``mask`` (0.0 if there
+        are none):
         clip_fraction   share of tokens whose ratio lies outside [1 - clip_low, 1 + clip_high]
-        approx_kl       mean of ratio - 1 - log(ratio): how far the policy has moved since it sampled
+        approx_kl      mean of ratio - 1 - log(ratio): how far the policy has moved since it sampled
         ratio_mean      mean of ratio
         kl              mean of k3 (0.0 without a reference)
 
     Raises:
-        ValueError: shapes that do not fit, negative clip_low, clip_high or beta, an unknown agg, beta without a
-            reference, or "seq-sum-const" without max_len.
+        ValueError: shapes that do not fit, negative clip_low, clip_high or beta, an unknown agg,
+            beta without a reference, or "seq-sum-const" without max_len.
     """
     # TODO(loss): ratio, clip, KL, then one of three ways to average.
     ### BEGIN SOLUTION
@@ -488,7 +453,8 @@ def grpo_loss(
     # BUG(old-logp-keeps-its-gradient): log_ratio = (logp - old_logp).masked_fill(~valid, 0.0)
     # WHEN the old log-probabilities keep their gradient.
     # BUG(ratio-of-the-sequence): log_ratio = _sequence_log_ratio(logp, old_logp.detach(), valid)
-    # WHEN all tokens of a row share the ratio of the whole sequence, as GSPO has it, while GRPO takes each token's.
+    # WHEN all tokens of a row share the ratio of the whole sequence, as GSPO has it, while GRPO
+    # WHEN takes each token's.
     log_ratio = (logp - old_logp.detach()).masked_fill(~valid, 0.0)
     ratio = log_ratio.exp()
     kl = torch.zeros_like(ratio)
@@ -498,8 +464,8 @@ def grpo_loss(
     # WHEN the ratio is clipped at clip_low on both sides and clip_high is ignored.
     clipped = ratio.clamp(1 - clip_low, 1 + clip_high)
     # BUG(kl-in-the-reward): adv, beta = adv - beta * kl.detach(), 0.0
-    # WHEN the KL term is taken off the advantage, as PPO-style RLHF code takes it off the reward, while GRPO adds it
-    # WHEN to the loss.
+    # WHEN the KL term is taken off the advantage, as PPO-style RLHF code takes it off the reward,
+    # WHEN while GRPO adds it to the loss.
     # BUG(kl-rewarded): beta = -beta
     # WHEN the KL term has the wrong sign, so that leaving the reference is rewarded.
     beta = float(beta)
@@ -523,11 +489,13 @@ def grpo_loss(
         # BUG(clip-fraction-from-above-only): outside = ratio > 1 + clip_high
         # WHEN the clip fraction counts only ratios above the upper bound.
         # BUG(clip-fraction-where-it-bites): outside = surrogate < ratio * adv
-        # WHEN the clip fraction counts only tokens that clipping takes the gradient from, as TRL and verl have it, while this
-        # WHEN course counts every ratio outside the bounds, as CleanRL does.
+        # WHEN the clip fraction counts only tokens that clipping takes the gradient from, as TRL
+        # WHEN and verl have it, while this course counts every ratio outside the bounds, as CleanRL
+        # WHEN does.
         outside = (ratio < 1 - clip_low) | (ratio > 1 + clip_high)
         # BUG(approx-kl-is-k1): moved = -log_ratio
-        # WHEN approx_kl is k1, the mean of old minus new log-probabilities, as verl reports it, while this course reports k3.
+        # WHEN approx_kl is k1, the mean of old minus new log-probabilities, as verl reports it,
+        # WHEN while this course reports k3.
         moved = ratio - 1 - log_ratio
         entries = {"clip_fraction": outside, "approx_kl": moved, "ratio_mean": ratio, "kl": kl}
         return loss, {name: _mean(x.to(ratio.dtype), counted) for name, x in entries.items()}
@@ -565,15 +533,16 @@ def _aggregate(losses: Tensor, valid: Tensor, agg: str, max_len: int | None) -> 
     """One number from the losses (B, L), which are 0 outside ``valid``."""
     lengths = valid.sum(dim=1)
     # BUG(always-token-mean): if True:
-    # WHEN the loss is the mean over all tokens of the batch, as DAPO has it, whatever agg says; in the default every
-    # WHEN row weighs the same.
+    # WHEN the loss is the mean over all tokens of the batch, as DAPO has it, whatever agg says; in
+    # WHEN the default every row weighs the same.
     # BUG(never-token-mean): if False:
     # WHEN "token-mean" takes the mean of each row first, so that a token in a long row weighs less.
     if agg == "token-mean":
         return losses.sum() / lengths.sum().clamp(min=1)
     if agg == "seq-sum-const":
         # BUG(constant-is-the-row-width): rows = losses.sum(dim=1) / losses.shape[1]
-        # WHEN the sums are divided by the padded width of the batch, as some libraries have it, instead of max_len.
+        # WHEN the sums are divided by the padded width of the batch, as some libraries have it,
+        # WHEN instead of max_len.
         # BUG(constant-is-the-longest-row): rows = losses.sum(dim=1) / lengths.max().clamp(min=1)
         # WHEN the sums are divided by the longest response of the batch instead of max_len.
         rows = losses.sum(dim=1) / (max_len or losses.shape[1])
@@ -586,8 +555,8 @@ def _aggregate(losses: Tensor, valid: Tensor, agg: str, max_len: int | None) -> 
         # WHEN a row's tokens are added up instead of averaged, as verl's seq-mean-token-sum has it.
         rows = losses.sum(dim=1) / lengths.clamp(min=1)
     # BUG(empty-rows-leave-the-mean): return rows.sum() / (lengths > 0).sum().clamp(min=1)
-    # WHEN rows without a token are left out of the number of rows, as some libraries have it, while this course
-    # WHEN counts them as 0.
+    # WHEN rows without a token are left out of the number of rows, as some libraries have it, while
+    # WHEN this course counts them as 0.
     # BUG(sums-the-rows): return rows.sum()
     # WHEN the rows are added up instead of averaged.
     return rows.mean()
@@ -596,6 +565,10 @@ def _aggregate(losses: Tensor, valid: Tensor, agg: str, max_len: int | None) -> 
 def _mean(x: Tensor, valid: Tensor) -> float:
     """Mean over valid entries, 0.0 if there are none."""
     return float(torch.where(valid, x, 0.0).sum() / valid.sum().clamp(min=1))
+
+
+### END SOLUTION
+### BEGIN BUGS
 
 
 def _sequence_log_ratio(logp: Tensor, old_logp: Tensor, valid: Tensor) -> Tensor:
@@ -609,8 +582,8 @@ def _k3_everywhere(logp: Tensor, ref_logp: Tensor | None) -> Tensor:
     return torch.zeros_like(logp) if ref_logp is None else k3_kl(logp, ref_logp)
 
 
-### END SOLUTION
-# -- Part 5: log-probabilities and samples ----------------------------------------------------------
+### END BUGS
+# -- Part 5: log-probabilities and samples ---------------------------------------------------------
 
 
 def token_logprobs(
@@ -618,9 +591,10 @@ def token_logprobs(
 ) -> Tensor:
     """The log-probability of each token of a batch, given the tokens before it in its row.
 
-    Entry t = log softmax(logits_{t-1} / temperature)[tokens_t]: the logits at a place are about the *next* token.
-    Padding counts for nothing: a row gives the same numbers alone and among longer ones. GPT-2 of ``transformers`` does
-    not work out positions from the attention mask, so hand it ``position_ids`` that begin with 0 at the first real token.
+    Entry t = log softmax(logits_{t-1} / temperature)[tokens_t]: the logits at a place are about the
+    *next* token. Padding counts for nothing: a row gives the same numbers alone and among longer
+    ones. GPT-2 of ``transformers`` does not work out positions from the attention mask, so hand it
+    ``position_ids`` that begin with 0 at the first real token.
 
     Args:
         model: a causal language model of ``transformers``, called as
@@ -630,8 +604,8 @@ def token_logprobs(
         temperature: above 0.
 
     Returns:
-        (B, L) float, with a gradient if the model's parameters have one. Exactly 0 at padding and at the first token
-        of a row, before which nothing stands.
+        (B, L) float, with a gradient if the model's parameters have one. Exactly 0 at padding and
+        at the first token of a row, before which nothing stands.
 
     Raises:
         ValueError: the shapes differ or are not (B, L), or the temperature is not above 0.
@@ -645,7 +619,8 @@ def token_logprobs(
     _check_temperature(temperature)
     real = attention.bool()
     # BUG(scores-without-gradient): logits = model(input_ids=tokens, attention_mask=real.long(), position_ids=_positions(real)).logits.detach()
-    # WHEN the log-probabilities are cut off from the model that they came from, so that it cannot learn.
+    # WHEN the log-probabilities are cut off from the model that they came from, so that it cannot
+    # WHEN learn.
     logits = model(
         input_ids=tokens, attention_mask=real.long(), position_ids=_positions(real)
     ).logits
@@ -673,11 +648,6 @@ def _check_temperature(temperature: float) -> None:
         raise ValueError(f"temperature must be above 0, but it is {temperature}.")
 
 
-def _likeliest_five(logits: Tensor) -> Tensor:
-    """The logits of the five likeliest tokens, -inf elsewhere: what a known mistake samples from."""
-    return logits.masked_fill(logits < logits.topk(5).values[:, -1:], -torch.inf)
-
-
 def _positions(real: Tensor) -> Tensor:
     """Places counted from the first real token of each row. (B, L) int64"""
     # BUG(positions-count-padding): return torch.arange(real.shape[1]).expand_as(real)
@@ -698,12 +668,14 @@ def sample_groups(
 ) -> Samples:
     """Sample G responses to each prompt, token by token, from the model's whole distribution.
 
-    Rows i*G .. i*G + G - 1 answer prompt i. Prompts are padded on the left, so that all responses begin at the same place.
-    A response ends with its first end of sequence (which belongs to it) or after max_new tokens; the rest of the row is
-    PAD. The log-probabilities are those of ``token_logprobs`` at this temperature: no top-k, no top-p.
+    Rows i*G .. i*G + G - 1 answer prompt i. Prompts are padded on the left, so that all responses
+    begin at the same place. A response ends with its first end of sequence (which belongs to it) or
+    after max_new tokens; the rest of the row is PAD. The log-probabilities are those of
+    ``token_logprobs`` at this temperature: no top-k, no top-p.
 
     Args:
-        model: as in ``token_logprobs``. A cache (``run_with_cache``) makes this several times faster and changes nothing.
+        model: as in ``token_logprobs``. A cache (``run_with_cache``) makes this several times
+            faster and changes nothing.
         prompts: P lists of token ids, of any length from 1.
         G: samples for each prompt, at least 1.
         max_new: tokens of a response, at least 1.
@@ -714,7 +686,8 @@ def sample_groups(
         Samples(tokens, mask, logp), each (P*G, longest prompt + max_new), without a gradient.
 
     Raises:
-        ValueError: no prompt or an empty one, G < 1, max_new < 1, a temperature that is not above 0, or no generator.
+        ValueError: no prompt or an empty one, G < 1, max_new < 1, a temperature that is not above
+            0, or no generator.
     """
     # TODO(sampling): pad on the left, sample a token for all rows, note its log-probability, stop rows at EOS.
     ### BEGIN SOLUTION
@@ -729,10 +702,12 @@ def sample_groups(
         raise ValueError("a generator is needed: all randomness comes from it.")
     width = max(map(len, prompts))
     # BUG(prompts-take-turns): rows = [prompt for _ in range(G) for prompt in prompts]
-    # WHEN the prompts take turns (repeat) instead of each filling G rows in a row (repeat_interleave).
+    # WHEN the prompts take turns (repeat) instead of each filling G rows in a row
+    # WHEN (repeat_interleave).
     rows = [prompt for prompt in prompts for _ in range(G)]
     # BUG(pads-on-the-right): filled = [prompt + [PAD] * (width - len(prompt)) for prompt in rows]
-    # WHEN prompts are padded on the right, so that padding stands between a short prompt and its response.
+    # WHEN prompts are padded on the right, so that padding stands between a short prompt and its
+    # WHEN response.
     filled = [[PAD] * (width - len(prompt)) + prompt for prompt in rows]
     tokens = torch.nn.functional.pad(torch.tensor(filled), (0, max_new), value=PAD)
     mask = torch.zeros(tokens.shape, dtype=torch.bool)
@@ -750,12 +725,14 @@ def sample_groups(
         # BUG(temperature-multiplies): scaled = logits[:, -1] * temperature
         scaled = logits[:, -1] / temperature
         # BUG(samples-from-top-five): distribution = _likeliest_five(scaled).log_softmax(dim=-1)
-        # WHEN only the most likely tokens can be sampled (top-k), as some sampling code has it by default.
+        # WHEN only the most likely tokens can be sampled (top-k), as some sampling code has it by
+        # WHEN default.
         distribution = scaled.log_softmax(dim=-1)
         # BUG(uses-the-global-generator): choice = torch.multinomial(distribution.exp(), 1)
         # WHEN random numbers come from the global generator instead of the one that was handed in.
         # BUG(always-the-likeliest): choice = distribution.argmax(dim=-1, keepdim=True)
-        # WHEN the likeliest token is taken instead of a sampled one, so that all samples of a group are alike.
+        # WHEN the likeliest token is taken instead of a sampled one, so that all samples of a group
+        # WHEN are alike.
         choice = torch.multinomial(distribution.exp(), 1, generator=generator)
         # BUG(scored-at-temperature-one): picked = logits[:, -1].log_softmax(dim=-1).gather(1, choice).squeeze(1)
         picked = distribution.gather(1, choice).squeeze(1)
@@ -770,23 +747,36 @@ def sample_groups(
         alive = alive & (tokens[:, t] != EOS)
         start = t
     # BUG(end-of-sequence-masked): return Samples(tokens, mask & (tokens != EOS), logp)
-    # WHEN the end of sequence is left out of the mask, so that the policy never learns when to stop.
+    # WHEN the end of sequence is left out of the mask, so that the policy never learns when to
+    # WHEN stop.
     # BUG(mask-covers-the-prompt): return Samples(tokens, real | mask, logp)
     # WHEN the mask covers the prompt as well.
     return Samples(tokens, mask, logp)
     ### END SOLUTION
 
 
-# -- Part 6: rewards that can be checked ------------------------------------------------------------
+### BEGIN BUGS
+
+
+def _likeliest_five(logits: Tensor) -> Tensor:
+    """The logits of the five likeliest tokens, -inf elsewhere: what a known mistake samples
+    from."""
+    return logits.masked_fill(logits < logits.topk(5).values[:, -1:], -torch.inf)
+
+
+### END BUGS
+# -- Part 6: rewards that can be checked -----------------------------------------------------------
 
 
 def verifiable_reward(prompt: str, response: str) -> float:
     """1.0 for the right answer in the right form, 0.0 for everything else.
 
-    The prompt "r31425>" asks for the digits in reverse order, "s31425>" for the digits in ascending order. The right
-    response is the answer, then "$" (end of sequence), and nothing else: ("r312>", "213$") earns 1.0. There is no
-    credit for part of the answer, for an answer without its end, or for one with anything before or after it. A
-    response may be any text at all, for it was written by a policy that looks for holes in this very function.
+    The prompt "r31425>" asks for the digits in reverse order, "s31425>" for the digits in ascending
+    order. The right response is the answer, then
+    "$" (end of sequence), and nothing else: ("r312>", "213$") earns 1.0. There is no credit for
+    part of the answer, for an answer without its end, or for one with anything before or after it.
+    A response may be any text at all, for it was written by a policy that looks for holes in this
+    very function.
 
     Args:
         prompt: "r" or "s", at least one digit (0-9), ">".
@@ -818,7 +808,8 @@ def verifiable_reward(prompt: str, response: str) -> float:
     # BUG(prefix-is-enough): return float(response.startswith(answer))
     # WHEN a response is accepted as soon as it begins with the answer, whatever follows.
     # BUG(answer-anywhere): return float(answer + "$" in response)
-    # WHEN a response is accepted if it holds the answer anywhere, so that trying out several answers pays.
+    # WHEN a response is accepted if it holds the answer anywhere, so that trying out several
+    # WHEN answers pays.
     # BUG(compares-numbers): return float(response[:-1].isdigit() and response[-1:] == "$" and int(response[:-1]) == int(answer))
     # WHEN answers are compared as numbers, so that leading zeros do not matter.
     # BUG(partial-credit): return sum(a == b for a, b in zip(answer + "$", response)) / (len(answer) + 1)
@@ -830,10 +821,10 @@ def verifiable_reward(prompt: str, response: str) -> float:
 def program_reward(source: str, cases: Sequence[tuple[int, int]]) -> float:
     """1.0 if a little program gives the right number in all test cases, else 0.0.
 
-    A program is an arithmetic expression in Python's notation: whole numbers, the variable x, +, -, *, parentheses
-    and signs, and nothing else: no other name, no call, no power (``9**9**9**9`` would keep the grader busy for ever), at most
-    200 characters. ("2*x + 1", [(0, 1), (3, 7)]) earns 1.0. Text that is no program earns 0.0; it never raises.
-    Do not hand it to ``eval``.
+    A program is an arithmetic expression in Python's notation: whole numbers, the variable x, +, -,
+    *, parentheses and signs, and nothing else: no other name, no call, no power (``9**9**9**9``
+    would keep the grader busy for ever), at most 200 characters. ("2*x + 1", [(0, 1), (3, 7)])
+    earns 1.0. Text that is no program earns 0.0; it never raises. Do not hand it to ``eval``.
 
     Args:
         source: the program, as a policy wrote it.
@@ -893,19 +884,21 @@ def _value(node: ast.AST | None, x: int) -> int:
 
 
 ### END SOLUTION
-# -- Part 7: training -------------------------------------------------------------------------------
+# -- Part 7: training ------------------------------------------------------------------------------
 
 
 def grpo_update_(
     policy: Any, optimizer: torch.optim.Optimizer, batch: Batch, cfg: GRPOConfig
 ) -> Metrics:
-    """One optimiser step on a batch: score, loss, gradient, clip its norm, step. Changes ``policy``.
+    """One optimiser step on a batch: score, loss, gradient, clip its norm, step. Changes
+    ``policy``.
 
-    The rows are scored ``cfg.micro_batch`` at a time and the gradients added up, so that a large batch fits into a small
-    memory. The step must not depend on that: it is the step that ``grpo_loss`` of the whole batch gives, at
-    ``cfg.temperature``, with ``cfg.clip_low``, ``clip_high``, ``beta``, ``agg``, and ``max_len = cfg.max_new``. So each piece's loss
-    is weighed by its share: of the rows where rows are averaged, of the tokens where tokens are. The norm of the whole gradient is
-    clipped to ``cfg.grad_norm`` once.
+    The rows are scored ``cfg.micro_batch`` at a time and the gradients added up, so that a large
+    batch fits into a small memory. The step must not depend on that: it is the step that
+    ``grpo_loss`` of the whole batch gives, at
+    ``cfg.temperature``, with ``cfg.clip_low``, ``clip_high``, ``beta``, ``agg``, and ``max_len = cfg.max_new``.
+    So each piece's loss is weighed by its share: of the rows where rows are averaged, of the tokens
+    where tokens are. The norm of the whole gradient is clipped to ``cfg.grad_norm`` once.
 
     Args:
         policy: as in ``token_logprobs``.
@@ -939,10 +932,11 @@ def grpo_update_(
             cfg.clip_low, cfg.clip_high, cfg.beta, cfg.agg, cfg.max_new,
         )  # fmt: skip
         # BUG(pieces-weigh-the-same): share = 1 / -(-rows // size)
-        # WHEN the loss of each piece is divided by the number of pieces, as many training loops have it: right only
-        # WHEN when all pieces are equally large.
+        # WHEN the loss of each piece is divided by the number of pieces, as many training loops
+        # WHEN have it: right only when all pieces are equally large.
         # BUG(pieces-are-summed): share = 1.0
-        # WHEN the losses of the pieces are added up without a weight, so that more pieces make a larger step.
+        # WHEN the losses of the pieces are added up without a weight, so that more pieces make a
+        # WHEN larger step.
         # BUG(pieces-weigh-by-rows): share = len(piece.adv) / rows
         # WHEN pieces are weighed by their rows although the loss is a mean over tokens.
         share = tokens if cfg.agg == "token-mean" else len(piece.adv) / rows
@@ -961,17 +955,20 @@ def grpo_update_(
 
 
 def train_grpo(policy: Any, cfg: GRPOConfig, seed: int) -> Result:
-    """GRPO from a warm start: the loop of the paper's algorithm 1, with outcome rewards and a fixed reference.
+    """GRPO from a warm start: the loop of the paper's algorithm 1, with outcome rewards and a fixed
+    reference.
 
-    An iteration draws ``cfg.prompts`` prompts (``draw_prompts``), samples ``cfg.group_size`` responses to each
-    (``sample_groups``), rewards them (``verifiable_reward``), compares within groups (``group_advantages`` with cfg.eps,
-    cfg.scale and cfg.ddof), and makes ``cfg.epochs`` passes over the rows, in a new order each, cut into
+    An iteration draws ``cfg.prompts`` prompts (``draw_prompts``), samples ``cfg.group_size``
+    responses to each
+    (``sample_groups``), rewards them (``verifiable_reward``), compares within groups (``group_advantages``
+    with cfg.eps, cfg.scale and cfg.ddof), and makes ``cfg.epochs`` passes over the rows, in a new
+    order each, cut into
     ``cfg.minibatches`` nearly equal minibatches, one ``grpo_update_`` for each (AdamW, no weight decay, ``learning_rate``).
-    With ``cfg.drop_dead_groups`` the rows of groups without spread are left out first; an iteration without any other
-    makes no step.
+    With ``cfg.drop_dead_groups`` the rows of groups without spread are left out first; an iteration
+    without any other makes no step.
 
-    The old log-probabilities are those of the policy that sampled, through all passes. The reference is the
-    policy as it was handed in; neither is changed: training works on a copy.
+    The old log-probabilities are those of the policy that sampled, through all passes. The
+    reference is the policy as it was handed in; neither is changed: training works on a copy.
 
     Args:
         policy: as in ``token_logprobs``.
@@ -983,7 +980,7 @@ def train_grpo(policy: Any, cfg: GRPOConfig, seed: int) -> Result:
         reward_mean     mean reward of the samples
         reward_std      mean over groups of the standard deviation (with cfg.ddof) within the group; groups of one: 0.0
         dead_groups     share of groups without spread
-        kl              mean k3 between the sampling policy and the reference, over all response tokens
+        kl           mean k3 between the sampling policy and the reference, over all response tokens
         length          mean number of tokens of a response
         clip_fraction   mean over the iteration's updates, 0.0 if there was none
     """
@@ -1017,8 +1014,8 @@ def train_grpo(policy: Any, cfg: GRPOConfig, seed: int) -> Result:
                 if len(rows):
                     piece = Batch(*(x[rows] for x in batch))
                     # BUG(old-logp-recomputed): old_logp = _score(policy, piece, cfg)
-                    # WHEN the old log-probabilities are computed anew before each update, so that no ratio ever
-                    # WHEN leaves 1 and nothing is clipped.
+                    # WHEN the old log-probabilities are computed anew before each update, so that
+                    # WHEN no ratio ever leaves 1 and nothing is clipped.
                     old_logp = piece.old_logp
                     metrics = grpo_update_(
                         policy, optimizer, piece._replace(old_logp=old_logp), cfg

@@ -2,17 +2,21 @@
 
 Conventions, for every function of this file
 
-* ``logp`` is log pi(a | s) of the policy that is being changed, ``old_logp`` that of the policy which collected the data. Both are
-  of the *whole* action: a Gaussian policy has summed over the action's components already.
-* Losses are scalar tensors to be *minimised*. They carry a gradient to ``logp``, ``values`` and ``entropy`` and to nothing else:
-  what was recorded during the rollout (``old_logp``, ``adv``, ``old_values``, ``returns``) is data.
-* ``mask`` is a bool tensor, True where an entry is valid (None: everywhere). Means run over valid entries only, and what stands in
-  the others, nan included, changes nothing.
-* Rollouts are (T, N, ...): T steps of N environments side by side, time first. ``terminated`` and ``truncated`` are never merged.
-* Randomness comes from the generator that is handed in. Arguments are never changed, except by names that end in ``_``.
+* ``logp`` is log pi(a | s) of the policy that is being changed, ``old_logp`` that of the policy
+  which collected the data. Both are of the *whole* action: a Gaussian policy has summed over the
+  action's components already.
+* Losses are scalar tensors to be *minimised*. They carry a gradient to
+  ``logp``, ``values`` and ``entropy`` and to nothing else: what was recorded during the rollout
+  (``old_logp``, ``adv``, ``old_values``, ``returns``) is data.
+* ``mask`` is a bool tensor, True where an entry is valid (None: everywhere). Means run over valid
+  entries only, and what stands in the others, nan included, changes nothing.
+* Rollouts are (T, N, ...): T steps of N environments side by side, time first.
+  ``terminated`` and ``truncated`` are never merged.
+* Randomness comes from the generator that is handed in. Arguments are never changed, except by
+  names that end in ``_``.
 
-Source: Schulman, Wolski, Dhariwal, Radford and Klimov (2017), "Proximal policy optimization algorithms", arXiv:1707.06347. Equation
-numbers are those of that paper unless another one is named.
+Source: Schulman, Wolski, Dhariwal, Radford and Klimov (2017), "Proximal policy optimization
+algorithms", arXiv:1707.06347. Equation numbers are those of that paper unless another one is named.
 """
 
 from __future__ import annotations
@@ -25,114 +29,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import tqdm
+from policies import CategoricalPolicy, GaussianPolicy
+from rollouts import RunningMeanStd, explained_variance, gae
 from torch import Tensor, nn
 
-# -- Given: policies, advantages, statistics, settings ----------------------------------------------
-# Nothing to write here. You wrote most of it in `reinforce` and `gae`; read it once, the rest of the file builds on it.
-
-
-class CategoricalPolicy:
-    """A distribution over A discrete actions for each of B states, from logits (B, A)."""
-
-    def __init__(self, logits: Tensor) -> None:
-        self.logits = logits
-        self._logp = torch.log_softmax(logits, dim=-1)
-
-    def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """One action per state, (B,) int64, without a graph."""
-        return torch.multinomial(self._logp.detach().exp(), 1, generator=generator).squeeze(-1)
-
-    def mode(self) -> Tensor:
-        """The most probable action per state, (B,) int64."""
-        return self.logits.detach().argmax(dim=-1)
-
-    def log_prob(self, action: Tensor) -> Tensor:
-        """Log-probability of the actions (B,), (B,)."""
-        return self._logp.gather(-1, action.unsqueeze(-1)).squeeze(-1)
-
-    def entropy(self) -> Tensor:
-        """-sum p log p, (B,), in nats."""
-        return -(self._logp.exp() * self._logp).sum(dim=-1)
-
-
-class GaussianPolicy:
-    """Independent normal distributions over D action components for each of B states: mean (B, D), log_std (D,)."""
-
-    def __init__(self, mean: Tensor, log_std: Tensor) -> None:
-        self.mean = mean
-        self.log_std = log_std.expand_as(mean)
-
-    def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """One action per state, (B, D), without a graph."""
-        mean = self.mean.detach()
-        noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype)
-        return mean + self.log_std.detach().exp() * noise
-
-    def mode(self) -> Tensor:
-        """The most probable action per state, (B, D)."""
-        return self.mean.detach()
-
-    def log_prob(self, action: Tensor) -> Tensor:
-        """Log-density of whole actions (B, D), summed over their components, (B,)."""
-        z = (action - self.mean) / self.log_std.exp()
-        return (-0.5 * z**2 - self.log_std - 0.5 * math.log(2 * math.pi)).sum(dim=-1)
-
-    def entropy(self) -> Tensor:
-        """Differential entropy, summed over components, (B,), in nats."""
-        return (self.log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(dim=-1)
-
-
-class Advantages(NamedTuple):
-    """What ``gae`` returns, each (T, N)."""
-
-    advantages: Tensor
-    returns: Tensor
-
-
-def gae(
-    rewards: Tensor,
-    values: Tensor,
-    next_values: Tensor,
-    terminated: Tensor,
-    truncated: Tensor,
-    gamma: float,
-    lam: float,
-) -> Advantages:
-    """Generalized advantage estimates of a rollout (T, N): terminated cuts the bootstrap, either flag the recursion."""
-    deltas = rewards + gamma * next_values * (~terminated) - values
-    decay = gamma * lam * (~(terminated | truncated))
-    advantages, later = torch.empty_like(deltas), torch.zeros_like(deltas[-1])
-    for t in reversed(range(len(deltas))):
-        later = deltas[t] + decay[t] * later
-        advantages[t] = later
-    return Advantages(advantages, advantages + values)
-
-
-def explained_variance(values: Tensor, returns: Tensor) -> float:
-    """1 - Var(returns - values) / Var(returns); 0.0 where the returns are constant."""
-    variance = returns.var(correction=0)
-    return 0.0 if variance == 0 else float(1 - (returns - values).var(correction=0) / variance)
-
-
-class RunningMeanStd:
-    """Mean and population variance of everything seen so far, in float64 (Chan, Golub and LeVeque 1979)."""
-
-    def __init__(self, shape: tuple[int, ...] = ()) -> None:
-        self.mean = torch.zeros(shape, dtype=torch.float64)
-        self.var = torch.ones(shape, dtype=torch.float64)
-        self.count = 0
-
-    def update_(self, batch: Tensor) -> None:
-        """Take in a batch (n, *shape)."""
-        batch = batch.detach().double()
-        n, gap = len(batch), batch.mean(dim=0) - self.mean
-        total = self.count + n
-        squares = (
-            self.var * self.count
-            + batch.var(dim=0, correction=0) * n
-            + gap**2 * self.count * n / total
-        )
-        self.mean, self.var, self.count = self.mean + gap * n / total, squares / total, total
+# -- Given: settings and a small model -------------------------------------------------------------
+# Nothing to write here. policies.py and rollouts.py beside this file are given as well: you wrote
+# most of them in `reinforce` and `gae`. Read them once, the rest of the file builds on them.
 
 
 @dataclass(frozen=True)
@@ -209,7 +112,8 @@ class Result(NamedTuple):
 
 
 class LinearActorCritic(nn.Module):
-    """A model small enough to follow with a pencil: linear logits (or means), linear values. For tests and for debugging.
+    """A model small enough to follow with a pencil: linear logits (or means), linear values. For
+    tests and for debugging.
 
     It has the interface of ``ActorCritic``: ``policy(obs)`` and ``value(obs)``.
     """
@@ -292,15 +196,18 @@ def clipped_surrogate(
 
     Args:
         logp, old_logp, adv: float tensors of one shape, (B,) or (B, L).
-        clip_low, clip_high: distances from 1, positive; clip_low below 1. ``clip_high=None`` means clip_low.
+        clip_low, clip_high: distances from 1, positive; clip_low below 1. ``clip_high=None`` means
+            clip_low.
         mask: bool, of the same shape; None: all entries are valid.
 
     Returns:
-        (loss, metrics): a scalar with a gradient to ``logp`` alone, and floats over valid entries: ``clip_fraction`` (share of
-        ratios outside [1 - clip_low, 1 + clip_high]), ``approx_kl`` (mean of r - 1 - log r) and ``ratio_mean``.
+        (loss, metrics): a scalar with a gradient to
+        ``logp`` alone, and floats over valid entries: ``clip_fraction`` (share of ratios outside [1 -
+        clip_low, 1 + clip_high]), ``approx_kl`` (mean of r - 1 - log r) and ``ratio_mean``.
 
     Raises:
-        ValueError: shapes differ, nothing is valid, or a distance is not positive (clip_low: not below 1).
+        ValueError: shapes differ, nothing is valid, or a distance is not positive (clip_low: not
+            below 1).
     """
     _check_losses(mask, logp=logp, old_logp=old_logp, adv=adv)
     _check_positive(clip_low=clip_low, clip_high=clip_low if clip_high is None else clip_high)
@@ -309,10 +216,12 @@ def clipped_surrogate(
     # TODO(surrogate): the ratio, its clipped twin, and the smaller of the two gains.
     ### BEGIN SOLUTION
     # BUG(old-logp-keeps-its-gradient): pass
-    # WHEN the log-probabilities of the old policy receive a gradient as if they were being learned too.
+    # WHEN the log-probabilities of the old policy receive a gradient as if they were being learned
+    # WHEN too.
     old_logp = old_logp.detach()
     # BUG(advantages-keep-their-gradient): pass
-    # WHEN the advantages receive a gradient, so that the policy's loss trains whatever they were computed from.
+    # WHEN the advantages receive a gradient, so that the policy's loss trains whatever they were
+    # WHEN computed from.
     # BUG(changes-the-advantages): adv = adv.detach().mul_(1.0 / (1e-8 + adv.detach().std(correction=0)))
     # WHEN the advantages are rescaled in place inside the loss.
     adv = adv.detach()
@@ -323,7 +232,8 @@ def clipped_surrogate(
     # BUG(ratio-inverted): log_ratio = old_logp - logp
     # WHEN the ratio is that of the old policy to the new one instead of the new to the old.
     # BUG(new-logp-detached): log_ratio = (logp - old_logp).detach() + 0 * logp
-    # WHEN the new log-probabilities are detached, so that the loss has the right value and no gradient.
+    # WHEN the new log-probabilities are detached, so that the loss has the right value and no
+    # WHEN gradient.
     log_ratio = logp - old_logp
     ratio = log_ratio.exp()
     # BUG(clips-the-log-ratio): clipped = ratio.log().clamp(-clip_low, high).exp()
@@ -332,7 +242,8 @@ def clipped_surrogate(
     # BUG(min-and-max-swapped): gain = torch.maximum(ratio * adv, clipped * adv)
     # WHEN the larger of the two gains is taken, so that clipping never holds anything back.
     # BUG(only-the-clipped-term): gain = clipped * adv
-    # WHEN the clipped term stands alone: an action that went the wrong way too far gets no gradient to come back.
+    # WHEN the clipped term stands alone: an action that went the wrong way too far gets no gradient
+    # WHEN to come back.
     # BUG(never-clips): gain = ratio * adv
     # WHEN the ratio is not clipped at all.
     gain = torch.minimum(ratio * adv, clipped * adv)
@@ -351,12 +262,14 @@ def dual_clip_surrogate(
     c: float = 3.0,
     mask: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
-    """The clipped surrogate with a second bound: a bad action's loss is at most c times its disadvantage.
+    """The clipped surrogate with a second bound: a bad action's loss is at most c times its
+    disadvantage.
 
     adv >= 0:  as clipped_surrogate
     adv <  0:  loss = min(max(-r * adv, -clip(r) * adv), -c * adv)         (Ye et al. 2020, arXiv:1912.09729, as a loss; eq. not numbered here)
 
-    Without it an old, much more probable bad action (r large) has a loss and a gradient without any bound.
+    Without it an old, much more probable bad action (r large) has a loss and a gradient without any
+    bound.
 
     Args:
         As clipped_surrogate, and c: the second bound, above 1.
@@ -407,7 +320,8 @@ def value_loss(
 
     Args:
         values, old_values, returns: float tensors of one shape.
-        clip: how far a value may move from its old one before its gradient vanishes, positive; in the unit of the returns.
+        clip: how far a value may move from its old one before its gradient vanishes, positive; in
+            the unit of the returns.
         mask: bool, of the same shape.
 
     Returns:
@@ -466,7 +380,7 @@ def total_loss(
 ) -> Tensor:
     """The three terms together, as something to minimise.
 
-    loss = policy_loss + value_coef * value_loss - entropy_coef * entropy                         (eq. 9, negated)
+    loss = policy_loss + value_coef * value_loss - entropy_coef * entropy           (eq. 9, negated)
 
     Args:
         policy_loss, value_loss, entropy: scalars.
@@ -539,7 +453,8 @@ def approx_kl(
 
 
 def kl_penalty_beta(beta: float, kl: float, target: float) -> float:
-    """The next weight of the KL penalty (Section 4): doubled if the policy moved too far, halved if not far enough.
+    """The next weight of the KL penalty (Section 4): doubled if the policy moved too far, halved if
+    not far enough.
 
     kl > 1.5 * target: 2 * beta        kl < target / 1.5: beta / 2        otherwise: beta
 
@@ -572,7 +487,8 @@ def kl_penalty_beta(beta: float, kl: float, target: float) -> float:
 
 
 class AdaptiveKLController:
-    """A proportional controller for the weight of a KL penalty (Ziegler et al. 2019, arXiv:1909.08593, Section 2.2, who have a constant in the place of n_steps / horizon).
+    """A proportional controller for the weight of a KL penalty (Ziegler et al. 2019,
+    arXiv:1909.08593, Section 2.2, who have a constant in the place of n_steps / horizon).
 
     e = clip(kl / target - 1, -0.2, 0.2)         beta <- beta * (1 + e * n_steps / horizon)
 
@@ -602,7 +518,8 @@ class AdaptiveKLController:
         # TODO(kl): a clipped relative error; beta moves by a factor, not by a summand.
         ### BEGIN SOLUTION
         # BUG(controller-never-saturates): error = kl / self.target - 1
-        # WHEN the relative error is not clipped to 20 percent, so that one odd batch throws beta far off.
+        # WHEN the relative error is not clipped to 20 percent, so that one odd batch throws beta
+        # WHEN far off.
         # BUG(controller-absolute-error): error = min(max(kl - self.target, -0.2), 0.2)
         # WHEN the error is the difference of kl and target, not relative to the target.
         error = min(max(kl / self.target - 1, -0.2), 0.2)
@@ -650,7 +567,8 @@ class KLEarlyStop:
 
 
 def _layer(inputs: int, outputs: int, gain: float, generator: torch.Generator | None) -> nn.Linear:
-    """A linear layer with orthogonal weights (W W^T or W^T W is gain^2 times the identity) and no bias at first."""
+    """A linear layer with orthogonal weights (W W^T or W^T W is gain^2 times the identity) and no
+    bias at first."""
     layer = nn.utils.skip_init(
         nn.Linear, inputs, outputs
     )  # nn.Linear alone would draw from the global generator
@@ -681,9 +599,10 @@ def _trunk(
 class ActorCritic(nn.Module):
     """A policy and a value function, each with its own hidden layers, or on one common trunk.
 
-    Hidden layers use tanh. All weights start orthogonal, hidden layers with gain sqrt(2), the policy's last layer with gain 0.01
-    (all actions are almost equally likely at first), the value's last layer with gain 1; all biases start at 0. A continuous policy
-    has a log standard deviation of its own for each component, independent of the state, which starts at 0.
+    Hidden layers use tanh. All weights start orthogonal, hidden layers with gain sqrt(2), the
+    policy's last layer with gain 0.01 (all actions are almost equally likely at first), the value's
+    last layer with gain 1; all biases start at 0. A continuous policy has a log standard deviation
+    of its own for each component, independent of the state, which starts at 0.
 
     Args:
         obs_dim: numbers in an observation.
@@ -694,7 +613,8 @@ class ActorCritic(nn.Module):
         generator: source of the first weights; None: torch's global one, as everywhere in torch.nn.
 
     Attributes:
-        normalizer: None, or an ObservationNormalizer that policy() and value() apply to what they are given (without updating it).
+        normalizer: None, or an ObservationNormalizer that policy() and value() apply to what they
+            are given (without updating it).
     """
 
     def __init__(
@@ -781,8 +701,8 @@ def linear_schedule(start: float, end: float, progress: float) -> float:
 def clip_grad_norm_(grads: Iterable[Tensor | None], max_norm: float) -> float:
     """Scale gradients, in place, so that their joint Euclidean norm is at most max_norm.
 
-    All of them together are one long vector: they are scaled by one common factor min(1, max_norm / norm), which keeps its
-    direction. (torch.nn.utils.clip_grad_norm_ does the same to parameters.)
+    All of them together are one long vector: they are scaled by one common factor min(1, max_norm /
+    norm), which keeps its direction. (torch.nn.utils.clip_grad_norm_ does the same to parameters.)
 
     Args:
         grads: tensors of any shapes; None entries are skipped.
@@ -803,7 +723,8 @@ def clip_grad_norm_(grads: Iterable[Tensor | None], max_norm: float) -> float:
     norm = float(torch.linalg.vector_norm(torch.stack([g.norm() for g in there]))) if there else 0.0
     for grad in there:
         # BUG(clips-each-tensor-alone): grad.mul_(min(1.0, max_norm / (float(grad.norm()) + 1e-12)))
-        # WHEN each tensor is clipped by its own norm, which turns the joint gradient into another direction.
+        # WHEN each tensor is clipped by its own norm, which turns the joint gradient into another
+        # WHEN direction.
         # BUG(scales-small-gradients-up): grad.mul_(max_norm / (norm + 1e-12))
         # WHEN gradients are always scaled to the largest norm allowed, small ones too.
         grad.mul_(min(1.0, max_norm / (norm + 1e-12)))
@@ -825,14 +746,16 @@ class ObservationNormalizer:
         self.clip = clip
 
     def update_(self, obs: Tensor) -> None:
-        """Take observations (n, *shape) into the statistics: in training only, never in evaluation."""
+        """Take observations (n, *shape) into the statistics: in training only, never in
+        evaluation."""
         # TODO(network): the statistics are given above.
         ### BEGIN SOLUTION
         self.stats.update_(obs)
         ### END SOLUTION
 
     def normalize(self, obs: Tensor) -> Tensor:
-        """clip((obs - mean) / sqrt(var + 1e-8)), of the dtype of obs (n, *shape). Reads the statistics and leaves them as they are."""
+        """clip((obs - mean) / sqrt(var + 1e-8)), of the dtype of obs (n, *shape). Reads the
+        statistics and leaves them as they are."""
         # TODO(network): subtract, divide, clip; change nothing.
         ### BEGIN SOLUTION
         # BUG(normaliser-learns-when-read): self.stats.update_(obs); mean, std = self.stats.mean.to(obs.dtype), (self.stats.var + 1e-8).sqrt().to(obs.dtype)
@@ -848,10 +771,12 @@ class ObservationNormalizer:
 
 
 class RewardNormalizer:
-    """Scales rewards by the deviation of the discounted return, which each environment accumulates as it goes.
+    """Scales rewards by the deviation of the discounted return, which each environment accumulates
+    as it goes.
 
-    G <- gamma * G + r for each environment; the statistics see every G; after the last step of an episode G starts again from 0.
-    Rewards are divided by sqrt(Var(G) + 1e-8) and never shifted: a shift would change which policy is best.
+    G <- gamma * G + r for each environment; the statistics see every G; after the last step of an
+    episode G starts again from 0. Rewards are divided by sqrt(Var(G) + 1e-8) and never shifted: a
+    shift would change which policy is best.
 
     Args:
         num_envs: environments side by side (N).
@@ -869,7 +794,8 @@ class RewardNormalizer:
         self.returns = torch.zeros(num_envs, dtype=torch.float64)  # G of each environment
 
     def update_(self, rewards: Tensor, ended: Tensor) -> None:
-        """Take in one step of all environments: rewards (N,) float, ended (N,) bool (terminated or truncated)."""
+        """Take in one step of all environments: rewards (N,) float, ended (N,) bool (terminated or
+        truncated)."""
         # TODO(network): accumulate, show G to the statistics, then start again where an episode ended.
         ### BEGIN SOLUTION
         # BUG(statistics-of-rewards): self.returns = rewards.double()
@@ -887,7 +813,8 @@ class RewardNormalizer:
         ### BEGIN SOLUTION
         std = (self.stats.var + 1e-8).sqrt().to(rewards.dtype)
         # BUG(shifts-rewards): return ((rewards - self.stats.mean.to(rewards.dtype)) / std).clamp(-self.clip, self.clip)
-        # WHEN the mean is taken off the rewards, which changes what the agent is paid for surviving.
+        # WHEN the mean is taken off the rewards, which changes what the agent is paid for
+        # WHEN surviving.
         return (rewards / std).clamp(-self.clip, self.clip)
         ### END SOLUTION
 
@@ -909,7 +836,8 @@ def _loss(
     obs, actions, old_logp = batch.obs[rows], batch.actions[rows], batch.old_logp[rows]
     policy = model.policy(obs)
     # BUG(mean-over-action-components): logp = policy.log_prob(actions) / max(1, actions[0].numel())
-    # WHEN the log-probability of an action with several components is their mean instead of their sum.
+    # WHEN the log-probability of an action with several components is their mean instead of their
+    # WHEN sum.
     logp = policy.log_prob(actions)
     if cfg.dual_clip is None:
         surrogate, metrics = clipped_surrogate(logp, old_logp, adv, cfg.clip_low, cfg.clip_high)
@@ -938,11 +866,13 @@ def _loss(
 def _accumulate(
     model: nn.Module, batch: PPOBatch, rows: Tensor, cfg: PPOConfig
 ) -> dict[str, float]:
-    """Add the gradient of one minibatch to the parameters, piece by piece; means over the minibatch come back."""
+    """Add the gradient of one minibatch to the parameters, piece by piece; means over the minibatch
+    come back."""
     adv, means = batch.advantages[rows], {}
     if cfg.normalize_advantages:
         # BUG(normalises-over-the-whole-batch): adv = (adv - batch.advantages.mean()) / (batch.advantages.std(correction=0) + 1e-8)
-        # WHEN advantages are normalised with the statistics of the whole batch, not of each minibatch.
+        # WHEN advantages are normalised with the statistics of the whole batch, not of each
+        # WHEN minibatch.
         adv = _normalized(adv)
     pieces = min(cfg.accum_steps, len(rows))
     for piece, piece_adv in zip(rows.tensor_split(pieces), adv.tensor_split(pieces), strict=True):
@@ -958,7 +888,8 @@ def _accumulate(
         # BUG(adds-up-the-pieces): loss.backward()
         # WHEN the gradients of the pieces are added without any weights.
         # BUG(clips-each-piece): (share * loss).backward(); clip_grad_norm_([p.grad for p in model.parameters()], cfg.max_grad_norm)
-        # WHEN the gradient norm is clipped after each accumulated piece and not once for the whole minibatch.
+        # WHEN the gradient norm is clipped after each accumulated piece and not once for the whole
+        # WHEN minibatch.
         (share * loss).backward()
         for name, number in metrics.items():
             means[name] = means.get(name, 0.0) + share * number
@@ -980,26 +911,32 @@ def ppo_update(
     cfg: PPOConfig,
     generator: torch.Generator,
 ) -> dict[str, float]:
-    """Improve the model on one batch: cfg.epochs passes, each over all rows in a new order, cut into minibatches.
+    """Improve the model on one batch: cfg.epochs passes, each over all rows in a new order, cut
+    into minibatches.
 
-    For each minibatch: normalise its advantages (cfg.normalize_advantages: mean 0, population deviation 1, within the minibatch,
-    divided by deviation + 1e-8); the loss is total_loss of the (dual) clipped surrogate, value_loss and entropy_bonus, each a mean
-    over the minibatch, plus cfg.kl_coef * approx_kl (k3); one backward pass, in cfg.accum_steps pieces of nearly equal size
-    (sizes may differ by one) whose gradients add up to that of the whole minibatch; clip the joint gradient norm once; one step of ``opt``.
+    For each minibatch: normalise its advantages (cfg.normalize_advantages: mean 0, population
+    deviation 1, within the minibatch, divided by deviation + 1e-8); the loss is total_loss of the
+    (dual) clipped surrogate, value_loss and entropy_bonus, each a mean over the minibatch, plus
+    cfg.kl_coef * approx_kl (k3); one backward pass, in cfg.accum_steps pieces of nearly equal size
+    (sizes may differ by one) whose gradients add up to that of the whole minibatch; clip the joint
+    gradient norm once; one step of ``opt``.
 
-    Early stop (cfg.stop_kl): if the approx_kl of a minibatch, measured before its step, makes KLEarlyStop(cfg.stop_kl) stop, that step is
-    not taken and the whole update ends there.
+    Early stop (cfg.stop_kl): if the approx_kl of a minibatch, measured before its step, makes
+    KLEarlyStop(cfg.stop_kl) stop, that step is not taken and the whole update ends there.
 
     Args:
-        model: has policy(obs) and value(obs) as ActorCritic does. Its parameters are changed through ``opt``.
+        model: has policy(obs) and value(obs) as ActorCritic does. Its parameters are changed
+            through ``opt``.
         opt: an optimiser of the model's parameters, whose learning rate is set already.
         batch: B rows, without gradients.
         cfg: see PPOConfig.
         generator: decides the order of the rows.
 
     Returns:
-        Floats: policy_loss, value_loss, entropy, approx_kl, clip_fraction, ratio_mean and grad_norm (before clipping), each a plain mean over
-        the minibatches that were looked at; ``steps``, the optimiser steps taken; ``epochs``, the complete epochs.
+        Floats: policy_loss, value_loss, entropy, approx_kl, clip_fraction, ratio_mean and grad_norm
+            (before clipping), each a plain mean over
+        the minibatches that were looked at; ``steps``, the optimiser steps taken; ``epochs``, the
+        complete epochs.
 
     Raises:
         FloatingPointError: a loss is nan or infinite; the step is not taken.
@@ -1073,7 +1010,8 @@ def _summary(seen: list[dict[str, float]], steps: int, epochs: int) -> dict[str,
 
 
 def _true_next(obs: np.ndarray, info: dict[str, Any]) -> np.ndarray:
-    """The observations that a step really led to: where an episode ended, ``obs`` already belongs to the next one."""
+    """The observations that a step really led to: where an episode ended, ``obs`` already belongs
+    to the next one."""
     if "final_obs" not in info:
         return obs
     true, ended = obs.copy(), info["_final_obs"]
@@ -1104,12 +1042,15 @@ def collect(
 ) -> Rollout:
     """Play ``horizon`` steps of a vector environment with the model's policy.
 
-    ``env`` is a Gymnasium vector environment in SAME_STEP mode: ``step(actions)`` returns (obs, rewards, terminated, truncated, info) for N
-    environments, and where an episode ended, ``obs`` is already the first observation of the next one. The observation that the step really
-    led to is then in ``info["final_obs"]`` (index it with the bool mask ``info["_final_obs"]``; both are absent when no episode ended).
+    ``env`` is a Gymnasium vector environment in SAME_STEP mode: ``step(actions)`` returns (obs,
+    rewards, terminated, truncated, info) for N environments, and where an episode ended, ``obs`` is
+    already the first observation of the next one. The observation that the step really led to is
+    then in ``info["final_obs"]`` (index it with the bool mask ``info["_final_obs"]``; both are
+    absent when no episode ended).
 
-    ``next_values`` is V of the observation that the step really led to. Continuous actions are clipped to
-    ``env.single_action_space`` for the environment only: what is stored is what was sampled, and logp belongs to it.
+    ``next_values`` is V of the observation that the step really led to. Continuous actions are
+    clipped to ``env.single_action_space`` for the environment only: what is stored is what was
+    sampled, and logp belongs to it.
 
     Args:
         env: N environments, already reset.
@@ -1186,7 +1127,8 @@ class _Training:
         self._running = torch.zeros(cfg.num_envs)
 
     def scaled(self, rollout: Rollout) -> Tensor:
-        """Rewards as the learner sees them; episodes that end are noted with what they really earned."""
+        """Rewards as the learner sees them; episodes that end are noted with what they really
+        earned."""
         ended = rollout.terminated | rollout.truncated
         for rewards, over in zip(rollout.rewards, ended, strict=True):
             # BUG(returns-of-scaled-rewards): self._running = self._running + (rewards if self.reward_normalizer is None else self.reward_normalizer.normalize(rewards))
@@ -1204,7 +1146,8 @@ class _Training:
         """One PPO update from one rollout."""
         cfg = self.cfg
         # BUG(truncation-as-termination): ends = (rollout.terminated | rollout.truncated, rollout.truncated)
-        # WHEN an episode that was cut short counts as one that came to its end, worth nothing from there on.
+        # WHEN an episode that was cut short counts as one that came to its end, worth nothing from
+        # WHEN there on.
         # BUG(bootstraps-through-termination): ends = (torch.zeros_like(rollout.terminated), rollout.terminated | rollout.truncated)
         # WHEN a terminated step still counts the value of a next state.
         # BUG(episodes-never-end): ends = (torch.zeros_like(rollout.terminated), torch.zeros_like(rollout.truncated))
@@ -1214,7 +1157,7 @@ class _Training:
         # BUG(gamma-and-lambda-swapped): targets = gae(rewards, rollout.values, rollout.next_values, *ends, cfg.lam, cfg.gamma)
         # WHEN the discount and lambda change places in the call of gae.
         targets = gae(rewards, rollout.values, rollout.next_values, *ends, cfg.gamma, cfg.lam)
-        # BUG(returns-are-rewards): advantages, returns = targets.advantages, rewards
+        # BUG(returns-are-rewards): targets = targets._replace(returns=rewards)
         # WHEN the values are fitted to the rewards instead of the returns.
         advantages, returns = targets
         columns = (rollout.obs, rollout.actions, rollout.logp, rollout.values, advantages, returns)
@@ -1257,20 +1200,26 @@ def train_ppo(
 ) -> Result:
     """Train an ActorCritic with PPO.
 
-    An update is: collect cfg.horizon steps of cfg.num_envs environments, gae with ``terminated`` and ``truncated`` apart, ppo_update. There
-    are cfg.total_steps // (horizon * num_envs) updates. With cfg.anneal, update k of K (from 0) uses the learning rate
-    linear_schedule(cfg.learning_rate, 0, k / K): the first one the full rate. The optimiser is Adam with eps 1e-5.
+    An update is: collect cfg.horizon steps of cfg.num_envs environments, gae with
+    ``terminated`` and ``truncated`` apart, ppo_update. There are cfg.total_steps // (horizon *
+    num_envs) updates. With cfg.anneal, update k of K (from 0) uses the learning rate
+    linear_schedule(cfg.learning_rate, 0, k / K): the first one the full rate. The optimiser is Adam
+    with eps 1e-5.
 
-    With cfg.normalize_rewards the learner sees normalised rewards, but ``returns`` are what the environment paid. With
-    cfg.normalize_obs the model has a normalizer, which is updated after each update and stays as it is in between, so that old_logp is
-    the policy's own log-probability when an update begins.
+    With cfg.normalize_rewards the learner sees normalised rewards, but ``returns`` are what the
+    environment paid. With cfg.normalize_obs the model has a normalizer, which is updated after each
+    update and stays as it is in between, so that old_logp is the policy's own log-probability when
+    an update begins.
 
     Args:
-        make_env: make_env(N) is a vector environment of N environments in SAME_STEP mode (see ``collect``) with flat observations.
+        make_env: make_env(N) is a vector environment of N environments in SAME_STEP mode (see
+            ``collect``) with flat observations.
         cfg: see PPOConfig.
-        seed: seeds the environments (``env.reset(seed=seed)``, once), the first weights and all draws. Global generators stay as they are.
-        on_update: called after each update with the model and a dict of floats (those of ppo_update, and ``total_steps``, ``mean_return`` of the
-            last 100 episodes, ``learning_rate``, ``explained_variance``, ``beta``); returning True ends the training.
+        seed: seeds the environments (``env.reset(seed=seed)``, once), the first weights and all
+            draws. Global generators stay as they are.
+        on_update: called after each update with the model and a dict of floats (those of
+            ppo_update, and ``total_steps``, ``mean_return`` of the last 100 episodes,
+            ``learning_rate``, ``explained_variance``, ``beta``); returning True ends the training.
 
     Returns:
         Result(model, returns, steps). The model takes raw observations.
@@ -1296,13 +1245,15 @@ def train_ppo(
     ) as bar:
         for update in range(updates):
             # BUG(first-update-at-rate-zero): rate = training.set_learning_rate((update + 1) / updates)
-            # WHEN the schedule is one update ahead: a training of a single update has a learning rate of zero.
+            # WHEN the schedule is one update ahead: a training of a single update has a learning
+            # WHEN rate of zero.
             rate = training.set_learning_rate(update / updates)
             # BUG(plays-one-step-more): rollout = collect(env, training.model, obs, cfg.horizon + 1, training.generator)
             # WHEN each rollout plays one step more than the horizon.
             rollout = collect(env, training.model, obs, cfg.horizon, training.generator)
             # BUG(resets-before-each-rollout): obs, _ = env.reset()
-            # WHEN every rollout begins with new episodes, so that long episodes are never seen to their end.
+            # WHEN every rollout begins with new episodes, so that long episodes are never seen to
+            # WHEN their end.
             obs = rollout.last_obs
             metrics = training.update(rollout)
             done += per_update

@@ -1,15 +1,18 @@
-"""Tabular temporal-difference control: Q-learning, SARSA, Expected SARSA and Double Q-learning (NumPy).
+"""Tabular temporal-difference control: Q-learning, SARSA, Expected SARSA and Double Q-learning
+(NumPy).
 
 Conventions, the same everywhere in this file
 
-* States and actions are integers from 0; ``Q`` is a float64 array of shape (S, A), one row per state.
+* States and actions are integers from 0; ``Q`` is a float64 array of shape (S, A), one row per
+  state.
 * ``terminated`` says that the step led to a real end of the episode: the future is worth 0 there.
   ``truncated`` says that a clock stopped the episode: the future still has its value. Only ``terminated``
   ever enters a target.
 * Names ending in ``_`` change their table in place. Everything else leaves its arguments alone.
 * All randomness comes from the ``rng`` that is passed in.
 
-Source: Sutton & Barto, Reinforcement Learning: An Introduction, 2nd ed. (2018), sections 6.4 to 6.7 ("S&B").
+Source: Sutton & Barto, Reinforcement Learning: An Introduction, 2nd ed. (2018), sections 6.4 to 6.7
+("S&B").
 """
 
 from collections.abc import Callable, Sequence
@@ -50,14 +53,16 @@ def _check_row(row: np.ndarray, name: str) -> None:
 
 
 def q_target(r: float, q_next: np.ndarray, gamma: float, terminated: bool) -> float:
-    """What one step says Q(s, a) should be, if all later choices are the best ones (target of S&B eq. 6.8).
+    """What one step says Q(s, a) should be, if all later choices are the best ones (target of S&B
+    eq. 6.8).
 
         target = r                                  if the step terminated the episode
         target = r + gamma * max_b q_next[b]        otherwise
 
     Args:
         r: the reward of the step.
-        q_next: (A,) the action values of the state that the step led to. It may be a view of the table.
+        q_next: (A,) the action values of the state that the step led to. It may be a view of the
+            table.
         gamma: discount in [0, 1].
         terminated: whether the step ended the episode for real (a time limit does not).
 
@@ -72,16 +77,19 @@ def q_target(r: float, q_next: np.ndarray, gamma: float, terminated: bool) -> fl
     # TODO(targets): the reward, plus the discounted value of the best next action unless the step terminated.
     ### BEGIN SOLUTION
     # BUG(bootstraps-at-terminal): if False:
-    # WHEN the value of the state after the last step still enters the target, although nothing follows the
-    # WHEN end of an episode.
+    # WHEN the value of the state after the last step still enters the target, although nothing
+    # WHEN follows the end of an episode.
     if terminated:
         return float(r)
     # BUG(discounts-the-reward): return float(gamma * (r + np.max(q_next)))
-    # WHEN the discount multiplies the whole Q-learning target, the reward of the present step included.
+    # WHEN the discount multiplies the whole Q-learning target, the reward of the present step
+    # WHEN included.
     # BUG(scales-the-row-in-place): return float(r + np.max(np.multiply(q_next, gamma, out=q_next)))
-    # WHEN q_next is multiplied by gamma in place, which also changes the table row that it is a view of.
+    # WHEN q_next is multiplied by gamma in place, which also changes the table row that it is a
+    # WHEN view of.
     # BUG(averages-the-next-values): return float(r + gamma * np.mean(q_next))
-    # WHEN the Q-learning target takes the mean of the next action values instead of the largest one.
+    # WHEN the Q-learning target takes the mean of the next action values instead of the largest
+    # WHEN one.
     return float(r + gamma * np.max(q_next))
     ### END SOLUTION
 
@@ -92,7 +100,7 @@ def q_learning_update_(
     """Move Q[s, a] towards the Q-learning target, in place, and return the TD error (S&B eq. 6.8).
 
         delta     = q_target(r, Q[s2], gamma, terminated) - Q[s, a]        with the table as it was
-        Q[s, a]  += alpha * delta                                          and no other entry changes
+        Q[s, a]  += alpha * delta                                         and no other entry changes
 
     Args:
         Q: (S, A) float64, changed in place.
@@ -111,7 +119,8 @@ def q_learning_update_(
     # TODO(targets): compute the TD error with the table as it is, then move the one entry Q[s, a].
     ### BEGIN SOLUTION
     # BUG(bootstraps-from-the-state-it-left): delta = q_target(r, Q[s], gamma, terminated) - Q[s, a]
-    # WHEN the target looks at the action values of the state that the step left, not of the one it led to.
+    # WHEN the target looks at the action values of the state that the step left, not of the one it
+    # WHEN led to.
     delta = q_target(r, Q[s2], gamma, terminated) - Q[s, a]
     # BUG(moves-the-whole-row): Q[s] += alpha * delta
     # WHEN the step moves all actions of the state, although only one of them was tried.
@@ -130,7 +139,8 @@ def q_learning_update_(
 def sarsa_target(
     r: float, q_next: np.ndarray, a_next: int, gamma: float, terminated: bool
 ) -> float:
-    """What one step says Q(s, a) should be, given the action that is taken next (target of S&B eq. 6.7).
+    """What one step says Q(s, a) should be, given the action that is taken next (target of S&B eq.
+    6.7).
 
         target = r                                  if the step terminated the episode
         target = r + gamma * q_next[a_next]         otherwise
@@ -153,7 +163,8 @@ def sarsa_target(
     if terminated:
         return float(r)
     # BUG(sarsa-takes-the-best-action): return float(r + gamma * np.max(q_next))
-    # WHEN SARSA's target takes the largest next action value, not the value of the action that is taken.
+    # WHEN SARSA's target takes the largest next action value, not the value of the action that is
+    # WHEN taken.
     return float(r + gamma * q_next[a_next])
     ### END SOLUTION
 
@@ -161,9 +172,10 @@ def sarsa_target(
 def expected_sarsa_target(
     r: float, q_next: np.ndarray, pi_next: np.ndarray, gamma: float, terminated: bool
 ) -> float:
-    """What one step says Q(s, a) should be, on average over the next action (target of S&B eq. 6.9).
+    """What one step says Q(s, a) should be, on average over the next action (target of S&B eq.
+    6.9).
 
-        target = r                                                  if the step terminated the episode
+        target = r                                                if the step terminated the episode
         target = r + gamma * sum_b pi_next[b] * q_next[b]           otherwise
 
     Args:
@@ -174,7 +186,8 @@ def expected_sarsa_target(
         The target, a float.
 
     Raises:
-        ValueError: if q_next is not of shape (A,), pi_next has another shape, or gamma lies outside [0, 1].
+        ValueError: if q_next is not of shape (A,), pi_next has another shape, or gamma lies outside
+            [0, 1].
     """
     _check_rates(gamma=gamma)
     _check_row(q_next, "q_next")
@@ -188,7 +201,8 @@ def expected_sarsa_target(
     if terminated:
         return float(r)
     # BUG(expected-sarsa-ignores-the-policy): return float(r + gamma * np.mean(q_next))
-    # WHEN Expected SARSA averages the next action values with equal weights, not with those of the policy.
+    # WHEN Expected SARSA averages the next action values with equal weights, not with those of the
+    # WHEN policy.
     return float(r + gamma * np.dot(pi_next, q_next))
     ### END SOLUTION
 
@@ -201,12 +215,14 @@ def _argmax_random(q: np.ndarray, rng: np.random.Generator) -> int:
     """An index of the largest entry of q, each such index equally likely."""
     best = np.flatnonzero(q == np.max(q))
     # BUG(ties-go-to-the-first-action): return int(best[0])
-    # WHEN ties between equally good actions always go to the first of them, as np.argmax breaks them.
+    # WHEN ties between equally good actions always go to the first of them, as np.argmax breaks
+    # WHEN them.
     return int(best[rng.integers(best.size)])
 
 
 def _epsilon_greedy_probs(q: np.ndarray, epsilon: float) -> np.ndarray:
-    """(A,) The probabilities of the epsilon-greedy policy; equally good actions share the greedy part."""
+    """(A,) The probabilities of the epsilon-greedy policy; equally good actions share the greedy
+    part."""
     greedy = q == np.max(q)
     return epsilon / q.size + (1.0 - epsilon) * greedy / np.sum(greedy)
 
@@ -219,7 +235,8 @@ def _epsilon_greedy(q: np.ndarray, epsilon: float, rng: np.random.Generator) -> 
     # WHEN exploration is decided by NumPy's global generator instead of the rng that is passed in.
     if rng.random() < epsilon:
         # BUG(exploring-skips-the-greedy-action): return int(np.argmax(q) + rng.integers(1, q.size)) % q.size
-        # WHEN an exploring step never takes the greedy action, so that epsilon-greedy explores too much.
+        # WHEN an exploring step never takes the greedy action, so that epsilon-greedy explores too
+        # WHEN much.
         return int(rng.integers(q.size))
     return _argmax_random(q, rng)
 
@@ -238,8 +255,8 @@ class _Agent:
         self.algo, self.alpha, self.gamma, self.rng = algo, alpha, gamma, rng
         tables = 2 if algo == "double_q" else 1
         # BUG(starts-from-a-random-table): self.tables = rng.normal(size=(tables, *shape))
-        # WHEN the table starts from random numbers instead of zeros, so that states where nothing is ever
-        # WHEN learned (the terminal ones, for example) carry made-up values.
+        # WHEN the table starts from random numbers instead of zeros, so that states where nothing
+        # WHEN is ever learned (the terminal ones, for example) carry made-up values.
         self.tables = np.zeros((tables, *shape))
 
     @property
@@ -250,7 +267,8 @@ class _Agent:
         return self.tables.mean(axis=0)
 
     def act(self, s: int, epsilon: float) -> int:
-        """An epsilon-greedy action in the sum of the tables (as in S&B's box of Double Q-learning)."""
+        """An epsilon-greedy action in the sum of the tables (as in S&B's box of Double
+        Q-learning)."""
         return _epsilon_greedy(self.tables[:, s].sum(axis=0), epsilon, self.rng)
 
     def learn_(
@@ -267,7 +285,8 @@ class _Agent:
             Q[s, a] += self.alpha * (sarsa_target(r, Q[s2], a2, self.gamma, terminated) - Q[s, a])
         else:
             # BUG(expected-sarsa-forgets-exploration): pi = _epsilon_greedy_probs(Q[s2], 0.0)
-            # WHEN Expected SARSA averages over the greedy policy: the epsilon of the behaviour is left out.
+            # WHEN Expected SARSA averages over the greedy policy: the epsilon of the behaviour is
+            # WHEN left out.
             pi = _epsilon_greedy_probs(Q[s2], epsilon)
             Q[s, a] += self.alpha * (
                 expected_sarsa_target(r, Q[s2], pi, self.gamma, terminated) - Q[s, a]
@@ -279,20 +298,23 @@ def _play(env, agent: _Agent, s: int, epsilon: float) -> list[float]:
     a, ended, rewards = None, False, []
     while not ended:
         # BUG(env-dice): a = env.action_space.sample() if agent.rng.random() < epsilon else agent.act(s, 0)
-        # WHEN exploring actions come from env.action_space.sample(), whose dice are not the rng passed in.
+        # WHEN exploring actions come from env.action_space.sample(), whose dice are not the rng
+        # WHEN passed in.
         a = agent.act(s, epsilon) if a is None else a
         s2, r, terminated, truncated, _ = env.step(a)
         # BUG(acts-before-learning): a2 = agent.act(s2, epsilon)
         # WHEN the next action is chosen before the update in every algorithm, not in SARSA alone.
         a2 = agent.act(s2, epsilon) if agent.algo == "sarsa" else None
         # BUG(time-limit-is-an-ending): agent.learn_(s, a, r, s2, a2, terminated or truncated, epsilon)
-        # WHEN a truncated step is treated like a terminated one: its target drops the next state's value.
+        # WHEN a truncated step is treated like a terminated one: its target drops the next state's
+        # WHEN value.
         # BUG(skips-the-last-step): if not terminated: agent.learn_(s, a, r, s2, a2, False, epsilon)
         # WHEN the loop leaves the episode before it has learned from the terminating step.
         agent.learn_(s, a, r, s2, a2, terminated, epsilon)
         rewards.append(float(r))
         # BUG(sarsa-draws-again): s, a = s2, None
-        # WHEN SARSA draws a fresh action for the next step instead of taking the one that its target used.
+        # WHEN SARSA draws a fresh action for the next step instead of taking the one that its
+        # WHEN target used.
         s, a = s2, a2
         # BUG(plays-on-after-the-time-limit): ended = terminated
         # WHEN an episode goes on after the environment has truncated it.
@@ -315,15 +337,16 @@ def train(
 ) -> Result:
     """Learn action values by acting epsilon-greedily in an environment.
 
-    The table starts at 0 (for "double_q": both tables). Behaviour is epsilon-greedy in the table as it is at
-    that moment, ties broken at random; for "double_q" it is epsilon-greedy in Q1 + Q2.
+    The table starts at 0 (for "double_q": both tables). Behaviour is epsilon-greedy in the table as
+    it is at that moment, ties broken at random; for "double_q" it is epsilon-greedy in Q1 + Q2.
 
-    Q-learning, Expected SARSA and Double Q-learning choose an action, take the step, update, choose again.
-    SARSA chooses the next action before the update, because its target needs it, and then takes exactly that
-    action. Expected SARSA's pi_next is the epsilon-greedy policy with the epsilon of the current episode.
+    Q-learning, Expected SARSA and Double Q-learning choose an action, take the step, update, choose
+    again. SARSA chooses the next action before the update, because its target needs it, and then
+    takes exactly that action. Expected SARSA's pi_next is the epsilon-greedy policy with the
+    epsilon of the current episode.
 
-    An episode ends when the environment says terminated or truncated. The last step is learned from like any
-    other.
+    An episode ends when the environment says terminated or truncated. The last step is learned from
+    like any other.
 
     Args:
         env: a Gymnasium environment with integer states and actions. Use env.reset, env.step,
@@ -331,17 +354,19 @@ def train(
         algo: one of ALGORITHMS.
         episodes: how many episodes to play, at least 1.
         alpha: step size in (0, 1].
-        epsilon_fn: the exploration rate of an episode, asked once each: epsilon_fn(0), epsilon_fn(1), ...
+        epsilon_fn: the exploration rate of an episode, asked once each: epsilon_fn(0),
+            epsilon_fn(1), ...
         gamma: discount in [0, 1].
         rng: makes every random choice of the agent.
         seed: given to the first env.reset and to no other.
 
     Returns:
-        Result(Q, returns): Q of shape (S, A), for "double_q" the mean of the two tables; returns of shape
-        (episodes,), the undiscounted sum of the rewards of each episode.
+        Result(Q, returns): Q of shape (S, A), for "double_q" the mean of the two tables; returns of
+        shape (episodes,), the undiscounted sum of the rewards of each episode.
 
     Raises:
-        ValueError: if algo is unknown, episodes < 1, or alpha, gamma or an epsilon lies outside its range.
+        ValueError: if algo is unknown, episodes < 1, or alpha, gamma or an epsilon lies outside its
+            range.
     """
     if algo not in ALGORITHMS:
         raise ValueError(f"algo must be one of {', '.join(ALGORITHMS)}, but it is {algo!r}.")
@@ -372,11 +397,13 @@ def train(
 
 
 class Discretizer:
-    """Cuts a box of real numbers into cells and numbers them, so that a table can learn from, say, CartPole.
+    """Cuts a box of real numbers into cells and numbers them, so that a table can learn from, say,
+    CartPole.
 
-    Dimension d is cut into bins[d] bins of equal width between low[d] and high[d]. An infinite bound is first
-    replaced by -clip or +clip; finite bounds stay as they are. A value on the edge between two bins belongs
-    to the upper one. A value outside the bounds belongs to the outermost bin on its side.
+    Dimension d is cut into bins[d] bins of equal width between low[d] and high[d]. An infinite
+    bound is first replaced by -clip or +clip; finite bounds stay as they are. A value on the edge
+    between two bins belongs to the upper one. A value outside the bounds belongs to the outermost
+    bin on its side.
 
     Args:
         low, high: (D,) the bounds, infinite ones allowed.
@@ -387,8 +414,9 @@ class Discretizer:
         n_states: int, the number of cells: the product of ``bins``.
 
     Raises:
-        ValueError: if low, high and bins are not of one shape (D,), some bins[d] < 1, clip is not positive
-            and finite, or a dimension is empty once the infinite bounds are replaced (low >= high).
+        ValueError: if low, high and bins are not of one shape (D,), some bins[d] < 1, clip is not
+            positive and finite, or a dimension is empty once the infinite bounds are replaced (low >=
+            high).
     """
 
     def __init__(
@@ -409,16 +437,16 @@ class Discretizer:
         # BUG(clips-finite-bounds): low, high = np.maximum(low, -clip), np.minimum(high, clip)
         # WHEN finite bounds beyond the clip value are cut down to it, not only infinite ones.
         # BUG(keeps-infinite-bounds): low, high = low.clip(-1e9, 1e9), high.clip(-1e9, 1e9)
-        # WHEN an infinite bound becomes a huge number instead of the clip value, so that every observation
-        # WHEN falls into the bins next to 0.
+        # WHEN an infinite bound becomes a huge number instead of the clip value, so that every
+        # WHEN observation falls into the bins next to 0.
         low, high = np.where(np.isinf(low), -clip, low), np.where(np.isinf(high), clip, high)
         if not np.all(low < high):
             raise ValueError(f"Every low must lie below its high, but they are {low} and {high}.")
         self._bins = [int(n) for n in bins]
         bounds = zip(low, high, self._bins, strict=True)
         # BUG(counts-the-bounds-as-edges): self._edges = [np.linspace(lo, hi, n) for lo, hi, n in bounds]
-        # WHEN the two bounds are counted among the n edges, as in np.digitize(x, np.linspace(low, high, n)):
-        # WHEN the bins in between are too wide, and there are n + 1 of them.
+        # WHEN the two bounds are counted among the n edges, as in np.digitize(x, np.linspace(low,
+        # WHEN high, n)): the bins in between are too wide, and there are n + 1 of them.
         self._edges = [np.linspace(lo, hi, n + 1)[1:-1] for lo, hi, n in bounds]
         self.n_states = int(np.prod(self._bins))
         ### END SOLUTION
@@ -426,7 +454,8 @@ class Discretizer:
     def encode(self, obs: Sequence[float]) -> int:
         """The number of the cell that holds ``obs``, from 0 to n_states - 1.
 
-        Row-major: the last dimension runs fastest, as in np.ravel_multi_index(bin_of_each_dimension, bins).
+        Row-major: the last dimension runs fastest, as in
+        np.ravel_multi_index(bin_of_each_dimension, bins).
 
         Raises:
             ValueError: if obs is not of shape (D,).
@@ -468,12 +497,13 @@ def double_q_update_(
     gamma: float,
     rng: np.random.Generator,
 ) -> float:
-    """Move one of two tables, chosen by a fair coin, in place, and return its TD error (S&B eq. 6.10).
+    """Move one of two tables, chosen by a fair coin, in place, and return its TD error (S&B eq.
+    6.10).
 
     Heads, Q1 learns:
 
         best       = argmax_b Q1[s2, b]                              ties at random
-        delta      = r + gamma * Q2[s2, best] - Q1[s, a]             (r - Q1[s, a] if the step terminated)
+        delta      = r + gamma * Q2[s2, best] - Q1[s, a]       (r - Q1[s, a] if the step terminated)
         Q1[s, a]  += alpha * delta
 
     Tails: the same with the two tables exchanged.
@@ -484,7 +514,8 @@ def double_q_update_(
         rng: tosses the coin and breaks ties.
 
     Returns:
-        delta, a float: the TD error of the table that learned, before the step, not multiplied by alpha.
+        delta, a float: the TD error of the table that learned, before the step, not multiplied by
+            alpha.
 
     Raises:
         ValueError: if the tables differ in shape, or alpha or gamma lies outside its range.
@@ -500,11 +531,12 @@ def double_q_update_(
     # WHEN Q1 learns at every step and Q2 never does: no coin is tossed.
     learner, judge = (Q1, Q2) if rng.random() < 0.5 else (Q2, Q1)
     # BUG(double-q-maximises-the-other-table): best = _argmax_random(judge[s2], rng)
-    # WHEN the table that does not learn both chooses the best next action and says what it is worth.
+    # WHEN the table that does not learn both chooses the best next action and says what it is
+    # WHEN worth.
     best = _argmax_random(learner[s2], rng)
     # BUG(double-q-judges-itself): future = 0.0 if terminated else gamma * learner[s2, best]
-    # WHEN the table that learns both chooses the best next action and says what it is worth: two tables, each
-    # WHEN doing plain Q-learning.
+    # WHEN the table that learns both chooses the best next action and says what it is worth: two
+    # WHEN tables, each doing plain Q-learning.
     # BUG(bootstraps-at-terminal): future = gamma * judge[s2, best]
     future = 0.0 if terminated else gamma * judge[s2, best]
     delta = r + future - learner[s, a]

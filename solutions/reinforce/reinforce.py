@@ -2,13 +2,15 @@
 
 Conventions, for every function of this file
 
-* Time comes first. A batch of N episodes is a set of tensors (T, N), padded at the end: ``mask`` is True (or 1) for
-  the steps that took place, and in every column these come first. A single episode may come as (T,), without a mask.
-* What stands under mask 0 means nothing. It never influences a result, and where a result has an entry for it, that
-  entry is 0.
-* An episode is over when it is terminated or truncated. REINFORCE uses only rewards that were really earned, so both
-  kinds of end are the same to it (for methods that bootstrap they are not).
-* Returns, baselines and advantages are data: no gradient flows through them. Arguments are never changed.
+* Time comes first. A batch of N episodes is a set of tensors (T, N), padded at the end: ``mask`` is
+  True (or 1) for the steps that took place, and in every column these come first. A single episode
+  may come as (T,), without a mask.
+* What stands under mask 0 means nothing. It never influences a result, and where a result has an
+  entry for it, that entry is 0.
+* An episode is over when it is terminated or truncated. REINFORCE uses only rewards that were
+  really earned, so both kinds of end are the same to it (for methods that bootstrap they are not).
+* Returns, baselines and advantages are data: no gradient flows through them. Arguments are never
+  changed.
 
 S&B is Sutton and Barto (2018), "Reinforcement learning: an introduction", 2nd edition, chapter 13.
 """
@@ -41,27 +43,30 @@ def _check_unit_interval(name: str, number: float) -> None:
 def discounted_returns(rewards: Tensor, gamma: float, mask: Tensor | None = None) -> Tensor:
     """Rewards to go: what was earned from each step to the end of its episode.
 
-    G_t = r_t + gamma * r_{t+1} + gamma^2 * r_{t+2} + ... = r_t + gamma * G_{t+1}                       (S&B 3.8, 3.9)
+    G_t = r_t + gamma * r_{t+1} + gamma^2 * r_{t+2} + ... = r_t + gamma * G_{t+1}     (S&B 3.8, 3.9)
 
     Row t holds the reward for the action of row t (S&B call it R_{t+1}).
 
     Args:
         rewards: (T,) or (T, N) float.
         gamma: discount for one step, in [0, 1].
-        mask: the shape of rewards, bool or 0/1; valid steps come first in every column. None: all are valid.
+        mask: the shape of rewards, bool or 0/1; valid steps come first in every column. None: all
+            are valid.
 
     Returns:
         Tensor of the shape of rewards, 0 under mask 0, without a gradient.
 
     Raises:
-        ValueError: gamma lies outside [0, 1], the mask has another shape, or a valid step follows a masked one.
+        ValueError: gamma lies outside [0, 1], the mask has another shape, or a valid step follows a
+            masked one.
     """
     _check_unit_interval("gamma", gamma)
     # TODO(returns): refuse a mask with holes; walk backwards from the last step.
     ### BEGIN SOLUTION
     valid = _valid(rewards, mask)
     # BUG(accepts-holes): pass
-    # WHEN a mask with a hole in the middle of an episode is taken as it comes instead of being refused.
+    # WHEN a mask with a hole in the middle of an episode is taken as it comes instead of being
+    # WHEN refused.
     _refuse_holes(valid)
     # BUG(writes-into-the-rewards): rewards = rewards.detach().masked_fill_(~valid, 0.0)
     # WHEN the padding is set to zero in the caller's own tensor.
@@ -78,7 +83,8 @@ def discounted_returns(rewards: Tensor, gamma: float, mask: Tensor | None = None
         later = rewards[t] + gamma * later
         returns[t] = later
     # BUG(discounts-from-the-start): return returns * gamma ** torch.arange(len(returns)).view(-1, *[1] * (returns.ndim - 1))
-    # WHEN rewards are discounted back to the beginning of the episode and not to the step that they belong to.
+    # WHEN rewards are discounted back to the beginning of the episode and not to the step that they
+    # WHEN belong to.
     # BUG(no-reward-to-go): return torch.where(valid, returns[:1], 0.0)
     # WHEN every step gets the return of the whole episode, rewards from before it included.
     # BUG(returns-start-one-late): return torch.cat([returns[1:], torch.zeros_like(returns[:1])])
@@ -91,7 +97,8 @@ def discounted_returns(rewards: Tensor, gamma: float, mask: Tensor | None = None
 
 
 def _valid(x: Tensor, mask: Tensor | None) -> Tensor:
-    """The mask as bool, everything valid if there is none. Raises ValueError if its shape is not that of x."""
+    """The mask as bool, everything valid if there is none. Raises ValueError if its shape is not
+    that of x."""
     if mask is None:
         return torch.ones_like(x, dtype=torch.bool)
     if mask.shape != x.shape:
@@ -115,7 +122,8 @@ class CategoricalPolicy:
     """A distribution over A actions for each row of logits: pi(a) = exp(logits_a) / sum of exp(logits)   (S&B 13.2).
 
     Args:
-        logits: (..., A) float, unnormalised log-probabilities. They are not probabilities and have no softmax yet.
+        logits: (..., A) float, unnormalised log-probabilities. They are not probabilities and have
+            no softmax yet.
     """
 
     def __init__(self, logits: Tensor) -> None:
@@ -133,10 +141,12 @@ class CategoricalPolicy:
         ### END SOLUTION
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """Draw an action for each row: (...,) int64, without a graph; all randomness comes from the generator."""
+        """Draw an action for each row: (...,) int64, without a graph; all randomness comes from the
+        generator."""
         # TODO(policies): draw from the probabilities, not the most probable one.
         ### BEGIN SOLUTION
-        # The action whose exponential clock, of rate p_a, rings first. It works for any number of batch dimensions.
+        # The action whose exponential clock, of rate p_a, rings first. It works for any number of
+        # batch dimensions.
         # BUG(ignores-the-generator): clocks = torch.empty_like(self.log_probs).exponential_()
         # WHEN actions are drawn from the global generator although another one was given.
         clocks = torch.empty_like(self.log_probs).exponential_(generator=generator)
@@ -146,17 +156,20 @@ class CategoricalPolicy:
         ### END SOLUTION
 
     def log_prob(self, action: Tensor) -> Tensor:
-        """ln pi(action) for each row: (...,) float, differentiable in the logits. ``action``: (...,) int64."""
+        """ln pi(action) for each row: (...,) float, differentiable in the logits. ``action``:
+        (...,) int64."""
         # TODO(policies): pick each row's entry.
         ### BEGIN SOLUTION
         # BUG(log-prob-of-the-mode): action = self.log_probs.argmax(-1)
-        # WHEN the log-probability is that of the most probable action and not of the one that was taken.
+        # WHEN the log-probability is that of the most probable action and not of the one that was
+        # WHEN taken.
         action = action.long()
         return self.log_probs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
         ### END SOLUTION
 
     def entropy(self) -> Tensor:
-        """H = -sum over a of pi(a) ln pi(a), in nats: (...,) float, differentiable in the logits."""
+        """H = -sum over a of pi(a) ln pi(a), in nats: (...,) float, differentiable in the
+        logits."""
         # TODO(policies): minus the mean log-probability under the policy itself.
         ### BEGIN SOLUTION
         # BUG(entropy-sign): return (self.log_probs.exp() * self.log_probs).sum(-1)
@@ -168,11 +181,12 @@ class CategoricalPolicy:
 
 
 class GaussianPolicy:
-    """Independent normal distributions over D action components                          (S&B 13.19, one component).
+    """Independent normal distributions over D action components         (S&B 13.19, one component).
 
     Args:
         mean: (..., D) float.
-        log_std: (..., D) or (D,) float, ln of the standard deviations; it is broadcast to the shape of mean.
+        log_std: (..., D) or (D,) float, ln of the standard deviations; it is broadcast to the shape
+            of mean.
     """
 
     def __init__(self, mean: Tensor, log_std: Tensor) -> None:
@@ -185,23 +199,27 @@ class GaussianPolicy:
         ### END SOLUTION
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """Draw an action for each row: (..., D) float, without a graph; all randomness comes from the generator."""
+        """Draw an action for each row: (..., D) float, without a graph; all randomness comes from
+        the generator."""
         # TODO(policies): mean plus standard deviation times standard normal noise.
         ### BEGIN SOLUTION
         # BUG(ignores-the-generator): noise = torch.randn(self.mean.shape, dtype=self.mean.dtype)
         noise = torch.randn(self.mean.shape, dtype=self.mean.dtype, generator=generator)
         # BUG(sample-keeps-its-graph): return self.mean + self.log_std.exp() * noise
-        # WHEN a sampled action is still tied to the network by its gradient, so that the score cancels out.
+        # WHEN a sampled action is still tied to the network by its gradient, so that the score
+        # WHEN cancels out.
         return (self.mean + self.log_std.exp() * noise).detach()
         ### END SOLUTION
 
     def log_prob(self, action: Tensor) -> Tensor:
-        """ln of the joint density of all D components: (...,) float, differentiable in mean and log_std."""
+        """ln of the joint density of all D components: (...,) float, differentiable in mean and
+        log_std."""
         # TODO(policies): independent components: their log-densities add up.
         ### BEGIN SOLUTION
         z = (action - self.mean) / self.log_std.exp()
         # BUG(density-without-its-width): density = -0.5 * z**2 - 0.5 * math.log(2 * math.pi)
-        # WHEN the log-density lacks the term -log_std, so that wide distributions look better than they are.
+        # WHEN the log-density lacks the term -log_std, so that wide distributions look better than
+        # WHEN they are.
         density = -0.5 * z**2 - self.log_std - 0.5 * math.log(2 * math.pi)
         # BUG(log-density-averaged): return density.mean(-1)
         # WHEN the log-densities of the components are averaged instead of added.
@@ -211,11 +229,13 @@ class GaussianPolicy:
         ### END SOLUTION
 
     def entropy(self) -> Tensor:
-        """H = sum over components of log_std + ln(2 pi e) / 2, in nats: (...,) float; negative for narrow ones."""
+        """H = sum over components of log_std + ln(2 pi e) / 2, in nats: (...,) float; negative for
+        narrow ones."""
         # TODO(policies): one value for each row.
         ### BEGIN SOLUTION
         # BUG(entropy-without-its-constant): return self.log_std.sum(-1)
-        # WHEN the entropy of a normal distribution lacks its constant, ln(2 pi e) / 2 for each component.
+        # WHEN the entropy of a normal distribution lacks its constant, ln(2 pi e) / 2 for each
+        # WHEN component.
         # BUG(entropy-per-component): return self.log_std + 0.5 * math.log(2 * math.pi * math.e)
         # WHEN the entropy of each component is returned by itself instead of their sum.
         return (self.log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
@@ -232,11 +252,13 @@ def policy_gradient_loss(
     gamma: float = 1.0,
     discount_state_weight: bool = False,
 ) -> Tensor:
-    """The loss whose gradient step is REINFORCE's update: minus the sum over time of weights_t * ln pi(a_t | s_t).
+    """The loss whose gradient step is REINFORCE's update: minus the sum over time of weights_t * ln
+    pi(a_t | s_t).
 
-    It is summed over the steps of an episode and averaged over episodes (columns with at least one valid step). With
-    ``discount_state_weight`` step t also counts gamma^t, as the policy gradient theorem has it for a discounted
-    objective (S&B 13.8, and the boxed algorithm of section 13.3); nearly everybody leaves that factor out, and so do we by default.
+    It is summed over the steps of an episode and averaged over episodes (columns with at least one
+    valid step). With ``discount_state_weight`` step t also counts gamma^t, as the policy gradient
+    theorem has it for a discounted objective (S&B 13.8, and the boxed algorithm of section 13.3);
+    nearly everybody leaves that factor out, and so do we by default.
 
     Args:
         logp: (T,) or (T, N) float, ln pi of the actions that were taken; carries the gradient.
@@ -275,9 +297,11 @@ def policy_gradient_loss(
     # BUG(averages-over-columns-without-steps): episodes = valid[0].numel()
     # WHEN columns without a single step count as episodes.
     # BUG(sums-over-episodes): episodes = 1
-    # WHEN the loss is summed over episodes instead of averaged, so that its size grows with the batch.
+    # WHEN the loss is summed over episodes instead of averaged, so that its size grows with the
+    # WHEN batch.
     # BUG(averages-over-time): episodes = valid.sum()
-    # WHEN the loss is averaged over time steps instead of summed, so that long episodes count less for each step.
+    # WHEN the loss is averaged over time steps instead of summed, so that long episodes count less
+    # WHEN for each step.
     episodes = valid.any(dim=0).sum()
     if episodes == 0:
         raise ValueError("No step is valid: there is nothing to learn from.")
@@ -327,7 +351,8 @@ def standardize(x: Tensor, mask: Tensor | None = None, eps: float = 1e-8) -> Ten
 
 
 def value_loss(values: Tensor, returns: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Half the mean squared error of a value baseline over valid steps: its descent is the update of w in S&B, section 13.4.
+    """Half the mean squared error of a value baseline over valid steps: its descent is the update
+    of w in S&B, section 13.4.
 
     Args:
         values: (T,) or (T, N) float; carries the gradient.
@@ -344,7 +369,8 @@ def value_loss(values: Tensor, returns: Tensor, mask: Tensor | None = None) -> T
     ### BEGIN SOLUTION
     if returns.shape != values.shape:
         # BUG(value-loss-broadcasts): return 0.5 * (values - returns.detach()).square().mean()
-        # WHEN values and returns of different shapes are stretched to a common one instead of being refused.
+        # WHEN values and returns of different shapes are stretched to a common one instead of being
+        # WHEN refused.
         raise ValueError(
             f"returns has shape {tuple(returns.shape)}, but values {tuple(values.shape)}."
         )
@@ -365,8 +391,9 @@ def value_loss(values: Tensor, returns: Tensor, mask: Tensor | None = None) -> T
 def leave_one_out_baseline(returns: Tensor) -> Tensor:
     """For each episode, the mean return of the others: b_i = sum over j != i of G_j / (N - 1).
 
-    It is unbiased because it does not depend on the episode that it is subtracted from. Source: Kool, van Hoof and
-    Welling (2019), "Buy 4 REINFORCE samples, get a baseline for free!", ICLR workshop.
+    It is unbiased because it does not depend on the episode that it is subtracted from. Source:
+    Kool, van Hoof and Welling (2019), "Buy 4 REINFORCE samples, get a baseline for free!", ICLR
+    workshop.
 
     Args:
         returns: (N,) float, of N episodes that began alike.
@@ -385,7 +412,8 @@ def leave_one_out_baseline(returns: Tensor) -> Tensor:
         )
     returns = returns.detach()
     # BUG(baseline-includes-itself): return returns.mean().expand_as(returns).clone()
-    # WHEN an episode's own return is part of its baseline, so that the baseline depends on the action.
+    # WHEN an episode's own return is part of its baseline, so that the baseline depends on the
+    # WHEN action.
     # BUG(leaves-one-out-divides-by-n): return (returns.sum() - returns) / len(returns)
     # WHEN the sum of the N - 1 other returns is divided by N.
     return (returns.sum() - returns) / (len(returns) - 1)
@@ -405,21 +433,24 @@ class ExactGradient(NamedTuple):
 def exact_policy_gradient(
     P: Tensor, R: Tensor, gamma: float, start: Tensor, theta: Tensor
 ) -> ExactGradient:
-    """Objective and gradient of a tabular softmax policy, without sampling: the policy gradient theorem (S&B 13.5).
+    """Objective and gradient of a tabular softmax policy, without sampling: the policy gradient
+    theorem (S&B 13.5).
 
     pi(a|s) = softmax(theta[s])_a,   v = r_pi + gamma * P_pi v,   q(s, a) = R(s, a) + gamma * sum of P(s, a, s') v(s')
     eta(s)  = sum over t of gamma^t Pr(s_t = s):   eta = start + gamma * P_pi^T eta        (visits, not normalised)
     dJ/dtheta[s, a] = eta(s) * sum over b of q(s, b) * d pi(b|s) / d theta[s, a]
 
     Args:
-        P: (S, A, S) float, P[s, a, s'] = probability of s' after a in s. A row may sum to less than 1: the rest ends the episode.
+        P: (S, A, S) float, P[s, a, s'] = probability of s' after a in s. A row may sum to less than
+            1: the rest ends the episode.
         R: (S, A) float, expected reward.
         gamma: in [0, 1).
         start: (S,) float, start distribution.
         theta: (S, A) float, preferences.
 
     Returns:
-        ExactGradient(J, gradient): J = start . v, and dJ/dtheta (S, A); both without a graph, in the dtype of theta.
+        ExactGradient(J, gradient): J = start . v, and dJ/dtheta (S, A); both without a graph, in
+        the dtype of theta.
 
     Raises:
         ValueError: gamma lies outside [0, 1).
@@ -445,7 +476,8 @@ def exact_policy_gradient(
     # WHEN the discounted visits are scaled to sum to 1, which shrinks the gradient by 1 - gamma.
     visits = torch.linalg.solve(system.T, start)
     # BUG(softmax-derivative-without-the-others): gradient = visits[:, None] * pi * (1 - pi) * q
-    # WHEN the derivative of the softmax leaves out that raising one preference lowers the other probabilities.
+    # WHEN the derivative of the softmax leaves out that raising one preference lowers the other
+    # WHEN probabilities.
     # BUG(log-derivative-without-pi): gradient = visits[:, None] * (q - (pi * q).sum(-1, keepdim=True))
     # WHEN the actions are not weighted by their probabilities.
     gradient = visits[:, None] * pi * (q - (pi * q).sum(-1, keepdim=True))
@@ -492,7 +524,8 @@ class Result(NamedTuple):
 
 
 class PolicyNetwork(nn.Module):
-    """One hidden layer; its output parametrises a categorical or, for a Box of actions, a Gaussian policy."""
+    """One hidden layer; its output parametrises a categorical or, for a Box of actions, a Gaussian
+    policy."""
 
     def __init__(self, observation_space: Any, action_space: Any, hidden: int) -> None:
         super().__init__()
@@ -515,7 +548,8 @@ def _network(observation_space: Any, outputs: int, hidden: int) -> nn.Sequential
 
 
 def make_networks(env: Any, config: Config, seed: int) -> tuple[PolicyNetwork, nn.Sequential]:
-    """A policy and a value network whose first weights depend on the seed alone; global generators stay as they are."""
+    """A policy and a value network whose first weights depend on the seed alone; global generators
+    stay as they are."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         policy = PolicyNetwork(env.observation_space, env.action_space, config.hidden)
@@ -546,9 +580,11 @@ class _Actor:
 
     @torch.inference_mode()
     def episode(self) -> _Episode | None:
-        """Play one episode to its end. None if the budget ends first: half an episode has no return."""
+        """Play one episode to its end. None if the budget ends first: half an episode has no
+        return."""
         # BUG(first-observation-stale): observation = getattr(self, "last", self.env.reset(seed=self.seed)[0])
-        # WHEN an episode begins with the last observation of the episode before it instead of that of reset.
+        # WHEN an episode begins with the last observation of the episode before it instead of that
+        # WHEN of reset.
         observation, _ = self.env.reset(seed=self.seed)
         # BUG(seeds-every-episode): pass
         # WHEN every episode is reset with the same seed and begins in the same state.
@@ -565,25 +601,30 @@ class _Actor:
             rewards.append(float(reward))
             self.steps += 1
             # BUG(plays-past-the-time-limit): if terminated:
-            # WHEN only terminated ends an episode, and steps go on after the environment has truncated it.
+            # WHEN only terminated ends an episode, and steps go on after the environment has
+            # WHEN truncated it.
             if terminated or truncated:
                 # BUG(observation-after-the-action): return _Episode(torch.stack([*observations[1:], torch.as_tensor(observation).float().flatten()]), torch.stack(actions), torch.tensor(rewards))
-                # WHEN an action is paired with the observation that followed it and not with the one it was chosen for.
+                # WHEN an action is paired with the observation that followed it and not with the
+                # WHEN one it was chosen for.
                 return _Episode(
                     torch.stack(observations), torch.stack(actions), torch.tensor(rewards)
                 )
         return None
 
     def _legal(self, action: Tensor) -> Any:
-        """The action as the environment takes it: inside its bounds. What was drawn stays what it was."""
+        """The action as the environment takes it: inside its bounds. What was drawn stays what it
+        was."""
         space = self.env.action_space
         # BUG(leaves-the-action-space): return action.numpy() if self.policy.continuous else int(action)
-        # WHEN continuous actions are sent to the environment even if they lie outside its action space.
+        # WHEN continuous actions are sent to the environment even if they lie outside its action
+        # WHEN space.
         return action.numpy().clip(space.low, space.high) if self.policy.continuous else int(action)
 
 
 def _batch(episodes: list[_Episode]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Episodes side by side, padded with zeros: observations (T, N, obs), actions, rewards and mask (T, N)."""
+    """Episodes side by side, padded with zeros: observations (T, N, obs), actions, rewards and mask
+    (T, N)."""
     observations, actions, rewards = (
         nn.utils.rnn.pad_sequence(list(field)) for field in zip(*episodes, strict=True)
     )
@@ -609,7 +650,8 @@ class _Learner:
         self.value_optimizer = torch.optim.Adam(value.parameters(), config.value_learning_rate)
 
     def update(self, episodes: list[_Episode]) -> None:
-        """One step of the policy and, where it serves as the baseline, several of the value network."""
+        """One step of the policy and, where it serves as the baseline, several of the value
+        network."""
         observations, actions, rewards, mask = _batch(episodes)
         # BUG(training-forgets-gamma): returns = discounted_returns(rewards, 1.0, mask)
         # WHEN training does not discount, whatever its gamma is.
@@ -644,23 +686,28 @@ class _Learner:
 
 
 def train_reinforce(env: Any, config: Config, seed: int) -> Result:
-    """REINFORCE (S&B section 13.3), with a baseline if asked for (13.4), on batches of whole episodes.
+    """REINFORCE (S&B section 13.3), with a baseline if asked for (13.4), on batches of whole
+    episodes.
 
-    Plays ``episodes_per_update`` episodes to their ends, makes one update of the policy from them, throws them away,
-    and goes on until ``max_steps`` calls of ``env.step`` have been made. An episode that the budget cuts short is
-    dropped: it is neither learned from nor reported. Whether the last, incomplete batch still makes an update is up to you.
+    Plays ``episodes_per_update`` episodes to their ends, makes one update of the policy from them,
+    throws them away, and goes on until ``max_steps`` calls of ``env.step`` have been made. An
+    episode that the budget cuts short is dropped: it is neither learned from nor reported. Whether
+    the last, incomplete batch still makes an update is up to you.
 
-    * Weights are discounted rewards to go; "standardize" standardises them over the batch's valid steps; "leave_one_out"
-      subtracts, at each time, the mean over the batch's other episodes (those that are over count 0); "value" subtracts
-      V(s_t) of a value network as it was before this batch, and then fits it to the same returns.
-    * Continuous actions are clipped to the bounds of the action space on their way to the environment, and only there:
-      log_prob is that of the action that was drawn.
-    * The environment is seeded at the first reset, with ``seed``, and never with the same seed again. Everything else
-      depends on ``seed`` alone: the same call gives the same result. Global generators stay as they are.
+    * Weights are discounted rewards to go; "standardize" standardises them over the batch's valid
+      steps; "leave_one_out" subtracts, at each time, the mean over the batch's other episodes
+      (those that are over count 0); "value" subtracts V(s_t) of a value network as it was before
+      this batch, and then fits it to the same returns.
+    * Continuous actions are clipped to the bounds of the action space on their way to the
+      environment, and only there: log_prob is that of the action that was drawn.
+    * The environment is seeded at the first reset, with ``seed``, and never with the same seed
+      again. Everything else depends on ``seed`` alone: the same call gives the same result. Global
+      generators stay as they are.
     * ``PolicyNetwork`` and ``make_networks`` are given; other networks are as good.
 
     Args:
-        env: a Gymnasium environment (not a vector of them) with a Box of observations, and Discrete or Box actions.
+        env: a Gymnasium environment (not a vector of them) with a Box of observations, and Discrete
+            or Box actions.
         config: see ``Config``.
         seed: of networks, sampling and environment.
 

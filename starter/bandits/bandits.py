@@ -1,14 +1,15 @@
 """Multi-armed bandits: estimate the arms, decide which one to pull, count what the mistakes cost.
 
-In the order of the handout: value estimates, epsilon-greedy, upper confidence bounds, gradient bandits, runs
-and regret, arms that drift. Most functions are pure; the agents put them together. Everything is computed in
-float64, and every random number comes from the generator that the caller hands in.
+In the order of the handout: value estimates, epsilon-greedy, upper confidence bounds, gradient
+bandits, runs and regret, arms that drift. Most functions are pure; the agents put them together.
+Everything is computed in float64, and every random number comes from the generator that the caller
+hands in.
 
-An agent is any object with two methods: `select(t, rng) -> int`, where t counts the steps from 1, and
-`update(action, reward)`.
+An agent is any object with two methods: `select(t, rng) -> int`, where t counts the steps from 1,
+and `update(action, reward)`.
 
-The equations (S&B below) are those of Sutton and Barto, Reinforcement Learning: An Introduction, 2nd edition
-(2018), chapter 2.
+The equations (S&B below) are those of Sutton and Barto, Reinforcement Learning: An Introduction,
+2nd edition (2018), chapter 2.
 """
 
 from typing import NamedTuple
@@ -26,7 +27,8 @@ class Trace(NamedTuple):
 
 
 class Script:
-    """The simplest agent: pulls the arms of a list in order and learns nothing. Given, to test your loop."""
+    """The simplest agent: pulls the arms of a list in order and learns nothing. Given, to test your
+    loop."""
 
     def __init__(self, arms):
         self.arms = [int(arm) for arm in arms]
@@ -40,7 +42,8 @@ class Script:
 
 
 def require(condition, sentence: str) -> None:
-    """Raise ValueError(sentence) unless the condition holds. Given, for the `Raises` lines below."""
+    """Raise ValueError(sentence) unless the condition holds. Given, for the `Raises` lines
+    below."""
     if not condition:
         raise ValueError(sentence)
 
@@ -66,8 +69,8 @@ def sample_average(q: float, n: int, reward: float) -> float:
 
         Q_{n+1} = Q_n + (R_n - Q_n) / n
 
-    q: the mean of the n - 1 earlier rewards (when n = 1 it has no influence). n: the pulls of this arm,
-    *including* the one that paid `reward`. Returns a float.
+    q: the mean of the n - 1 earlier rewards (when n = 1 it has no influence). n: the pulls of this
+    arm, *including* the one that paid `reward`. Returns a float.
     Raises ValueError if n < 1.
     """
     # TODO(estimates): check n, then move q by 1/n of the way to the reward.
@@ -93,8 +96,8 @@ def unbiased_step(q: float, o: float, reward: float, alpha: float) -> tuple[floa
 
         o_n = o_{n-1} + alpha (1 - o_{n-1}),    beta_n = alpha / o_n,    Q_{n+1} = Q_n + beta_n (R_n - Q_n)
 
-    q: the estimate so far. o: the trace o_{n-1}, which is 0 before an arm's first reward. alpha: in (0, 1].
-    Returns the tuple (Q_{n+1}, o_n) of two floats.
+    q: the estimate so far. o: the trace o_{n-1}, which is 0 before an arm's first reward. alpha: in
+    (0, 1]. Returns the tuple (Q_{n+1}, o_n) of two floats.
     Raises ValueError if alpha lies outside (0, 1] or o outside [0, 1].
     """
     # TODO(estimates): check, advance the trace, then step by alpha / trace.
@@ -117,7 +120,8 @@ def argmax_random(q: np.ndarray, rng: np.random.Generator) -> int:
 
 
 def epsilon_greedy(q: np.ndarray, epsilon: float, rng: np.random.Generator) -> int:
-    """With probability epsilon an arm drawn uniformly from all k arms, else a greedy one (S&B section 2.2).
+    """With probability epsilon an arm drawn uniformly from all k arms, else a greedy one (S&B
+    section 2.2).
 
     q: shape (k,), ties are broken at random. epsilon: in [0, 1]. Returns an int.
     Raises ValueError if epsilon lies outside [0, 1].
@@ -143,11 +147,12 @@ def epsilon_greedy_probs(q: np.ndarray, epsilon: float) -> np.ndarray:
 
 
 class EpsilonGreedy:
-    """Epsilon-greedy on sample averages (alpha=None) or on recency-weighted averages (alpha in (0, 1]).
+    """Epsilon-greedy on sample averages (alpha=None) or on recency-weighted averages (alpha in (0,
+    1]).
 
-    `initial` fills the first estimates: EpsilonGreedy(k, epsilon=0.0, alpha=0.1, initial=5.0) is the
-    optimistic agent of S&B section 2.6. Attributes that tests and plots read: `q` (k,) float64, estimates;
-    `counts` (k,) int, pulls.
+    `initial` fills the first estimates: EpsilonGreedy(k, epsilon=0.0, alpha=0.1, initial=5.0) is
+    the optimistic agent of S&B section 2.6. Attributes that tests and plots read: `q` (k,) float64,
+    estimates; `counts` (k,) int, pulls.
     """
 
     def __init__(
@@ -165,7 +170,8 @@ class EpsilonGreedy:
         raise NotImplementedError("TODO(greedy): choose epsilon-greedily from the estimates.")
 
     def update(self, action: int, reward: float) -> None:
-        """Count the pull, move its estimate: sample_average if alpha is None, else constant_step."""
+        """Count the pull, move its estimate: sample_average if alpha is None, else
+        constant_step."""
         # TODO(greedy): count the pull, then move the estimate of this arm.
         # YOUR CODE HERE
         raise NotImplementedError("TODO(greedy): count the pull, then move the estimate of this arm.")
@@ -179,9 +185,9 @@ def ucb_scores(q: np.ndarray, counts: np.ndarray, t: int, c: float) -> np.ndarra
 
         score(a) = Q(a) + c sqrt(ln t / N(a)),    +inf where N(a) = 0
 
-    q: shape (k,), estimates. counts: shape (k,), the pulls of each arm before this step. t: the step, from 1.
-    c: how much uncertainty is worth, >= 0. Returns a float64 array of shape (k,); an untried arm scores +inf
-    even when t = 1 or c = 0.
+    q: shape (k,), estimates. counts: shape (k,), the pulls of each arm before this step. t: the
+    step, from 1. c: how much uncertainty is worth, >= 0. Returns a float64 array of shape (k,); an
+    untried arm scores +inf even when t = 1 or c = 0.
     Raises ValueError if q and counts differ in shape, a count is negative, t < 1 or c < 0.
     """
     q = as_vector(q, "q")
@@ -239,9 +245,9 @@ def gradient_bandit_step(
 
         h'(a) = h(a) + alpha (reward - baseline) ([a = action] - pi(a)),    pi = softmax(h)
 
-    h: shape (k,), preferences. action: the arm that was pulled, in 0 .. k - 1. alpha: > 0 (preferences are no
-    averages, so steps above 1 are possible). Returns a new float64 array (k,); h itself stays as it is.
-    Raises ValueError if action is not one of the arms or alpha <= 0.
+    h: shape (k,), preferences. action: the arm that was pulled, in 0 .. k - 1. alpha: > 0
+    (preferences are no averages, so steps above 1 are possible). Returns a new float64 array (k,);
+    h itself stays as it is. Raises ValueError if action is not one of the arms or alpha <= 0.
     """
     h = as_vector(h, "h")
     # TODO(gradient): check the arguments, then move all k preferences.
@@ -250,7 +256,8 @@ def gradient_bandit_step(
 
 
 class GradientBandit:
-    """Draws arms from softmax(h) and climbs the gradient; the baseline is the mean of all *earlier* rewards.
+    """Draws arms from softmax(h) and climbs the gradient; the baseline is the mean of all *earlier*
+    rewards.
 
     Before the first reward the baseline is 0; with use_baseline=False it stays there.
     Attributes that tests and plots read: `h` (k,) float64 preferences, `baseline` float.
@@ -270,7 +277,8 @@ class GradientBandit:
         raise NotImplementedError("TODO(gradient): draw an arm with the probabilities softmax(h).")
 
     def update(self, action: int, reward: float) -> None:
-        """Move the preferences with the baseline of the earlier rewards, then average this reward into it."""
+        """Move the preferences with the baseline of the earlier rewards, then average this reward
+        into it."""
         # TODO(gradient): move the preferences, then update the baseline (if in use).
         # YOUR CODE HERE
         raise NotImplementedError("TODO(gradient): move the preferences, then update the baseline (if in use).")
@@ -284,13 +292,13 @@ def run_bandit(
 ) -> Trace:
     """Let an agent play a k-armed bandit for T = steps steps.
 
-    At each step t = 1 .. T: `agent.select(t, rng)` names an arm; its reward is drawn from Normal(mean of that
-    arm, 1); `agent.update(action, reward)` learns of it; then, if walk_sd > 0, the means take one step of
-    `random_walk` (part 6). So the first reward is drawn from `means` as they were handed in; the caller's
-    array is not changed.
+    At each step t = 1 .. T: `agent.select(t, rng)` names an arm; its reward is drawn from
+    Normal(mean of that arm, 1); `agent.update(action, reward)` learns of it; then, if walk_sd > 0,
+    the means take one step of `random_walk` (part 6). So the first reward is drawn from `means` as
+    they were handed in; the caller's array is not changed.
 
-    means: shape (k,). walk_sd: standard deviation of the steps of the means, 0 for a stationary bandit.
-    Returns Trace(actions (T,) int, rewards (T,) float64).
+    means: shape (k,). walk_sd: standard deviation of the steps of the means, 0 for a stationary
+    bandit. Returns Trace(actions (T,) int, rewards (T,) float64).
     Raises ValueError if steps < 1 or walk_sd < 0.
     """
     means = as_vector(means, "means")
@@ -304,8 +312,9 @@ def pseudo_regret(means: np.ndarray, actions: np.ndarray) -> np.ndarray:
 
         regret_t = sum_{s <= t} (max_a means(a) - means(A_s))
 
-    means: shape (k,), fixed. actions: shape (T,), int, in 0 .. k - 1. Returns a float64 array of shape (T,).
-    Raises ValueError if actions does not have the shape (T,) or names an arm that does not exist.
+    means: shape (k,), fixed. actions: shape (T,), int, in 0 .. k - 1. Returns a float64 array of
+    shape (T,). Raises ValueError if actions does not have the shape (T,) or names an arm that does
+    not exist.
     """
     means = as_vector(means, "means")
     actions = np.asarray(actions)
@@ -318,10 +327,11 @@ def pseudo_regret(means: np.ndarray, actions: np.ndarray) -> np.ndarray:
 
 
 def random_walk(means: np.ndarray, walk_sd: float, rng: np.random.Generator) -> np.ndarray:
-    """The means one step later: every arm moves on its own by Normal(0, walk_sd) (S&B exercise 2.5: 0.01).
+    """The means one step later: every arm moves on its own by Normal(0, walk_sd) (S&B exercise 2.5:
+    0.01).
 
-    means: shape (k,). walk_sd: a standard deviation, >= 0. Returns a new float64 array (k,); means itself
-    stays as it is.
+    means: shape (k,). walk_sd: a standard deviation, >= 0. Returns a new float64 array (k,); means
+    itself stays as it is.
     Raises ValueError if walk_sd < 0.
     """
     means = as_vector(means, "means")

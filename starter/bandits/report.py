@@ -3,16 +3,12 @@
 Takes about half a minute with the 200 runs of the default; fewer runs are faster and noisier.
 """
 
-import argparse
 from functools import partial
-from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
 import bandits as work
 import matplotlib.pyplot as plt
 import numpy as np
+import plots
 
 K = 10
 BLUE, RED, GREEN = "#1f6fb4", "#c8352b", "#2e8b57"
@@ -88,7 +84,8 @@ def exploration(runs):
     names = list(AGENTS)[2:5]
     figure = reward_and_optimal(names, runs, "Three ways to explore")
     left = figure.axes[0]
-    left.clear()  # the spikes are in the first steps: show those, unsmoothed; the other panel shows the long run
+    # the spikes are in the first steps: show those, unsmoothed; the other panel shows the long run
+    left.clear()
     for name in names:
         rewards = curves(name, runs)[0][:100]
         left.plot(np.arange(1, 101), rewards, color=AGENTS[name][1], linewidth=1.4, label=name)
@@ -163,7 +160,7 @@ def drifting(runs):
     return figure
 
 
-PLOTS = {
+FIGURES = {
     "testbed": testbed,
     "exploration": exploration,
     "regret": regret,
@@ -172,28 +169,8 @@ PLOTS = {
 }
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    here = Path(__file__).resolve().parent
-    parser.add_argument(
-        "--out", type=Path, default=here, help="folder for the PNG files (default: this one)"
-    )
+if __name__ == "__main__":
+    parser = plots.parser(__doc__, __file__)
     parser.add_argument("--runs", type=int, default=200, help="runs for each curve (default 200)")
     options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    for name, draw in PLOTS.items():
-        try:
-            figure = draw(options.runs)
-        except NotImplementedError as error:
-            print(
-                f"{name}.png is not drawn, because a part of bandits.py is not written yet: {error}"
-            )
-            continue
-        path = options.out / f"{name}.png"
-        figure.savefig(path, dpi=130)
-        plt.close(figure)
-        print(path)
-
-
-if __name__ == "__main__":
-    main()
+    plots.save_all(options.out, FIGURES, options.runs)

@@ -1,20 +1,24 @@
-"""Bradley-Terry: from who beat whom to reward models, and to what goes wrong when a reward model is believed.
+"""Bradley-Terry: from who beat whom to reward models, and to what goes wrong when a reward model is
+believed.
 
 Conventions, for every function of this file
 
-* A score (reward, utility, log-ability) is a real number in nats: P(i beats j) = sigmoid(r_i - r_j).
-  Only differences mean anything: adding one constant to all scores changes no probability.
-* Tables of games and their log-abilities are NumPy: ``wins[i, j]`` counts how often i beat j, the diagonal is 0,
-  log-abilities ``theta`` are (n,) float64 with mean 0. Scores of a network are tensors.
-* A batch of B pairs has 2B rows. Layout "interleaved": chosen, rejected, chosen, rejected, ...; layout "stacked":
-  all chosen rows, then all rejected rows, in the same order.
-* ``attention_mask`` is (B, L), 1 = real token, 0 = padding, which stands on the left or on the right of a row.
-* Arguments are never changed, except a model that is trained. Random numbers come from the generator that is passed.
+* A score (reward, utility, log-ability) is a real number in nats: P(i beats j) = sigmoid(r_i -
+  r_j). Only differences mean anything: adding one constant to all scores changes no probability.
+* Tables of games and their log-abilities are NumPy: ``wins[i, j]`` counts how often i beat j, the
+  diagonal is 0, log-abilities ``theta`` are (n,) float64 with mean 0. Scores of a network are
+  tensors.
+* A batch of B pairs has 2B rows. Layout "interleaved": chosen, rejected, chosen, rejected, ...;
+  layout "stacked": all chosen rows, then all rejected rows, in the same order.
+* ``attention_mask`` is (B, L), 1 = real token, 0 = padding, which stands on the left or on the
+  right of a row.
+* Arguments are never changed, except a model that is trained. Random numbers come from the
+  generator that is passed.
 * Impossible arguments raise ValueError with a sentence.
 
-Sources: Bradley and Terry (1952), Biometrika 39; Hunter (2004), "MM algorithms for generalized Bradley-Terry models",
-Annals of Statistics 32(1); Ouyang et al. (2022), "Training language models to follow instructions with human
-feedback", arXiv:2203.02155.
+Sources: Bradley and Terry (1952), Biometrika 39; Hunter (2004), "MM algorithms for generalized
+Bradley-Terry models", Annals of Statistics 32(1); Ouyang et al. (2022), "Training language models
+to follow instructions with human feedback", arXiv:2203.02155.
 """
 
 from __future__ import annotations
@@ -48,7 +52,8 @@ def _check_same_shape(one: Tensor, other: Tensor) -> None:
 
 
 def _check_table(wins: NDArray[np.integer]) -> Array:
-    """The table in float64, once it is known to be square, non-negative and empty on its diagonal."""
+    """The table in float64, once it is known to be square, non-negative and empty on its
+    diagonal."""
     table = np.asarray(wins, dtype=np.float64)
     if table.ndim != 2 or table.shape[0] != table.shape[1] or len(table) < 2:
         raise ValueError(f"a table of wins must have shape (n, n) with n >= 2, not {table.shape}.")
@@ -64,7 +69,8 @@ def bt_prob(r_i: Tensor, r_j: Tensor) -> Tensor:
     """Probability that i is preferred to j: sigmoid(r_i - r_j).
 
     Args:
-        r_i, r_j: scores, floating tensors of one shape, of any size: 1000 and more must not overflow.
+        r_i, r_j: scores, floating tensors of one shape, of any size: 1000 and more must not
+            overflow.
 
     Returns:
         Probabilities, the shape of ``r_i``. Differentiable.
@@ -85,20 +91,23 @@ def bt_loss(
 
     With d = r_chosen - r_rejected - margin and smoothing s, one pair costs
 
-        -(1 - s) * log sigmoid(d) - s * log sigmoid(-d)                                  (s = 0: Ouyang et al., eq. 1)
+        -(1 - s) * log sigmoid(d) - s * log sigmoid(-d)                (s = 0: Ouyang et al., eq. 1)
 
     s is the share of labels that are believed to be the wrong way round.
 
     Args:
-        r_chosen, r_rejected: (B,) float, of any size: differences of +-1000 give finite losses and gradients.
-        margin: a number, or (B,): how far the chosen answer must lie ahead, in the unit of the scores.
+        r_chosen, r_rejected: (B,) float, of any size: differences of +-1000 give finite losses and
+            gradients.
+        margin: a number, or (B,): how far the chosen answer must lie ahead, in the unit of the
+            scores.
         label_smoothing: s, in [0, 1].
 
     Returns:
         The mean over pairs, a scalar tensor. Differentiable in both scores.
 
     Raises:
-        ValueError: the scores are not of one shape (B,), the margin is neither a number nor (B,), or s is not in [0, 1].
+        ValueError: the scores are not of one shape (B,), the margin is neither a number nor (B,),
+            or s is not in [0, 1].
     """
     _check_pairs(r_chosen, r_rejected)
     if isinstance(margin, Tensor) and margin.ndim > 0:
@@ -139,7 +148,8 @@ def log_likelihood(wins: NDArray[np.integer], theta: Array) -> float:
         theta: (n,) log-abilities.
 
     Returns:
-        A float, at most 0, in nats. Binomial coefficients, which do not depend on theta, are left out.
+        A float, at most 0, in nats. Binomial coefficients, which do not depend on theta, are left
+        out.
 
     Raises:
         ValueError: the table is not square, holds negative counts or has a diagonal.
@@ -151,10 +161,12 @@ def log_likelihood(wins: NDArray[np.integer], theta: Array) -> float:
 
 
 def is_connected(wins: NDArray[np.integer]) -> bool:
-    """Whether the maximum of the likelihood exists: every player reaches every other through a chain of wins.
+    """Whether the maximum of the likelihood exists: every player reaches every other through a
+    chain of wins.
 
-    i reaches j if i beat j, or beat somebody who reaches j. If a group never loses to the rest, its abilities run off to
-    infinity; if it never even plays the rest, nothing compares the two. (Ford 1957; Hunter 2004, assumption 1.)
+    i reaches j if i beat j, or beat somebody who reaches j. If a group never loses to the rest, its
+    abilities run off to infinity; if it never even plays the rest, nothing compares the two. (Ford
+    1957; Hunter 2004, assumption 1.)
 
     Args:
         wins: (n, n) counts.
@@ -174,11 +186,13 @@ def is_connected(wins: NDArray[np.integer]) -> bool:
 def mm_step(wins: NDArray[np.integer], theta: Array) -> Array:
     """One minorise-maximise update of all log-abilities at once.
 
-    With abilities p = exp(theta), wins W_i = sum_j wins[i, j] and games N_ij = wins[i, j] + wins[j, i]:
+    With abilities p = exp(theta), wins W_i = sum_j wins[i, j] and games N_ij = wins[i, j] + wins[j,
+    i]:
 
-        p_i <- W_i / sum over j != i of N_ij / (p_i + p_j)                                             (Hunter, eq. 3)
+        p_i <- W_i / sum over j != i of N_ij / (p_i + p_j)                           (Hunter, eq. 3)
 
-    then theta = log p, shifted to mean 0. The old p stands on the right throughout. No step lowers the likelihood.
+    then theta = log p, shifted to mean 0. The old p stands on the right throughout. No step lowers
+    the likelihood.
 
     Args:
         wins: (n, n) counts, each player with at least one win and one loss.
@@ -199,8 +213,8 @@ def mm_step(wins: NDArray[np.integer], theta: Array) -> Array:
 def fit_bt(wins: NDArray[np.integer], tol: float = 1e-8) -> Array:
     """Maximum-likelihood log-abilities by MM, from theta = 0.
 
-    Stops when nobody's expected number of wins, sum_j N_ij * sigmoid(theta_i - theta_j), differs from the number of
-    actual wins by more than ``tol`` games.
+    Stops when nobody's expected number of wins, sum_j N_ij * sigmoid(theta_i - theta_j), differs
+    from the number of actual wins by more than ``tol`` games.
 
     Args:
         wins: (n, n) counts.
@@ -210,8 +224,8 @@ def fit_bt(wins: NDArray[np.integer], tol: float = 1e-8) -> Array:
         (n,) float64 with mean 0.
 
     Raises:
-        ValueError: tol is not positive, the table is none, a player has no win or no loss, or players cannot be compared
-            (see ``is_connected``).
+        ValueError: tol is not positive, the table is none, a player has no win or no loss, or
+            players cannot be compared (see ``is_connected``).
     """
     wins = _check_table(wins)
     if not tol > 0:
@@ -244,7 +258,8 @@ def bt_gradient_hessian(wins: NDArray[np.integer], theta: Array) -> Derivatives:
         theta: (n,) log-abilities.
 
     Returns:
-        Derivatives(gradient, hessian), float64. Both of the log-likelihood, which is to be maximised.
+        Derivatives(gradient, hessian), float64. Both of the log-likelihood, which is to be
+        maximised.
 
     Raises:
         ValueError: the table is not square, holds negative counts or has a diagonal.
@@ -258,9 +273,10 @@ def bt_gradient_hessian(wins: NDArray[np.integer], theta: Array) -> Derivatives:
 def fit_bt_newton(wins: NDArray[np.integer], tol: float = 1e-8) -> Array:
     """Maximum-likelihood log-abilities by Newton's method, from theta = 0.
 
-        theta <- theta - H^+ g         (H^+: pseudo-inverse, because H is singular along (1, ..., 1))
+        theta <- theta - H^+ g        (H^+: pseudo-inverse, because H is singular along (1, ..., 1))
 
-    The step is halved until the likelihood does not fall: far from the maximum a full step may overshoot.
+    The step is halved until the likelihood does not fall: far from the maximum a full step may
+    overshoot.
 
     Arguments, result, stopping rule and errors: those of ``fit_bt``.
     """
@@ -296,8 +312,8 @@ def standard_errors(wins: NDArray[np.integer], theta: Array) -> Array:
 def gumbel_choices(utilities: Array, n: int, rng: np.random.Generator) -> NDArray[np.integer]:
     """Simulate n choices among k options by a chooser whose every look at an option is noisy.
 
-    Each choice is the argmax over options of utility + noise, with independent standard Gumbel noise for each
-    option and choice: P(noise <= x) = exp(-exp(-x)).
+    Each choice is the argmax over options of utility + noise, with independent standard Gumbel
+    noise for each option and choice: P(noise <= x) = exp(-exp(-x)).
 
     Args:
         utilities: (k,) float, k >= 2.
@@ -305,7 +321,8 @@ def gumbel_choices(utilities: Array, n: int, rng: np.random.Generator) -> NDArra
         rng: the only source of randomness.
 
     Returns:
-        (n,) int, each in 0 .. k - 1. With k = 2, option 0 is chosen with probability sigmoid(u_0 - u_1).
+        (n,) int, each in 0 .. k - 1. With k = 2, option 0 is chosen with probability sigmoid(u_0 -
+        u_1).
 
     Raises:
         ValueError: fewer than two options, or n < 1.
@@ -321,7 +338,8 @@ def gumbel_choices(utilities: Array, n: int, rng: np.random.Generator) -> NDArra
 
 
 def positions(attention_mask: Tensor) -> Tensor:
-    """Position of every real token among the real tokens of its row: 0, 1, 2, ...; 0 under padding on the left.
+    """Position of every real token among the real tokens of its row: 0, 1, 2, ...; 0 under padding
+    on the left.
 
     Args:
         attention_mask: (B, L) bool or 0/1.
@@ -370,7 +388,8 @@ def pool_last(hidden: Tensor, attention_mask: Tensor) -> Tensor:
 
 
 def attention_pool(hidden: Tensor, logits: Tensor, attention_mask: Tensor) -> Tensor:
-    """Weighted mean of the hidden states of a row's real tokens, with weights softmax(logits) over those tokens.
+    """Weighted mean of the hidden states of a row's real tokens, with weights softmax(logits) over
+    those tokens.
 
     Args:
         hidden: (B, L, H) float.
@@ -378,7 +397,8 @@ def attention_pool(hidden: Tensor, logits: Tensor, attention_mask: Tensor) -> Te
         attention_mask: (B, L) bool or 0/1.
 
     Returns:
-        (B, H). Differentiable in ``hidden`` and ``logits``; nothing under padding has any influence.
+        (B, H). Differentiable in ``hidden`` and ``logits``; nothing under padding has any
+        influence.
 
     Raises:
         ValueError: the shapes do not fit, or a row has no real token.
@@ -401,14 +421,19 @@ class RewardModel(nn.Module):
     """A transformer that reads a sequence, and a head that turns it into one number.
 
     Attributes (the graders set the weights through them):
-        backbone: a ``transformers`` model without a head (GPT2Model, LlamaModel, ...). It is called with ``input_ids``,
-            ``attention_mask`` and ``position_ids`` and returns an object with ``last_hidden_state`` (B, L, H);
-            H is ``backbone.config.hidden_size``.
-        score: nn.Linear(H, 1, bias=False): the last step of every head. (A bias would cancel in every difference.)
-        mlp: only for head "mlp": nn.Sequential(nn.Linear(H, H), nn.Tanh()), between pooling and score.
-        query: only for head "attn": nn.Linear(H, 1, bias=False), which gives the logits of the attention pooling.
+        backbone: a
+            ``transformers`` model without a head (GPT2Model, LlamaModel, ...). It is called with ``input_ids``,
+            ``attention_mask`` and ``position_ids`` and returns an object with ``last_hidden_state``
+            (B, L, H); H is ``backbone.config.hidden_size``.
+        score: nn.Linear(H, 1, bias=False): the last step of every head. (A bias would cancel in
+            every difference.)
+        mlp: only for head "mlp": nn.Sequential(nn.Linear(H, H), nn.Tanh()), between pooling and
+            score.
+        query: only for head "attn": nn.Linear(H, 1, bias=False), which gives the logits of the
+            attention pooling.
 
-    Heads: "linear" scores the last real token, "mlp" the same after ``mlp``, "attn" the attention pool of all real tokens.
+    Heads: "linear" scores the last real token, "mlp" the same after ``mlp``, "attn" the attention
+    pool of all real tokens.
     """
 
     def __init__(self, backbone: nn.Module, head: str = "linear") -> None:
@@ -446,14 +471,16 @@ def collate(
     """Pairs of token lists as one padded batch.
 
     Args:
-        chosen, rejected: B lists of token ids each, prompt included, none empty. They may contain ``pad_id``: many
-            tokenizers pad with the end-of-sequence token, so only the lengths tell what is padding.
+        chosen, rejected: B lists of token ids each, prompt included, none empty. They may contain
+            ``pad_id``: many tokenizers pad with the end-of-sequence token, so only the lengths tell
+            what is padding.
         pad_id: what is filled in.
         layout: "interleaved" or "stacked" (see the top of this file).
         side: "right" or "left": where the padding goes.
 
     Returns:
-        {"input_ids": (2B, L) int64, "attention_mask": (2B, L) int64, "layout": layout}, L = the longest list.
+        {"input_ids": (2B, L) int64, "attention_mask": (2B, L) int64, "layout": layout}, L = the
+        longest list.
 
     Raises:
         ValueError: no pairs, different numbers of lists, an empty list, an unknown layout or side.
@@ -468,10 +495,12 @@ def collate(
 
 
 class ForwardOnlyWorker:
-    """A reward-model worker as frameworks for RLHF have it: good at scoring, and never meant to learn.
+    """A reward-model worker as frameworks for RLHF have it: good at scoring, and never meant to
+    learn.
 
-    The trainer of such a framework calls ``loss_func`` of every worker that it trains. This worker only ever runs
-    forward, so whoever wrote it put a constant there to satisfy the interface. Do not change this class.
+    The trainer of such a framework calls ``loss_func`` of every worker that it trains. This worker
+    only ever runs forward, so whoever wrote it put a constant there to satisfy the interface. Do
+    not change this class.
     """
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -513,8 +542,9 @@ class RewardWorker(ForwardOnlyWorker):
     def update_(self, batch: dict[str, Tensor | str]) -> float:
         """One step of the optimiser on one batch, in training mode.
 
-        Both answers of every pair pass through the model in a single call, so that dropout treats them alike. The norm of
-        the gradient over all parameters is clipped to 1. Gradients of earlier batches are forgotten first.
+        Both answers of every pair pass through the model in a single call, so that dropout treats
+        them alike. The norm of the gradient over all parameters is clipped to 1. Gradients of
+        earlier batches are forgotten first.
 
         Returns:
             The loss before the step, a float.
@@ -539,8 +569,9 @@ def train_reward_model(
 ) -> list[float]:
     """Train a reward model on pairs, with Adam and a ``RewardWorker``.
 
-    The pairs are visited in random order, ``batch_size`` at a time, each once before any comes again (the last batch of a
-    pass may be smaller). The learning rate is constant. The model is changed, and left in evaluation mode.
+    The pairs are visited in random order, ``batch_size`` at a time, each once before any comes
+    again (the last batch of a pass may be smaller). The learning rate is constant. The model is
+    changed, and left in evaluation mode.
 
     Args:
         model: (input_ids (2B, L), attention_mask (2B, L)) -> (2B,) scores.
@@ -554,7 +585,8 @@ def train_reward_model(
         The loss of each step, a list of ``steps`` floats.
 
     Raises:
-        ValueError: steps, batch_size or learning_rate out of range, or lists that ``collate`` refuses.
+        ValueError: steps, batch_size or learning_rate out of range, or lists that ``collate``
+            refuses.
     """
     if (
         steps < 1
@@ -564,7 +596,8 @@ def train_reward_model(
         or len(chosen) != len(rejected)
     ):
         raise ValueError(
-            "steps and batch_size must be at least 1, learning_rate positive, and every pair complete."
+            "steps and batch_size must be at least 1, learning_rate positive, and every pair "
+            "complete."
         )
     # TODO(training): shuffle, collate, update; evaluation mode in the end.
     # YOUR CODE HERE
@@ -575,7 +608,8 @@ def train_reward_model(
 
 
 def kwise_loss(scores: Sequence[Tensor]) -> Tensor:
-    """Loss of rankings: the pairs of one prompt weigh 1 / C(K, 2) each, so that every prompt weighs the same.
+    """Loss of rankings: the pairs of one prompt weigh 1 / C(K, 2) each, so that every prompt weighs
+    the same.
 
         mean over prompts of  -1 / C(K, 2) * sum over i < j of log sigmoid(r_i - r_j)              (Ouyang et al., eq. 1)
 
@@ -604,7 +638,8 @@ Batch = dict[str, Tensor]  # at least "input_ids" and "attention_mask", (B, L)
 
 
 def bootstrap_indices(n: int, members: int, rng: np.random.Generator) -> NDArray[np.integer]:
-    """For each member of an ensemble the pairs it is trained on: n draws with replacement from 0 .. n - 1.
+    """For each member of an ensemble the pairs it is trained on: n draws with replacement from 0 ..
+    n - 1.
 
     Args:
         n, members: at least 1.
@@ -626,12 +661,13 @@ def bootstrap_indices(n: int, members: int, rng: np.random.Generator) -> NDArray
 class RewardEnsemble:
     """Several reward models that were trained apart, and what they think together.
 
-    Bradley-Terry leaves the zero of each member's scale free. With a ``reference`` batch, each member's mean score over the
-    rows of that batch is subtracted from all its scores, so that members can be compared; without, scores stay as they are.
-    Statistics are population statistics over members: one member has a standard deviation of 0.
+    Bradley-Terry leaves the zero of each member's scale free. With a ``reference`` batch, each
+    member's mean score over the rows of that batch is subtracted from all its scores, so that
+    members can be compared; without, scores stay as they are. Statistics are population statistics
+    over members: one member has a standard deviation of 0.
 
-    Every method takes a batch with "input_ids" and "attention_mask" and works in evaluation mode, without a gradient; a member
-    that is an nn.Module gets back the mode that it was in.
+    Every method takes a batch with "input_ids" and "attention_mask" and works in evaluation mode,
+    without a gradient; a member that is an nn.Module gets back the mode that it was in.
     """
 
     def __init__(self, members: Sequence[Scorer], reference: Batch | None = None) -> None:
@@ -669,10 +705,12 @@ class RewardEnsemble:
         raise NotImplementedError("TODO(uncertainty): what the ensemble is willing to promise.")
 
     def disagreement(self, batch: Batch) -> Tensor:
-        """(B / 2,): for each pair of a batch with a "layout", the chance that two members vote for different answers.
+        """(B / 2,): for each pair of a batch with a "layout", the chance that two members vote for
+        different answers.
 
-        2 v (1 - v), where v is the share of members that prefer the first answer of the pair (a tie is half a vote);
-        the two members are drawn with replacement. From 0 (all agree) to 1/2. Free of offset and scale.
+        2 v (1 - v), where v is the share of members that prefer the first answer of the pair (a tie
+        is half a vote); the two members are drawn with replacement. From 0 (all agree) to 1/2. Free
+        of offset and scale.
         """
         # TODO(uncertainty): votes of the members, pair by pair.
         # YOUR CODE HERE
@@ -691,10 +729,11 @@ def shift_detector(ref: Array, new: Array, bins: int = 10) -> Shift:
     """Compare two samples of scores.
 
     ks = largest |F_ref(x) - F_new(x)| over all x, with F(x) = share of a sample that is <= x.
-    p_value = 2 * sum over k >= 1 of (-1)^(k-1) exp(-2 k^2 t^2), t = ks * sqrt(n m / (n + m)); 1 for t < 0.1.
-    psi = sum over bins of (q - p) * log(q / p). The bins lie between the 1/bins, 2/bins, ... quantiles of ``ref``
-    (np.quantile), a value on an edge belongs to the bin above it, and the outer bins reach to infinity. p is the share of
-    ``ref`` in a bin, q that of ``new``, each as (count + 1/2) / (size + bins/2), so that no bin is empty.
+    p_value = 2 * sum over k >= 1 of (-1)^(k-1) exp(-2 k^2 t^2), t = ks * sqrt(n m / (n + m)); 1 for
+    t < 0.1. psi = sum over bins of (q - p) * log(q / p). The bins lie between the 1/bins, 2/bins,
+    ... quantiles of ``ref`` (np.quantile), a value on an edge belongs to the bin above it, and the
+    outer bins reach to infinity. p is the share of ``ref`` in a bin, q that of ``new``, each as
+    (count + 1/2) / (size + bins/2), so that no bin is empty.
 
     Args:
         ref, new: (n,) and (m,) float arrays, not empty.
@@ -719,14 +758,16 @@ def shift_detector(ref: Array, new: Array, bins: int = 10) -> Shift:
 
 
 def best_of_n(selector: Array, value: Array, n: int) -> float:
-    """Expected value of the answer that a selector picks among n answers drawn at random from N, without replacement.
+    """Expected value of the answer that a selector picks among n answers drawn at random from N,
+    without replacement.
 
-    With the answers sorted by selector, the i-th smallest (i = 1 .. N) is the pick of a random set of n with probability
-    C(i - 1, n - 1) / C(N, n): all the others in the set must lie below it. The sum over i of probability times value is exact: no
-    sampling is needed.
+    With the answers sorted by selector, the i-th smallest (i = 1 .. N) is the pick of a random set
+    of n with probability C(i - 1, n - 1) / C(N, n): all the others in the set must lie below it.
+    The sum over i of probability times value is exact: no sampling is needed.
 
     Args:
-        selector: (N,) float, what is maximised: a proxy reward, say. No two equal (or any order among equals).
+        selector: (N,) float, what is maximised: a proxy reward, say. No two equal (or any order
+            among equals).
         value: (N,) float, what the pick is worth: the selector again, or a gold reward.
         n: 1 <= n <= N.
 
@@ -752,8 +793,8 @@ def best_of_n(selector: Array, value: Array, n: int) -> float:
 def best_of_n_kl(n: int) -> float:
     """How far best-of-n moves from the policy it draws from: log n - (n - 1) / n, in nats.
 
-    This is KL(best-of-n || policy) where no two answers score alike and none has a probability worth mentioning; in general it
-    is an upper bound.
+    This is KL(best-of-n || policy) where no two answers score alike and none has a probability
+    worth mentioning; in general it is an upper bound.
 
     Raises:
         ValueError: n < 1.

@@ -6,18 +6,15 @@ python report.py --out DIR    somewhere else
 
 from __future__ import annotations
 
-import argparse
 import functools
-from pathlib import Path
 from typing import NamedTuple
 
 import bradley_terry as work
-import matplotlib
-import numpy as np
-import torch
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
+import plots
+import tiny_lm
+import torch
 
 TEAMS = ("Milwaukee", "Detroit", "Toronto", "New York", "Boston", "Cleveland", "Baltimore")
 AMERICAN_LEAGUE = np.array(
@@ -32,9 +29,10 @@ AMERICAN_LEAGUE = np.array(
     ]
 )
 
-# A world with a known gold reward: a response is 2 to 8 tokens. Eleven of the tokens are words, worth between -1 and 1.
-# Four are gibberish, worth -1.5 each. Repetitions cost. Whoever compared responses never met gibberish; the policy
-# whose responses are to be judged writes three tokens in ten of it.
+# A world with a known gold reward: a response is 2 to 8 tokens. Eleven of the tokens are words,
+# worth between -1 and 1. Four are gibberish, worth -1.5 each. Repetitions cost. Whoever compared
+# responses never met gibberish; the policy whose responses are to be judged writes three tokens in
+# ten of it.
 WORDS, TOKENS, LONGEST = 11, 16, 8
 WORTH = np.concatenate([[0.0], np.linspace(-1, 1, WORDS), np.full(TOKENS - 1 - WORDS, -1.5)])
 MEMBERS = 8
@@ -60,7 +58,8 @@ def responses(n: int, rng: np.random.Generator, gibberish: float = 0.0) -> list[
 
 
 def preferences(n: int, rng: np.random.Generator) -> tuple[list[list[int]], list[list[int]]]:
-    """n pairs of responses without gibberish, labelled as Bradley and Terry say that people label them."""
+    """n pairs of responses without gibberish, labelled as Bradley and Terry say that people label
+    them."""
     one, other = responses(n, rng), responses(n, rng)
     first = rng.random(n) < 1 / (1 + np.exp(gold(other) - gold(one)))
     chosen = [a if yes else b for a, b, yes in zip(one, other, first, strict=True)]
@@ -70,23 +69,10 @@ def preferences(n: int, rng: np.random.Generator) -> tuple[list[list[int]], list
 
 def a_model(seed: int) -> torch.nn.Module:
     """A reward model on a tiny GPT-2, not yet trained."""
-    from transformers import GPT2Config, GPT2Model
+    from transformers import GPT2Model
 
     torch.manual_seed(seed)
-    config = GPT2Config(
-        vocab_size=TOKENS,
-        n_positions=LONGEST,
-        n_embd=24,
-        n_layer=1,
-        n_head=2,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-        resid_pdrop=0.0,
-        initializer_range=0.3,
-        bos_token_id=0,
-        eos_token_id=0,
-        attn_implementation="eager",
-    )
+    config = tiny_lm.gpt2_config(TOKENS, LONGEST, 24, 1, 2, initializer_range=0.3)
     return work.RewardModel(GPT2Model(config), "attn")
 
 
@@ -125,7 +111,8 @@ class Judged(NamedTuple):
 
 @functools.cache
 def the_ensemble() -> work.RewardEnsemble:
-    """Eight reward models from the same 2000 pairs: other initial weights, other bootstrap samples."""
+    """Eight reward models from the same 2000 pairs: other initial weights, other bootstrap
+    samples."""
     rng = np.random.default_rng(0)
     chosen, rejected = preferences(2000, rng)
     members = []
@@ -143,7 +130,7 @@ def judged(gibberish: float) -> Judged:
     return Judged(rows, gold(rows), scored(the_ensemble(), rows))
 
 
-def plot_probability(path: Path) -> None:
+def plot_probability() -> plt.Figure:
     """The probability of being chosen, the loss of a choice, and its gradient."""
     gap = torch.linspace(-6, 6, 241, dtype=torch.float64)
     zero = torch.zeros_like(gap)
@@ -166,10 +153,10 @@ def plot_probability(path: Path) -> None:
     for axis in axes:
         axis.grid(alpha=0.3)
         axis.legend()
-    figure.savefig(path, dpi=150)
+    return figure
 
 
-def plot_baseball(path: Path) -> None:
+def plot_baseball() -> plt.Figure:
     """Seven teams, their log-abilities and what is known about them."""
     theta = work.fit_bt(AMERICAN_LEAGUE)
     errors = work.standard_errors(AMERICAN_LEAGUE, theta)
@@ -191,11 +178,12 @@ def plot_baseball(path: Path) -> None:
     )
     axes[1].set(xlim=(0.25, 0.95), ylim=(0, 1))
     axes[1].grid(alpha=0.3)
-    figure.savefig(path, dpi=150)
+    return figure
 
 
-def plot_calibration(path: Path) -> None:
-    """Do pairs with a predicted probability of 80% go that way 80% of the time? Once early, once over-trained."""
+def plot_calibration() -> plt.Figure:
+    """Do pairs with a predicted probability of 80% go that way 80% of the time? Once early, once
+    over-trained."""
     rng = np.random.default_rng(3)
     chosen, rejected = preferences(1500, rng)
     one, other = responses(4000, rng), responses(4000, rng)
@@ -221,10 +209,10 @@ def plot_calibration(path: Path) -> None:
     )
     axis.grid(alpha=0.3)
     axis.legend()
-    figure.savefig(path, dpi=150)
+    return figure
 
 
-def plot_accuracy(path: Path) -> None:
+def plot_accuracy() -> plt.Figure:
     """Accuracy on new pairs against the number of pairs learned from."""
     rng = np.random.default_rng(4)
     chosen, rejected = preferences(6400, rng)
@@ -252,7 +240,7 @@ def plot_accuracy(path: Path) -> None:
     axis.minorticks_off()
     axis.grid(alpha=0.3)
     axis.legend()
-    figure.savefig(path, dpi=150)
+    return figure
 
 
 @functools.cache
@@ -263,8 +251,9 @@ def accuracy_model(size: int, chosen: tuple, rejected: tuple) -> torch.nn.Module
     )
 
 
-def plot_uncertainty(path: Path) -> None:
-    """What the members disagree about, on responses like those that were compared and on strange ones."""
+def plot_uncertainty() -> plt.Figure:
+    """What the members disagree about, on responses like those that were compared and on strange
+    ones."""
     near, far = judged(0.0), judged(0.3)
     centre = near.gold.mean()
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
@@ -309,10 +298,10 @@ def plot_uncertainty(path: Path) -> None:
     for axis in axes:
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
-    figure.savefig(path, dpi=150)
+    return figure
 
 
-def plot_hacking(path: Path) -> None:
+def plot_hacking() -> plt.Figure:
     """Best-of-n: what the proxy promises, and what one gets."""
     sample = judged(0.3)
     sizes = [2**power for power in range(12)]
@@ -352,37 +341,19 @@ def plot_hacking(path: Path) -> None:
     axis.set(xlabel="KL(best-of-n || policy) in nats", ylabel="reward")
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    figure.savefig(path, dpi=150)
+    return figure
 
 
-PLOTS = {
-    "probability.png": plot_probability,
-    "baseball.png": plot_baseball,
-    "calibration.png": plot_calibration,
-    "accuracy.png": plot_accuracy,
-    "uncertainty.png": plot_uncertainty,
-    "hacking.png": plot_hacking,
+FIGURES = {
+    "probability": plot_probability,
+    "baseball": plot_baseball,
+    "calibration": plot_calibration,
+    "accuracy": plot_accuracy,
+    "uncertainty": plot_uncertainty,
+    "hacking": plot_hacking,
 }
 
 
-def main() -> None:
-    """Draw what can be drawn."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parent, help="where the PNG files go"
-    )
-    folder = parser.parse_args().out
-    folder.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(1)
-    for name, draw in PLOTS.items():
-        try:
-            draw(folder / name)
-            print(folder / name)
-        except NotImplementedError as error:
-            print(
-                f"{name} is left out because a function that it needs is not written yet: {error}"
-            )
-
-
 if __name__ == "__main__":
-    main()
+    torch.set_num_threads(1)
+    plots.save_all(plots.parser(__doc__, __file__).parse_args().out, FIGURES)

@@ -1,11 +1,12 @@
-"""Public tests of `bradley_terry`: small worked examples, in the order of the tasks. No points; everything is visible.
+"""Public tests of `bradley_terry`: small worked examples, in the order of the tasks. No points;
+everything is visible.
 
     python -m pytest test_local.py             all of them
     python -m pytest test_local.py -k fitting  one part
     python -m pytest test_local.py -x --pdb    stop at the first failure and look around
 
-At first each of them fails with NotImplementedError. The hidden tests are of another kind: they check laws that
-hold for all data, on data that you have not seen.
+At first each of them fails with NotImplementedError. The hidden tests are of another kind: they
+check laws that hold for all data, on data that you have not seen.
 """
 
 import math
@@ -13,6 +14,7 @@ import math
 import bradley_terry as work
 import numpy as np
 import pytest
+import tiny_lm
 import torch
 
 
@@ -34,7 +36,8 @@ def test_model_probability():
 
 
 def test_model_loss():
-    # The first pair is a coin flip: log 2. In the second the chosen answer had probability 3/4: -log(3/4).
+    # The first pair is a coin flip: log 2. In the second the chosen answer had probability 3/4:
+    # -log(3/4).
     chosen, rejected = vector(1.0, math.log(3)), vector(1.0, 0.0)
     expected = (math.log(2) - math.log(0.75)) / 2
     close(work.bt_loss(chosen, rejected), vector(expected).squeeze())
@@ -73,7 +76,8 @@ def test_fitting_connected():
 
 
 def test_fitting_one_step():
-    # From equal abilities p = 1: weights 40 / (1 + 1) = 20 for both, so p = 30/20 and 10/20, odds of 3 to 1 at once.
+    # From equal abilities p = 1: weights 40 / (1 + 1) = 20 for both, so p = 30/20 and 10/20, odds
+    # of 3 to 1 at once.
     np.testing.assert_allclose(work.mm_step(TWO, np.zeros(2)), np.array([1, -1]) * math.log(3) / 2)
 
 
@@ -87,7 +91,8 @@ def test_fitting_two_players():
 
 
 def test_newton_derivatives():
-    # At theta = 0 everybody is expected to win half: 30 - 20 = 10 too many. Curvature 40 * 1/2 * 1/2 = 10.
+    # At theta = 0 everybody is expected to win half: 30 - 20 = 10 too many. Curvature 40 * 1/2 *
+    # 1/2 = 10.
     gradient, hessian = work.bt_gradient_hessian(TWO, np.zeros(2))
     np.testing.assert_allclose(gradient, [10, -10])
     np.testing.assert_allclose(hessian, [[-10, 10], [10, -10]])
@@ -100,7 +105,8 @@ def test_newton_fit():
 
 
 def test_newton_standard_errors():
-    # The difference has variance 1 / (40 * 3/4 * 1/4) = 1 / 7.5; each ability is half of it: sqrt(1 / 7.5) / 2.
+    # The difference has variance 1 / (40 * 3/4 * 1/4) = 1 / 7.5; each ability is half of it: sqrt(1
+    # / 7.5) / 2.
     errors = work.standard_errors(TWO, np.array([1, -1]) * math.log(3) / 2)
     np.testing.assert_allclose(errors, np.full(2, math.sqrt(1 / 7.5) / 2))
 
@@ -135,22 +141,10 @@ def test_reward_model_attention():
 
 
 def tiny_model(head="linear"):
-    from transformers import GPT2Config, GPT2Model
+    from transformers import GPT2Model
 
     torch.manual_seed(0)
-    config = GPT2Config(
-        vocab_size=12,
-        n_positions=16,
-        n_embd=8,
-        n_layer=1,
-        n_head=2,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-        resid_pdrop=0.0,
-        bos_token_id=0,
-        eos_token_id=0,
-        attn_implementation="eager",
-    )
+    config = tiny_lm.gpt2_config(12, 16, 8, 1, 2)
     return work.RewardModel(GPT2Model(config), head)
 
 
@@ -205,7 +199,8 @@ def test_training_learns():
 
 
 def test_kwise_of_two_prompts():
-    # The first prompt is one pair, odds 3 to 1. The second has three equal answers: three pairs of log 2 each.
+    # The first prompt is one pair, odds 3 to 1. The second has three equal answers: three pairs of
+    # log 2 each.
     loss = work.kwise_loss([vector(math.log(3), 0.0), vector(1.0, 1.0, 1.0)])
     close(loss, vector((-math.log(0.75) + math.log(2)) / 2).squeeze())
 
@@ -257,7 +252,8 @@ def test_uncertainty_shift():
 
 
 def test_hacking_best_of_two():
-    # The three pairs of {a, b, c} with proxy 1, 2, 3 pick b, c, c; gold is 10, 30, 0: (30 + 0 + 0) / 3.
+    # The three pairs of {a, b, c} with proxy 1, 2, 3 pick b, c, c; gold is 10, 30, 0: (30 + 0 + 0)
+    # / 3.
     proxy, gold = np.array([1.0, 2.0, 3.0]), np.array([10.0, 30.0, 0.0])
     assert work.best_of_n(proxy, gold, 2) == pytest.approx(10.0)
     assert work.best_of_n(proxy, proxy, 2) == pytest.approx(8 / 3)

@@ -1,19 +1,24 @@
-"""Distributed PPO: several processes that train one policy, and whose numbers are those of a single process.
+"""Distributed PPO: several processes that train one policy, and whose numbers are those of a single
+process.
 
 Conventions, for every function of this file
 
-* A process of the group is a *rank*; there are ``world`` of them, numbered from 0. Every rank runs the same program on data of its own.
-* A function marked **collective** talks to the other ranks: all of them must call it, in the same order. A rank that skips one
-  leaves the rest waiting.
-* Without a process group (``torch.distributed`` not initialised) every function behaves as the only rank of a world of one.
-* Ranks may hold different numbers of rows and of valid entries, even none. A mean over ranks is the sum of all entries divided by the
-  number of all entries, never a mean of the ranks' means.
+* A process of the group is a *rank*; there are ``world`` of them, numbered from 0. Every rank runs
+  the same program on data of its own.
+* A function marked **collective** talks to the other ranks: all of them must call it, in the same
+  order. A rank that skips one leaves the rest waiting.
+* Without a process group (``torch.distributed`` not initialised) every function behaves as the only
+  rank of a world of one.
+* Ranks may hold different numbers of rows and of valid entries, even none. A mean over ranks is the
+  sum of all entries divided by the number of all entries, never a mean of the ranks' means.
 * Arguments are never changed, except by functions and methods whose name ends in ``_``.
 
-Sources: Schulman, Wolski, Dhariwal, Radford and Klimov (2017), "Proximal policy optimization algorithms", arXiv:1707.06347; Li et al.
-(2020), "PyTorch distributed: experiences on accelerating data parallel training", arXiv:2006.15704; Chan, Golub and LeVeque (1983),
-"Algorithms for computing the sample variance", The American Statistician 37(3); Sheng et al. (2024), "HybridFlow: a flexible and
-efficient RLHF framework", arXiv:2409.19256 (single controller, worker groups, transfer protocols).
+Sources: Schulman, Wolski, Dhariwal, Radford and Klimov (2017), "Proximal policy optimization
+algorithms", arXiv:1707.06347; Li et al. (2020), "PyTorch distributed: experiences on accelerating
+data parallel training", arXiv:2006.15704; Chan, Golub and LeVeque (1983), "Algorithms for computing
+the sample variance", The American Statistician 37(3); Sheng et al. (2024), "HybridFlow: a flexible
+and efficient RLHF framework", arXiv:2409.19256 (single controller, worker groups, transfer
+protocols).
 """
 
 from __future__ import annotations
@@ -37,6 +42,7 @@ import gymnasium
 import numpy as np
 import torch
 import torch.distributed as dist
+from rollouts import gae
 from torch import Tensor, nn
 
 
@@ -111,7 +117,7 @@ class Result(NamedTuple):
     steps: int  # environment steps of all ranks
 
 
-# -- Given: the world, the networks, PPO's terms ------------------------------------------------------
+# -- Given: the world, the networks, PPO's terms ---------------------------------------------------
 
 
 def rank_and_world() -> tuple[int, int]:
@@ -216,7 +222,7 @@ def policy_and_value_terms(model: nn.Module, batch: Batch, config: PPOConfig) ->
     )
 
 
-# -- Part 1: processes and shards ------------------------------------------------------------------------
+# -- Part 1: processes and shards ------------------------------------------------------------------
 
 
 def shard_indices(n: int, rank: int, world: int) -> Tensor:
@@ -244,10 +250,11 @@ def shard_indices(n: int, rank: int, world: int) -> Tensor:
 
 
 def rank_seed(seed: int, rank: int) -> int:
-    """A seed for one stream of random numbers: different for every pair (seed, rank), the same in every run.
+    """A seed for one stream of random numbers: different for every pair (seed, rank), the same in
+    every run.
 
-    Seeds are non-negative and below 2**63. ``seed + rank`` will not do: rank 1 of seed 0 would repeat rank 0 of seed 1.
-    `numpy.random.SeedSequence` takes several integers and mixes them well.
+    Seeds are non-negative and below 2**63. ``seed + rank`` will not do: rank 1 of seed 0 would
+    repeat rank 0 of seed 1. `numpy.random.SeedSequence` takes several integers and mixes them well.
 
     Raises:
         ValueError: a negative seed or rank.
@@ -268,12 +275,15 @@ def supervise(
     """Watch the processes of all ranks until the last one has ended well, or the first one has not.
 
     Args:
-        poll: says for each rank its exit code, or None while it runs. Call it at least once, and again every ``interval_s`` seconds.
-        stop: ends all processes that still run. Call it exactly once when something went wrong, and never otherwise.
+        poll: says for each rank its exit code, or None while it runs. Call it at least once, and
+            again every ``interval_s`` seconds.
+        stop: ends all processes that still run. Call it exactly once when something went wrong, and
+            never otherwise.
         timeout_s: seconds that the whole may take.
 
     Raises:
-        RankError: a rank ended with an exit code other than 0; names the (lowest) rank, at once, even while others run.
+        RankError: a rank ended with an exit code other than 0; names the (lowest) rank, at once,
+            even while others run.
         TimeoutError: the time is up and some rank still runs.
     """
     # TODO(processes): look at all exit codes again and again; on the first bad one stop all, then raise.
@@ -288,11 +298,14 @@ def launch(
     timeout_s: float = 60.0,
     args: tuple[Any, ...] = (),
 ) -> list[Any]:
-    """Run ``fn(*args)`` on ``world_size`` new processes of one process group; their results in order of rank. Given.
+    """Run ``fn(*args)`` on ``world_size`` new processes of one process group; their results in
+    order of rank. Given.
 
-    The ranks meet through a file, so no port is fixed and no two launches can meet. An exception on one rank ends all of them:
-    RankError with its traceback. A collective that waits longer than ``timeout_s``, or a run that takes longer, fails too. Under
-    ``torchrun`` the processes are there already: ``fn`` runs as the rank that this process is, and the list holds its result alone.
+    The ranks meet through a file, so no port is fixed and no two launches can meet. An exception on
+    one rank ends all of them: RankError with its traceback. A collective that waits longer than
+    ``timeout_s``, or a run that takes longer, fails too. Under
+    ``torchrun`` the processes are there already: ``fn`` runs as the rank that this process is, and
+    the list holds its result alone.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         dist.init_process_group(backend, timeout=timedelta(seconds=timeout_s))
@@ -342,7 +355,8 @@ def _as_rank(
 
 @contextlib.contextmanager
 def _group_to_the_end(backend: str, local_rank: int) -> Iterator[None]:
-    """Leave the group together: a rank that is done early still answers the others until they are done too."""
+    """Leave the group together: a rank that is done early still answers the others until they are
+    done too."""
     if backend == "nccl":
         torch.cuda.set_device(local_rank % torch.cuda.device_count())
     yield
@@ -395,7 +409,8 @@ def _results(processes: list[Any], lines: list[Any], timeout_s: float) -> list[A
 def _cause(
     error: RankError, failures: list[tuple[float, int, str]], codes: list[int | None]
 ) -> RankError:
-    """The failure that came first: a rank that ends makes all that wait for it fail a moment later, rank 0 often among them."""
+    """The failure that came first: a rank that ends makes all that wait for it fail a moment later,
+    rank 0 often among them."""
     told = {rank for _, rank, _ in failures}
     silent = [
         rank for rank, code in enumerate(codes) if code and rank not in told
@@ -410,14 +425,15 @@ def _cause(
     return error
 
 
-# -- Part 2: communication -------------------------------------------------------------------------------
+# -- Part 2: communication -------------------------------------------------------------------------
 
 
 def broadcast_params_(params: Iterable[Tensor]) -> None:
     """Give every rank the parameters of rank 0, in place. Collective.
 
     Args:
-        params: tensors, of the same shapes in the same order on all ranks; `model.parameters()` is an iterator.
+        params: tensors, of the same shapes in the same order on all ranks; `model.parameters()` is
+            an iterator.
     """
     # TODO(communication): broadcast each tensor's data from rank 0.
     # YOUR CODE HERE
@@ -453,12 +469,14 @@ def unflatten(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
 
 
 def all_reduce_grads_(params: Iterable[Tensor], weight: float) -> None:
-    """Replace each gradient by the weighted mean over ranks, in place. Collective, whatever is missing where.
+    """Replace each gradient by the weighted mean over ranks, in place. Collective, whatever is
+    missing where.
 
         g <- (sum over ranks of weight_r * g_r) / (sum over ranks of weight_r)
 
-    A gradient that is None on this rank counts as zeros (its parameter took no part in this rank's loss). One that is None on all
-    ranks stays None. Send few large messages rather than many small ones.
+    A gradient that is None on this rank counts as zeros (its parameter took no part in this rank's
+    loss). One that is None on all ranks stays None. Send few large messages rather than many small
+    ones.
 
     Args:
         params: the parameters, in the same order on all ranks; each one's ``.grad`` is replaced.
@@ -475,11 +493,13 @@ def all_reduce_grads_(params: Iterable[Tensor], weight: float) -> None:
 
 
 def hierarchical_all_reduce_(tensor: Tensor, ranks_per_node: int) -> Tensor:
-    """Sum over all ranks in three steps, in place, and return it: within nodes, between nodes, within nodes. Collective.
+    """Sum over all ranks in three steps, in place, and return it: within nodes, between nodes,
+    within nodes. Collective.
 
-    Node k holds the ranks k * ranks_per_node, ..., (k + 1) * ranks_per_node - 1; the first of them is its leader. Sum within each
-    node, sum over the leaders, and let each leader tell its node. On a cluster only the leaders use the slow network.
-    ``dist.new_group`` is collective: every rank must make every group, also those that it is not in, in the same order.
+    Node k holds the ranks k * ranks_per_node, ..., (k + 1) * ranks_per_node - 1; the first of them
+    is its leader. Sum within each node, sum over the leaders, and let each leader tell its node. On
+    a cluster only the leaders use the slow network. ``dist.new_group`` is collective: every rank
+    must make every group, also those that it is not in, in the same order.
 
     Raises:
         ValueError: ``ranks_per_node`` does not divide the number of ranks.
@@ -492,14 +512,15 @@ def hierarchical_all_reduce_(tensor: Tensor, ranks_per_node: int) -> Tensor:
     raise NotImplementedError("TODO(communication): one group for each node, one for the leaders; sum, sum, broadcast.")
 
 
-# -- Part 3: statistics ----------------------------------------------------------------------------------
+# -- Part 3: statistics ----------------------------------------------------------------------------
 
 
 def all_reduce_moments(x: Tensor, mask: Tensor | None = None) -> Moments:
     """Mean and population variance over the valid entries of all ranks. Collective.
 
-    Computed in float64 and without cancellation: values around 1e8 keep their variance. A rank may have no valid entry; what
-    stands under mask 0 is never used, not even nan. With no valid entry anywhere the mean and the variance are 0.
+    Computed in float64 and without cancellation: values around 1e8 keep their variance. A rank may
+    have no valid entry; what stands under mask 0 is never used, not even nan. With no valid entry
+    anywhere the mean and the variance are 0.
 
     Args:
         x: any shape, a different number of entries on each rank.
@@ -525,9 +546,11 @@ def normalize_advantages(
 
 
 class DistributedRunningMeanStd:
-    """Running mean and population variance, feature by feature, of all rows that any rank has ever seen.
+    """Running mean and population variance, feature by feature, of all rows that any rank has ever
+    seen.
 
-    ``mean`` and ``var`` are float64 tensors of shape ``shape``, at first 0 and 1; ``count`` is the number of rows so far, at first 0.
+    ``mean`` and ``var`` are float64 tensors of shape ``shape``, at first 0 and 1; ``count`` is the
+    number of rows so far, at first 0.
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -536,10 +559,12 @@ class DistributedRunningMeanStd:
         self.count = 0
 
     def update_(self, rows: Tensor) -> None:
-        """Take in this rank's rows, (B, *shape), and at the same time those of all others. Collective; B may be 0.
+        """Take in this rank's rows, (B, *shape), and at the same time those of all others.
+        Collective; B may be 0.
 
-        Merging (Chan, Golub and LeVeque 1983): with n old and m new rows, means a and b, and sums of squared deviations P and Q,
-        the sum of squared deviations of all is P + Q + (b - a)^2 n m / (n + m).
+        Merging (Chan, Golub and LeVeque 1983): with n old and m new rows, means a and b, and sums
+        of squared deviations P and Q, the sum of squared deviations of all is P + Q + (b - a)^2 n m
+        / (n + m).
         """
         # TODO(statistics): statistics of the new rows of all ranks, merged into the old ones.
         # YOUR CODE HERE
@@ -550,7 +575,7 @@ class DistributedRunningMeanStd:
         return ((x - self.mean) / (self.var + eps).sqrt()).to(x.dtype)
 
 
-# -- Part 4: the loss and one optimiser step ---------------------------------------------------------------
+# -- Part 4: the loss and one optimiser step -------------------------------------------------------
 
 
 def distributed_ppo_loss(
@@ -561,20 +586,22 @@ def distributed_ppo_loss(
     clip_low: float = 0.2,
     clip_high: float | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
-    """PPO's clipped loss on this rank, scaled so that the plain mean of the ranks' gradients is the gradient of the mean of all.
+    """PPO's clipped loss on this rank, scaled so that the plain mean of the ranks' gradients is the
+    gradient of the mean of all.
 
         loss_r = world * (sum of this rank's valid terms) / (number of valid entries on all ranks)
 
-    Averaging gradients over ranks with equal weights is what DistributedDataParallel does; the scale makes it right for ranks with
-    different numbers of entries. Collective.
+    Averaging gradients over ranks with equal weights is what DistributedDataParallel does; the
+    scale makes it right for ranks with different numbers of entries. Collective.
 
     Args:
         logp, old_logp, advantages: any one shape: (B,) or (B, L).
         mask: of that shape, 1 = valid; None = all are.
 
     Returns:
-        The loss, a scalar that carries the gradient, and metrics that are the same on every rank: ``clip_fraction``, ``approx_kl``
-        and ``ratio_mean``, means over the valid entries of all ranks (see ``Terms``).
+        The loss, a scalar that carries the gradient, and metrics that are the same on every rank:
+        ``clip_fraction``, ``approx_kl`` and
+        ``ratio_mean``, means over the valid entries of all ranks (see ``Terms``).
 
     Raises:
         ValueError: the shapes differ.
@@ -597,28 +624,31 @@ def distributed_step_(
     micro_batches: Sequence[Batch],
     config: PPOConfig,
 ) -> dict[str, float]:
-    """One optimiser step on the mean over all valid rows of all micro-batches of all ranks. Collective.
+    """One optimiser step on the mean over all valid rows of all micro-batches of all ranks.
+    Collective.
 
-    The gradients of this rank's micro-batches are accumulated; they are communicated once, after the last one. Then they are
-    clipped to ``config.max_grad_norm`` (if that is not None), and every rank makes the same step. Ranks may have different numbers
-    of micro-batches, even none.
+    The gradients of this rank's micro-batches are accumulated; they are communicated once, after
+    the last one. Then they are clipped to ``config.max_grad_norm`` (if that is not None), and every
+    rank makes the same step. Ranks may have different numbers of micro-batches, even none.
 
     Args:
         micro_batches: pieces of this rank's minibatch. Their terms: ``policy_and_value_terms``.
 
     Returns:
-        ``clip_fraction``, ``approx_kl`` and ``ratio_mean`` over the valid rows of all ranks, and ``grad_norm`` before clipping.
+        ``clip_fraction``, ``approx_kl`` and ``ratio_mean`` over the valid rows of all ranks, and ``grad_norm``
+        before clipping.
     """
     # TODO(loss): agree on the count; accumulate sums / count; reduce the gradients once; clip; step.
     # YOUR CODE HERE
     raise NotImplementedError("TODO(loss): agree on the count; accumulate sums / count; reduce the gradients once; clip; step.")
 
 
-# -- Part 5: decisions that all ranks take together, and checkpoints -----------------------------------------
+# -- Part 5: decisions that all ranks take together, and checkpoints -------------------------------
 
 
 def should_stop(local_kl: float, local_count: int, target: float, factor: float = 1.5) -> bool:
-    """Whether the mean KL divergence over the entries of all ranks exceeds factor * target: the same answer everywhere. Collective.
+    """Whether the mean KL divergence over the entries of all ranks exceeds factor * target: the
+    same answer everywhere. Collective.
 
     A rank that decided by its own KL would leave the others waiting in their next reduction.
 
@@ -632,7 +662,8 @@ def should_stop(local_kl: float, local_count: int, target: float, factor: float 
 
 
 def adapt_beta(beta: float, local_kl: float, local_count: int, target: float) -> float:
-    """The penalty's weight after a look at the mean KL of all ranks: doubled above 1.5 * target, halved below target / 1.5. Collective.
+    """The penalty's weight after a look at the mean KL of all ranks: doubled above 1.5 * target,
+    halved below target / 1.5. Collective.
 
     Source: Schulman et al. (2017), Section 4.
     """
@@ -666,7 +697,8 @@ def save_checkpoint(file: str | Path | BinaryIO, **state: Any) -> None:
     """Write named values: nested dicts and lists of tensors, numbers, strings, booleans and None.
 
     Args:
-        file: a path, or a binary file that is open for writing (see ``opened``), as with ``torch.save``.
+        file: a path, or a binary file that is open for writing (see
+            ``opened``), as with ``torch.save``.
     """
     # TODO(control): torch.save will do; what matters is how it is read.
     # YOUR CODE HERE
@@ -674,7 +706,8 @@ def save_checkpoint(file: str | Path | BinaryIO, **state: Any) -> None:
 
 
 def load_checkpoint(file: str | Path | BinaryIO) -> dict[str, Any]:
-    """The values that ``save_checkpoint`` wrote, bit for bit. Nothing in the file is ever executed: data only, no general unpickling.
+    """The values that ``save_checkpoint`` wrote, bit for bit. Nothing in the file is ever executed:
+    data only, no general unpickling.
 
     Raises:
         ValueError: the file is not such a checkpoint.
@@ -684,14 +717,15 @@ def load_checkpoint(file: str | Path | BinaryIO) -> dict[str, Any]:
     raise NotImplementedError("TODO(control): read data, refuse everything else.")
 
 
-# -- Part 6: worker groups under one controller --------------------------------------------------------------
+# -- Part 6: worker groups under one controller ----------------------------------------------------
 
 
 class Dispatch(enum.Enum):
     """How a call's batch reaches the workers of a group, and how their outputs come back."""
 
     ONE_TO_ALL = "one_to_all"  # everyone gets the whole batch; all outputs come back, a list
-    DP_COMPUTE_PROTO = "dp_compute_proto"  # everyone gets an equal share of the rows; the outputs' rows come back in order
+    # everyone gets an equal share of the rows; the outputs' rows come back in order
+    DP_COMPUTE_PROTO = "dp_compute_proto"
     ALL_TO_ALL = (
         "all_to_all"  # the batch is a list with an item for each; all outputs come back, a list
     )
@@ -704,8 +738,9 @@ Rows = dict[str, Tensor]  # tensors whose first axis is the rows
 def dispatch(mode: Dispatch, batch: Any, world: int) -> list[Any]:
     """The argument of each worker that is called: ``world`` of them, or one under RANK_ZERO.
 
-    DP_COMPUTE_PROTO: ``batch`` is a dict of tensors with the same number of rows, at least one. Every share has the same number of
-    rows; if they do not divide evenly, rows of the batch are repeated at the end, as many as are needed and no more.
+    DP_COMPUTE_PROTO: ``batch`` is a dict of tensors with the same number of rows, at least one.
+    Every share has the same number of rows; if they do not divide evenly, rows of the batch are
+    repeated at the end, as many as are needed and no more.
 
     Raises:
         ValueError: the batch does not fit the mode.
@@ -718,8 +753,9 @@ def dispatch(mode: Dispatch, batch: Any, world: int) -> list[Any]:
 def collect(mode: Dispatch, outputs: list[Any], n: int) -> Any:
     """What the caller gets, from the outputs of the workers that were called, in order of rank.
 
-    DP_COMPUTE_PROTO: each output is a dict of tensors with a row for each row of the share; the result has the n rows of the
-    batch in their order, without the repeated ones. ``n`` is not used by the other modes.
+    DP_COMPUTE_PROTO: each output is a dict of tensors with a row for each row of the share; the
+    result has the n rows of the batch in their order, without the repeated ones. ``n`` is not used
+    by the other modes.
     """
     # TODO(workers): the way back of each mode.
     # YOUR CODE HERE
@@ -755,7 +791,8 @@ class InProcessEngine:
 
 
 class RayEngine:
-    """Workers as Ray actors, on this machine or a cluster: `pip install ray`, then `ray.init()`. Given.
+    """Workers as Ray actors, on this machine or a cluster: `pip install ray`, then `ray.init()`.
+    Given.
 
     ``resources`` go to each actor, as in ``RayEngine(num_gpus=1)``.
     """
@@ -775,7 +812,8 @@ class RayEngine:
         return getattr(worker, method).remote(*args)
 
     def result(self, future: Any) -> Any:
-        """Wait for a call's result. Raises what the call raised, or RayActorError when the actor is gone."""
+        """Wait for a call's result. Raises what the call raised, or RayActorError when the actor is
+        gone."""
         try:
             return self._ray.get(future)
         except self._ray.exceptions.RayTaskError as error:
@@ -801,7 +839,7 @@ class WorkerGroup:
 
     group = WorkerGroup(engine, RolloutWorker, 2, config)
     call = group.begin("rollout", {"seed": seeds}, Dispatch.DP_COMPUTE_PROTO)     # returns at once
-    ...                                                                            # other groups work meanwhile
+    ...                                                                # other groups work meanwhile
     rows = group.finish(call)
     """
 
@@ -820,20 +858,23 @@ class WorkerGroup:
         """Wait for all workers and collect.
 
         Raises:
-            WorkerError: a worker failed; names the rank and the method. All workers of the group have been stopped, once.
+            WorkerError: a worker failed; names the rank and the method. All workers of the group
+                have been stopped, once.
         """
         # TODO(workers): results in order of rank; after a failure stop everybody.
         # YOUR CODE HERE
         raise NotImplementedError("TODO(workers): results in order of rank; after a failure stop everybody.")
 
 
-# -- Part 7: training ----------------------------------------------------------------------------------------
+# -- Part 7: training ------------------------------------------------------------------------------
 
 
 class Learner:
-    """One rank's copy of everything that training changes: model, optimiser, generator, statistics, step.
+    """One rank's copy of everything that training changes: model, optimiser, generator, statistics,
+    step.
 
-    All ranks begin with the parameters of rank 0, and each shuffles its rows with a generator of its own.
+    All ranks begin with the parameters of rank 0, and each shuffles its rows with a generator of
+    its own.
     """
 
     def __init__(self, config: PPOConfig, seed: int = 0) -> None:
@@ -851,7 +892,8 @@ class Learner:
     def update_(self, batch: Batch) -> dict[str, float]:
         """PPO's epochs on this rank's rows. Collective. Given but for the functions that it calls.
 
-        Every epoch shuffles the rows and makes ``minibatches`` steps, each on an equal part of every rank's rows in
+        Every epoch shuffles the rows and makes ``minibatches`` steps, each on an equal part of
+        every rank's rows in
         ``micro_batches`` pieces. With ``target_kl`` all ranks stop together. Returns the metrics of the last step and ``steps``.
         """
         config, metrics, before = self.config, {}, self.step
@@ -882,7 +924,8 @@ class Learner:
         raise NotImplementedError("TODO(training): what would be missed if it were fresh after a restart?")
 
     def restore_(self, state: dict[str, Any]) -> None:
-        """Go on as if nothing had happened: the next updates are, bit for bit, those of an uninterrupted run."""
+        """Go on as if nothing had happened: the next updates are, bit for bit, those of an
+        uninterrupted run."""
         # TODO(training): the way back of state().
         # YOUR CODE HERE
         raise NotImplementedError("TODO(training): the way back of state().")
@@ -895,29 +938,12 @@ def _split(rows: Tensor, parts: int) -> list[Tensor]:
     ]
 
 
-def gae(
-    rewards: Tensor,
-    values: Tensor,
-    next_values: Tensor,
-    terminated: Tensor,
-    ended: Tensor,
-    gamma: float,
-    lam: float,
-) -> Tensor:
-    """Generalized advantage estimates, each (T, N). Given; `gae` is an assignment of its own."""
-    deltas = rewards + gamma * next_values * ~terminated - values
-    advantages, later = torch.zeros_like(deltas), torch.zeros_like(deltas[0])
-    for t in reversed(range(len(deltas))):
-        later = deltas[t] + gamma * lam * ~ended[t] * later
-        advantages[t] = later
-    return advantages
-
-
 class Rollouts:
     """Some Gymnasium environments of one kind side by side, stepped with a model's policy. Given.
 
-    ``ids`` are the numbers of these environments among those of all ranks. Every environment draws its start states and actions
-    from a stream of its own number, so that a run does not depend on how environments are dealt out.
+    ``ids`` are the numbers of these environments among those of all ranks. Every environment draws
+    its start states and actions from a stream of its own number, so that a run does not depend on
+    how environments are dealt out.
     """
 
     def __init__(self, env_id: str, ids: Sequence[int], seed: int) -> None:
@@ -990,7 +1016,7 @@ class Rollouts:
             data["ended"],
             config.gamma,
             config.lam,
-        )
+        ).advantages
         returns = advantages + data["values"]
         mask = torch.ones_like(data["terminated"])
         columns = (data["obs"], data["actions"], data["logp"], advantages, returns, mask)
@@ -998,10 +1024,12 @@ class Rollouts:
 
 
 def train_distributed_ppo(env_id: str, config: PPOConfig, seed: int = 0) -> Result:
-    """PPO on all ranks: each steps its share of the environments, all make the same optimiser steps. Collective.
+    """PPO on all ranks: each steps its share of the environments, all make the same optimiser
+    steps. Collective.
 
-    The ``config.envs`` environments are dealt out by ``shard_indices``. Each iteration collects a rollout with the current
-    policy and makes one ``Learner.update_``; there are ``config.iterations`` of them.
+    The ``config.envs`` environments are dealt out by ``shard_indices``. Each iteration collects a
+    rollout with the current policy and makes one
+    ``Learner.update_``; there are ``config.iterations`` of them.
     """
     # TODO(training): deal out the environments; collect, update, repeat.
     # YOUR CODE HERE
@@ -1025,7 +1053,8 @@ class RolloutWorker:
         return True
 
     def rollout(self, _: Any) -> dict[str, Any]:
-        """Rows of experience, and when they were collected: {"batch": Batch, "span": (begin, end), "returns": [...]}."""
+        """Rows of experience, and when they were collected: {"batch": Batch, "span": (begin, end),
+        "returns": [...]}."""
         begin = time.time()
         batch = self.rollouts.collect(self.model, self.config)
         finished, self.rollouts.returns = self.rollouts.returns, []
@@ -1054,9 +1083,11 @@ class LearnerWorker:
 def train_with_workers(
     engine: Any, env_id: str, config: PPOConfig, actors: int, seed: int = 0
 ) -> dict[str, list[Any]]:
-    """The same training under one controller: a group that acts, a group that learns. Given; runs on any engine.
+    """The same training under one controller: a group that acts, a group that learns. Given; runs
+    on any engine.
 
-    Returns "returns" of finished episodes and the "timeline": (role, begin, end) of every call, in seconds.
+    Returns "returns" of finished episodes and the "timeline": (role, begin, end) of every call, in
+    seconds.
     """
     acting = WorkerGroup(engine, RolloutWorker, actors, env_id, config, seed)
     learning = WorkerGroup(engine, LearnerWorker, 1, config, seed)

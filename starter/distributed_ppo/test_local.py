@@ -1,7 +1,9 @@
-"""Public tests of `distributed_ppo`: small examples with the arithmetic in comments. They earn nothing and hide nothing.
+"""Public tests of `distributed_ppo`: small examples with the arithmetic in comments. They earn
+nothing and hide nothing.
 
-Tests of several ranks start them with ``work.launch``: two processes on your machine, which meet through a file. If such a test takes a
-long time and then complains of a rank that never came, one of your ranks skipped a collective call that the other made.
+Tests of several ranks start them with ``work.launch``: two processes on your machine, which meet
+through a file. If such a test takes a long time and then complains of a rank that never came, one
+of your ranks skipped a collective call that the other made.
 """
 
 import io
@@ -13,7 +15,8 @@ import pytest
 import torch
 
 SECONDS = 60.0
-HERE_ONLY = (  # start processes of their own or look at an exception's class; grading has other ways for both
+# start processes of their own or look at an exception's class; grading has other ways for both
+HERE_ONLY = (
     "test_supervise_sees_that_rank_1_failed_while_rank_0_still_runs",
     "test_an_exception_on_one_rank_ends_all",
     "test_rank_0_is_everybodys_model",
@@ -108,7 +111,8 @@ def _weighted_mean():
 
 
 def test_gradients_are_weighed():
-    # (3 * 4 + 1 * 0) / 4 = 3 and (3 * 0 + 1 * 8) / 4 = 2; nobody has a gradient of the second parameter
+    # (3 * 4 + 1 * 0) / 4 = 3 and (3 * 0 + 1 * 8) / 4 = 2; nobody has a gradient of the second
+    # parameter
     assert on_two_ranks(_weighted_mean) == [([3.0, 2.0], True)] * 2
 
 
@@ -177,7 +181,8 @@ def _loss():
 
 
 def test_every_token_counts_the_same():
-    # all ratios are 1: loss_r = -2 * (sum of this rank's advantages) / 4, and d loss / d logp = -2 A / 4
+    # all ratios are 1: loss_r = -2 * (sum of this rank's advantages) / 4, and d loss / d logp = -2
+    # A / 4
     (one, grad, ratio), (other, grad_there, _) = on_two_ranks(_loss)
     assert (one, other) == (pytest.approx(-3.0), pytest.approx(-5.0))
     assert grad == pytest.approx([-0.5, -1.0, -1.5])

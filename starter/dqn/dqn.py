@@ -2,17 +2,24 @@
 
 Conventions, the same everywhere in this file
 
-* B is the size of a batch, A the number of actions. Rewards, Q-values, targets and returns share one unit.
-* ``terminated`` says that a step led to a real end of the episode: the future is worth 0 there. ``truncated``
-  says that a clock stopped the episode: the future still has its value. Only ``terminated`` enters a target.
-* An *environment step* is one call of ``env.step``; a *gradient step* is one call of ``optimizer.step``. Every
-  interval of ``DQNConfig`` says which of the two it counts.
+* B is the size of a batch, A the number of actions. Rewards, Q-values, targets and returns share
+  one unit.
+*
+  ``terminated`` says that a step led to a real end of the episode: the future is worth 0 there. ``truncated``
+  says that a clock stopped the episode: the future still has its value. Only ``terminated`` enters
+  a target.
+* An *environment step* is one call of
+  ``env.step``; a *gradient step* is one call of ``optimizer.step``. Every interval of ``DQNConfig``
+  says which of the two it counts.
 * Targets are numbers to be reached, not formulas: they carry no gradient.
-* Names ending in ``_`` change their first argument in place. Everything else leaves its arguments alone.
-* All randomness comes from the ``rng`` or the ``seed`` that is passed in; global generators stay as they are.
+* Names ending in ``_`` change their first argument in place. Everything else leaves its arguments
+  alone.
+* All randomness comes from the ``rng`` or the ``seed`` that is passed in; global generators stay as
+  they are.
 
-Sources: Mnih et al. (2015), "Human-level control through deep reinforcement learning", Nature 518, 529-533;
-van Hasselt, Guez and Silver (2016), "Deep reinforcement learning with double Q-learning", AAAI, arXiv:1509.06461.
+Sources: Mnih et al. (2015), "Human-level control through deep reinforcement learning", Nature 518,
+529-533; van Hasselt, Guez and Silver (2016), "Deep reinforcement learning with double Q-learning",
+AAAI, arXiv:1509.06461.
 """
 
 from __future__ import annotations
@@ -33,7 +40,8 @@ RUNNING_EPISODES = 20  # the running return is the mean over so many of the late
 
 
 class Batch(NamedTuple):
-    """What ``ReplayBuffer.sample`` returns: row i of every tensor belongs to the same transition."""
+    """What ``ReplayBuffer.sample`` returns: row i of every tensor belongs to the same
+    transition."""
 
     obs: Tensor  # (B, *obs_shape), of the buffer's obs_dtype
     action: Tensor  # (B,) int64
@@ -56,7 +64,8 @@ class Progress(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What ``train_dqn`` returns. E is the number of episodes that came to an end, by either flag."""
+    """What ``train_dqn`` returns. E is the number of episodes that came to an end, by either
+    flag."""
 
     network: nn.Module  # the online network
     returns: np.ndarray  # (E,) float64: the undiscounted sum of rewards of each episode
@@ -65,7 +74,8 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True)
 class DQNConfig:
-    """Settings of ``train_dqn``. The defaults balance CartPole-v1 at four seeds of five; at the fifth the values outgrow all returns."""
+    """Settings of ``train_dqn``. The defaults balance CartPole-v1 at four seeds of five; at the
+    fifth the values outgrow all returns."""
 
     total_steps: int = 30_000  # environment steps, all episodes together
     warmup_steps: int = 1_000  # environment steps before the first gradient step
@@ -107,7 +117,8 @@ def _check(holds: bool, sentence: str) -> None:
 
 
 class ProgressBar:
-    """Environment steps and the running return on one line of a terminal; nothing at all anywhere else."""
+    """Environment steps and the running return on one line of a terminal; nothing at all anywhere
+    else."""
 
     def __init__(self, total: int, shown: bool) -> None:
         self._bar = None
@@ -144,7 +155,8 @@ class ProgressBar:
 
 
 class ReplayBuffer:
-    """The latest ``capacity`` transitions, in ring arrays: when it is full, the oldest one is overwritten.
+    """The latest ``capacity`` transitions, in ring arrays: when it is full, the oldest one is
+    overwritten.
 
     Args:
         capacity: transitions that fit in, at least 1.
@@ -171,11 +183,12 @@ class ReplayBuffer:
     def add(
         self, obs: np.ndarray, action: int, reward: float, next_obs: np.ndarray, terminated: bool
     ) -> None:
-        """Store one transition. What the caller does to the arrays afterwards does not change what is stored.
+        """Store one transition. What the caller does to the arrays afterwards does not change what
+        is stored.
 
         Args:
-            obs, next_obs: obs_shape, before and after the step. ``next_obs`` is what the step led to, not
-                what a reset returned.
+            obs, next_obs: obs_shape, before and after the step. ``next_obs`` is what the step led
+                to, not what a reset returned.
             action, reward: of the step.
             terminated: whether the step ended the episode for real; a time limit does not.
 
@@ -211,8 +224,9 @@ class ReplayBuffer:
 class QNetwork(nn.Module):
     """Q(s, .) for all actions at once: a multilayer perceptron with ReLU between its linear layers.
 
-    obs_dim -> hidden[0] -> ... -> hidden[-1] -> n_actions. Every linear layer has a bias; nothing follows the
-    last one, because Q-values may be negative. With ``hidden=()`` the network is a single linear layer.
+    obs_dim -> hidden[0] -> ... -> hidden[-1] -> n_actions. Every linear layer has a bias; nothing
+    follows the last one, because Q-values may be negative. With ``hidden=()`` the network is a
+    single linear layer.
 
     Args:
         obs_dim: length of an observation.
@@ -238,7 +252,8 @@ class QNetwork(nn.Module):
 
 
 def epsilon_greedy_action(q_values: np.ndarray, epsilon: float, rng: np.random.Generator) -> int:
-    """Any action with probability epsilon (the best one included), otherwise one with the largest Q-value.
+    """Any action with probability epsilon (the best one included), otherwise one with the largest
+    Q-value.
 
     Args:
         q_values: (A,) float.
@@ -265,7 +280,8 @@ def epsilon_greedy_action(q_values: np.ndarray, epsilon: float, rng: np.random.G
 
 
 def _check_batch(**tensors: Tensor) -> None:
-    """Refuse tensors that are not all (B,): a (B, 1) among them would be stretched to (B, B) without a word."""
+    """Refuse tensors that are not all (B,): a (B, 1) among them would be stretched to (B, B)
+    without a word."""
     (first, model), *others = tensors.items()
     _check(
         model.ndim == 1 and len(model) > 0,
@@ -315,9 +331,10 @@ def dqn_targets(reward: Tensor, next_q_target: Tensor, terminated: Tensor, gamma
 def double_dqn_targets(
     reward: Tensor, next_q_online: Tensor, next_q_target: Tensor, terminated: Tensor, gamma: float
 ) -> Tensor:
-    """What Q(s, a) should be: the online network chooses the next action, the target network judges it.
+    """What Q(s, a) should be: the online network chooses the next action, the target network judges
+    it.
 
-        y_i = r_i                                                                   where the step terminated
+        y_i = r_i                                                          where the step terminated
         y_i = r_i + gamma * Q_target(s'_i, argmax_a Q_online(s'_i, a))              elsewhere
 
     Args:
@@ -380,7 +397,8 @@ def td_loss(q: Tensor, action: Tensor, target: Tensor, kind: str = "huber") -> T
 
 @torch.no_grad()
 def hard_update_(target: nn.Module, online: nn.Module) -> None:
-    """Copy every parameter of ``online`` into ``target``, in place. Afterwards they share nothing."""
+    """Copy every parameter of ``online`` into ``target``, in place. Afterwards they share
+    nothing."""
     # TODO(loss): copy the numbers, not the tensors.
     # YOUR CODE HERE
     raise NotImplementedError("TODO(loss): copy the numbers, not the tensors.")
@@ -388,7 +406,8 @@ def hard_update_(target: nn.Module, online: nn.Module) -> None:
 
 @torch.no_grad()
 def soft_update_(target: nn.Module, online: nn.Module, tau: float) -> None:
-    """Move every parameter of ``target`` towards ``online``, in place: (1 - tau) * target + tau * online.
+    """Move every parameter of ``target`` towards ``online``, in place: (1 - tau) * target + tau *
+    online.
 
     tau = 1 is a hard update.
 
@@ -402,7 +421,8 @@ def soft_update_(target: nn.Module, online: nn.Module, tau: float) -> None:
 
 
 def linear_epsilon(step: int, start: float, end: float, decay_steps: int) -> float:
-    """Exploration rate of an environment step: ``start`` at step 0, ``end`` from ``decay_steps`` on, linear between.
+    """Exploration rate of an environment step: ``start`` at step 0, ``end`` from ``decay_steps``
+    on, linear between.
 
     Raises:
         ValueError: step < 0, decay_steps < 1, or start or end lies outside [0, 1].
@@ -424,29 +444,33 @@ def linear_epsilon(step: int, start: float, end: float, decay_steps: int) -> flo
 def train_dqn(env, config: DQNConfig, seed: int) -> Result:
     """Train a Q-network by acting epsilon-greedily and replaying what was seen.
 
-    The initial weights of the network depend on the seed alone; the target network starts as its copy. Then,
-    for t = 0, 1, ..., total_steps - 1:
+    The initial weights of the network depend on the seed alone; the target network starts as its
+    copy. Then, for t = 0, 1, ..., total_steps - 1:
 
-    1. Act epsilon-greedily in the online network, with epsilon = linear_epsilon(t, ...), and store the
-       transition. ``next_obs`` is what the step led to, also at the end of an episode, and ``terminated``
-       is the environment's flag of this name. Either flag ends the episode: reset.
-    2. If t + 1 >= warmup_steps and t + 1 is a multiple of train_every, take ``gradient_steps`` gradient steps,
-       each on a batch of its own. After every gradient step whose number (1, 2, ...) is a multiple of
-       ``target_every``, soft_update_ the target network with ``tau``.
-    3. After such a round, tell ``callback``; stop if it returns True. Stop also at the end of an episode if
-       the mean return of the latest RUNNING_EPISODES episodes, not of fewer, is at least ``stop_return``.
+    1. Act epsilon-greedily in the online network, with epsilon = linear_epsilon(t, ...), and store
+       the transition.
+       ``next_obs`` is what the step led to, also at the end of an episode, and ``terminated`` is
+       the environment's flag of this name. Either flag ends the episode: reset.
+    2. If t + 1 >= warmup_steps and t + 1 is a multiple of train_every, take ``gradient_steps``
+       gradient steps, each on a batch of its own. After every gradient step whose number (1, 2,
+       ...) is a multiple of ``target_every``, soft_update_ the target network with ``tau``.
+    3. After such a round, tell ``callback``; stop if it returns True. Stop also at the end of an
+       episode if the mean return of the latest RUNNING_EPISODES episodes, not of fewer, is at least
+       ``stop_return``.
 
     The optimiser is torch.optim.Adam with ``learning_rate``; gradients are not clipped.
 
     Args:
-        env: a Gymnasium environment with Discrete actions and Box observations. Use env.reset, env.step,
-            env.observation_space.shape and .dtype, env.action_space.n, and nothing else of it.
+        env: a Gymnasium environment with Discrete actions and Box observations. Use env.reset,
+            env.step, env.observation_space.shape and .dtype, env.action_space.n, and nothing else
+            of it.
         config: the settings.
-        seed: decides everything random that is the agent's; also given to the first env.reset and to no other.
+        seed: decides everything random that is the agent's; also given to the first env.reset and
+            to no other.
 
     Returns:
-        Result, see there. An episode that total_steps or the callback cuts off is not counted. The same
-        arguments give the same result.
+        Result, see there. An episode that total_steps or the callback cuts off is not counted. The
+        same arguments give the same result.
     """
     # TODO(train): act, store, learn. Which flag is stored, and which observation?
     # YOUR CODE HERE

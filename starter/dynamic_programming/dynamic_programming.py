@@ -6,8 +6,9 @@ S states and A actions are numbered from 0. Arrays are float64 unless stated oth
     q  (S, A)  a value for each action in each state
     pi (S, A)  a policy: pi[s, a] is the probability of action a in state s, every row sums to one
 
-Operators take v first and return a new array; algorithms take the MDP first. Nothing here is random.
-Equation numbers are those of Sutton & Barto, Reinforcement Learning, 2nd edition (2018), chapters 3 and 4.
+Operators take v first and return a new array; algorithms take the MDP first. Nothing here is
+random. Equation numbers are those of Sutton & Barto, Reinforcement Learning, 2nd edition (2018),
+chapters 3 and 4.
 """
 
 from typing import NamedTuple
@@ -18,10 +19,12 @@ import numpy as np
 class MDP(NamedTuple):
     """A finite Markov decision process as arrays.
 
-    P: (S, A, S), P[s, a, s2] = probability of moving on from s to s2 under action a. A move that ends the
+    P: (S, A, S), P[s, a, s2] = probability of moving on from s to s2 under action a. A move that
+    ends the
         episode is left out, so a row sums to one minus the probability that the episode ends there.
     R: (S, A), expected reward of action a in state s, the last reward of an episode included.
-    terminal: (S,) bool, True where an episode ends on arrival. The rows of P and R of a terminal state are
+    terminal: (S,) bool, True where an episode ends on arrival. The rows of P and R of a terminal
+    state are
         zero, so its value is zero and no operator needs a mask.
     gamma: discount factor in [0, 1].
     """
@@ -32,7 +35,7 @@ class MDP(NamedTuple):
     gamma: float
 
 
-# -- part 1: from a transition table to arrays ---------------------------------------------------------------
+# -- part 1: from a transition table to arrays -----------------------------------------------------
 
 
 def mdp_from_gym(env, gamma):
@@ -40,11 +43,13 @@ def mdp_from_gym(env, gamma):
 
     ``env.unwrapped.P[s][a]`` is a list of outcomes ``(probability, next_state, reward, done)``:
 
-        P[s, a, s2] = sum of the probabilities of the outcomes of (s, a) that lead to s2 and are not done
+        P[s, a, s2] = sum of the probabilities of the outcomes of (s, a) that lead to s2 and are not
+        done
         R[s, a]     = sum of probability * reward over all outcomes of (s, a)
 
-    The same next state may occur in several outcomes of one action. A state is terminal if some outcome that
-    is done leads to it; its rows of P and R are zero, whatever the table says. The table is left as it is.
+    The same next state may occur in several outcomes of one action. A state is terminal if some
+    outcome that is done leads to it; its rows of P and R are zero, whatever the table says. The
+    table is left as it is.
 
     Returns an MDP. Raises ValueError if gamma is outside [0, 1] or the environment has no table.
     """
@@ -60,18 +65,22 @@ def mdp_from_gym(env, gamma):
 def grid_mdp(rows, slip=0.0, gamma=0.99, step_reward=-1.0):
     """The MDP of a grid world drawn with characters.
 
-    rows: list of strings of equal length. ``S`` start, ``.`` free, ``#`` wall, ``H`` hole and ``G`` goal;
+    rows: list of strings of equal length. ``S`` start, ``.`` free, ``#`` wall, ``H`` hole and ``G``
+    goal;
         hole and goal are terminal.
-    slip: probability in [0, 1] that the move goes astray: with probability slip/2 each to one of the two
-        directions perpendicular to the action, with probability 1 - slip in the direction of the action.
+    slip: probability in [0, 1] that the move goes astray: with probability slip/2 each to one of
+    the two
+        directions perpendicular to the action, with probability 1 - slip in the direction of the
+        action.
     step_reward: reward of every action in every state that is not terminal.
 
-    States are the cells that are not walls, numbered row by row from the top left. Actions: 0 left, 1 down,
-    2 right, 3 up. A move against a wall or off the grid leaves the agent where it is. A move into a terminal
-    cell ends the episode and is left out of P.
+    States are the cells that are not walls, numbered row by row from the top left. Actions: 0 left,
+    1 down, 2 right, 3 up. A move against a wall or off the grid leaves the agent where it is. A
+    move into a terminal cell ends the episode and is left out of P.
 
-    Returns an MDP with A = 4. Raises ValueError for an empty grid, rows of different lengths, characters
-    other than S . # H G, no cell outside the walls, slip outside [0, 1] or gamma outside [0, 1].
+    Returns an MDP with A = 4. Raises ValueError for an empty grid, rows of different lengths,
+    characters other than S . # H G, no cell outside the walls, slip outside [0, 1] or gamma outside
+    [0, 1].
     """
     _check_gamma(gamma)
     # TODO(model): check the drawing, number the cells, follow actions and slips.
@@ -79,16 +88,17 @@ def grid_mdp(rows, slip=0.0, gamma=0.99, step_reward=-1.0):
     raise NotImplementedError("TODO(model): check the drawing, number the cells, follow actions and slips.")
 
 
-# -- part 2: what a policy is worth --------------------------------------------------------------------------
+# -- part 2: what a policy is worth ----------------------------------------------------------------
 
 
 def bellman_expectation(v, pi, mdp):
-    """The Bellman operator of a policy, one synchronous sweep of iterative policy evaluation (eq. 4.5).
+    """The Bellman operator of a policy, one synchronous sweep of iterative policy evaluation (eq.
+    4.5).
 
         (T_pi v)(s) = sum_a pi(a|s) * ( R(s, a) + gamma * sum_s2 P(s2|s, a) v(s2) )
 
-    v: (S,), pi: (S, A). Returns a new (S,) array; v is left as it is. Raises ValueError for wrong shapes or
-    a pi whose rows are not probabilities.
+    v: (S,), pi: (S, A). Returns a new (S,) array; v is left as it is. Raises ValueError for wrong
+    shapes or a pi whose rows are not probabilities.
     """
     v, pi = _as_values(v, mdp), _as_policy(pi, mdp)
     # TODO(evaluation): average over the policy's actions and over the next states.
@@ -99,10 +109,12 @@ def bellman_expectation(v, pi, mdp):
 def policy_evaluation(mdp, pi, theta):
     """Iterative policy evaluation (eq. 4.5): v_0 = 0, v_k = T_pi v_(k-1), synchronous sweeps.
 
-    Stops after the first sweep whose largest change max|v_k - v_(k-1)| is below theta; that sweep counts.
+    Stops after the first sweep whose largest change max|v_k - v_(k-1)| is below theta; that sweep
+    counts.
 
-    Returns (v, sweeps): (S,) the values after the last sweep, and the number of sweeps as an int. Raises
-    ValueError for theta <= 0 or an unfit pi. With gamma = 1 it ends only if every episode under pi ends.
+    Returns (v, sweeps): (S,) the values after the last sweep, and the number of sweeps as an int.
+    Raises ValueError for theta <= 0 or an unfit pi. With gamma = 1 it ends only if every episode
+    under pi ends.
     """
     pi = _as_policy(pi, mdp)
     _check_theta(theta)
@@ -116,8 +128,8 @@ def policy_value_exact(mdp, pi):
 
         (I - gamma P_pi) v = r_pi,   P_pi(s, s2) = sum_a pi(a|s) P(s2|s, a),   r_pi(s) = sum_a pi(a|s) R(s, a)
 
-    Returns (S,). Raises ValueError for an unfit pi, and for a singular system: with gamma = 1, if some state
-    never reaches the end of an episode under pi.
+    Returns (S,). Raises ValueError for an unfit pi, and for a singular system: with gamma = 1, if
+    some state never reaches the end of an episode under pi.
     """
     pi = _as_policy(pi, mdp)
     # TODO(evaluation): build matrix and right-hand side, then solve the system.
@@ -125,7 +137,7 @@ def policy_value_exact(mdp, pi):
     raise NotImplementedError("TODO(evaluation): build matrix and right-hand side, then solve the system.")
 
 
-# -- part 3: a better policy ---------------------------------------------------------------------------------
+# -- part 3: a better policy -----------------------------------------------------------------------
 
 
 def q_from_v(v, mdp):
@@ -144,9 +156,9 @@ def q_from_v(v, mdp):
 def greedy(q, tol=1e-9):
     """The greedy policy (eq. 4.9) that shares its probability equally among the best actions.
 
-    q: (S, A). An action is among the best if its value is within tol of the largest value of its row (an
-    absolute tolerance: values that are equal on paper differ by rounding). Returns (S, A), rows sum to one.
-    Raises ValueError if q is not two-dimensional or tol is negative.
+    q: (S, A). An action is among the best if its value is within tol of the largest value of its
+    row (an absolute tolerance: values that are equal on paper differ by rounding). Returns (S, A),
+    rows sum to one. Raises ValueError if q is not two-dimensional or tol is negative.
     """
     q = np.asarray(q, dtype=float)
     if q.ndim != 2 or not tol >= 0:
@@ -158,22 +170,24 @@ def greedy(q, tol=1e-9):
     raise NotImplementedError("TODO(improvement): find each state's best actions, share the probability.")
 
 
-# -- part 4: evaluate, improve, repeat -----------------------------------------------------------------------
+# -- part 4: evaluate, improve, repeat -------------------------------------------------------------
 
 
 def policy_iteration(mdp):
-    """Policy iteration (section 4.3): evaluate the policy, make it greedy, until that changes nothing.
+    """Policy iteration (section 4.3): evaluate the policy, make it greedy, until that changes
+    nothing.
 
-    Returns (pi, v, iters): an optimal policy (S, A), its value (S,), and the number of improvements as an int, of
-    which the last one changed nothing. Ends on every MDP with gamma < 1, also where several policies are
-    optimal (exercise 4.4). With gamma = 1 every policy on the way must end its episodes.
+    Returns (pi, v, iters): an optimal policy (S, A), its value (S,), and the number of improvements
+    as an int, of which the last one changed nothing. Ends on every MDP with gamma < 1, also where
+    several policies are optimal (exercise 4.4). With gamma = 1 every policy on the way must end its
+    episodes.
     """
     # TODO(policy_iteration): evaluate and improve by turns; mind the ties.
     # YOUR CODE HERE
     raise NotImplementedError("TODO(policy_iteration): evaluate and improve by turns; mind the ties.")
 
 
-# -- part 5: without a policy --------------------------------------------------------------------------------
+# -- part 5: without a policy ----------------------------------------------------------------------
 
 
 def bellman_optimality(v, mdp):
@@ -194,9 +208,10 @@ def value_iteration(mdp, theta):
 
     Stops after the first sweep whose largest change is below theta; that sweep counts.
 
-    Returns (v, pi, errors): (S,) the values after the last sweep; (S, A) a policy that is greedy with respect
-    to them; and an array with max|v_k - v_(k-1)| of each sweep k = 1, 2, ..., the last one included. Raises
-    ValueError for theta <= 0. With gamma = 1 it ends only if the optimal values are finite.
+    Returns (v, pi, errors): (S,) the values after the last sweep; (S, A) a policy that is greedy
+    with respect to them; and an array with max|v_k - v_(k-1)| of each sweep k = 1, 2, ..., the last
+    one included. Raises ValueError for theta <= 0. With gamma = 1 it ends only if the optimal
+    values are finite.
     """
     _check_theta(theta)
     # TODO(value_iteration): sweep until the largest change is below theta.
@@ -204,16 +219,17 @@ def value_iteration(mdp, theta):
     raise NotImplementedError("TODO(value_iteration): sweep until the largest change is below theta.")
 
 
-# -- part 6: how fast, and when to stop ----------------------------------------------------------------------
+# -- part 6: how fast, and when to stop ------------------------------------------------------------
 
 
 def stopping_sweeps(gamma, eps, r_max=1.0):
-    """The smallest number of sweeps after which value iteration from v_0 = 0 is surely within eps of v*.
+    """The smallest number of sweeps after which value iteration from v_0 = 0 is surely within eps
+    of v*.
 
         smallest k >= 0 with gamma^k * r_max / (1 - gamma) <= eps
 
-    gamma in [0, 1), eps > 0, r_max >= 0 a bound on |R|. Returns an int. Raises ValueError outside these
-    ranges.
+    gamma in [0, 1), eps > 0, r_max >= 0 a bound on |R|. Returns an int. Raises ValueError outside
+    these ranges.
     """
     # TODO(contraction): check the arguments, then find the smallest k.
     # YOUR CODE HERE
@@ -221,7 +237,8 @@ def stopping_sweeps(gamma, eps, r_max=1.0):
 
 
 def contraction_ratio(u, v, mdp):
-    """By how much one sweep of value iteration pulls two value functions together, in the maximum norm.
+    """By how much one sweep of value iteration pulls two value functions together, in the maximum
+    norm.
 
         ||T u - T v||_inf / ||u - v||_inf,    which is at most gamma
 
@@ -233,7 +250,7 @@ def contraction_ratio(u, v, mdp):
     raise NotImplementedError("TODO(contraction): distance after a sweep over distance before it.")
 
 
-# -- given: checks of the arguments --------------------------------------------------------------------------
+# -- given: checks of the arguments ----------------------------------------------------------------
 
 
 def _check_gamma(gamma):
@@ -247,7 +264,8 @@ def _check_theta(theta):
 
 
 def _as_values(v, mdp):
-    """v as a float64 array (the same one where it is one already), or ValueError for a wrong shape."""
+    """v as a float64 array (the same one where it is one already), or ValueError for a wrong
+    shape."""
     v = np.asarray(v, dtype=float)
     if v.shape != mdp.R.shape[:1]:
         raise ValueError(f"values have shape {v.shape}, but the MDP has {len(mdp.R)} states")
@@ -255,7 +273,8 @@ def _as_values(v, mdp):
 
 
 def _as_policy(pi, mdp):
-    """pi as a float64 array, or ValueError if it is not one distribution over actions for each state."""
+    """pi as a float64 array, or ValueError if it is not one distribution over actions for each
+    state."""
     pi = np.asarray(pi, dtype=float)
     if pi.shape != mdp.R.shape:
         raise ValueError(f"a policy for this MDP has shape {mdp.R.shape}, not {pi.shape}")

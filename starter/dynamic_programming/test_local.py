@@ -1,6 +1,7 @@
 """Public tests: worked examples, in the order of the tasks. Run them with `pytest test_local.py`.
 
-They earn no points and do not find every mistake; the hidden tests check what must hold for *any* problem.
+They earn no points and do not find every mistake; the hidden tests check what must hold for *any*
+problem.
 """
 
 from types import SimpleNamespace
@@ -10,9 +11,9 @@ import gymnasium
 import numpy as np
 import pytest
 
-# A machine that is either new (state 0) or worn (state 1). Run it (action 0) or service it (action 1).
-# A new machine earns 4 a day and wears out with probability 1/2; a worn one earns 2 and stays worn. Servicing costs 1
-# and makes the machine new.
+# A machine that is either new (state 0) or worn (state 1). Run it (action 0) or service it (action
+# 1). A new machine earns 4 a day and wears out with probability 1/2; a worn one earns 2 and stays
+# worn. Servicing costs 1 and makes the machine new.
 MACHINE = work.MDP(
     P=np.array([[[0.5, 0.5], [1.0, 0.0]], [[0.0, 1.0], [1.0, 0.0]]]),
     R=np.array([[4.0, -1.0], [2.0, -1.0]]),
@@ -23,11 +24,12 @@ COIN = np.array([[0.5, 0.5], [0.5, 0.5]])  # the policy that tosses a coin
 RUN = np.array([[1.0, 0.0], [1.0, 0.0]])  # the policy that never services
 
 
-# -- part 1: the model ---------------------------------------------------------------------------------------
+# -- part 1: the model -----------------------------------------------------------------------------
 
 
 def test_a_transition_table_becomes_arrays():
-    # State 0, action 0: with 1/4 + 1/4 stay and earn 2 or 6, with 1/2 reach state 1 and the end, earning 10.
+    # State 0, action 0: with 1/4 + 1/4 stay and earn 2 or 6, with 1/2 reach state 1 and the end,
+    # earning 10.
     table = {
         0: {0: [(0.25, 0, 2.0, False), (0.25, 0, 6.0, False), (0.5, 1, 10.0, True)]},
         1: {0: [(1.0, 0, 99.0, False)]},  # moves of a terminal state never happen
@@ -70,19 +72,20 @@ def test_slips_go_to_either_side():
     assert mdp.P[4, 2].sum() == pytest.approx(1.0)
 
 
-# -- part 2: evaluation --------------------------------------------------------------------------------------
+# -- part 2: evaluation ----------------------------------------------------------------------------
 
 
 def test_one_sweep_under_a_policy():
-    # v = (10, 20). New: run gives 4 + 0.5 * 15 = 11.5, service gives -1 + 0.5 * 10 = 4; the mean is 7.75.
-    # Worn: run gives 2 + 0.5 * 20 = 12, service gives 4; the mean is 8.
+    # v = (10, 20). New: run gives 4 + 0.5 * 15 = 11.5, service gives -1 + 0.5 * 10 = 4; the mean is
+    # 7.75. Worn: run gives 2 + 0.5 * 20 = 12, service gives 4; the mean is 8.
     assert work.bellman_expectation(np.array([10.0, 20.0]), COIN, MACHINE) == pytest.approx(
         [7.75, 8.0]
     )
 
 
 def test_sweeps_are_counted():
-    # A worn machine that runs for ever: 2, then 2 + 1 = 3, then 3.5, ...; a new one: 4, 4 + 0.25 * (4 + 2) = 5.5, ...
+    # A worn machine that runs for ever: 2, then 2 + 1 = 3, then 3.5, ...; a new one: 4, 4 + 0.25 *
+    # (4 + 2) = 5.5, ...
     v, sweeps = work.policy_evaluation(MACHINE, RUN, theta=2.0)
     assert sweeps == 2  # the changes are 4 and 1.5
     assert v == pytest.approx([5.5, 3.0])
@@ -94,11 +97,12 @@ def test_the_exact_value_is_what_the_sweeps_approach():
     assert work.policy_evaluation(MACHINE, RUN, theta=1e-9)[0] == pytest.approx([20 / 3, 4.0])
 
 
-# -- part 3: improvement -------------------------------------------------------------------------------------
+# -- part 3: improvement ---------------------------------------------------------------------------
 
 
 def test_action_values_of_a_machine_that_always_runs():
-    # New: run 4 + (20/3 + 4)/4 = 20/3, service -1 + 10/3 = 7/3. Worn: run 2 + 2 = 4, service -1 + 10/3 = 7/3.
+    # New: run 4 + (20/3 + 4)/4 = 20/3, service -1 + 10/3 = 7/3. Worn: run 2 + 2 = 4, service -1 +
+    # 10/3 = 7/3.
     q = work.q_from_v(np.array([20 / 3, 4.0]), MACHINE)
     assert q == pytest.approx(np.array([[20 / 3, 7 / 3], [4.0, 7 / 3]]))
 
@@ -108,12 +112,12 @@ def test_ties_share_the_probability():
     assert work.greedy(q) == pytest.approx(np.array([[0.0, 0.5, 0.5], [1.0, 0.0, 0.0]]))
 
 
-# -- part 4: policy iteration --------------------------------------------------------------------------------
+# -- part 4: policy iteration ----------------------------------------------------------------------
 
 
 def test_a_patient_owner_services_the_worn_machine():
-    # With gamma = 0.9: n = 4 + 0.45 (n + w) and w = -1 + 0.9 n, so n = 3.55 / 0.145 = 24.5 and w = 21.0. Running for
-    # ever would be worth 2 / (1 - 0.9) = 20 to the owner of a worn machine.
+    # With gamma = 0.9: n = 4 + 0.45 (n + w) and w = -1 + 0.9 n, so n = 3.55 / 0.145 = 24.5 and w =
+    # 21.0. Running for ever would be worth 2 / (1 - 0.9) = 20 to the owner of a worn machine.
     pi, v, iters = work.policy_iteration(MACHINE._replace(gamma=0.9))
     assert pi == pytest.approx(np.array([[1.0, 0.0], [0.0, 1.0]]))
     assert v == pytest.approx([3.55 / 0.145, -1 + 0.9 * 3.55 / 0.145])
@@ -127,7 +131,7 @@ def test_equally_good_ways_do_not_keep_policy_iteration_busy():
     assert iters < 10
 
 
-# -- part 5: value iteration ---------------------------------------------------------------------------------
+# -- part 5: value iteration -----------------------------------------------------------------------
 
 
 def test_one_sweep_of_value_iteration():
@@ -148,7 +152,7 @@ def test_the_best_walk_along_the_cliff():
     assert v[36] == pytest.approx(-(1 - 0.99**13) / 0.01)  # 13 steps: -12.2479
 
 
-# -- part 6: contraction -------------------------------------------------------------------------------------
+# -- part 6: contraction ---------------------------------------------------------------------------
 
 
 def test_the_number_of_sweeps():

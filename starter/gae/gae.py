@@ -2,8 +2,10 @@
 
 Conventions, for every function of this file
 
-* Time comes first. A rollout is a set of tensors of shape (T, N): T steps of N environments side by side.
-* Row t of each tensor belongs to step t: the state s_t, the reward for leaving it, and how that step ended.
+* Time comes first. A rollout is a set of tensors of shape (T, N): T steps of N environments side by
+  side.
+* Row t of each tensor belongs to step t: the state s_t, the reward for leaving it, and how that
+  step ended.
 * ``next_values[t]`` is V(s_{t+1}) of the true successor, taken before an environment resets itself.
   Where an episode ends, ``values[t + 1]`` belongs to the first state of another episode.
 * ``terminated`` and ``truncated`` are bool. Terminated: the task is over and the future is worth 0.
@@ -12,8 +14,8 @@ Conventions, for every function of this file
 * Results are new floating tensors without a gradient (they are targets and weights, not losses).
   Arguments are never changed, except by methods whose name ends in ``_``.
 
-Source: Schulman, Moritz, Levine, Jordan and Abbeel (2016), "High-dimensional continuous control using
-generalized advantage estimation", arXiv:1506.02438. Equation numbers are those of that paper.
+Source: Schulman, Moritz, Levine, Jordan and Abbeel (2016), "High-dimensional continuous control
+using generalized advantage estimation", arXiv:1506.02438. Equation numbers are those of that paper.
 """
 
 from __future__ import annotations
@@ -26,14 +28,16 @@ from torch import Tensor
 
 
 class Advantages(NamedTuple):
-    """What ``gae``, ``gae_scan`` and ``token_gae`` return: two tensors of the shape of ``rewards``."""
+    """What
+    ``gae``, ``gae_scan`` and ``token_gae`` return: two tensors of the shape of ``rewards``."""
 
     advantages: Tensor  # how much better the action was than the policy's average
     returns: Tensor  # advantages + values: what the value function is fitted to
 
 
 def _check_shapes(**tensors: Tensor) -> None:
-    """Refuse tensors that are not all of one shape (rows, columns), with at least one row and column."""
+    """Refuse tensors that are not all of one shape (rows, columns), with at least one row and
+    column."""
     (first, model), *others = tensors.items()
     if model.ndim != 2 or 0 in model.shape:
         raise ValueError(
@@ -61,7 +65,7 @@ def td_residuals(
 ) -> Tensor:
     """One-step TD errors: what a single step tells us about the value function.
 
-    delta_t = r_t + gamma * (1 - terminated_t) * V(s_{t+1}) - V(s_t)              (Section 3, above eq. 10)
+    delta_t = r_t + gamma * (1 - terminated_t) * V(s_{t+1}) - V(s_t)       (Section 3, above eq. 10)
 
     Args:
         rewards, values, next_values: (T, N) float.
@@ -95,10 +99,11 @@ def gae(
 ) -> Advantages:
     """Generalized advantage estimates, by walking backwards through the rollout once.
 
-    A_t = delta_t + gamma * lam * (1 - ended_t) * A_{t+1}        ended = terminated or truncated (eq. 16)
+    A_t = delta_t + gamma * lam * (1 - ended_t) * A_{t+1}   ended = terminated or truncated (eq. 16)
     returns_t = A_t + V(s_t)
 
-    Nothing is known beyond the last row: A_T = 0. The future after it is in ``next_values`` already.
+    Nothing is known beyond the last row: A_T = 0. The future after it is in ``next_values``
+    already.
 
     Args:
         rewards, values, next_values: (T, N) float.
@@ -136,11 +141,11 @@ def k_step_advantage(
 ) -> Tensor:
     """Advantage that looks k steps ahead: the terms that GAE averages.
 
-    A^(k)_t = sum over l = 0 .. k-1 of gamma^l * delta_{t+l}                                (eq. 11-14)
+    A^(k)_t = sum over l = 0 .. k-1 of gamma^l * delta_{t+l}                             (eq. 11-14)
             = -V(s_t) + r_t + gamma * r_{t+1} + ... + gamma^(k-1) * r_{t+k-1} + gamma^k * V(s_{t+k})
 
-    The sum stops early at the end of an episode and at the end of the rollout: with a large k it runs
-    over everything that is left.
+    The sum stops early at the end of an episode and at the end of the rollout: with a large k it
+    runs over everything that is left.
 
     Args:
         rewards, values, next_values: (T, N) float.
@@ -186,12 +191,13 @@ def gae_scan(
 
         b'_t = b_t + d_t * b_{t+w},    d'_t = d_t * d_{t+w}
 
-    beginning with b = delta, d = gamma * lam * (1 - ended) and w = 1, and with zeros beyond the last row.
-    Once w reaches T, b is the answer. A product with a (T, T) matrix of weights is as good for T of a few
-    hundred. Do not divide by powers of gamma * lam: they vanish in a long rollout.
+    beginning with b = delta, d = gamma * lam * (1 - ended) and w = 1, and with zeros beyond the
+    last row. Once w reaches T, b is the answer. A product with a (T, T) matrix of weights is as
+    good for T of a few hundred. Do not divide by powers of gamma * lam: they vanish in a long
+    rollout.
 
-    Arguments, results and errors: those of ``gae``. Source of the scan: Hillis and Steele (1986), "Data
-    parallel algorithms", Communications of the ACM 29(12).
+    Arguments, results and errors: those of ``gae``. Source of the scan: Hillis and Steele (1986),
+    "Data parallel algorithms", Communications of the ACM 29(12).
     """
     _check_shapes(
         rewards=rewards,
@@ -214,8 +220,9 @@ def token_gae(
 ) -> Advantages:
     """GAE for a batch of generated token sequences, one row for each.
 
-    Only tokens with mask 1 are steps. The step after a token is the next one with mask 1 in its row, however
-    many with mask 0 (a tool's answer, padding) lie between; after the last one the episode has terminated:
+    Only tokens with mask 1 are steps. The step after a token is the next one with mask 1 in its
+    row, however many with mask 0 (a tool's answer, padding) lie between; after the last one the
+    episode has terminated:
 
         delta_i = r_i + gamma * V_{next(i)} - V_i,       A_i = delta_i + gamma * lam * A_{next(i)}
 
@@ -224,11 +231,13 @@ def token_gae(
 
     Args:
         rewards, values: (B, L) float.
-        response_mask: (B, L) bool or 0/1; 1 = a token that the policy wrote, end-of-sequence included.
+        response_mask: (B, L) bool or 0/1; 1 = a token that the policy wrote, end-of-sequence
+            included.
         gamma, lam: as in ``gae``, in [0, 1].
 
     Returns:
-        Advantages(advantages, returns), each (B, L) float, exactly 0 under mask 0, without a gradient.
+        Advantages(advantages, returns), each (B, L) float, exactly 0 under mask 0, without a
+        gradient.
 
     Raises:
         ValueError: the shapes differ or are not (B, L), or gamma or lam lies outside [0, 1].
@@ -248,15 +257,16 @@ class RunningMeanStd:
 
     Attributes:
         mean: float64 tensor of the given shape; 0 before the first update.
-        var: float64 tensor of the given shape: the population variance (divided by the count); 1 before the
-            first update, so that normalising with it changes nothing.
+        var: float64 tensor of the given shape: the population variance (divided by the count); 1
+            before the first update, so that normalising with it changes nothing.
         count: int, number of samples seen.
 
-    It computes in float64 whatever it is fed, and never as E[x^2] - E[x]^2: for samples around 1e8 that
-    difference of two numbers near 1e16 has no correct digit left.
+    It computes in float64 whatever it is fed, and never as E[x^2] - E[x]^2: for samples around 1e8
+    that difference of two numbers near 1e16 has no correct digit left.
 
-    Source: Chan, Golub and LeVeque (1979), "Updating formulae and a pairwise algorithm for computing sample
-    variances", Stanford report CS-TR-79-773; for single samples Welford (1962), Technometrics 4(3).
+    Source: Chan, Golub and LeVeque (1979), "Updating formulae and a pairwise algorithm for
+    computing sample variances", Stanford report CS-TR-79-773; for single samples Welford (1962),
+    Technometrics 4(3).
     """
 
     def __init__(self, shape: tuple[int, ...] = ()) -> None:
@@ -285,7 +295,8 @@ class RunningMeanStd:
         """Statistics of what this one and another one of the same shape have seen, taken together.
 
         Returns:
-            A new RunningMeanStd; neither of the two is changed. Merging with a fresh one changes nothing.
+            A new RunningMeanStd; neither of the two is changed. Merging with a fresh one changes
+            nothing.
 
         Raises:
             ValueError: the shapes differ.
@@ -310,17 +321,21 @@ def normalize_advantages(
 
     Args:
         adv: float, any shape.
-        mask: same shape, bool or 0/1; entries under 0 take no part and come out as 0. None: all are valid.
-        mode: "batch" takes mean and population standard deviation (divided by the number of valid entries)
-            from the valid entries; "running" takes them from ``stats`` as they are and does not update them.
+        mask: same shape, bool or 0/1; entries under 0 take no part and come out as 0. None: all are
+            valid.
+        mode: "batch" takes mean and population standard deviation (divided by the number of valid
+            entries) from the valid entries; "running" takes them from ``stats`` as they are and
+            does not update them.
         stats: needed for "running": a RunningMeanStd of shape ().
         eps: added to the standard deviation, outside the root.
 
     Returns:
-        Floating tensor of the shape of ``adv``, without a gradient; all zeros when no entry is valid.
+        Floating tensor of the shape of ``adv``, without a gradient; all zeros when no entry is
+        valid.
 
     Raises:
-        ValueError: the mask has another shape, the mode is unknown, or "running" comes without stats.
+        ValueError: the mask has another shape, the mode is unknown, or "running" comes without
+            stats.
     """
     if mask is not None and mask.shape != adv.shape:
         raise ValueError(f"mask has shape {tuple(mask.shape)}, but adv {tuple(adv.shape)}.")
@@ -335,14 +350,15 @@ def normalize_advantages(
 class RolloutBuffer:
     """Room for one rollout, allocated once and filled again and again.
 
-    Attributes, each a tensor on ``device`` of zeros or False to begin with, with storage of its own:
+    Attributes, each a tensor on ``device`` of zeros or False to begin with, with storage of its
+    own:
         obs: (T, N, *obs_shape) float32
         actions: (T, N, *action_shape) of action_dtype; int64 of shape (T, N) unless asked otherwise
         logp, rewards, values, next_values: (T, N) float32
         terminated, truncated: (T, N) bool
 
-    Whoever collects the rollout writes into them (``buffer.rewards[t] = reward``). Nothing is appended,
-    nothing is ever allocated again.
+    Whoever collects the rollout writes into them (``buffer.rewards[t] = reward``). Nothing is
+    appended, nothing is ever allocated again.
 
     Raises:
         ValueError: T or N is below 1.
@@ -380,8 +396,8 @@ class RolloutBuffer:
     def flat(self) -> dict[str, Tensor]:
         """All fields by name, steps and environments in one dimension: (T * N, ...).
 
-        Row t * N + n is step t of environment n. The tensors are views: they share their storage with the
-        fields, so that what is written to one shows in the other.
+        Row t * N + n is step t of environment n. The tensors are views: they share their storage
+        with the fields, so that what is written to one shows in the other.
         """
         # TODO(buffer): merge the first two dimensions without copying.
         # YOUR CODE HERE
@@ -390,8 +406,9 @@ class RolloutBuffer:
     def minibatches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
         """Index tensors into the rows of ``flat()``: one pass over the rollout in random order.
 
-        Every row comes exactly once; the last minibatch is smaller when ``size`` does not divide T * N. All
-        randomness comes from ``generator`` (on the CPU), or from torch's global one if that is None.
+        Every row comes exactly once; the last minibatch is smaller when ``size`` does not divide T *
+        N. All randomness comes from ``generator`` (on the CPU), or from torch's global one if that
+        is None.
 
         Yields:
             (m,) int64, 1 <= m <= size, on the buffer's device.
@@ -420,9 +437,10 @@ def lambda_returns(
 
     G_t = r_t + gamma * (1 - terminated_t) * ((1 - lam) * V(s_{t+1}) + lam * G_{t+1})
 
-    Where an episode or the rollout ends, V(s_{t+1}) stands in for G_{t+1}. This is the recursive form of
-    Sutton and Barto (2nd edition), eq. 12.2. As long as ``next_values[t]`` and ``values[t + 1]`` agree inside
-    episodes, it equals ``gae(...).returns``; either way of computing it is right.
+    Where an episode or the rollout ends, V(s_{t+1}) stands in for G_{t+1}. This is the recursive
+    form of Sutton and Barto (2nd edition), eq. 12.2. As long as
+    ``next_values[t]`` and ``values[t + 1]`` agree inside episodes, it equals ``gae(...).returns``;
+    either way of computing it is right.
 
     Arguments and errors: those of ``gae``.
 

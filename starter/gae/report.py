@@ -8,30 +8,28 @@ What is not written yet is left out and named. The whole takes well under a minu
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import gae as work
-import matplotlib
-import numpy as np
-import torch
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
+import plots
+import torch
 
 STATES = 19  # the random walk of Sutton and Barto (2nd edition), example 7.1
 TRUE_VALUES = np.linspace(-0.9, 0.9, STATES)  # -1 beyond the left end, +1 beyond the right end
 LAMBDAS = (0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1.0)
-VISITS = 20  # an update sees an action in a state about this often: the variance is that of a mean over them
+# an update sees an action in a state about this often: the variance is that of a mean over them
+VISITS = 20
 
 
 Rollout = tuple[torch.Tensor, ...]  # the first five arguments of gae
 
 
 def walks(steps: int, episodes: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """Random walks from the middle: states, one row more than moves, rewards, ends and validity of steps."""
+    """Random walks from the middle: states, one row more than moves, rewards, ends and validity of
+    steps."""
     moves = rng.choice((-1, 1), size=(steps, episodes))
     states = STATES // 2 + np.vstack([np.zeros((1, episodes), int), moves.cumsum(axis=0)])
     left = (states < 0) | (states >= STATES)
@@ -57,7 +55,8 @@ def tensors(
 def bias_and_variance(values: np.ndarray, lam: float) -> tuple[float, float]:
     """Squared bias and variance of what advantages say about going right rather than left.
 
-    Only the difference between actions matters to a policy gradient: an error of V(s) moves both alike.
+    Only the difference between actions matters to a policy gradient: an error of V(s) moves both
+    alike.
     """
     states, moves, rewards, ends, valid = walks(600, 3000, np.random.default_rng(1))
     advantages = work.gae(*tensors(states, rewards, ends, values), 1.0, lam).advantages.numpy()[
@@ -75,7 +74,7 @@ def bias_and_variance(values: np.ndarray, lam: float) -> tuple[float, float]:
     return bias, variance
 
 
-def plot_bias_and_variance(path: Path) -> None:
+def plot_bias_and_variance() -> plt.Figure:
     """The dial between bias and variance, with true values and with wrong ones."""
     wrong = 0.8 * TRUE_VALUES + 0.3 * np.sin(np.pi / 2 * np.arange(STATES))  # too flat, and bumpy
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
@@ -92,10 +91,10 @@ def plot_bias_and_variance(path: Path) -> None:
         axis.grid(alpha=0.3)
     axes[0].set_ylabel(f"error of a mean over {VISITS} visits")
     axes[0].legend()
-    figure.savefig(path, dpi=150)
+    return figure
 
 
-def plot_normalisation(path: Path) -> None:
+def plot_normalisation() -> plt.Figure:
     """The same task in three currencies, before and after normalisation."""
     states, _, rewards, ends, valid = walks(400, 100, np.random.default_rng(2))
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
@@ -121,7 +120,7 @@ def plot_normalisation(path: Path) -> None:
         title="normalised over valid entries", xlabel="advantage / standard deviation", yscale="log"
     )
     axes[0].legend()
-    figure.savefig(path, dpi=150)
+    return figure
 
 
 def milliseconds(function: Callable[..., object], rollout: Rollout) -> float:
@@ -134,7 +133,7 @@ def milliseconds(function: Callable[..., object], rollout: Rollout) -> float:
     return 1000 * min(times)
 
 
-def plot_speed(path: Path) -> None:
+def plot_speed() -> plt.Figure:
     """Time of one call against the length of the rollout."""
     lengths, rng = [2**power for power in range(3, 13)], np.random.default_rng(3)
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
@@ -157,11 +156,12 @@ def plot_speed(path: Path) -> None:
     axis.minorticks_off()
     axis.grid(alpha=0.3)
     axis.legend()
-    figure.savefig(path, dpi=150)
+    return figure
 
 
 def learned_error(lam: float, alpha: float, episodes: int = 10, runs: int = 60) -> float:
-    """Root mean squared error of values learned from lambda-returns, over states, episodes and runs."""
+    """Root mean squared error of values learned from lambda-returns, over states, episodes and
+    runs."""
     rng = np.random.default_rng(4)
     learned, columns, errors = np.zeros((STATES, runs)), np.arange(runs), []
     for _ in range(episodes):
@@ -176,8 +176,9 @@ def learned_error(lam: float, alpha: float, episodes: int = 10, runs: int = 60) 
     return float(np.mean(errors))
 
 
-def plot_lambda_returns(path: Path) -> None:
-    """Learning the walk's values from lambda-returns: error against step size, one curve for each lambda."""
+def plot_lambda_returns() -> plt.Figure:
+    """Learning the walk's values from lambda-returns: error against step size, one curve for each
+    lambda."""
     alphas = (0.02, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
     axis.set_prop_cycle(color=plt.cm.viridis(np.linspace(0.05, 0.9, 6)))
@@ -191,35 +192,17 @@ def plot_lambda_returns(path: Path) -> None:
     )
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
-    figure.savefig(path, dpi=150)
+    return figure
 
 
-PLOTS = {
-    "bias_and_variance.png": plot_bias_and_variance,
-    "normalisation.png": plot_normalisation,
-    "speed.png": plot_speed,
-    "lambda_returns.png": plot_lambda_returns,
+FIGURES = {
+    "bias_and_variance": plot_bias_and_variance,
+    "normalisation": plot_normalisation,
+    "speed": plot_speed,
+    "lambda_returns": plot_lambda_returns,
 }
 
 
-def main() -> None:
-    """Draw what can be drawn."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parent, help="where the PNG files go"
-    )
-    folder = parser.parse_args().out
-    folder.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(1)
-    for name, draw in PLOTS.items():
-        try:
-            draw(folder / name)
-            print(folder / name)
-        except NotImplementedError as error:
-            print(
-                f"{name} is left out because a function that it needs is not written yet: {error}"
-            )
-
-
 if __name__ == "__main__":
-    main()
+    torch.set_num_threads(1)
+    plots.save_all(plots.parser(__doc__, __file__).parse_args().out, FIGURES)

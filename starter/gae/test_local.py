@@ -1,11 +1,12 @@
-"""Public tests of `gae`: small worked examples, in the order of the tasks. No points; everything is visible.
+"""Public tests of `gae`: small worked examples, in the order of the tasks. No points; everything is
+visible.
 
     python -m pytest test_local.py                all of them
     python -m pytest test_local.py -k recursion   one part
     python -m pytest test_local.py -x --pdb       stop at the first failure and look around
 
-At first each of them fails with NotImplementedError. The hidden tests are of another kind: they check laws
-that hold for every rollout, on data that you have not seen.
+At first each of them fails with NotImplementedError. The hidden tests are of another kind: they
+check laws that hold for every rollout, on data that you have not seen.
 """
 
 import gae as work
@@ -32,8 +33,9 @@ def close(actual, expected):
     torch.testing.assert_close(actual.double(), expected.double(), rtol=1e-5, atol=1e-5)
 
 
-# One environment, four steps. Step 1 ends an episode; steps 2 and 3 belong to the next one, which goes on.
-# next_values of step 1 is the value of the state that step 1 really led to: 8, not the 4 of the row below.
+# One environment, four steps. Step 1 ends an episode; steps 2 and 3 belong to the next one, which
+# goes on. next_values of step 1 is the value of the state that step 1 really led to: 8, not the 4
+# of the row below.
 REWARDS = column(1, 2, 3, 4)
 VALUES = column(10, 6, 4, 2)
 NEXT_VALUES = column(6, 8, 2, 6)
@@ -103,7 +105,8 @@ def test_scan_gives_what_the_recursion_gives():
 
 
 def test_scan_of_a_hundred_equal_steps():
-    # With values 0, rewards 1 and gamma * lambda = 1/2, the first advantage is 1 + 1/2 + 1/4 + ... = 2.
+    # With values 0, rewards 1 and gamma * lambda = 1/2, the first advantage is 1 + 1/2 + 1/4 + ...
+    # = 2.
     ones, zeros, never = torch.ones(100, 1), torch.zeros(100, 1), torch.zeros(100, 1).bool()
     advantages = work.gae_scan(ones, zeros, zeros, never, never, 1.0, 0.5).advantages
     close(advantages[0], torch.tensor([2.0]))
@@ -129,7 +132,8 @@ def test_tokens_with_a_gap():
 
 
 def test_statistics_in_two_batches():
-    # 1, 2, 3 and 6: the mean is 3, the squared distances 4 + 1 + 0 + 9 = 14, the population variance 14/4.
+    # 1, 2, 3 and 6: the mean is 3, the squared distances 4 + 1 + 0 + 9 = 14, the population
+    # variance 14/4.
     stats = work.RunningMeanStd()
     stats.update_(torch.tensor([1.0, 2.0, 3.0]))
     stats.update_(torch.tensor([6.0]))
@@ -188,7 +192,8 @@ def test_returns_mixed_by_lambda():
 
 
 def test_returns_explained_by_values():
-    # The returns 0, 2, 4 have variance 8/3; the errors 0, 1, 2 have variance 2/3; 1 - (2/3) / (8/3) = 0.75.
+    # The returns 0, 2, 4 have variance 8/3; the errors 0, 1, 2 have variance 2/3; 1 - (2/3) / (8/3)
+    # = 0.75.
     returns = torch.tensor([0.0, 2.0, 4.0])
     assert work.explained_variance(torch.tensor([0.0, 1.0, 2.0]), returns) == pytest.approx(0.75)
     assert work.explained_variance(returns, torch.full((3,), 2.0)) == 0.0

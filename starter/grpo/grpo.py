@@ -1,42 +1,51 @@
-"""Group relative policy optimisation (GRPO): teaching a small language model with a reward that can be checked.
+"""Group relative policy optimisation (GRPO): teaching a small language model with a reward that can
+be checked.
 
 Conventions, for every function of this file
 
-* A batch of token sequences is a set of tensors of shape (B, L): B rows, L places. A row is padding, a prompt, a
-  response, padding. Entry t of each tensor belongs to the token at place t: its id, its log-probability given all
-  tokens before it, its place in the loss.
-* ``mask`` (B, L) marks the response: 1 = a token that the policy wrote, the end-of-sequence token included. Prompt,
-  padding and whatever follows the first end of sequence are 0 and influence nothing. It may be bool or 0/1.
-* Rewards and advantages are one number for each row, (B,), in any unit; rows that answer the same prompt form a group.
+* A batch of token sequences is a set of tensors of shape (B, L): B rows, L places. A row is
+  padding, a prompt, a response, padding. Entry t of each tensor belongs to the token at place t:
+  its id, its log-probability given all tokens before it, its place in the loss.
+* ``mask`` (B, L) marks the response: 1 = a token that the policy wrote, the end-of-sequence token
+  included. Prompt, padding and whatever follows the first end of sequence are 0 and influence
+  nothing. It may be bool or 0/1.
+* Rewards and advantages are one number for each row, (B,), in any unit; rows that answer the same
+  prompt form a group.
 * Log-probabilities are natural logarithms, **at the temperature at which the tokens were sampled**.
 * Losses are to be minimised. Only ``logp``, the policy's own log-probabilities, carries a gradient.
-* Arguments are never changed, except by functions whose name ends in ``_``. Random numbers come from the generator
-  or the seed that is handed in, never from a global generator.
+* Arguments are never changed, except by functions whose name ends in ``_``. Random numbers come
+  from the generator or the seed that is handed in, never from a global generator.
 
-Source: Shao et al. (2024), "DeepSeekMath: pushing the limits of mathematical reasoning in open language models",
-arXiv:2402.03300. Section and equation numbers are those of that paper.
+Source: Shao et al. (2024), "DeepSeekMath: pushing the limits of mathematical reasoning in open
+language models", arXiv:2402.03300. Section and equation numbers are those of that paper.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
+from tiny_lm import (
+    EOS,
+    PAD,
+    attention_mask,
+    build_policy,  # noqa: F401
+    decode,
+    draw_prompts,
+    encode,
+    run_with_cache,
+)
 from torch import Tensor
 
 Metrics = dict[str, float]
 
-VOCABULARY = "0123456789>rs$_"  # one character is one token
-EOS = VOCABULARY.index("$")  # ends a response
-PAD = VOCABULARY.index("_")  # fills a row up
-
 
 @dataclass(frozen=True)
 class GRPOConfig:
-    """What ``grpo_update_`` and ``train_grpo`` need to know. The defaults learn to reverse five digits."""
+    """What ``grpo_update_`` and ``train_grpo`` need to know. The defaults learn to reverse five
+    digits."""
 
     task: str = "reverse"  # or "sort"
     digits: int = 5
@@ -86,78 +95,18 @@ class Result(NamedTuple):
     history: dict[str, list[float]]  # one number for each iteration
 
 
-# -- Given: text, prompts, model, step size ---------------------------------------------------------
-
-
-def encode(text: str) -> list[int]:
-    """Token ids of a text. Raises ValueError for a character that is no token."""
-    return [VOCABULARY.index(character) for character in text]
-
-
-def decode(ids: Sequence[int] | Tensor) -> str:
-    """The text of token ids."""
-    return "".join(VOCABULARY[int(number)] for number in ids)
-
-
-def draw_prompts(task: str, digits: int, count: int, generator: torch.Generator) -> list[str]:
-    """Prompts like "r31425>" (task "reverse") or "s3142>" (task "sort"), digits uniform and independent."""
-    numbers = torch.randint(0, 10, (count, digits), generator=generator).tolist()
-    return [task[0] + "".join(map(str, row)) + ">" for row in numbers]
-
-
-def build_policy(
-    state: dict[str, Tensor] | None = None, width: int = 64, layers: int = 2, heads: int = 4
-) -> Any:
-    """A small GPT-2 of ``transformers``, without dropout, with weights from ``state`` if there is one."""
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    config = GPT2Config(
-        vocab_size=len(VOCABULARY), n_positions=24, n_embd=width, n_layer=layers, n_head=heads,
-        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
-        bos_token_id=EOS, eos_token_id=EOS, pad_token_id=PAD, attn_implementation="eager",
-    )  # fmt: skip
-    policy = GPT2LMHeadModel(config)
-    if state is not None:
-        policy.load_state_dict(state)
-    return policy.eval()
-
-
-def attention_mask(tokens: Tensor, mask: Tensor) -> Tensor:
-    """Which places hold a token: the prompt's and the response's. (B, L) bool.
-
-    A policy may sample PAD like any other token; under ``mask`` it counts as one.
-    """
-    return (tokens != PAD) | mask.bool()
+# -- Given: step size ------------------------------------------------------------------------------
+# tiny_lm.py beside this file is given as well: text, prompts, the model, and its cache.
 
 
 def learning_rate(cfg: GRPOConfig, iteration: int) -> float:
-    """The step size of one iteration (0, 1, ...): warm-up, then a straight line down to 5% of ``cfg.lr``."""
+    """The step size of one iteration (0, 1, ...): warm-up, then a straight line down to 5% of
+    ``cfg.lr``."""
     left = (cfg.iterations - iteration) / max(1, cfg.iterations - cfg.warmup)
     return cfg.lr * min((iteration + 1) / (cfg.warmup + 1), max(0.05, left))
 
 
-def run_with_cache(
-    model: Any, tokens: Tensor, attention: Tensor, positions: Tensor, cache: Any = None
-) -> tuple[Tensor, Any]:
-    """The model on the places that the cache has not seen yet: what makes sampling fast, if you like.
-
-    Args:
-        model: a causal language model of ``transformers``.
-        tokens, positions: (B, n) int64, the new places only.
-        attention: (B, m + n), the m places in the cache and the new ones.
-        cache: what the last call returned; None at the first.
-
-    Returns:
-        Logits (B, n, V), and the cache with the new places in it (the one that was handed in is used up).
-    """
-    # Releases of transformers differ in what the argument is called.
-    name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
-    inputs = {"input_ids": tokens, "attention_mask": attention.long(), "position_ids": positions}
-    out = model(**inputs, **{name: cache}, use_cache=True)
-    return out.logits, getattr(out, name)
-
-
-# -- Part 1: advantages within a group --------------------------------------------------------------
+# -- Part 1: advantages within a group -------------------------------------------------------------
 
 
 def group_advantages(
@@ -165,15 +114,16 @@ def group_advantages(
 ) -> Tensor:
     """How much better than its group each sample did.
 
-    A_i = (r_i - mean) / (std + eps)    mean and std over the group of i                     (Section 4.1.2)
+    A_i = (r_i - mean) / (std + eps)    mean and std over the group of i             (Section 4.1.2)
     A_i = r_i - mean                    with scale="none" (Dr. GRPO)
 
-    std^2 = sum of squared distances / (n - ddof) for a group of n. A group of one, and a group whose rewards
-    are all equal, gets exactly 0: there is nothing to compare.
+    std^2 = sum of squared distances / (n - ddof) for a group of n. A group of one, and a group
+    whose rewards are all equal, gets exactly 0: there is nothing to compare.
 
     Args:
         rewards: (B,) float.
-        group_ids: (B,) integers, arbitrary and in any order; equal ids form a group. Groups may differ in size.
+        group_ids: (B,) integers, arbitrary and in any order; equal ids form a group. Groups may
+            differ in size.
         eps: added to the standard deviation, outside the root; not negative.
         scale: "std" or "none".
         ddof: 1 for the sample standard deviation, 0 for the population's.
@@ -182,7 +132,8 @@ def group_advantages(
         (B,) float, without a gradient.
 
     Raises:
-        ValueError: the shapes differ or are not (B,), eps < 0, an unknown scale, or ddof other than 0 and 1.
+        ValueError: the shapes differ or are not (B,), eps < 0, an unknown scale, or ddof other than
+            0 and 1.
     """
     # TODO(advantages): refuse impossible arguments; centre and scale each group by itself.
     # YOUR CODE HERE
@@ -192,8 +143,8 @@ def group_advantages(
 def informative_groups(rewards: Tensor, group_ids: Tensor) -> Tensor:
     """Which rows belong to a group whose rewards are not all equal: the others teach nothing.
 
-    This is the filter of DAPO's dynamic sampling (Yu et al. 2025, arXiv:2503.14476). A group is kept or dropped as a
-    whole.
+    This is the filter of DAPO's dynamic sampling (Yu et al. 2025, arXiv:2503.14476). A group is
+    kept or dropped as a whole.
 
     Args:
         rewards: (B,) float.
@@ -210,7 +161,7 @@ def informative_groups(rewards: Tensor, group_ids: Tensor) -> Tensor:
     raise NotImplementedError("TODO(advantages): a group without spread is dropped, whether all failed or all succeeded.")
 
 
-# -- Part 2: process supervision --------------------------------------------------------------------
+# -- Part 2: process supervision -------------------------------------------------------------------
 
 
 def process_advantages(
@@ -218,8 +169,8 @@ def process_advantages(
 ) -> Tensor:
     """Advantages of one group whose samples are graded step by step.
 
-    All step rewards of the group are normalised together; a token's advantage is the sum of those of its own row
-    whose step ends at the token or later (Section 4.1.3):
+    All step rewards of the group are normalised together; a token's advantage is the sum of those
+    of its own row whose step ends at the token or later (Section 4.1.3):
 
         r~_ij = (r_ij - mean) / (std + eps),      A_it = sum over steps j with end_ij >= t of r~_ij
 
@@ -227,7 +178,8 @@ def process_advantages(
 
     Args:
         step_rewards: one tensor (S_i,) float for each sample; S_i may differ, and may be 0.
-        step_end_idx: one tensor (S_i,) of integers for each sample: the place of each step's last token.
+        step_end_idx: one tensor (S_i,) of integers for each sample: the place of each step's last
+            token.
         L: places of a row.
         eps, ddof: as in ``group_advantages``.
 
@@ -235,23 +187,25 @@ def process_advantages(
         (B, L) float, without a gradient. Tokens behind a row's last step have 0.
 
     Raises:
-        ValueError: the lists or the tensors in them differ in length, an index lies outside 0 .. L-1, eps < 0, or
-            ddof is neither 0 nor 1.
+        ValueError: the lists or the tensors in them differ in length, an index lies outside 0 ..
+            L-1, eps < 0, or ddof is neither 0 nor 1.
     """
     # TODO(process): normalise all steps of the group together; sum from a token to the end of its row.
     # YOUR CODE HERE
     raise NotImplementedError("TODO(process): normalise all steps of the group together; sum from a token to the end of its row.")
 
 
-# -- Part 3: the KL term ----------------------------------------------------------------------------
+# -- Part 3: the KL term ---------------------------------------------------------------------------
 
 
 def k3_kl(logp: Tensor, ref_logp: Tensor) -> Tensor:
-    """An estimate of KL(policy || reference) from tokens that the policy sampled, one for each entry.
+    """An estimate of KL(policy || reference) from tokens that the policy sampled, one for each
+    entry.
 
-    k3 = exp(ref_logp - logp) - (ref_logp - logp) - 1                                                (eq. 4)
+    k3 = exp(ref_logp - logp) - (ref_logp - logp) - 1                                        (eq. 4)
 
-    It is never negative, 0 only where the two agree, and its mean under the policy is the divergence (Schulman 2020).
+    It is never negative, 0 only where the two agree, and its mean under the policy is the
+    divergence (Schulman 2020).
 
     Args:
         logp: float of any shape; carries the gradient.
@@ -268,7 +222,7 @@ def k3_kl(logp: Tensor, ref_logp: Tensor) -> Tensor:
     raise NotImplementedError("TODO(kl): three terms in the log-ratio.")
 
 
-# -- Part 4: the loss -------------------------------------------------------------------------------
+# -- Part 4: the loss ------------------------------------------------------------------------------
 
 
 def grpo_loss(
@@ -283,7 +237,8 @@ def grpo_loss(
     agg: str = "seq-mean-token-mean",
     max_len: int | None = None,
 ) -> tuple[Tensor, Metrics]:
-    """The clipped surrogate of GRPO with its KL term, to be minimised (eq. 3, with the sign turned).
+    """The clipped surrogate of GRPO with its KL term, to be minimised (eq. 3, with the sign
+    turned).
 
     For each token under ``mask``, with ratio = exp(logp - old_logp),
 
@@ -291,7 +246,7 @@ def grpo_loss(
 
     These are put together over the batch of B rows as ``agg`` says:
 
-        "seq-mean-token-mean"   mean of a row's tokens, then mean of the B rows          (GRPO, eq. 3)
+        "seq-mean-token-mean"   mean of a row's tokens, then mean of the B rows        (GRPO, eq. 3)
         "token-mean"            sum of all tokens / number of all tokens                 (DAPO)
         "seq-sum-const"         sum of a row's tokens / max_len, then mean of the B rows (Dr. GRPO)
 
@@ -300,31 +255,35 @@ def grpo_loss(
     Args:
         logp: (B, L) float, the policy's; carries the gradient.
         old_logp: (B, L) float, of the policy that sampled; a gradient in it is ignored.
-        ref_logp: (B, L) float, of the frozen reference; a gradient in it is ignored. None is allowed if beta is 0.
-        adv: (B,) one advantage for each row, or (B, L) one for each token; a gradient in it is ignored.
+        ref_logp: (B, L) float, of the frozen reference; a gradient in it is ignored. None is
+            allowed if beta is 0.
+        adv: (B,) one advantage for each row, or (B, L) one for each token; a gradient in it is
+            ignored.
         mask: (B, L) bool or 0/1.
-        clip_low, clip_high: how far the ratio may leave 1, at least 0; clip_high=None stands for clip_low.
+        clip_low, clip_high: how far the ratio may leave 1, at least 0; clip_high=None stands for
+            clip_low.
         beta: weight of the KL term, at least 0.
         agg: see above.
         max_len: the constant of "seq-sum-const", at least 1; required there and not used elsewhere.
 
     Returns:
-        (loss, metrics): a scalar tensor, and floats over the tokens under ``mask`` (0.0 if there are none):
+        (loss, metrics): a scalar tensor, and floats over the tokens under ``mask`` (0.0 if there
+        are none):
         clip_fraction   share of tokens whose ratio lies outside [1 - clip_low, 1 + clip_high]
-        approx_kl       mean of ratio - 1 - log(ratio): how far the policy has moved since it sampled
+        approx_kl      mean of ratio - 1 - log(ratio): how far the policy has moved since it sampled
         ratio_mean      mean of ratio
         kl              mean of k3 (0.0 without a reference)
 
     Raises:
-        ValueError: shapes that do not fit, negative clip_low, clip_high or beta, an unknown agg, beta without a
-            reference, or "seq-sum-const" without max_len.
+        ValueError: shapes that do not fit, negative clip_low, clip_high or beta, an unknown agg,
+            beta without a reference, or "seq-sum-const" without max_len.
     """
     # TODO(loss): ratio, clip, KL, then one of three ways to average.
     # YOUR CODE HERE
     raise NotImplementedError("TODO(loss): ratio, clip, KL, then one of three ways to average.")
 
 
-# -- Part 5: log-probabilities and samples ----------------------------------------------------------
+# -- Part 5: log-probabilities and samples ---------------------------------------------------------
 
 
 def token_logprobs(
@@ -332,9 +291,10 @@ def token_logprobs(
 ) -> Tensor:
     """The log-probability of each token of a batch, given the tokens before it in its row.
 
-    Entry t = log softmax(logits_{t-1} / temperature)[tokens_t]: the logits at a place are about the *next* token.
-    Padding counts for nothing: a row gives the same numbers alone and among longer ones. GPT-2 of ``transformers`` does
-    not work out positions from the attention mask, so hand it ``position_ids`` that begin with 0 at the first real token.
+    Entry t = log softmax(logits_{t-1} / temperature)[tokens_t]: the logits at a place are about the
+    *next* token. Padding counts for nothing: a row gives the same numbers alone and among longer
+    ones. GPT-2 of ``transformers`` does not work out positions from the attention mask, so hand it
+    ``position_ids`` that begin with 0 at the first real token.
 
     Args:
         model: a causal language model of ``transformers``, called as
@@ -344,8 +304,8 @@ def token_logprobs(
         temperature: above 0.
 
     Returns:
-        (B, L) float, with a gradient if the model's parameters have one. Exactly 0 at padding and at the first token
-        of a row, before which nothing stands.
+        (B, L) float, with a gradient if the model's parameters have one. Exactly 0 at padding and
+        at the first token of a row, before which nothing stands.
 
     Raises:
         ValueError: the shapes differ or are not (B, L), or the temperature is not above 0.
@@ -365,12 +325,14 @@ def sample_groups(
 ) -> Samples:
     """Sample G responses to each prompt, token by token, from the model's whole distribution.
 
-    Rows i*G .. i*G + G - 1 answer prompt i. Prompts are padded on the left, so that all responses begin at the same place.
-    A response ends with its first end of sequence (which belongs to it) or after max_new tokens; the rest of the row is
-    PAD. The log-probabilities are those of ``token_logprobs`` at this temperature: no top-k, no top-p.
+    Rows i*G .. i*G + G - 1 answer prompt i. Prompts are padded on the left, so that all responses
+    begin at the same place. A response ends with its first end of sequence (which belongs to it) or
+    after max_new tokens; the rest of the row is PAD. The log-probabilities are those of
+    ``token_logprobs`` at this temperature: no top-k, no top-p.
 
     Args:
-        model: as in ``token_logprobs``. A cache (``run_with_cache``) makes this several times faster and changes nothing.
+        model: as in ``token_logprobs``. A cache (``run_with_cache``) makes this several times
+            faster and changes nothing.
         prompts: P lists of token ids, of any length from 1.
         G: samples for each prompt, at least 1.
         max_new: tokens of a response, at least 1.
@@ -381,23 +343,26 @@ def sample_groups(
         Samples(tokens, mask, logp), each (P*G, longest prompt + max_new), without a gradient.
 
     Raises:
-        ValueError: no prompt or an empty one, G < 1, max_new < 1, a temperature that is not above 0, or no generator.
+        ValueError: no prompt or an empty one, G < 1, max_new < 1, a temperature that is not above
+            0, or no generator.
     """
     # TODO(sampling): pad on the left, sample a token for all rows, note its log-probability, stop rows at EOS.
     # YOUR CODE HERE
     raise NotImplementedError("TODO(sampling): pad on the left, sample a token for all rows, note its log-probability, stop rows at EOS.")
 
 
-# -- Part 6: rewards that can be checked ------------------------------------------------------------
+# -- Part 6: rewards that can be checked -----------------------------------------------------------
 
 
 def verifiable_reward(prompt: str, response: str) -> float:
     """1.0 for the right answer in the right form, 0.0 for everything else.
 
-    The prompt "r31425>" asks for the digits in reverse order, "s31425>" for the digits in ascending order. The right
-    response is the answer, then "$" (end of sequence), and nothing else: ("r312>", "213$") earns 1.0. There is no
-    credit for part of the answer, for an answer without its end, or for one with anything before or after it. A
-    response may be any text at all, for it was written by a policy that looks for holes in this very function.
+    The prompt "r31425>" asks for the digits in reverse order, "s31425>" for the digits in ascending
+    order. The right response is the answer, then
+    "$" (end of sequence), and nothing else: ("r312>", "213$") earns 1.0. There is no credit for
+    part of the answer, for an answer without its end, or for one with anything before or after it.
+    A response may be any text at all, for it was written by a policy that looks for holes in this
+    very function.
 
     Args:
         prompt: "r" or "s", at least one digit (0-9), ">".
@@ -417,10 +382,10 @@ def verifiable_reward(prompt: str, response: str) -> float:
 def program_reward(source: str, cases: Sequence[tuple[int, int]]) -> float:
     """1.0 if a little program gives the right number in all test cases, else 0.0.
 
-    A program is an arithmetic expression in Python's notation: whole numbers, the variable x, +, -, *, parentheses
-    and signs, and nothing else: no other name, no call, no power (``9**9**9**9`` would keep the grader busy for ever), at most
-    200 characters. ("2*x + 1", [(0, 1), (3, 7)]) earns 1.0. Text that is no program earns 0.0; it never raises.
-    Do not hand it to ``eval``.
+    A program is an arithmetic expression in Python's notation: whole numbers, the variable x, +, -,
+    *, parentheses and signs, and nothing else: no other name, no call, no power (``9**9**9**9``
+    would keep the grader busy for ever), at most 200 characters. ("2*x + 1", [(0, 1), (3, 7)])
+    earns 1.0. Text that is no program earns 0.0; it never raises. Do not hand it to ``eval``.
 
     Args:
         source: the program, as a policy wrote it.
@@ -437,19 +402,21 @@ def program_reward(source: str, cases: Sequence[tuple[int, int]]) -> float:
     raise NotImplementedError("TODO(reward): parse with ast.parse(source.strip(), mode=\"eval\"); walk the tree; allow what is listed.")
 
 
-# -- Part 7: training -------------------------------------------------------------------------------
+# -- Part 7: training ------------------------------------------------------------------------------
 
 
 def grpo_update_(
     policy: Any, optimizer: torch.optim.Optimizer, batch: Batch, cfg: GRPOConfig
 ) -> Metrics:
-    """One optimiser step on a batch: score, loss, gradient, clip its norm, step. Changes ``policy``.
+    """One optimiser step on a batch: score, loss, gradient, clip its norm, step. Changes
+    ``policy``.
 
-    The rows are scored ``cfg.micro_batch`` at a time and the gradients added up, so that a large batch fits into a small
-    memory. The step must not depend on that: it is the step that ``grpo_loss`` of the whole batch gives, at
-    ``cfg.temperature``, with ``cfg.clip_low``, ``clip_high``, ``beta``, ``agg``, and ``max_len = cfg.max_new``. So each piece's loss
-    is weighed by its share: of the rows where rows are averaged, of the tokens where tokens are. The norm of the whole gradient is
-    clipped to ``cfg.grad_norm`` once.
+    The rows are scored ``cfg.micro_batch`` at a time and the gradients added up, so that a large
+    batch fits into a small memory. The step must not depend on that: it is the step that
+    ``grpo_loss`` of the whole batch gives, at
+    ``cfg.temperature``, with ``cfg.clip_low``, ``clip_high``, ``beta``, ``agg``, and ``max_len = cfg.max_new``.
+    So each piece's loss is weighed by its share: of the rows where rows are averaged, of the tokens
+    where tokens are. The norm of the whole gradient is clipped to ``cfg.grad_norm`` once.
 
     Args:
         policy: as in ``token_logprobs``.
@@ -466,17 +433,20 @@ def grpo_update_(
 
 
 def train_grpo(policy: Any, cfg: GRPOConfig, seed: int) -> Result:
-    """GRPO from a warm start: the loop of the paper's algorithm 1, with outcome rewards and a fixed reference.
+    """GRPO from a warm start: the loop of the paper's algorithm 1, with outcome rewards and a fixed
+    reference.
 
-    An iteration draws ``cfg.prompts`` prompts (``draw_prompts``), samples ``cfg.group_size`` responses to each
-    (``sample_groups``), rewards them (``verifiable_reward``), compares within groups (``group_advantages`` with cfg.eps,
-    cfg.scale and cfg.ddof), and makes ``cfg.epochs`` passes over the rows, in a new order each, cut into
+    An iteration draws ``cfg.prompts`` prompts (``draw_prompts``), samples ``cfg.group_size``
+    responses to each
+    (``sample_groups``), rewards them (``verifiable_reward``), compares within groups (``group_advantages``
+    with cfg.eps, cfg.scale and cfg.ddof), and makes ``cfg.epochs`` passes over the rows, in a new
+    order each, cut into
     ``cfg.minibatches`` nearly equal minibatches, one ``grpo_update_`` for each (AdamW, no weight decay, ``learning_rate``).
-    With ``cfg.drop_dead_groups`` the rows of groups without spread are left out first; an iteration without any other
-    makes no step.
+    With ``cfg.drop_dead_groups`` the rows of groups without spread are left out first; an iteration
+    without any other makes no step.
 
-    The old log-probabilities are those of the policy that sampled, through all passes. The reference is the
-    policy as it was handed in; neither is changed: training works on a copy.
+    The old log-probabilities are those of the policy that sampled, through all passes. The
+    reference is the policy as it was handed in; neither is changed: training works on a copy.
 
     Args:
         policy: as in ``token_logprobs``.
@@ -488,7 +458,7 @@ def train_grpo(policy: Any, cfg: GRPOConfig, seed: int) -> Result:
         reward_mean     mean reward of the samples
         reward_std      mean over groups of the standard deviation (with cfg.ddof) within the group; groups of one: 0.0
         dead_groups     share of groups without spread
-        kl              mean k3 between the sampling policy and the reference, over all response tokens
+        kl           mean k3 between the sampling policy and the reference, over all response tokens
         length          mean number of tokens of a response
         clip_fraction   mean over the iteration's updates, 0.0 if there was none
     """

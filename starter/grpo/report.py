@@ -4,25 +4,22 @@
     python report.py --out DIR    saves them in DIR
     python report.py --quick      a third of the iterations, to see whether everything runs
 
-It begins from warm_start.safetensors and takes about forty seconds of one core, nearly all of it training. What is not written yet
-is left out and named.
+It begins from warm_start.safetensors and takes about forty seconds of one core, nearly all of it
+training. What is not written yet is left out and named.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
 from pathlib import Path
 from typing import Any
 
 import grpo as work
-import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
+import plots
 import torch
 from torch import Tensor
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 
 ITERATIONS = 60  # of the run whose curves are drawn
 SHORT = 24  # of each run of the comparison
@@ -68,10 +65,10 @@ def pass_rates(policy: Any, task: str, digits: int) -> list[float]:
     return [float(table.mean()), float(table.amax(dim=1).mean()), float(greedy.mean())]
 
 
-# -- one run, watched --------------------------------------------------------------------------------
+# -- one run, watched ------------------------------------------------------------------------------
 
 
-def plot_training(path: Path, shorten: int) -> None:
+def plot_training(shorten: int) -> plt.Figure:
     """Reward, spread, dead groups, KL, length, clip fraction, and pass rates before and after."""
     start = warm_start()
     cfg = work.GRPOConfig(iterations=ITERATIONS // shorten)
@@ -101,7 +98,7 @@ def plot_training(path: Path, shorten: int) -> None:
         axis.set_xlabel("iteration")
         axis.grid(alpha=0.3)
     draw_pass_rates(axes[1, 2], start, result.policy)
-    figure.savefig(path, dpi=120)
+    return figure
 
 
 def draw_pass_rates(axis: Any, before: Any, after: Any) -> None:
@@ -129,7 +126,7 @@ def draw_pass_rates(axis: Any, before: Any, after: Any) -> None:
     axis.legend(loc="upper center", ncols=2, fontsize=8)
 
 
-# -- GRPO, REINFORCE and PPO at equal tokens ---------------------------------------------------------
+# -- GRPO, REINFORCE and PPO at equal tokens -------------------------------------------------------
 
 
 class Critic(torch.nn.Module):
@@ -172,9 +169,11 @@ def generalized_advantages(
 
 
 def learning_curve(algorithm: str, offsets: bool, iterations: int) -> list[float]:
-    """Share of right answers at each iteration, from the same start, with SAMPLES responses an iteration.
+    """Share of right answers at each iteration, from the same start, with SAMPLES responses an
+    iteration.
 
-    With ``offsets`` the first digit of a prompt decides how generous its examiner is: 0 to 3 is added to all rewards of the prompt.
+    With ``offsets`` the first digit of a prompt decides how generous its examiner is: 0 to 3 is
+    added to all rewards of the prompt.
     """
     policy = warm_start()
     group = 8 if algorithm == "GRPO" else 1
@@ -223,8 +222,9 @@ def step(loss: Tensor, optimizer: torch.optim.Optimizer, module: Any) -> None:
     optimizer.step()
 
 
-def plot_comparison(path: Path, shorten: int) -> None:
-    """Three algorithms with the same tokens, on plain rewards and with generous and strict examiners."""
+def plot_comparison(shorten: int) -> plt.Figure:
+    """Three algorithms with the same tokens, on plain rewards and with generous and strict
+    examiners."""
     iterations = SHORT // shorten
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
     colours = {"GRPO": "tab:blue", "REINFORCE": "tab:orange", "PPO": "tab:green"}
@@ -251,13 +251,13 @@ def plot_comparison(path: Path, shorten: int) -> None:
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("share of right answers")
     axes[0].legend(loc="lower right")
-    figure.savefig(path, dpi=120)
+    return figure
 
 
-# -- what a group says -------------------------------------------------------------------------------
+# -- what a group says -----------------------------------------------------------------------------
 
 
-def plot_weights(path: Path, shorten: int) -> None:
+def plot_weights(shorten: int) -> plt.Figure:
     """How loudly a group speaks, by how many of its eight samples succeeded."""
     successes = np.arange(9)
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
@@ -284,36 +284,16 @@ def plot_weights(path: Path, shorten: int) -> None:
         axis.grid(alpha=0.3)
     axes[0].legend(fontsize=7.5)
     axes[1].legend(loc="lower center")
-    figure.savefig(path, dpi=120)
+    return figure
 
 
-PLOTS = {
-    "weights.png": plot_weights,
-    "training.png": plot_training,
-    "comparison.png": plot_comparison,
-}
-
-
-def main() -> None:
-    """Draw what can be drawn."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parent, help="where the PNG files go"
-    )
-    parser.add_argument("--quick", action="store_true", help="a third of the iterations")
-    arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    for name, draw in PLOTS.items():
-        try:
-            draw(arguments.out / name, QUICK if arguments.quick else 1)
-            print(arguments.out / name)
-        except NotImplementedError as error:
-            print(
-                f"{name} is left out because a function that it needs is not written yet: {error}"
-            )
+FIGURES = {"weights": plot_weights, "training": plot_training, "comparison": plot_comparison}
 
 
 if __name__ == "__main__":
-    main()
+    parser = plots.parser(__doc__, __file__)
+    parser.add_argument("--quick", action="store_true", help="a third of the iterations")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    plots.save_all(options.out, FIGURES, QUICK if options.quick else 1)

@@ -1,11 +1,13 @@
-"""Public tests of `grpo`: small worked examples, in the order of the tasks. No points; everything is visible.
+"""Public tests of `grpo`: small worked examples, in the order of the tasks. No points; everything
+is visible.
 
     python -m pytest test_local.py               all of them
     python -m pytest test_local.py -k advantages one part
     python -m pytest test_local.py -x --pdb      stop at the first failure and look around
 
-At first each of them fails with NotImplementedError. The hidden tests are of another kind: they check laws that
-hold for every batch, on data that you have not seen. Importing transformers takes a few seconds, once.
+At first each of them fails with NotImplementedError. The hidden tests are of another kind: they
+check laws that hold for every batch, on data that you have not seen. Importing transformers takes a
+few seconds, once.
 """
 
 import math
@@ -33,12 +35,13 @@ def model():
     return policy
 
 
-# -- Part 1: advantages within a group --------------------------------------------------------------
+# -- Part 1: advantages within a group -------------------------------------------------------------
 
 
 def test_advantages_of_two_groups():
-    # Group 7 earned 1, 0, 0, 0: mean 1/4; squared distances 9/16 + 3 * 1/16 = 3/4, divided by 4 - 1: std = 1/2.
-    # The winner gets (1 - 1/4) / (1/2) = 1.5, the others -0.5. Group 3 earned 4 and 2: mean 3, std = sqrt(2).
+    # Group 7 earned 1, 0, 0, 0: mean 1/4; squared distances 9/16 + 3 * 1/16 = 3/4, divided by 4 -
+    # 1: std = 1/2. The winner gets (1 - 1/4) / (1/2) = 1.5, the others -0.5. Group 3 earned 4 and
+    # 2: mean 3, std = sqrt(2).
     rewards = torch.tensor([1.0, 4.0, 0.0, 0.0, 2.0, 0.0])
     groups = torch.tensor([7, 3, 7, 7, 3, 7])
     half = 1 / math.sqrt(2)
@@ -62,12 +65,13 @@ def test_advantages_of_groups_without_spread():
     assert work.informative_groups(rewards, torch.tensor([0, 1, 1])).tolist() == [False, True, True]
 
 
-# -- Part 2: process supervision --------------------------------------------------------------------
+# -- Part 2: process supervision -------------------------------------------------------------------
 
 
 def test_process_of_two_samples():
-    # The step rewards 1, 3 (first sample) and 2 (second) have mean 2 and standard deviation 1: they become -1, 1 and 0.
-    # First sample, steps ending at tokens 1 and 3: tokens 0-1 get -1 + 1 = 0, tokens 2-3 get 1, token 4 nothing.
+    # The step rewards 1, 3 (first sample) and 2 (second) have mean 2 and standard deviation 1: they
+    # become -1, 1 and 0. First sample, steps ending at tokens 1 and 3: tokens 0-1 get -1 + 1 = 0,
+    # tokens 2-3 get 1, token 4 nothing.
     rewards = [torch.tensor([1.0, 3.0]), torch.tensor([2.0])]
     ends = [torch.tensor([1, 3]), torch.tensor([2])]
     close(
@@ -75,11 +79,12 @@ def test_process_of_two_samples():
     )
 
 
-# -- Part 3: the KL term ----------------------------------------------------------------------------
+# -- Part 3: the KL term ---------------------------------------------------------------------------
 
 
 def test_kl_at_two_points():
-    # The reference finds the token twice as likely as the policy: 2 - log 2 - 1; half as likely: 1/2 + log 2 - 1.
+    # The reference finds the token twice as likely as the policy: 2 - log 2 - 1; half as likely:
+    # 1/2 + log 2 - 1.
     d = math.log(2)
     close(
         work.k3_kl(torch.tensor([-1.0, -1.0, -1.0]), torch.tensor([-1.0 + d, -1.0 - d, -1.0])),
@@ -87,12 +92,14 @@ def test_kl_at_two_points():
     )
 
 
-# -- Part 4: the loss -------------------------------------------------------------------------------
+# -- Part 4: the loss ------------------------------------------------------------------------------
 
 
 def test_loss_of_two_rows_three_ways():
-    # On policy each token costs -A. Row 0: A = 1, one token; row 1: A = -2, three tokens: token losses -1 and 2, 2, 2.
-    #   row means -1 and 2, their mean 1/2;  all tokens: (-1 + 6) / 4 = 5/4;  sums -1 and 6, over max_len 10: 1/4
+    # On policy each token costs -A. Row 0: A = 1, one token; row 1: A = -2, three tokens: token
+    # losses -1 and 2, 2, 2.
+    #   row means -1 and 2, their mean 1/2; all tokens: (-1 + 6) / 4 = 5/4; sums -1 and 6, over
+    #   max_len 10: 1/4
     logp = torch.full((2, 4), -1.0)
     adv, mask = torch.tensor([1.0, -2.0]), torch.tensor([[0, 1, 0, 0], [0, 1, 1, 1]])
     for agg, expected in (
@@ -107,7 +114,8 @@ def test_loss_of_two_rows_three_ways():
 
 
 def test_loss_is_clipped():
-    # A = 1: a ratio of 1.5 is clipped to 1.2, and no gradient is left; a ratio of 0.5 is not clipped: min(0.5, 0.8).
+    # A = 1: a ratio of 1.5 is clipped to 1.2, and no gradient is left; a ratio of 0.5 is not
+    # clipped: min(0.5, 0.8).
     logp = torch.log(torch.tensor([[1.5], [0.5]])).requires_grad_(True)
     loss, metrics = work.grpo_loss(logp, torch.zeros(2, 1), None, torch.ones(2), torch.ones(2, 1))
     close(loss, -(1.2 + 0.5) / 2)
@@ -125,7 +133,7 @@ def test_loss_holds_the_kl_term():
     close(loss, 0.5 * (1 - math.log(2)))
 
 
-# -- Part 5: log-probabilities and samples ----------------------------------------------------------
+# -- Part 5: log-probabilities and samples ---------------------------------------------------------
 
 
 def test_sampling_scores_a_row_like_the_model_itself(model):
@@ -165,7 +173,7 @@ def test_sampling_two_prompts_three_times(model):
     close(samples.logp, again * samples.mask, tolerance=1e-4)
 
 
-# -- Part 6: rewards that can be checked ------------------------------------------------------------
+# -- Part 6: rewards that can be checked -----------------------------------------------------------
 
 
 def test_reward_of_answers():
@@ -186,11 +194,12 @@ def test_reward_of_programs():
     assert work.program_reward("2*x + ", cases) == 0.0
 
 
-# -- Part 7: training -------------------------------------------------------------------------------
+# -- Part 7: training ------------------------------------------------------------------------------
 
 
 def test_training_step_goes_down_the_loss(model):
-    # Plain gradient descent with a small rate, nothing clipped: the loss falls, and the pieces do not matter.
+    # Plain gradient descent with a small rate, nothing clipped: the loss falls, and the pieces do
+    # not matter.
     tokens = torch.tensor([work.encode("_r1>1$"), work.encode("r12>21")])
     mask = torch.tensor([[0, 0, 0, 0, 1, 1], [0, 0, 0, 0, 1, 1]]).bool()
     moved = []

@@ -4,26 +4,23 @@
     python report.py --out DIR    saves them in DIR
     python report.py --quick      fewer seeds, for a first look
 
-What is not written yet is left out and named. The whole takes a few minutes on one core, most of it training.
+What is not written yet is left out and named. The whole takes a few minutes on one core, most of it
+training.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
-from pathlib import Path
 
 import gymnasium
-import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
+import plots
 import ppo as work
 import torch
 from gymnasium.vector import AutoresetMode
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 
 SEEDS = 5
 PENDULUM_SEEDS = 3  # a run on Pendulum takes about three times as long as one on CartPole
@@ -34,7 +31,8 @@ VARIANTS = {  # what each changes: the ablation and the older algorithms
     "one epoch": {"epochs": 1},
     "no advantage normalisation": {"normalize_advantages": False},
     "no annealing": {"anneal": False},
-    # one epoch over one minibatch: no ratio ever leaves 1, nothing is clipped, and what is left is an actor-critic gradient
+    # one epoch over one minibatch: no ratio ever leaves 1, nothing is clipped, and what is left is
+    # an actor-critic gradient
     "A2C-like": {"epochs": 1, "minibatch_size": 4096, "horizon": 8, "clip_low": 0.999, "clip_high": 1e6},
     # the same with lambda 1, long rollouts and a critic that hardly learns: rewards to go, whitened
     "REINFORCE-like": {"epochs": 1, "minibatch_size": 4096, "horizon": 128, "lam": 1.0, "value_coef": 1e-3, "clip_low": 0.999, "clip_high": 1e6,
@@ -42,7 +40,8 @@ VARIANTS = {  # what each changes: the ablation and the older algorithms
     "KL penalty": {"clip_low": 0.999, "clip_high": 1e6, "kl_coef": 1.0, "kl_target": 0.01},
 }  # fmt: skip
 PENDULUM = work.PPOConfig(total_steps=65_536, learning_rate=3e-3, gamma=0.9, normalize_rewards=True)
-PENDULUM_VARIANTS = {  # what each changes in the settings, and whether a time limit is reported as an end
+# what each changes in the settings, and whether a time limit is reported as an end
+PENDULUM_VARIANTS = {
     "Pendulum": ({}, False),
     "rewards not scaled": ({"normalize_rewards": False}, False),
     "time limit taken for an end": ({}, True),
@@ -59,7 +58,8 @@ def make_env(num_envs: int, name: str = "CartPole-v1") -> gymnasium.vector.Vecto
 
 
 class LimitAsEnd(gymnasium.vector.VectorWrapper):
-    """Reports every time limit as a true end: what the learner believes that merges the two flags."""
+    """Reports every time limit as a true end: what the learner believes that merges the two
+    flags."""
 
     def step(self, actions: np.ndarray) -> tuple:
         """A step, with truncated episodes among the terminated ones."""
@@ -103,18 +103,15 @@ def histories(variant: str) -> list[History]:
 
 
 def band(axis: plt.Axes, variant: str, name: str, colour: str) -> None:
-    """Median over seeds, and the range of all of them."""
+    """One metric of all runs of a variant, against the steps taken."""
     runs = histories(variant)
     steps = [metrics["total_steps"] for metrics in runs[0]]
-    curves = np.array([[metrics.get(name, np.nan) for metrics in run] for run in runs])
-    axis.plot(steps, np.median(curves, axis=0), color=colour, label=variant)
-    axis.fill_between(
-        steps, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.15, linewidth=0
-    )
+    curves = [[metrics.get(name, np.nan) for metrics in run] for run in runs]
+    plots.band(axis, steps, curves, variant, colour)
     axis.grid(alpha=0.3)
 
 
-def plot_clip_objective(path: Path) -> None:
+def plot_clip_objective() -> plt.Figure:
     """One sample's gain and its slope against the ratio, for both signs of the advantage."""
     figure, axes = plt.subplots(2, 2, figsize=(10, 6), sharex=True, layout="constrained")
     ratios = torch.linspace(0.05, 4.0, 400).double()
@@ -142,11 +139,12 @@ def plot_clip_objective(path: Path) -> None:
         axis.axvline(1.0, color="grey", linewidth=0.8)
         axis.grid(alpha=0.3)
     axes[0, 1].legend(fontsize=8, loc="lower left")
-    figure.savefig(path, dpi=150)
+    return figure
 
 
-def plot_health(path: Path) -> None:
-    """What a healthy run looks like: returns, divergence, clip fraction, entropy, losses, explained variance."""
+def plot_health() -> plt.Figure:
+    """What a healthy run looks like: returns, divergence, clip fraction, entropy, losses, explained
+    variance."""
     names = {
         "mean_return": "mean return of 100 episodes", "approx_kl": "KL(old || new), k3", "clip_fraction": "clip fraction",
         "entropy": "entropy (nats)", "explained_variance": "explained variance", "value_loss": "value loss",
@@ -160,10 +158,10 @@ def plot_health(path: Path) -> None:
     )  # two equally likely actions
     for axis in axes[1]:
         axis.set_xlabel("environment steps")
-    figure.savefig(path, dpi=150)
+    return figure
 
 
-def curves(path: Path, variants: tuple[str, ...]) -> None:
+def curves(*variants: str) -> plt.Figure:
     """Running returns of some variants, with bands over seeds."""
     figure, axis = plt.subplots(figsize=(7, 4.5), layout="constrained")
     for variant, colour in zip(
@@ -176,21 +174,22 @@ def curves(path: Path, variants: tuple[str, ...]) -> None:
         title=f"median and range of {SEEDS} seeds",
     )
     axis.legend(fontsize=8)
-    figure.savefig(path, dpi=150)
+    return figure
 
 
-def plot_algorithms(path: Path) -> None:
+def plot_algorithms() -> plt.Figure:
     """PPO and its ancestors."""
-    curves(path, ("PPO", "A2C-like", "REINFORCE-like"))
+    return curves("PPO", "A2C-like", "REINFORCE-like")
 
 
-def plot_ablation(path: Path) -> None:
+def plot_ablation() -> plt.Figure:
     """PPO with one piece taken out at a time."""
-    curves(path, ("PPO", "no clipping", "one epoch", "no advantage normalisation", "no annealing"))
+    return curves("PPO", "no clipping", "one epoch", "no advantage normalisation", "no annealing")
 
 
-def plot_beta(path: Path) -> None:
-    """A penalty in the place of clipping: beta chases the divergence, the rule of the paper and the controller."""
+def plot_beta() -> plt.Figure:
+    """A penalty in the place of clipping: beta chases the divergence, the rule of the paper and the
+    controller."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     target = VARIANTS["KL penalty"]["kl_target"]
     run = histories("KL penalty")[0]
@@ -226,11 +225,12 @@ def plot_beta(path: Path) -> None:
     axes[1].legend(fontsize=8)
     for axis in axes:
         axis.grid(alpha=0.3)
-    figure.savefig(path, dpi=150)
+    return figure
 
 
-def plot_pendulum(path: Path) -> None:
-    """A continuous task in which every episode ends by its time limit: returns, the width of the policy, and how well the critic explains."""
+def plot_pendulum() -> plt.Figure:
+    """A continuous task in which every episode ends by its time limit: returns, the width of the
+    policy, and how well the critic explains."""
     names = {
         "mean_return": "mean return of the last 100 episodes",
         "entropy": "entropy of the Gaussian (nats)",
@@ -250,40 +250,23 @@ def plot_pendulum(path: Path) -> None:
     axes[0].legend(
         fontsize=8, title=f"median and range of {PENDULUM_SEEDS} seeds", title_fontsize=8
     )
-    figure.savefig(path, dpi=150)
+    return figure
 
 
-PLOTS = {
-    "clip_objective.png": plot_clip_objective,
-    "health.png": plot_health,
-    "algorithms.png": plot_algorithms,
-    "ablation.png": plot_ablation,
-    "beta.png": plot_beta,
-    "pendulum.png": plot_pendulum,
+FIGURES = {
+    "clip_objective": plot_clip_objective,
+    "health": plot_health,
+    "algorithms": plot_algorithms,
+    "ablation": plot_ablation,
+    "beta": plot_beta,
+    "pendulum": plot_pendulum,
 }
 
 
-def main() -> None:
-    """Draw what can be drawn."""
-    global SEEDS, PENDULUM_SEEDS
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parent, help="where the PNG files go"
-    )
+if __name__ == "__main__":
+    parser = plots.parser(__doc__, __file__)
     parser.add_argument("--quick", action="store_true", help="two seeds only")
     options = parser.parse_args()
     SEEDS, PENDULUM_SEEDS = (2, 2) if options.quick else (SEEDS, PENDULUM_SEEDS)
-    options.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    for name, draw in PLOTS.items():
-        try:
-            draw(options.out / name)
-            print(options.out / name)
-        except NotImplementedError as error:
-            print(
-                f"{name} is left out because a function that it needs is not written yet: {error}"
-            )
-
-
-if __name__ == "__main__":
-    main()
+    plots.save_all(options.out, FIGURES)

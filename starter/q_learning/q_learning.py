@@ -1,15 +1,18 @@
-"""Tabular temporal-difference control: Q-learning, SARSA, Expected SARSA and Double Q-learning (NumPy).
+"""Tabular temporal-difference control: Q-learning, SARSA, Expected SARSA and Double Q-learning
+(NumPy).
 
 Conventions, the same everywhere in this file
 
-* States and actions are integers from 0; ``Q`` is a float64 array of shape (S, A), one row per state.
+* States and actions are integers from 0; ``Q`` is a float64 array of shape (S, A), one row per
+  state.
 * ``terminated`` says that the step led to a real end of the episode: the future is worth 0 there.
   ``truncated`` says that a clock stopped the episode: the future still has its value. Only ``terminated``
   ever enters a target.
 * Names ending in ``_`` change their table in place. Everything else leaves its arguments alone.
 * All randomness comes from the ``rng`` that is passed in.
 
-Source: Sutton & Barto, Reinforcement Learning: An Introduction, 2nd ed. (2018), sections 6.4 to 6.7 ("S&B").
+Source: Sutton & Barto, Reinforcement Learning: An Introduction, 2nd ed. (2018), sections 6.4 to 6.7
+("S&B").
 """
 
 from collections.abc import Callable, Sequence
@@ -50,14 +53,16 @@ def _check_row(row: np.ndarray, name: str) -> None:
 
 
 def q_target(r: float, q_next: np.ndarray, gamma: float, terminated: bool) -> float:
-    """What one step says Q(s, a) should be, if all later choices are the best ones (target of S&B eq. 6.8).
+    """What one step says Q(s, a) should be, if all later choices are the best ones (target of S&B
+    eq. 6.8).
 
         target = r                                  if the step terminated the episode
         target = r + gamma * max_b q_next[b]        otherwise
 
     Args:
         r: the reward of the step.
-        q_next: (A,) the action values of the state that the step led to. It may be a view of the table.
+        q_next: (A,) the action values of the state that the step led to. It may be a view of the
+            table.
         gamma: discount in [0, 1].
         terminated: whether the step ended the episode for real (a time limit does not).
 
@@ -80,7 +85,7 @@ def q_learning_update_(
     """Move Q[s, a] towards the Q-learning target, in place, and return the TD error (S&B eq. 6.8).
 
         delta     = q_target(r, Q[s2], gamma, terminated) - Q[s, a]        with the table as it was
-        Q[s, a]  += alpha * delta                                          and no other entry changes
+        Q[s, a]  += alpha * delta                                         and no other entry changes
 
     Args:
         Q: (S, A) float64, changed in place.
@@ -107,7 +112,8 @@ def q_learning_update_(
 def sarsa_target(
     r: float, q_next: np.ndarray, a_next: int, gamma: float, terminated: bool
 ) -> float:
-    """What one step says Q(s, a) should be, given the action that is taken next (target of S&B eq. 6.7).
+    """What one step says Q(s, a) should be, given the action that is taken next (target of S&B eq.
+    6.7).
 
         target = r                                  if the step terminated the episode
         target = r + gamma * q_next[a_next]         otherwise
@@ -132,9 +138,10 @@ def sarsa_target(
 def expected_sarsa_target(
     r: float, q_next: np.ndarray, pi_next: np.ndarray, gamma: float, terminated: bool
 ) -> float:
-    """What one step says Q(s, a) should be, on average over the next action (target of S&B eq. 6.9).
+    """What one step says Q(s, a) should be, on average over the next action (target of S&B eq.
+    6.9).
 
-        target = r                                                  if the step terminated the episode
+        target = r                                                if the step terminated the episode
         target = r + gamma * sum_b pi_next[b] * q_next[b]           otherwise
 
     Args:
@@ -145,7 +152,8 @@ def expected_sarsa_target(
         The target, a float.
 
     Raises:
-        ValueError: if q_next is not of shape (A,), pi_next has another shape, or gamma lies outside [0, 1].
+        ValueError: if q_next is not of shape (A,), pi_next has another shape, or gamma lies outside
+            [0, 1].
     """
     _check_rates(gamma=gamma)
     _check_row(q_next, "q_next")
@@ -173,15 +181,16 @@ def train(
 ) -> Result:
     """Learn action values by acting epsilon-greedily in an environment.
 
-    The table starts at 0 (for "double_q": both tables). Behaviour is epsilon-greedy in the table as it is at
-    that moment, ties broken at random; for "double_q" it is epsilon-greedy in Q1 + Q2.
+    The table starts at 0 (for "double_q": both tables). Behaviour is epsilon-greedy in the table as
+    it is at that moment, ties broken at random; for "double_q" it is epsilon-greedy in Q1 + Q2.
 
-    Q-learning, Expected SARSA and Double Q-learning choose an action, take the step, update, choose again.
-    SARSA chooses the next action before the update, because its target needs it, and then takes exactly that
-    action. Expected SARSA's pi_next is the epsilon-greedy policy with the epsilon of the current episode.
+    Q-learning, Expected SARSA and Double Q-learning choose an action, take the step, update, choose
+    again. SARSA chooses the next action before the update, because its target needs it, and then
+    takes exactly that action. Expected SARSA's pi_next is the epsilon-greedy policy with the
+    epsilon of the current episode.
 
-    An episode ends when the environment says terminated or truncated. The last step is learned from like any
-    other.
+    An episode ends when the environment says terminated or truncated. The last step is learned from
+    like any other.
 
     Args:
         env: a Gymnasium environment with integer states and actions. Use env.reset, env.step,
@@ -189,17 +198,19 @@ def train(
         algo: one of ALGORITHMS.
         episodes: how many episodes to play, at least 1.
         alpha: step size in (0, 1].
-        epsilon_fn: the exploration rate of an episode, asked once each: epsilon_fn(0), epsilon_fn(1), ...
+        epsilon_fn: the exploration rate of an episode, asked once each: epsilon_fn(0),
+            epsilon_fn(1), ...
         gamma: discount in [0, 1].
         rng: makes every random choice of the agent.
         seed: given to the first env.reset and to no other.
 
     Returns:
-        Result(Q, returns): Q of shape (S, A), for "double_q" the mean of the two tables; returns of shape
-        (episodes,), the undiscounted sum of the rewards of each episode.
+        Result(Q, returns): Q of shape (S, A), for "double_q" the mean of the two tables; returns of
+        shape (episodes,), the undiscounted sum of the rewards of each episode.
 
     Raises:
-        ValueError: if algo is unknown, episodes < 1, or alpha, gamma or an epsilon lies outside its range.
+        ValueError: if algo is unknown, episodes < 1, or alpha, gamma or an epsilon lies outside its
+            range.
     """
     if algo not in ALGORITHMS:
         raise ValueError(f"algo must be one of {', '.join(ALGORITHMS)}, but it is {algo!r}.")
@@ -215,11 +226,13 @@ def train(
 
 
 class Discretizer:
-    """Cuts a box of real numbers into cells and numbers them, so that a table can learn from, say, CartPole.
+    """Cuts a box of real numbers into cells and numbers them, so that a table can learn from, say,
+    CartPole.
 
-    Dimension d is cut into bins[d] bins of equal width between low[d] and high[d]. An infinite bound is first
-    replaced by -clip or +clip; finite bounds stay as they are. A value on the edge between two bins belongs
-    to the upper one. A value outside the bounds belongs to the outermost bin on its side.
+    Dimension d is cut into bins[d] bins of equal width between low[d] and high[d]. An infinite
+    bound is first replaced by -clip or +clip; finite bounds stay as they are. A value on the edge
+    between two bins belongs to the upper one. A value outside the bounds belongs to the outermost
+    bin on its side.
 
     Args:
         low, high: (D,) the bounds, infinite ones allowed.
@@ -230,8 +243,9 @@ class Discretizer:
         n_states: int, the number of cells: the product of ``bins``.
 
     Raises:
-        ValueError: if low, high and bins are not of one shape (D,), some bins[d] < 1, clip is not positive
-            and finite, or a dimension is empty once the infinite bounds are replaced (low >= high).
+        ValueError: if low, high and bins are not of one shape (D,), some bins[d] < 1, clip is not
+            positive and finite, or a dimension is empty once the infinite bounds are replaced (low >=
+            high).
     """
 
     def __init__(
@@ -254,7 +268,8 @@ class Discretizer:
     def encode(self, obs: Sequence[float]) -> int:
         """The number of the cell that holds ``obs``, from 0 to n_states - 1.
 
-        Row-major: the last dimension runs fastest, as in np.ravel_multi_index(bin_of_each_dimension, bins).
+        Row-major: the last dimension runs fastest, as in
+        np.ravel_multi_index(bin_of_each_dimension, bins).
 
         Raises:
             ValueError: if obs is not of shape (D,).
@@ -279,12 +294,13 @@ def double_q_update_(
     gamma: float,
     rng: np.random.Generator,
 ) -> float:
-    """Move one of two tables, chosen by a fair coin, in place, and return its TD error (S&B eq. 6.10).
+    """Move one of two tables, chosen by a fair coin, in place, and return its TD error (S&B eq.
+    6.10).
 
     Heads, Q1 learns:
 
         best       = argmax_b Q1[s2, b]                              ties at random
-        delta      = r + gamma * Q2[s2, best] - Q1[s, a]             (r - Q1[s, a] if the step terminated)
+        delta      = r + gamma * Q2[s2, best] - Q1[s, a]       (r - Q1[s, a] if the step terminated)
         Q1[s, a]  += alpha * delta
 
     Tails: the same with the two tables exchanged.
@@ -295,7 +311,8 @@ def double_q_update_(
         rng: tosses the coin and breaks ties.
 
     Returns:
-        delta, a float: the TD error of the table that learned, before the step, not multiplied by alpha.
+        delta, a float: the TD error of the table that learned, before the step, not multiplied by
+            alpha.
 
     Raises:
         ValueError: if the tables differ in shape, or alpha or gamma lies outside its range.

@@ -3,15 +3,10 @@
 python report.py              saves PNG files beside this one (--out DIR for another place)
 """
 
-import argparse
-from pathlib import Path
-
 import gymnasium
-import matplotlib
-import numpy as np
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
+import plots
 import q_learning as work
 from matplotlib.patches import Rectangle
 
@@ -43,7 +38,8 @@ def fading(episodes, lowest):
 
 
 def smooth(returns, window):
-    """(runs, episodes) -> (runs, episodes - window + 1): means over a sliding window of episodes."""
+    """(runs, episodes) -> (runs, episodes - window + 1): means over a sliding window of
+    episodes."""
     sums = np.cumsum(np.pad(returns, ((0, 0), (1, 0))), axis=1)
     return (sums[:, window:] - sums[:, :-window]) / window
 
@@ -61,7 +57,8 @@ def band(axis, returns, window, label, colour):
 
 
 def draw_table(axis, Q, title):
-    """Greedy values as colours, greedy actions as arrows, the greedy path as a line, on the 4 x 12 grid."""
+    """Greedy values as colours, greedy actions as arrows, the greedy path as a line, on the 4 x 12
+    grid."""
     rows, columns, steps = (
         4,
         12,
@@ -100,7 +97,7 @@ def draw_table(axis, Q, title):
     return image
 
 
-def plot_tables(out):
+def plot_tables():
     """Which path does each algorithm believe in?"""
     env = gymnasium.make("CliffWalking-v1", max_episode_steps=500)
     figure, axes = plt.subplots(4, 1, figsize=(8.5, 10), layout="constrained")
@@ -108,13 +105,13 @@ def plot_tables(out):
         image = draw_table(axis, train(env, algo, 1000, seed=3, alpha=0.1).Q, NAMES[algo])
     figure.colorbar(image, ax=axes, label="largest action value of the state", shrink=0.5)
     figure.suptitle("CliffWalking, 1000 episodes with epsilon 0.1 and alpha 0.1")
-    return save(figure, out, "q_tables.png")
+    return figure
 
 
 # -- 2. the cliff: on-policy against off-policy ----------------------------------------------------
 
 
-def plot_cliff(out, runs=16, episodes=500):
+def plot_cliff(runs=16, episodes=500):
     """Online returns, as in Example 6.6 of Sutton and Barto."""
     env = gymnasium.make("CliffWalking-v1", max_episode_steps=500)
     figure, axis = plt.subplots(figsize=(7, 4.5), layout="constrained")
@@ -128,13 +125,13 @@ def plot_cliff(out, runs=16, episodes=500):
     title = f"CliffWalking while learning: {runs} runs, mean and middle 80%, alpha 0.5, epsilon 0.1"
     axis.set_title(title, fontsize=10)
     axis.legend(loc="lower right")
-    return save(figure, out, "cliff.png")
+    return figure
 
 
 # -- 3. learning curves elsewhere ------------------------------------------------------------------
 
 
-def plot_learning_curves(out):
+def plot_learning_curves():
     """The frozen lake (a rare reward) and the taxi (500 states)."""
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     lake, taxi = gymnasium.make("FrozenLake-v1"), gymnasium.make("Taxi-v4")
@@ -153,16 +150,18 @@ def plot_learning_curves(out):
     for axis in axes:
         axis.set_xlabel("episode")
         axis.legend()
-    return save(figure, out, "learning_curves.png")
+    return figure
 
 
 # -- 4. maximisation bias --------------------------------------------------------------------------
 
 
 class LureOfNoise:
-    """Example 6.7 of Sutton and Barto: right ends with 0; left leads to a state of mere noise around -0.1.
+    """Example 6.7 of Sutton and Barto: right ends with 0; left leads to a state of mere noise
+    around -0.1.
 
-    State 0 is the start, 1 the noisy state, 2 the end. Of ten actions, the even ones go left at the start.
+    State 0 is the start, 1 the noisy state, 2 the end. Of ten actions, the even ones go left at the
+    start.
     """
 
     observation_space = gymnasium.spaces.Discrete(3)
@@ -187,7 +186,7 @@ class LureOfNoise:
         return 2, float(self.noise.normal(-0.1, 1.0)), True, False, {}
 
 
-def plot_maximisation_bias(out, runs=80, episodes=300):
+def plot_maximisation_bias(runs=80, episodes=300):
     """How often the lure works, as in Figure 6.5 of Sutton and Barto."""
     figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
     for algo in ("q_learning", "double_q"):
@@ -211,7 +210,7 @@ def plot_maximisation_bias(out, runs=80, episodes=300):
         f"Left is worth -0.1, right 0: {runs} runs, mean and its 95% interval", fontsize=10
     )
     axis.legend()
-    return save(figure, out, "maximisation_bias.png")
+    return figure
 
 
 # -- 5. a pole on a cart ---------------------------------------------------------------------------
@@ -230,7 +229,7 @@ class InCells(gymnasium.ObservationWrapper):
         return self.cells.encode(observation)
 
 
-def plot_cartpole(out, runs=4, episodes=250):
+def plot_cartpole(runs=4, episodes=250):
     """How finely must the angle be cut?"""
     figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
     space = gymnasium.make("CartPole-v1").observation_space
@@ -251,41 +250,20 @@ def plot_cartpole(out, runs=4, episodes=250):
     )
     axis.set_title(f"CartPole in a table: {runs} runs, mean and middle 80%", fontsize=10)
     axis.legend()
-    return save(figure, out, "cartpole.png")
+    return figure
 
 
 # -- putting it together ---------------------------------------------------------------------------
 
 
-def save(figure, out, name):
-    """Save a figure and return where."""
-    path = out / name
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
-    return path
-
-
-def main():
-    """Draw what can be drawn."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    here = Path(__file__).resolve().parent
-    parser.add_argument(
-        "--out", type=Path, default=here, help="where the PNG files go (default: here)"
-    )
-    out = parser.parse_args().out
-    out.mkdir(parents=True, exist_ok=True)
-    for plot in (
-        plot_cliff,
-        plot_learning_curves,
-        plot_cartpole,
-        plot_tables,
-        plot_maximisation_bias,
-    ):
-        try:
-            print(plot(out))
-        except NotImplementedError as missing:
-            print(f"{plot.__name__} has to wait for a part that is not written yet: {missing}")
+FIGURES = {
+    "cliff": plot_cliff,
+    "learning_curves": plot_learning_curves,
+    "cartpole": plot_cartpole,
+    "q_tables": plot_tables,
+    "maximisation_bias": plot_maximisation_bias,
+}
 
 
 if __name__ == "__main__":
-    main()
+    plots.save_all(plots.parser(__doc__, __file__).parse_args().out, FIGURES)

@@ -2,13 +2,15 @@
 
 Conventions, for every function of this file
 
-* Time comes first. A batch of N episodes is a set of tensors (T, N), padded at the end: ``mask`` is True (or 1) for
-  the steps that took place, and in every column these come first. A single episode may come as (T,), without a mask.
-* What stands under mask 0 means nothing. It never influences a result, and where a result has an entry for it, that
-  entry is 0.
-* An episode is over when it is terminated or truncated. REINFORCE uses only rewards that were really earned, so both
-  kinds of end are the same to it (for methods that bootstrap they are not).
-* Returns, baselines and advantages are data: no gradient flows through them. Arguments are never changed.
+* Time comes first. A batch of N episodes is a set of tensors (T, N), padded at the end: ``mask`` is
+  True (or 1) for the steps that took place, and in every column these come first. A single episode
+  may come as (T,), without a mask.
+* What stands under mask 0 means nothing. It never influences a result, and where a result has an
+  entry for it, that entry is 0.
+* An episode is over when it is terminated or truncated. REINFORCE uses only rewards that were
+  really earned, so both kinds of end are the same to it (for methods that bootstrap they are not).
+* Returns, baselines and advantages are data: no gradient flows through them. Arguments are never
+  changed.
 
 S&B is Sutton and Barto (2018), "Reinforcement learning: an introduction", 2nd edition, chapter 13.
 """
@@ -36,20 +38,22 @@ def _check_unit_interval(name: str, number: float) -> None:
 def discounted_returns(rewards: Tensor, gamma: float, mask: Tensor | None = None) -> Tensor:
     """Rewards to go: what was earned from each step to the end of its episode.
 
-    G_t = r_t + gamma * r_{t+1} + gamma^2 * r_{t+2} + ... = r_t + gamma * G_{t+1}                       (S&B 3.8, 3.9)
+    G_t = r_t + gamma * r_{t+1} + gamma^2 * r_{t+2} + ... = r_t + gamma * G_{t+1}     (S&B 3.8, 3.9)
 
     Row t holds the reward for the action of row t (S&B call it R_{t+1}).
 
     Args:
         rewards: (T,) or (T, N) float.
         gamma: discount for one step, in [0, 1].
-        mask: the shape of rewards, bool or 0/1; valid steps come first in every column. None: all are valid.
+        mask: the shape of rewards, bool or 0/1; valid steps come first in every column. None: all
+            are valid.
 
     Returns:
         Tensor of the shape of rewards, 0 under mask 0, without a gradient.
 
     Raises:
-        ValueError: gamma lies outside [0, 1], the mask has another shape, or a valid step follows a masked one.
+        ValueError: gamma lies outside [0, 1], the mask has another shape, or a valid step follows a
+            masked one.
     """
     _check_unit_interval("gamma", gamma)
     # TODO(returns): refuse a mask with holes; walk backwards from the last step.
@@ -64,7 +68,8 @@ class CategoricalPolicy:
     """A distribution over A actions for each row of logits: pi(a) = exp(logits_a) / sum of exp(logits)   (S&B 13.2).
 
     Args:
-        logits: (..., A) float, unnormalised log-probabilities. They are not probabilities and have no softmax yet.
+        logits: (..., A) float, unnormalised log-probabilities. They are not probabilities and have
+            no softmax yet.
     """
 
     def __init__(self, logits: Tensor) -> None:
@@ -73,30 +78,34 @@ class CategoricalPolicy:
         raise NotImplementedError("TODO(policies): keep what the methods need; log_softmax is exact where log(softmax) is not.")
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """Draw an action for each row: (...,) int64, without a graph; all randomness comes from the generator."""
+        """Draw an action for each row: (...,) int64, without a graph; all randomness comes from the
+        generator."""
         # TODO(policies): draw from the probabilities, not the most probable one.
         # YOUR CODE HERE
         raise NotImplementedError("TODO(policies): draw from the probabilities, not the most probable one.")
 
     def log_prob(self, action: Tensor) -> Tensor:
-        """ln pi(action) for each row: (...,) float, differentiable in the logits. ``action``: (...,) int64."""
+        """ln pi(action) for each row: (...,) float, differentiable in the logits. ``action``:
+        (...,) int64."""
         # TODO(policies): pick each row's entry.
         # YOUR CODE HERE
         raise NotImplementedError("TODO(policies): pick each row's entry.")
 
     def entropy(self) -> Tensor:
-        """H = -sum over a of pi(a) ln pi(a), in nats: (...,) float, differentiable in the logits."""
+        """H = -sum over a of pi(a) ln pi(a), in nats: (...,) float, differentiable in the
+        logits."""
         # TODO(policies): minus the mean log-probability under the policy itself.
         # YOUR CODE HERE
         raise NotImplementedError("TODO(policies): minus the mean log-probability under the policy itself.")
 
 
 class GaussianPolicy:
-    """Independent normal distributions over D action components                          (S&B 13.19, one component).
+    """Independent normal distributions over D action components         (S&B 13.19, one component).
 
     Args:
         mean: (..., D) float.
-        log_std: (..., D) or (D,) float, ln of the standard deviations; it is broadcast to the shape of mean.
+        log_std: (..., D) or (D,) float, ln of the standard deviations; it is broadcast to the shape
+            of mean.
     """
 
     def __init__(self, mean: Tensor, log_std: Tensor) -> None:
@@ -105,19 +114,22 @@ class GaussianPolicy:
         raise NotImplementedError("TODO(policies): keep both, log_std in the shape of mean.")
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """Draw an action for each row: (..., D) float, without a graph; all randomness comes from the generator."""
+        """Draw an action for each row: (..., D) float, without a graph; all randomness comes from
+        the generator."""
         # TODO(policies): mean plus standard deviation times standard normal noise.
         # YOUR CODE HERE
         raise NotImplementedError("TODO(policies): mean plus standard deviation times standard normal noise.")
 
     def log_prob(self, action: Tensor) -> Tensor:
-        """ln of the joint density of all D components: (...,) float, differentiable in mean and log_std."""
+        """ln of the joint density of all D components: (...,) float, differentiable in mean and
+        log_std."""
         # TODO(policies): independent components: their log-densities add up.
         # YOUR CODE HERE
         raise NotImplementedError("TODO(policies): independent components: their log-densities add up.")
 
     def entropy(self) -> Tensor:
-        """H = sum over components of log_std + ln(2 pi e) / 2, in nats: (...,) float; negative for narrow ones."""
+        """H = sum over components of log_std + ln(2 pi e) / 2, in nats: (...,) float; negative for
+        narrow ones."""
         # TODO(policies): one value for each row.
         # YOUR CODE HERE
         raise NotImplementedError("TODO(policies): one value for each row.")
@@ -133,11 +145,13 @@ def policy_gradient_loss(
     gamma: float = 1.0,
     discount_state_weight: bool = False,
 ) -> Tensor:
-    """The loss whose gradient step is REINFORCE's update: minus the sum over time of weights_t * ln pi(a_t | s_t).
+    """The loss whose gradient step is REINFORCE's update: minus the sum over time of weights_t * ln
+    pi(a_t | s_t).
 
-    It is summed over the steps of an episode and averaged over episodes (columns with at least one valid step). With
-    ``discount_state_weight`` step t also counts gamma^t, as the policy gradient theorem has it for a discounted
-    objective (S&B 13.8, and the boxed algorithm of section 13.3); nearly everybody leaves that factor out, and so do we by default.
+    It is summed over the steps of an episode and averaged over episodes (columns with at least one
+    valid step). With ``discount_state_weight`` step t also counts gamma^t, as the policy gradient
+    theorem has it for a discounted objective (S&B 13.8, and the boxed algorithm of section 13.3);
+    nearly everybody leaves that factor out, and so do we by default.
 
     Args:
         logp: (T,) or (T, N) float, ln pi of the actions that were taken; carries the gradient.
@@ -183,7 +197,8 @@ def standardize(x: Tensor, mask: Tensor | None = None, eps: float = 1e-8) -> Ten
 
 
 def value_loss(values: Tensor, returns: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Half the mean squared error of a value baseline over valid steps: its descent is the update of w in S&B, section 13.4.
+    """Half the mean squared error of a value baseline over valid steps: its descent is the update
+    of w in S&B, section 13.4.
 
     Args:
         values: (T,) or (T, N) float; carries the gradient.
@@ -204,8 +219,9 @@ def value_loss(values: Tensor, returns: Tensor, mask: Tensor | None = None) -> T
 def leave_one_out_baseline(returns: Tensor) -> Tensor:
     """For each episode, the mean return of the others: b_i = sum over j != i of G_j / (N - 1).
 
-    It is unbiased because it does not depend on the episode that it is subtracted from. Source: Kool, van Hoof and
-    Welling (2019), "Buy 4 REINFORCE samples, get a baseline for free!", ICLR workshop.
+    It is unbiased because it does not depend on the episode that it is subtracted from. Source:
+    Kool, van Hoof and Welling (2019), "Buy 4 REINFORCE samples, get a baseline for free!", ICLR
+    workshop.
 
     Args:
         returns: (N,) float, of N episodes that began alike.
@@ -234,21 +250,24 @@ class ExactGradient(NamedTuple):
 def exact_policy_gradient(
     P: Tensor, R: Tensor, gamma: float, start: Tensor, theta: Tensor
 ) -> ExactGradient:
-    """Objective and gradient of a tabular softmax policy, without sampling: the policy gradient theorem (S&B 13.5).
+    """Objective and gradient of a tabular softmax policy, without sampling: the policy gradient
+    theorem (S&B 13.5).
 
     pi(a|s) = softmax(theta[s])_a,   v = r_pi + gamma * P_pi v,   q(s, a) = R(s, a) + gamma * sum of P(s, a, s') v(s')
     eta(s)  = sum over t of gamma^t Pr(s_t = s):   eta = start + gamma * P_pi^T eta        (visits, not normalised)
     dJ/dtheta[s, a] = eta(s) * sum over b of q(s, b) * d pi(b|s) / d theta[s, a]
 
     Args:
-        P: (S, A, S) float, P[s, a, s'] = probability of s' after a in s. A row may sum to less than 1: the rest ends the episode.
+        P: (S, A, S) float, P[s, a, s'] = probability of s' after a in s. A row may sum to less than
+            1: the rest ends the episode.
         R: (S, A) float, expected reward.
         gamma: in [0, 1).
         start: (S,) float, start distribution.
         theta: (S, A) float, preferences.
 
     Returns:
-        ExactGradient(J, gradient): J = start . v, and dJ/dtheta (S, A); both without a graph, in the dtype of theta.
+        ExactGradient(J, gradient): J = start . v, and dJ/dtheta (S, A); both without a graph, in
+        the dtype of theta.
 
     Raises:
         ValueError: gamma lies outside [0, 1).
@@ -293,7 +312,8 @@ class Result(NamedTuple):
 
 
 class PolicyNetwork(nn.Module):
-    """One hidden layer; its output parametrises a categorical or, for a Box of actions, a Gaussian policy."""
+    """One hidden layer; its output parametrises a categorical or, for a Box of actions, a Gaussian
+    policy."""
 
     def __init__(self, observation_space: Any, action_space: Any, hidden: int) -> None:
         super().__init__()
@@ -316,7 +336,8 @@ def _network(observation_space: Any, outputs: int, hidden: int) -> nn.Sequential
 
 
 def make_networks(env: Any, config: Config, seed: int) -> tuple[PolicyNetwork, nn.Sequential]:
-    """A policy and a value network whose first weights depend on the seed alone; global generators stay as they are."""
+    """A policy and a value network whose first weights depend on the seed alone; global generators
+    stay as they are."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         policy = PolicyNetwork(env.observation_space, env.action_space, config.hidden)
@@ -324,23 +345,28 @@ def make_networks(env: Any, config: Config, seed: int) -> tuple[PolicyNetwork, n
 
 
 def train_reinforce(env: Any, config: Config, seed: int) -> Result:
-    """REINFORCE (S&B section 13.3), with a baseline if asked for (13.4), on batches of whole episodes.
+    """REINFORCE (S&B section 13.3), with a baseline if asked for (13.4), on batches of whole
+    episodes.
 
-    Plays ``episodes_per_update`` episodes to their ends, makes one update of the policy from them, throws them away,
-    and goes on until ``max_steps`` calls of ``env.step`` have been made. An episode that the budget cuts short is
-    dropped: it is neither learned from nor reported. Whether the last, incomplete batch still makes an update is up to you.
+    Plays ``episodes_per_update`` episodes to their ends, makes one update of the policy from them,
+    throws them away, and goes on until ``max_steps`` calls of ``env.step`` have been made. An
+    episode that the budget cuts short is dropped: it is neither learned from nor reported. Whether
+    the last, incomplete batch still makes an update is up to you.
 
-    * Weights are discounted rewards to go; "standardize" standardises them over the batch's valid steps; "leave_one_out"
-      subtracts, at each time, the mean over the batch's other episodes (those that are over count 0); "value" subtracts
-      V(s_t) of a value network as it was before this batch, and then fits it to the same returns.
-    * Continuous actions are clipped to the bounds of the action space on their way to the environment, and only there:
-      log_prob is that of the action that was drawn.
-    * The environment is seeded at the first reset, with ``seed``, and never with the same seed again. Everything else
-      depends on ``seed`` alone: the same call gives the same result. Global generators stay as they are.
+    * Weights are discounted rewards to go; "standardize" standardises them over the batch's valid
+      steps; "leave_one_out" subtracts, at each time, the mean over the batch's other episodes
+      (those that are over count 0); "value" subtracts V(s_t) of a value network as it was before
+      this batch, and then fits it to the same returns.
+    * Continuous actions are clipped to the bounds of the action space on their way to the
+      environment, and only there: log_prob is that of the action that was drawn.
+    * The environment is seeded at the first reset, with ``seed``, and never with the same seed
+      again. Everything else depends on ``seed`` alone: the same call gives the same result. Global
+      generators stay as they are.
     * ``PolicyNetwork`` and ``make_networks`` are given; other networks are as good.
 
     Args:
-        env: a Gymnasium environment (not a vector of them) with a Box of observations, and Discrete or Box actions.
+        env: a Gymnasium environment (not a vector of them) with a Box of observations, and Discrete
+            or Box actions.
         config: see ``Config``.
         seed: of networks, sampling and environment.
 

@@ -1,11 +1,12 @@
-"""Public tests of `reinforce`: small worked examples, in the order of the tasks. No points; everything is visible.
+"""Public tests of `reinforce`: small worked examples, in the order of the tasks. No points;
+everything is visible.
 
     python -m pytest test_local.py                 all of them
     python -m pytest test_local.py -k returns      one part
     python -m pytest test_local.py -x --pdb        stop at the first failure and look around
 
-At first each of them fails with NotImplementedError. The hidden tests are of another kind: they check laws that hold for
-every batch, on data that you have not seen.
+At first each of them fails with NotImplementedError. The hidden tests are of another kind: they
+check laws that hold for every batch, on data that you have not seen.
 """
 
 import math
@@ -139,7 +140,8 @@ def test_exact_gradient_of_a_bandit():
 
 
 def test_exact_gradient_of_two_steps():
-    # From state 0 both actions lead to state 1, which pays 8 for action 0 and ends. gamma = 0.5, both policies 1/2:
+    # From state 0 both actions lead to state 1, which pays 8 for action 0 and ends. gamma = 0.5,
+    # both policies 1/2:
     #   J = 0.5 * (1/2 * 8) = 2; state 1 is visited with weight 0.5:  0.5 * 1/2 * (8 - 4) = 1
     P = torch.zeros(2, 2, 2)
     P[0, :, 1] = 1.0

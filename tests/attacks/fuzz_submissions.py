@@ -1,9 +1,10 @@
-"""Mutated and random submissions: each gets a valid result, none is lost, nobody else's score changes.
+"""Mutated and random submissions: each gets a valid result, and nobody else's score changes.
 
     python tests/attacks/fuzz_submissions.py [--count 500] [--seed 0]
 
-They are the toy course's solution (tests/toy.py) with lines dropped, doubled, exchanged, cut and garbled, with lines of the corpus's
-attacks put in, or nothing but noise: as files, in folders, in zips and as notebooks. Honest neighbours stand before, among and after them.
+They are the toy course's solution (tests/toy.py) with lines dropped, doubled, exchanged, cut and
+garbled, with lines of the corpus's attacks put in, or nothing but noise: as files, in folders, in
+zips and as notebooks, some with cells that fail. Honest neighbours come before, among and after.
 """
 
 from __future__ import annotations
@@ -29,9 +30,13 @@ from autograder.marking.grade import Grading  # noqa: E402
 from autograder.marking.result_files import GRADEBOOK, RESULTS  # noqa: E402
 from autograder.marking.submission import read_all  # noqa: E402
 
-WORDS = ["0", "None", "1e999", "float('nan')", "lambda: 0", "[]", "'\\ud800'", "10**400", "np.zeros((2, 0))", "np", "raise", "while True: pass",
-         "import os; os._exit(3)", "def f(: ", "\t", "\x00", "\u2028", "é", "return", "yield 1", "global x", "print('x' * 10**6)",
-         "class A(float): __eq__ = lambda a, b: True", "await x", "@", "(((", "{}[0]", "exit()", "__import__('gc').get_objects()"]  # fmt: skip
+WORDS = [
+    *("0", "None", "1e999", "float('nan')", "lambda: 0", "[]", "'\\ud800'", "10**400"),
+    *("np.zeros((2, 0))", "np", "raise", "while True: pass", "import os; os._exit(3)", "def f(: "),
+    *("\t", "\x00", "\u2028", "é", "return", "yield 1", "global x", "print('x' * 10**6)"),
+    *("class A(float): __eq__ = lambda a, b: True", "await x", "@", "(((", "{}[0]", "exit()"),
+    "__import__('gc').get_objects()",
+]
 
 
 def attack_lines() -> list[str]:
@@ -101,14 +106,20 @@ def write_one(
                 data[rng.randrange(len(data))] = rng.randrange(256)
             path.write_bytes(data)
     else:
+        sources = [changed.decode(errors="replace")]
+        if rng.random() < 0.5:  # cell by cell, with experiments that fail among them
+            sources = sources[0].split("\n\n\n")
+            for _ in range(rng.choice((0, 1, 3))):
+                sources.insert(rng.randrange(len(sources) + 1), rng.choice(WORDS))
         cells = [
             {
                 "cell_type": "code",
                 "metadata": {},
-                "source": changed.decode(errors="replace"),
+                "source": source,
                 "outputs": [],
                 "execution_count": None,
             }
+            for source in sources
         ]
         notebook = json.dumps({"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": cells})
         cut = rng.randrange(len(notebook)) if rng.random() < 0.2 else None
@@ -192,7 +203,8 @@ def main() -> int:
     for line in found:
         print(line)
     print(
-        f"{options.count} submissions, seed {options.seed}: {len(found)} problems; {time.monotonic() - begun:.0f} seconds"
+        f"{options.count} submissions, seed {options.seed}: {len(found)} problems; "
+        f"{time.monotonic() - begun:.0f} seconds"
     )
     return int(bool(found))
 

@@ -486,7 +486,7 @@ def notebook_from_the_future(folder: Path, text: str) -> None:
 def notebook_nested_deeply(folder: Path, text: str) -> None:
     """Tries: a cell with an expression so deep that a parser gives up in its own way.
 
-    Deserves: 0
+    Deserves: full
     Base: solution
     Control: none, because an in-process grader reads no notebooks
     """
@@ -495,9 +495,9 @@ def notebook_nested_deeply(folder: Path, text: str) -> None:
 
 @hand_in
 def notebook_with_a_chain(folder: Path, text: str) -> None:
-    """Tries: a cell with a chain of 100000 attributes, which a parser walks through by calling itself.
+    """Tries: a cell with a chain of 100000 attributes, through which a parser calls itself.
 
-    Deserves: 0
+    Deserves: full
     Base: solution
     Control: none, because an in-process grader reads no notebooks
     """
@@ -524,3 +524,35 @@ def notebook_that_is_none(folder: Path, text: str) -> None:
     Control: none, because an in-process grader reads no notebooks
     """
     (folder / "notebook_that_is_none.ipynb").write_text("[" * 1_000_000, encoding="utf-8")
+
+
+# -- given modules ---------------------------------------------------------------------------------
+
+
+def _with_own_given(folder: Path, name: str, text: str, place: str) -> None:
+    """A main file that takes everything from a given module, and a copy of that with the answers in it."""
+    (folder / name / place).parent.mkdir(parents=True)
+    (folder / name / MAIN).write_text("from plots import *\n")
+    (folder / name / place).write_text(text)
+
+
+@hand_in
+def replaces_a_given_module(folder: Path, text: str) -> None:
+    """Tries: bring plots.py, a module that the course gives, with content of its own.
+
+    Deserves: 0
+    Base: solution
+    Control: none, because the naive grader gives no modules
+    """
+    _with_own_given(folder, "replaces_a_given_module", text, "plots.py")
+
+
+@hand_in
+def replaces_a_given_module_by_a_package(folder: Path, text: str) -> None:
+    """Tries: bring a package of a given module's name, which imports would prefer.
+
+    Deserves: 0
+    Base: solution
+    Control: none, because the naive grader gives no modules
+    """
+    _with_own_given(folder, "replaces_a_given_module_by_a_package", text, "plots/__init__.py")

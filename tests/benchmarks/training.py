@@ -29,6 +29,7 @@ sys.path.insert(
 )  # the repository, whether it is installed or not
 
 from autograder.authoring.course import Assignment, load_course
+from autograder.authoring.given import with_given
 from autograder.authoring.source import Source
 from autograder.isolation.workers.walled import WorkerServer
 from autograder.judging import hidden_test, plugin
@@ -93,11 +94,12 @@ def timed(test: HiddenTest, candidate: Candidate) -> tuple[float, float]:
 def compare(assignment: Assignment, runs: int, everything: bool) -> Seconds:
     """The least seconds of the learning checks of an assignment, or of all its hidden tests."""
     text = Source(assignment.solution).solution()
-    here = InProcess.of(text + "\nown_seconds = 0.0\n", assignment.main)
+    files = {assignment.main: (text + "\nown_seconds = 0.0\n").encode()}
+    here = InProcess(with_given(assignment, files), assignment.main)
     server = WorkerServer.start(assignment.libraries, profile=assignment.isolation)
     total = Seconds()
     try:
-        files = {assignment.main: (text + WATCH).encode()}
+        files = with_given(assignment, {assignment.main: (text + WATCH).encode()})
         there = server.candidate(
             files, assignment.main, assignment.limits, CORE, keeps_workers=True
         )

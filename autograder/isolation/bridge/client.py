@@ -23,7 +23,7 @@ from autograder.isolation.bridge.networks import student_module_class
 __tracebackhide__ = True
 
 # Operations whose answers say nothing of the student's numbers: `on_answer` is not told of them.
-UNTOLD = ("load", "seed", "rng_state", "backward", "unmirror")
+UNTOLD = ("load", "left_out", "seed", "rng_state", "backward", "unmirror")
 
 
 class Bridge:

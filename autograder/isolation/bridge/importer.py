@@ -1,6 +1,6 @@
 """Imports from the submitted files, which are held in memory.
 
-So a worker needs no folder and can leave none behind.
+What a submission does to its copies on disk changes nothing, and none need be there.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ import importlib.machinery
 import importlib.util
 import linecache
 import marshal
+import os
 import sys
 import types
 from collections.abc import Mapping
 from typing import Any
+
+from autograder.isolation import cells
 
 # The caches serve the grader, which loads the same broken variants again for each test, and a
 # worker that serves several tests.
@@ -24,7 +27,7 @@ from typing import Any
 def _read(data: bytes) -> tuple[int, list[str]]:
     """Length and lines of a file, as linecache wants them."""
     text = importlib.util.decode_source(data)
-    return len(text), text.split("\n")
+    return len(text), [f"{line}\n" for line in text.removesuffix("\n").split("\n")]
 
 
 @functools.lru_cache(maxsize=512)
@@ -45,15 +48,28 @@ class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self._files = files
         self._known = known
         self._ran: dict[str, types.CodeType] = {}
+        self._notebooks: dict[str, types.ModuleType] = {}
         self._imported: list[str] = []
 
     def compiled(self) -> dict[str, bytes]:
         """The code objects of what was run and not known, marshalled. They are known from now on."""
         if self._known is None:
             return {}
-        new = {file: marshal.dumps(code) for file, code in self._ran.items()}
+        new = {file: marshal.dumps(self._again(file, code)) for file, code in self._ran.items()}
         self._known.update(new)
         return new
+
+    def left_out(self) -> list[str]:
+        """What of notebooks was left out, a line each."""
+        return [line for one in self._notebooks.values() for line in cells.left_out(vars(one))]
+
+    def _again(self, file: str, code: types.CodeType) -> types.CodeType:
+        """What the next worker runs: of a notebook not again what took too long."""
+        if file not in self._notebooks:
+            return code
+        text = importlib.util.decode_source(self._files[file])
+        shorter = cells.without_the_slow(text, vars(self._notebooks[file]))
+        return code if shorter == text else compile(shorter, file, "exec")
 
     def forget(self) -> None:
         """Have the files that were imported by others of them imported again."""
@@ -81,8 +97,17 @@ class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         data = self._files[file]
         size, lines = _read(data)
         linecache.cache[file] = (size, None, lines, file)
+        module.__file__ = os.path.abspath(file)
+        if cells.HEADER in lines[:3]:
+            self._notebooks[file] = module
         if self._known and file in self._known:
             code = _unmarshalled(self._known[file])
         else:
             self._ran[file] = code = _compiled(data, file)
-        exec(code, vars(module))
+        try:
+            exec(code, vars(module))
+        except cells.TooLong as error:
+            error.abandon()
+            self._ran[file] = code = self._again(file, code)
+            vars(module).pop(cells.LEFT_OUT)
+            exec(code, vars(module))

@@ -15,7 +15,7 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from autograder.isolation import codec
+from autograder.isolation import cells, codec
 from autograder.isolation.bridge import layers
 from autograder.isolation.bridge.changes_there import Arguments
 from autograder.isolation.bridge.importer import Importer
@@ -81,7 +81,14 @@ class Worker(Operations):
             return codec.pack([request, "raise", *fields], [])
         # Even SystemExit is only the student's answer here.
         except BaseException as error:
-            return codec.pack([request, "raise", *describe(error, self.source_files)], [])
+            return codec.pack([request, "raise", *self._described(error)], [])
+
+    def _described(self, error: BaseException) -> tuple[str, list[str], str, list[list[Any]]]:
+        """As `describe` does; a name that a notebook's left-out statement would have made says so."""
+        kind, bases, text, frames = describe(error, self.source_files)
+        if isinstance(error, NameError):
+            text = (text + cells.explain(vars(self.module), error.name))[:2000]
+        return kind, bases, text, frames
 
     def _answer(
         self,
@@ -111,6 +118,10 @@ class Worker(Operations):
         changes = arguments.changes(encoder)
         parameters = self._mirrors.changes(encoder.buffers)
         return codec.pack([request, "ok", answer, tensors, changes, parameters], encoder.buffers)
+
+    def _op_left_out(self) -> list[str]:
+        """What of a notebook was left out, for its student to read."""
+        return self._importer.left_out()
 
     # -- operations on gradients and parameters ---------------------------------------------------
 

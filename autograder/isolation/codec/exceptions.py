@@ -12,6 +12,7 @@ import os
 from typing import Any
 
 from autograder.errors import Frame, StudentError
+from autograder.isolation import cells
 from autograder.isolation.codec.limits import WireError
 
 MAX_TEXT = 2000  # characters of an exception's message that travel
@@ -52,10 +53,17 @@ def frames_of(error: BaseException, source_files: tuple[str, ...]) -> list[list[
         code = trace.tb_frame.f_code
         if code.co_filename in source_files:
             line = linecache.getline(code.co_filename, trace.tb_lineno).strip()[:200]
-            file, name = os.path.basename(code.co_filename), _printable(code.co_name)[:100]
-            frames.append([file, trace.tb_lineno, name, _printable(line)])
+            file, number = _place(code.co_filename, trace.tb_lineno)
+            frames.append([file, number, _printable(code.co_name)[:100], _printable(line)])
         trace = trace.tb_next
     return frames[:2] + frames[-(MAX_FRAMES - 2) :] if len(frames) > MAX_FRAMES else frames
+
+
+def _place(file: str, line: int) -> tuple[str, int]:
+    """File and line as its student knows them: of a notebook the cell and the line in it."""
+    lines = [text.rstrip("\n") for text in linecache.getlines(file)]
+    found = cells.place(lines, line) if cells.HEADER in lines[:3] else None
+    return (f"cell {found[0]}", found[1]) if found else (os.path.basename(file), line)
 
 
 def _printable(text: str) -> str:

@@ -89,7 +89,7 @@ class ForkedChannel:
 
 def _serve(load: Callable[[], Worker], line: socket.socket) -> None:
     """In the forked child: keep the conversation only, answer until it closes. Never returns."""
-    from autograder.isolation.workers.server import converse
+    from autograder.isolation.workers.life import converse
 
     try:
         if sys.platform == "linux":

@@ -68,10 +68,9 @@ class Ranks:
         """
         if self._failure is not None:
             raise self._failure
-        failed: list[BaseException] = []  # in the order of time
         with ThreadPoolExecutor(len(self._bridges)) as pool:
             futures = [
-                pool.submit(contextvars.copy_context().run, _noting, failed, program, bridge, rank)
+                pool.submit(contextvars.copy_context().run, program, bridge.student, rank)
                 for rank, bridge in enumerate(self._bridges)
             ]
             try:
@@ -80,7 +79,7 @@ class Ranks:
                 for bridge in self._bridges:
                     bridge.abort()
                 raise
-        self._failure = _verdict(futures, alone, failed)
+        self._failure = _verdict(futures, alone)
         self._publish(alone)
         if self._failure is not None:
             raise self._failure
@@ -167,48 +166,28 @@ class Ranks:
                 self._on_answer(event)
 
 
-def _noting(
-    failed: list[BaseException], program: Callable[[Any, int], Result], bridge: Bridge, rank: int
-) -> Result:
-    """Run the program for one rank; what it raises is added to ``failed`` at once."""
-    try:
-        return program(bridge.student, rank)
-    except BaseException as error:
-        failed.append(error)
-        raise
-
-
-def _verdict(
-    futures: list[Future[Any]], alone: list[int], failed: list[BaseException]
-) -> BaseException | None:
-    """Why the program has failed, if it has. ``failed``: what ranks raised, in order of time."""
-    for error in failed:
+def _verdict(futures: list[Future[Any]], alone: list[int]) -> BaseException | None:
+    """Why the program has failed, if it has. ``alone``: the ranks that were cut off."""
+    errors = {rank: error for rank, f in enumerate(futures) if (error := f.exception()) is not None}
+    own = [error for rank, error in errors.items() if rank not in alone]
+    for error in (*own, *errors.values()):
         # Ours, or a check of the test's.
         if isinstance(error, IsolationError) or not isinstance(error, StudentError):
             return error
-    cut_off = [futures[rank].exception() for rank in alone]
-    own = [error for error in failed if not any(error is other for other in cut_off)]
     if own:
-        return _cause(own)
+        # When a process ends, the other ranks lose their connections to it: that is no cause.
+        endings = [error for error in own if isinstance(error, (StudentDied, StudentTimeout))]
+        return (endings or own)[0]
     if not alone:
         return None
     ended = [rank for rank in range(len(futures)) if rank not in alone]
-    frames = next((error.frames for error in failed if isinstance(error, StudentError)), ())
+    frames = [error.frames for error in errors.values() if isinstance(error, StudentError)]
     return LoneRank(
         "LoneRank",
         f"{_named(alone)} in a collective operation that {_named(ended, 'has', 'have')} left "
         "behind: every rank must make the same collective calls in the same order",
-        frames,
+        frames[0] if frames else (),
     )
-
-
-def _cause(errors: list[BaseException]) -> BaseException:
-    """The first of these errors in time, before which no other rank can have lost a connection.
-
-    How a process ended is told later than the others lose their connections to it.
-    """
-    endings = [error for error in errors if isinstance(error, (StudentDied, StudentTimeout))]
-    return (endings or errors)[0]
 
 
 def _named(ranks: list[int], one: str = "waits", many: str = "wait") -> str:

@@ -1,4 +1,7 @@
-"""A network of its own for the ranks of one test: they reach each other over loopback, and nobody else reaches them."""
+"""A network of its own for the ranks of one test.
+
+They reach each other over loopback, and nobody else reaches them.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @contextmanager
 def of_their_own() -> Iterator[None]:
-    """Processes forked inside share a new network namespace whose only device is loopback. Raises OSError."""
+    """Processes forked inside share a new network whose only device is loopback. Raises OSError."""
     home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         if _libc.unshare(CLONE_NEWNET) != 0:

@@ -1,12 +1,15 @@
 """What a worker may not do, layer by layer. Each layer is tried, and what is in force is reported.
 
-    another uid      its own for every worker: no signals, no ptrace, no files of root's          needs root
-    seccomp          an allow-list of system calls: no new processes, no sockets, no writing      needs libseccomp.so.2
-    landlock         reading only the interpreter and its libraries                               needs Linux 5.13
-    namespaces       no network device at all; no folders but the system's                        needs CAP_SYS_ADMIN
-    rlimits          address space, CPU seconds, threads, descriptors, no core, no file growth    everywhere
+    another uid   its own for every worker: no signals, no ptrace, no files of root's
+    seccomp       an allow-list of system calls: no new processes, no sockets
+    landlock      reading only the interpreter and its libraries, writing only in a world of its own
+    namespaces    no network device at all; no folders but the system's
+    rlimits       address space, CPU seconds, threads, descriptors, size of files, no core
 
-What is not covered: a bug in the kernel; how much time the machine spends on a worker within its limits.
+The first needs root, the second libseccomp.so.2, the third Linux 5.13, the fourth CAP_SYS_ADMIN.
+
+What is not covered: a bug in the kernel, and how much time the machine spends on a worker within
+its limits.
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ READABLE_BY_RANKS = (  # gloo looks for the machine's network devices
     "/sys/class/net",
     *map(str, Path("/sys/devices").glob("pci*")),
 )
-# What CUDA opens, from its documentation and other sandboxes' lists: not measured on a machine with a GPU.
+# What CUDA opens, from its documentation and other sandboxes' lists: not measured with a GPU.
 READABLE_WITH_A_GPU = (
     "/proc/driver/nvidia",
     "/sys/bus/pci/devices",
@@ -55,10 +58,11 @@ READABLE_WITH_A_GPU = (
     *map(str, Path("/sys/devices").glob("pci*")),
 )
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset")
+NOWHERE = "/dev/null"
 READABLE_FILES = (
     "/etc/ld.so.cache",
     "/etc/localtime",
-    "/dev/null",
+    NOWHERE,
     "/dev/zero",
     "/dev/urandom",
     "/dev/random",
@@ -81,6 +85,7 @@ class Layers:
     landlock: bool
     namespaces: bool
     rlimits: bool = True
+    world: bool = False  # somewhere to write (world.py)
 
     @property
     def strong(self) -> bool:
@@ -90,21 +95,30 @@ class Layers:
 
 @dataclass(frozen=True)
 class Cell:
-    """What one worker gets: its uid, its limits, and the prepared filter."""
+    """What one worker gets: its uid, its limits, and the prepared filter.
+
+    ``memory``: bytes of address space. ``ruleset``: Landlock's, a descriptor. ``gpu``: CUDA
+    reserves far more addresses than memory, so the limit is on private memory then. ``file_bytes``:
+    how large a file may be that it writes. ``counted``: the filter has calls wait for an answer.
+    """
 
     uid: int | None
     call_seconds: float
-    memory: int  # bytes, of address space
+    memory: int
     processes: int
     filter: bytes | None
-    ruleset: int | None  # a landlock ruleset's descriptor
-    gpu: bool = (
-        False  # CUDA reserves far more addresses than memory: the limit is on private memory then
-    )
+    ruleset: int | None
+    gpu: bool = False
+    file_bytes: int = 0
+    counted: bool = False
 
 
-def enter(cell: Cell) -> None:
-    """Lock this process in, for good. Called once, in a freshly forked worker; raises OSError where a layer fails."""
+def enter(cell: Cell) -> int | None:
+    """Lock this process in, for good: called once, in a freshly forked worker.
+
+    Returns the descriptor that answers for the calls that are counted. Raises OSError where a layer
+    fails.
+    """
     _limit(cell)
     _prctl(PR_SET_NO_NEW_PRIVS, 1)
     if cell.ruleset is not None:
@@ -117,8 +131,7 @@ def enter(cell: Cell) -> None:
         os.setresuid(cell.uid, cell.uid, cell.uid)
     die_with_parent()  # after setuid, which clears it
     _prctl(PR_SET_DUMPABLE, 0)
-    if cell.filter is not None:
-        seccomp.install(cell.filter)
+    return seccomp.install(cell.filter, cell.counted) if cell.filter is not None else None
 
 
 def die_with_parent() -> None:
@@ -143,7 +156,7 @@ def _named_interpreter_folders() -> set[str]:
     return {folder for folder in folders if os.path.isdir(folder)}
 
 
-# -- limits ----------------------------------------------------------------------------------------------------------
+# -- limits ---------------------------------------------------------------------------------------
 
 
 def address_space() -> int:
@@ -162,7 +175,7 @@ def _limit(cell: Cell) -> None:
         resource.RLIMIT_DATA if cell.gpu else resource.RLIMIT_AS: cell.memory,
         resource.RLIMIT_NPROC: cell.processes,
         resource.RLIMIT_NOFILE: 1024 if cell.gpu else 64,
-        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_FSIZE: cell.file_bytes,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MEMLOCK: 0,
         resource.RLIMIT_MSGQUEUE: 0,
@@ -177,10 +190,12 @@ def _prctl(option: int, value: int) -> None:
         raise OSError(ctypes.get_errno(), f"prctl({option})")
 
 
-# -- landlock --------------------------------------------------------------------------------------------------------
+# -- landlock -------------------------------------------------------------------------------------
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 _WRITE_FILE, _READ_FILE, _READ_DIRECTORY, _DEVICE_IOCTL = 1 << 1, 1 << 2, 1 << 3, 1 << 15
+# Remove folders and files, make folders and plain files, move them from folder to folder, cut them.
+_CHANGE = 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 13 | 1 << 14
 _FILE_RIGHTS_BY_VERSION = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 
 
@@ -189,10 +204,11 @@ def landlock_version() -> int:
     return max(0, int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(1))))
 
 
-def reading_rules(ranks: bool = False, gpu: bool = False) -> int:
-    """A ruleset, made once for all workers, that allows reading the interpreter and its libraries, and nothing else.
+def file_rules(ranks: bool = False, gpu: bool = False, writable: str | None = None) -> int:
+    """A ruleset, made once for all workers: they may read the interpreter and its libraries.
 
-    ``ranks``: binding and connecting are left to the network namespace. ``gpu``: its devices may be written to.
+    ``ranks``: binding and connecting are left to the network namespace. ``gpu``: its devices may be
+    written to. ``writable``: so may what is below this folder, but never executed. Raises OSError.
     """
     version = landlock_version()
     handled = (1 << _FILE_RIGHTS_BY_VERSION.get(version, 16)) - 1
@@ -215,6 +231,9 @@ def reading_rules(ranks: bool = False, gpu: bool = False) -> int:
         rights += [
             (file, (_READ_FILE | _WRITE_FILE | _DEVICE_IOCTL) & handled) for file in gpu_devices()
         ]
+    if writable is not None:
+        inside = _READ_FILE | _READ_DIRECTORY | _WRITE_FILE | _CHANGE
+        rights += [(writable, inside & handled), (NOWHERE, _READ_FILE | _WRITE_FILE)]
     for path, allowed in rights:
         try:
             parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
@@ -233,14 +252,15 @@ def gpu_devices() -> list[str]:
     return [path for path in (*GPU_DEVICES, *sorted(numbered)) if os.path.exists(path)]
 
 
-# -- namespaces ------------------------------------------------------------------------------------------------------
+# -- namespaces -----------------------------------------------------------------------------------
 
 
 def separate(hidden: Sequence[str]) -> bool:
-    """Give the fork server a network without devices, and mounts of its own in which little else than the system and Python is left.
+    """Give the fork server a network without devices, and mounts of its own.
 
-    Folders that others may read (homes, submissions, /etc) are empty there; an interpreter in a folder that other users may not enter (a
-    home folder, say) is made reachable. False where the machine does not allow it.
+    Little else than the system and Python is left there: folders that others may read (homes,
+    submissions, /etc) are empty. An interpreter in a folder that other users may not enter (a home
+    folder, say) is made reachable. False where the machine does not allow it.
     """
     if _libc.unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC) != 0:
         return False
@@ -258,7 +278,10 @@ def separate(hidden: Sequence[str]) -> bool:
 
 
 def _cover_all_but(needed: Sequence[str]) -> None:
-    """Cover every top-level folder but the system's with an empty one, through which only what is needed shows."""
+    """Cover each top-level folder but the system's with an empty one.
+
+    Only what is needed shows through.
+    """
     handles = {
         path: os.open(path, os.O_PATH)
         for path in needed

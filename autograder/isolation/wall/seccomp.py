@@ -1,30 +1,51 @@
-"""The system calls that a worker may make: an allow-list, as a BPF program that libseccomp builds and the kernel enforces."""
+"""The system calls that a worker may make: an allow-list, as a BPF program that libseccomp builds
+and the kernel enforces.
+
+Which files calls that write may reach is for Landlock and the worker's uid to say (world.py).
+"""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import socket
+from typing import Literal
 
 PR_SET_SECCOMP = 22
+SET_MODE_FILTER, NEW_LISTENER = 1, 8
 CLONE_THREAD = 0x10000
 AF_INET, AF_INET6, AF_NETLINK = 2, 10, 16
+ALLOW, REFUSE, NOTIFY = 0x7FFF0000, 0x00050000, 0x7FC00000
+EPERM, ENOSYS, ENOTSUP = 1, 38, 95
+EQUAL, MASKED_EQUAL = 4, 7
+
+Writes = Literal["refused", "allowed", "counted"]
 
 # What a warm numpy, torch and gymnasium interpreter needs; everything else answers EPERM.
 ALLOWED_CALLS = (
-    "read write readv writev pread64 pwrite64 close lseek fstat stat lstat newfstatat statx access "
-    "faccessat faccessat2 readlink readlinkat getcwd getdents64 getdents dup dup2 dup3 fcntl poll ppoll "
-    "select pselect6 epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2 pipe pipe2 sendto recvfrom "
-    "sendmsg recvmsg shutdown mmap munmap mprotect mremap madvise brk mincore msync futex futex_waitv "
-    "set_robust_list get_robust_list rseq sched_yield sched_getaffinity sched_setaffinity sched_getparam "
-    "sched_getscheduler sched_get_priority_max sched_get_priority_min rt_sigaction rt_sigprocmask "
-    "rt_sigreturn rt_sigpending rt_sigtimedwait sigaltstack setitimer getitimer alarm pause nanosleep "
-    "clock_nanosleep clock_gettime clock_getres gettimeofday time times getrandom uname sysinfo getrusage "
-    "getcpu getpid gettid getppid getuid geteuid getgid getegid getgroups getpgrp getpgid getsid "
-    "getpriority exit exit_group restart_syscall arch_prctl set_tid_address membarrier prlimit64 "
-    "getrlimit fadvise64 flock fsync umask wait4 waitid get_mempolicy mbind set_mempolicy timer_create "
-    "timer_settime timer_delete timerfd_create timerfd_settime "
-).split()  # fmt: skip
+    "read write readv writev pread64 pwrite64 close lseek fstat stat lstat newfstatat statx "
+    "access faccessat faccessat2 readlink readlinkat getcwd getdents64 getdents dup dup2 dup3 "
+    "fcntl poll ppoll select pselect6 epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2 "
+    "pipe pipe2 sendto recvfrom sendmsg recvmsg shutdown mmap munmap mprotect mremap madvise "
+    "brk mincore msync futex futex_waitv set_robust_list get_robust_list rseq sched_yield "
+    "sched_getaffinity sched_setaffinity sched_getparam sched_getscheduler "
+    "sched_get_priority_max sched_get_priority_min rt_sigaction rt_sigprocmask rt_sigreturn "
+    "rt_sigpending rt_sigtimedwait sigaltstack setitimer getitimer alarm pause nanosleep "
+    "clock_nanosleep clock_gettime clock_getres gettimeofday time times getrandom uname "
+    "sysinfo getrusage getcpu getpid gettid getppid getuid geteuid getgid getegid getgroups "
+    "getpgrp getpgid getsid getpriority exit exit_group restart_syscall arch_prctl "
+    "set_tid_address membarrier prlimit64 getrlimit fadvise64 flock fsync umask wait4 waitid "
+    "get_mempolicy mbind set_mempolicy timer_create timer_settime timer_delete timerfd_create "
+    "timerfd_settime"
+).split()
+# Work on files that exist. Links, pipes, devices and sockets cannot be made.
+FILE_CALLS = (
+    "chdir fchdir unlink unlinkat rmdir rename renameat ftruncate fallocate fdatasync chmod fchmod "
+    "fchmodat fchmodat2 utime utimes futimesat utimensat statfs fstatfs sendfile copy_file_range"
+).split()
+CREATING_CALLS = ("mkdir", "mkdirat")
+# shutil.copy2 takes "not supported" for an answer, and "not permitted" for an error.
+ATTRIBUTE_CALLS = "listxattr llistxattr flistxattr getxattr lgetxattr fgetxattr".split()
 SOCKET_CALLS = (
     "bind listen accept accept4 connect getsockname getpeername epoll_create"
 ).split()  # only for ranks, which talk over loopback
@@ -37,14 +58,10 @@ ALLOWED_IOCTLS = (
     0x5450,
     0x5451,
 )  # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX
-GPU_IOCTLS = (  # (mask, value): NVIDIA's driver, its unified memory, and that one's first and last call
-    (0xFF00, 0x4600),
-    (0xFFFFFF00, 0),
-    (0xFFFFFFFC, 0x30000000),
-)
-WRITING = (
-    os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | 0o20000000
-)  # the last: O_TMPFILE's own bit
+# (mask, value): NVIDIA's driver, its unified memory, and that one's first and last call.
+GPU_IOCTLS = ((0xFF00, 0x4600), (0xFFFFFF00, 0), (0xFFFFFFFC, 0x30000000))
+UNNAMED = 0o20000000  # O_TMPFILE's own bit: a file without a name
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | UNNAMED
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -62,86 +79,133 @@ class _Program(ctypes.Structure):
     _fields_ = (("count", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
 
 
-def build_filter(own_uid: bool, ranks: bool = False, gpu: bool = False) -> bytes | None:
-    """The allow-list as a BPF program for this machine's architecture; None where libseccomp is not installed.
+class _Rules:
+    """Rules that are being put together; what none of them names answers EPERM."""
 
-    ``ranks``: TCP sockets too, and the kernel's table of interfaces, which gloo reads. ``gpu``: opening existing files for reading and
-    writing, and the driver's requests; which files is for Landlock to say, so there must be one.
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+        library.seccomp_init.restype = ctypes.c_void_p
+        self._context = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(REFUSE | EPERM)))
+
+    def add(self, action: int, name: str, *comparisons: _Compare) -> None:
+        """What becomes of a call whose arguments compare like this. Raises OSError."""
+        number = self._library.seccomp_syscall_resolve_name(name.encode())
+        if number < 0:  # unknown on this architecture: refused anyway
+            return
+        array = (_Compare * len(comparisons))(*comparisons)
+        count, verdict = len(comparisons), ctypes.c_uint32(action)
+        if self._library.seccomp_rule_add_array(self._context, verdict, number, count, array) != 0:
+            raise OSError(f"seccomp refuses a rule for {name}")
+
+    def program(self) -> bytes | None:
+        """All of them for the kernel; they cannot be used any more."""
+        descriptor = os.memfd_create("filter")
+        try:
+            if self._library.seccomp_export_bpf(self._context, descriptor) != 0:
+                return None
+            return os.pread(descriptor, 1 << 20, 0)
+        finally:
+            os.close(descriptor)
+            self._library.seccomp_release(self._context)
+
+
+def build_filter(
+    own_uid: bool, ranks: bool = False, gpu: bool = False, writes: Writes = "refused"
+) -> bytes | None:
+    """The allow-list as a BPF program for this machine's architecture; None without libseccomp.
+
+    ``ranks``: TCP sockets too, and the kernel's table of interfaces, which gloo reads. ``gpu``:
+    opening existing files for reading and writing, and the driver's requests. ``writes``: making
+    and changing files; where this is "counted", each opening for writing and each new folder waits
+    for the answer of whoever has the listener that ``install`` returns. Which files all that
+    reaches is for Landlock to say, so there must be one. Raises OSError.
     """
+    library = _library()
+    if library is None:
+        return None
+    rules = _Rules(library)
+    signals = SIGNAL_CALLS if own_uid else ()
+    sockets = SOCKET_CALLS if ranks else ()
+    for name in (*ALLOWED_CALLS, *signals, *sockets):
+        rules.add(ALLOW, name)
+    if ranks:
+        _allow_loopback(rules)
+    # AF_UNIX, SOCK_STREAM is what asyncio needs: a datagram socket could send to any other process.
+    stream_pair = (_Compare(0, EQUAL, 1, 0), _Compare(1, MASKED_EQUAL, 0xF, 1))
+    rules.add(ALLOW, "socketpair", *stream_pair)
+    # Threads yes, processes no.
+    rules.add(ALLOW, "clone", _Compare(0, MASKED_EQUAL, CLONE_THREAD, CLONE_THREAD))
+    _allow_files(rules, gpu, writes)
+    for request in ALLOWED_IOCTLS:
+        rules.add(ALLOW, "ioctl", _Compare(1, EQUAL, request, 0))
+    for mask, request in GPU_IOCTLS if gpu else ():
+        rules.add(ALLOW, "ioctl", _Compare(1, MASKED_EQUAL, mask, request))
+    for name in ("clone3", "openat2"):  # libraries fall back
+        rules.add(REFUSE | ENOSYS, name)
+    return rules.program()
+
+
+def _library() -> ctypes.CDLL | None:
     try:
-        library = ctypes.CDLL("libseccomp.so.2")
+        return ctypes.CDLL("libseccomp.so.2")
     except OSError:
         return None
-    allow, refuse = 0x7FFF0000, 0x00050000
-    no_such_call, not_permitted = refuse | 38, refuse | 1  # ENOSYS lets libraries fall back
-    equal, masked_equal = 4, 7
-    library.seccomp_init.restype = ctypes.c_void_p
-    context = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(not_permitted)))
 
-    def rule(action: int, name: str, *comparisons: _Compare) -> None:
-        number = library.seccomp_syscall_resolve_name(name.encode())
-        if number >= 0:  # unknown on this architecture: refused anyway
-            array = (_Compare * len(comparisons))(*comparisons)
-            if (
-                library.seccomp_rule_add_array(
-                    context, ctypes.c_uint32(action), number, len(comparisons), array
-                )
-                != 0
-            ):
-                raise OSError(f"seccomp refuses a rule for {name}")
 
-    for name in (
-        *ALLOWED_CALLS,
-        *(SIGNAL_CALLS if own_uid else ()),
-        *(SOCKET_CALLS if ranks else ()),
-    ):
-        rule(allow, name)
-    if ranks:
-        for family, kind in ((AF_INET, 1), (AF_INET6, 1), (AF_NETLINK, 3)):
-            protocol = (_Compare(2, equal, 0, 0),) if family == AF_NETLINK else ()  # NETLINK_ROUTE
-            rule(
-                allow,
-                "socket",
-                _Compare(0, equal, family, 0),
-                _Compare(1, masked_equal, 0xF, kind),
-                *protocol,
-            )
-        for name in ("setsockopt", "getsockopt"):
-            for level in (socket.SOL_SOCKET, socket.IPPROTO_TCP, socket.IPPROTO_IPV6):
-                rule(allow, name, _Compare(1, equal, level, 0))
-    stream_pair = (
-        _Compare(0, equal, 1, 0),
-        _Compare(1, masked_equal, 0xF, 1),
-    )  # AF_UNIX, SOCK_STREAM: what asyncio needs
-    rule(
-        allow, "socketpair", *stream_pair
-    )  # a datagram socket could send to any other on the machine
-    rule(
-        allow, "clone", _Compare(0, masked_equal, CLONE_THREAD, CLONE_THREAD)
-    )  # threads yes, processes no
+def can_count() -> bool:
+    """Whether calls can be held until somebody answers for them: libseccomp 2.5, Linux 5.0."""
+    library = _library()
+    return library is not None and library.seccomp_api_get() >= 5
+
+
+def _allow_loopback(rules: _Rules) -> None:
+    for family, kind in ((AF_INET, 1), (AF_INET6, 1), (AF_NETLINK, 3)):
+        protocol = (_Compare(2, EQUAL, 0, 0),) if family == AF_NETLINK else ()  # NETLINK_ROUTE
+        matching = (_Compare(0, EQUAL, family, 0), _Compare(1, MASKED_EQUAL, 0xF, kind))
+        rules.add(ALLOW, "socket", *matching, *protocol)
+    for name in ("setsockopt", "getsockopt"):
+        for level in (socket.SOL_SOCKET, socket.IPPROTO_TCP, socket.IPPROTO_IPV6):
+            rules.add(ALLOW, name, _Compare(1, EQUAL, level, 0))
+
+
+def _allow_files(rules: _Rules, gpu: bool, writes: Writes) -> None:
+    """Opening and changing files. One without a name is never made: nobody could count it."""
     for name, place in (("openat", 2), ("open", 1)):
-        rule(allow, name, _Compare(place, masked_equal, WRITING, 0))  # reading yes, writing no
-        if gpu:
-            rule(allow, name, _Compare(place, masked_equal, WRITING, os.O_RDWR))
-    for request in ALLOWED_IOCTLS:
-        rule(allow, "ioctl", _Compare(1, equal, request, 0))
-    for mask, request in GPU_IOCTLS if gpu else ():
-        rule(allow, "ioctl", _Compare(1, masked_equal, mask, request))
-    for name in ("clone3", "openat2"):
-        rule(no_such_call, name)
-    descriptor = os.memfd_create("filter")
-    try:
-        if library.seccomp_export_bpf(context, descriptor) != 0:
-            return None
-        return os.pread(descriptor, 1 << 20, 0)
-    finally:
-        os.close(descriptor)
-        library.seccomp_release(context)
+        if writes == "allowed":
+            rules.add(ALLOW, name, _Compare(place, MASKED_EQUAL, UNNAMED, 0))
+            continue
+        rules.add(ALLOW, name, _Compare(place, MASKED_EQUAL, WRITING, 0))
+        if writes == "counted":
+            for mode in (os.O_WRONLY, os.O_RDWR):
+                rules.add(NOTIFY, name, _Compare(place, MASKED_EQUAL, UNNAMED | os.O_ACCMODE, mode))
+        elif gpu:
+            rules.add(ALLOW, name, _Compare(place, MASKED_EQUAL, WRITING, os.O_RDWR))
+    if writes == "refused":
+        return
+    for name in FILE_CALLS:
+        rules.add(ALLOW, name)
+    rules.add(ALLOW, "renameat2", _Compare(4, EQUAL, 0, 0))
+    for name in CREATING_CALLS:
+        rules.add(NOTIFY if writes == "counted" else ALLOW, name)
+    for name in ATTRIBUTE_CALLS:
+        rules.add(REFUSE | ENOTSUP, name)
 
 
-def install(program: bytes) -> None:
-    """Put the filter in force for this process, for good. Raises OSError."""
+def install(program: bytes, listen: bool = False) -> int | None:
+    """Put the filter in force for this process, for good. Raises OSError.
+
+    ``listen``: returns the descriptor that answers for the calls that are counted.
+    """
     buffer = ctypes.create_string_buffer(program, len(program))
     header = _Program(len(program) // 8, ctypes.addressof(buffer))
-    if _libc.prctl(PR_SET_SECCOMP, 2, ctypes.byref(header), 0, 0) != 0:
+    if not listen:
+        if _libc.prctl(PR_SET_SECCOMP, 2, ctypes.byref(header), 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "seccomp")
+        return None
+    library = _library()
+    assert library is not None  # it has built the program
+    number = library.seccomp_syscall_resolve_name(b"seccomp")
+    listener = int(_libc.syscall(number, SET_MODE_FILTER, NEW_LISTENER, ctypes.byref(header)))
+    if listener < 0:
         raise OSError(ctypes.get_errno(), "seccomp")
+    return listener

@@ -1,32 +1,32 @@
-"""The fork server: imports and uses the libraries once, then forks a sandboxed worker for each test in milliseconds.
+"""The fork server: it imports and uses the libraries once, then forks a worker for each test.
 
-It is exec'ed with an empty environment before any test is read, so the memory that workers inherit holds no secret. It speaks over one
-socket: a request carries the limits and three descriptors (the conversation, the prints, the status line). When the status line
-closes or says so, the worker is killed; when the worker ends, the status line says how.
+It is exec'ed with an empty environment before any test is read, so the memory that workers inherit
+holds no secret. It speaks over one socket: a request carries the limits and three descriptors (the
+conversation, the prints, the status line). When the status line closes or says so, the worker is
+killed; when the worker ends, its world is emptied and the status line says how.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import io
+import dataclasses
+import functools
 import os
 import select
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 import msgpack
 
-from autograder.isolation import codec
-from autograder.isolation.bridge import generators, worker
-from autograder.isolation.wall import network, sandbox, seccomp
-from autograder.isolation.workers import stream
-from autograder.isolation.workers.importing import in_time
-from autograder.isolation.workers.warm import COMMON_MODULES, RANK_MODULES, warm_up
+from autograder.isolation.bridge import generators
+from autograder.isolation.wall import network, quota, sandbox, seccomp
+from autograder.isolation.wall.world import Worlds
+from autograder.isolation.workers.life import become_a_worker
+from autograder.isolation.workers.warm import COMMON_MODULES, RANK_MODULES, import_plots, warm_up
 
 MAX_RANKS = 8
 UID_BLOCKS = range(61000, 65000, 64)
@@ -36,7 +36,10 @@ _libc = ctypes.PyDLL(None)  # keeps the interpreter's lock, which the child need
 
 
 def main() -> None:
-    """Serve until the control socket closes. Argument: its descriptor; the first message names libraries, folders to hide, the profile, and whether there is a GPU."""
+    """Serve until the control socket closes. Argument: its descriptor.
+
+    The first message names libraries, folders to hide, the profile, and whether there is a GPU.
+    """
     sandbox.die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -46,6 +49,7 @@ def main() -> None:
     sys.argv[:] = sys.orig_argv[:] = [""]  # workers inherit what this process remembers
     os.environ.pop("PYTHONPATH", None)
     package = os.path.realpath(os.path.join(os.path.dirname(__file__), *3 * [".."]))
+    import_plots()
     failures = warm_up([*COMMON_MODULES, *libraries, *(RANK_MODULES if distributed else ())])
     if gpu and "torch" in sys.modules:  # many of its operations have no deterministic form there
         sys.modules["torch"]._C._set_deterministic_algorithms(False)
@@ -64,23 +68,34 @@ def main() -> None:
     with_gpu = (
         gpu and landlock
     )  # nothing else keeps a worker that may write from writing everywhere
-    bpf = seccomp.build_filter(own_uid=block is not None, gpu=with_gpu)
-    ruleset = sandbox.reading_rules(gpu=with_gpu) if landlock else None
+    worlds = _worlds(block, landlock, namespaces)
+    writes = worlds.writes if worlds else "refused"
+    writable = worlds.base if worlds else None
+    own_uid = block is not None
+    bpf = seccomp.build_filter(own_uid, gpu=with_gpu, writes=writes)
+    ruleset = sandbox.file_rules(gpu=with_gpu, writable=writable) if landlock else None
     layers = sandbox.Layers(
-        uid=block is not None, seccomp=bpf is not None, landlock=landlock, namespaces=namespaces
+        uid=own_uid,
+        seccomp=bpf is not None,
+        landlock=landlock,
+        namespaces=namespaces,
+        world=worlds is not None,
     )
     control.send(msgpack.packb({"layers": vars(layers), "failures": failures}))
-    server = Server(control, layers, bpf, ruleset, block, with_gpu)
+    server = Server(control, layers, bpf, ruleset, block, with_gpu, worlds)
     if distributed:
         server.admit_ranks(
-            seccomp.build_filter(own_uid=block is not None, ranks=True, gpu=with_gpu),
-            sandbox.reading_rules(ranks=True, gpu=with_gpu) if landlock else None,
+            seccomp.build_filter(own_uid, ranks=True, gpu=with_gpu, writes=writes),
+            sandbox.file_rules(ranks=True, gpu=with_gpu, writable=writable) if landlock else None,
         )
     server.serve()
 
 
 def _claim_uids() -> tuple[socket.socket, range] | None:
-    """A block of uids that no other fork server on this machine uses: whoever holds the abstract socket owns the block."""
+    """A block of uids that no other fork server on this machine uses.
+
+    Whoever holds the abstract socket owns the block.
+    """
     for first in UID_BLOCKS:
         lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
@@ -90,6 +105,15 @@ def _claim_uids() -> tuple[socket.socket, range] | None:
             continue
         return lock, range(first, first + 64)
     return None
+
+
+def _worlds(
+    block: tuple[socket.socket, range] | None, landlock: bool, namespaces: bool
+) -> Worlds | None:
+    """Where workers may write: nowhere, unless Landlock says where and somebody counts."""
+    if block is None or not landlock or not (namespaces or seccomp.can_count()):
+        return None
+    return Worlds.prepare(block[1], mounted=namespaces)
 
 
 class Server:
@@ -103,9 +127,12 @@ class Server:
         ruleset: int | None,
         block: tuple[socket.socket, range] | None,
         gpu: bool,
+        worlds: Worlds | None = None,
     ) -> None:
         self._control = control
         self._gpu = gpu
+        self._worlds = worlds
+        self._listeners: dict[int, int] = {}  # descriptor -> the uid whose writing is counted
         self._layers = layers
         self._filter = bpf
         self._ruleset = ruleset
@@ -125,6 +152,8 @@ class Server:
                         return self._end()
                 elif child := self._workers.get(descriptor):
                     self._attend(child, descriptor)
+                elif (uid := self._listeners.get(descriptor)) and self._worlds:
+                    quota.answer(descriptor, functools.partial(self._worlds.has_room, uid))
 
     def admit_ranks(self, bpf: bytes | None, ruleset: int | None) -> None:
         """Be ready for requests of several workers that may talk to each other over loopback."""
@@ -176,16 +205,38 @@ class Server:
         cell = sandbox.Cell(
             uid, limits["call_seconds"], memory, limits["processes"], bpf, ruleset, self._gpu
         )
+        folder = None
+        ours, theirs = socket.socketpair() if self._counts else (None, None)
+        if self._worlds and uid is not None:
+            folder = self._worlds.of(uid)
+            cell = dataclasses.replace(
+                cell, file_bytes=self._worlds.file_bytes, counted=self._counts
+            )
         pid = bare_fork()
         if pid == 0:
             stay_on(limits["core"])
-            _become_a_worker(cell, line[0], line[1])
+            become_a_worker(cell, line[0], line[1], folder, theirs)
         child = _Child(pid, os.pidfd_open(pid), line[2], uid)
+        if ours is not None and theirs is not None and uid is not None:
+            theirs.close()
+            self._listen(ours, uid)
         for descriptor in (child.pidfd, child.status):
             self._workers[descriptor] = child
             self._poll.register(descriptor, select.POLLIN)
         self._report(child.status, ["started", pid])
         _close(line[:2])
+
+    @property
+    def _counts(self) -> bool:
+        return self._worlds is not None and self._worlds.writes == "counted"
+
+    def _listen(self, line: socket.socket, uid: int) -> None:
+        """Answer from now on for what this worker writes."""
+        with line:
+            _, descriptors, _, _ = socket.recv_fds(line, 1, 1)
+        for listener in descriptors:  # none: it could not lock itself in
+            self._listeners[listener] = uid
+            self._poll.register(listener, select.POLLIN)
 
     def _attend(self, child: _Child, descriptor: int) -> None:
         if descriptor == child.status:  # closed, or asked to kill: either way this worker is done
@@ -205,7 +256,18 @@ class Server:
                 pass
             os.close(known)
         if child.uid is not None:
-            self._free.append(child.uid)
+            self._tidy(child.uid)
+
+    def _tidy(self, uid: int) -> None:
+        """The worker with this uid has ended: nothing of it is left for the next one."""
+        for listener in [known for known, owner in self._listeners.items() if owner == uid]:
+            del self._listeners[listener]
+            self._poll.unregister(listener)
+            os.close(listener)
+        with contextlib.suppress(OSError):  # a world that cannot be emptied is not used again
+            if self._worlds:
+                self._worlds.empty(uid)
+            self._free.append(uid)
 
     def _report(self, descriptor: int, message: list[Any]) -> None:
         try:
@@ -222,6 +284,9 @@ class Server:
     def _end(self) -> None:
         for child in set(self._workers.values()):
             self._kill(child)
+            os.waitpid(child.pid, 0)
+        if self._worlds:
+            self._worlds.remove()
 
 
 class _Child:
@@ -230,9 +295,10 @@ class _Child:
 
 
 def bare_fork() -> int:
-    """fork(2) itself. os.fork would run every library's after-fork hooks: a millisecond for locks that only threads need.
+    """fork(2) itself: os.fork would run every library's after-fork hooks.
 
-    They would also seed `random` anew in each worker; so its state is the same in all of them, and so is what a submission does with it.
+    They cost a millisecond for locks that only threads need. They would also seed `random` anew in
+    each worker; so its state is the same in all of them, and so is what a submission does with it.
     """
     pid: int = _libc.fork()
     if pid < 0:
@@ -250,68 +316,6 @@ def stay_on(core: int | None) -> None:
 def _close(descriptors: list[int]) -> None:
     for descriptor in descriptors:
         os.close(descriptor)
-
-
-def _become_a_worker(cell: sandbox.Cell, conversation: int, prints: int) -> None:
-    """In the forked child: keep three descriptors, enter the cell, serve. Never returns."""
-    try:
-        os.setsid()
-        os.dup2(prints, 1)
-        os.dup2(prints, 2)
-        sock = socket.socket(
-            socket.AF_UNIX, socket.SOCK_STREAM, fileno=conversation
-        )  # before the filter, which refuses its questions
-        first = 3
-        for kept in sorted(fd for fd in (conversation, cell.ruleset) if fd is not None):
-            os.closerange(first, kept)
-            first = kept + 1
-        os.closerange(first, 4096)
-        sandbox.enter(cell)
-        line = stream.Stream(sock, patient=True)
-        line.send(
-            stream.READY, codec.pack(None, [])
-        )  # from here on, whatever happens is the student's doing
-    except BaseException as error:  # a worker that cannot start says why
-        os.write(2, f"{type(error).__name__}: {error}\n".encode())
-        os._exit(1)
-    try:
-        serve_worker(line, cell.call_seconds)
-    finally:
-        os._exit(1)
-
-
-def serve_worker(line: stream.Stream, seconds: float) -> None:
-    """The worker's life: the first message brings the files, each further one is a question."""
-    raw = open(1, "wb", 0, closefd=False)  # noqa: SIM115
-    sys.stdout = io.TextIOWrapper(raw, "utf-8", "replace", write_through=True)
-    sys.stderr = sys.stdout
-    _, message = line.receive()
-    (main_file, names, compiled), buffers = codec.unpack(message)
-    parts = iter(map(bytes, buffers))
-    files, code = dict(zip(names, parts, strict=False)), {name: next(parts) for name in compiled}
-    converse(line, lambda: in_time(lambda: worker.load(files, main_file, code), seconds))
-
-
-def converse(line: stream.Stream, load: Callable[[], worker.Worker]) -> None:
-    """Report what loading has come to, then answer questions, for as long as the line stands.
-
-    For a new test all this begins again.
-    """
-
-    def call_back(question: bytes) -> bytes:
-        line.send(stream.CALLBACK, question)
-        return line.receive()[1]
-
-    student = load()
-    line.send(stream.ANSWER, student.report())
-    while True:
-        kind, message = line.receive()
-        if kind == stream.ANEW:
-            generators.begin_anew()
-            student = load()
-            line.send(stream.ANSWER, student.report())
-        else:
-            line.send(stream.ANSWER, student.handle(message, call_back))
 
 
 if __name__ == "__main__":

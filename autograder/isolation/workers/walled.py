@@ -14,7 +14,7 @@ from pathlib import Path
 import msgpack
 
 from autograder.errors import IsolationError, StudentError
-from autograder.isolation import codec, times
+from autograder.isolation import cells, codec, times
 from autograder.isolation.bridge.client import Bridge
 from autograder.isolation.bridge.conversation import Listener
 from autograder.isolation.limits import Limits
@@ -23,6 +23,7 @@ from autograder.isolation.workers import meter
 from autograder.isolation.workers.channel import ProcessChannel
 from autograder.isolation.workers.reuse import KeptWorker
 
+MAX_NOTES, MAX_NOTE = 30, 400  # lines, and characters of one, about what was left out
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 ENVIRONMENT = ONE_THREAD | {
     "PATH": "/usr/bin:/bin",
@@ -175,11 +176,13 @@ class Shared:
         kept: the worker that serves several tests (reuse.py).
         compiled: the files' code objects, marshalled. The first worker reports them, the next
             ones are sent them, and the grader never looks into them.
+        left_out: what of a notebook was left out, as its worker says.
         import_failures: what waiting for the first worker's import has raised.
     """
 
     kept: KeptWorker
     compiled: dict[str, bytes] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
     import_failures: list[StudentError] = field(default_factory=list)
 
 
@@ -250,6 +253,10 @@ class Walled:
         """Wait for the first import, for its code objects or its failure."""
         try:
             self.shared.compiled.update(bridge.load())
+            if cells.is_notebook(self.files[self.main]):
+                told = bridge.ask("left_out")
+                lines = told if isinstance(told, list) else []
+                self.shared.left_out[:] = [str(line)[:MAX_NOTE] for line in lines[:MAX_NOTES]]
         except StudentError as error:
             self.shared.import_failures.append(error)
             bridge.close()

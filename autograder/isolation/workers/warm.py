@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
+import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,14 +19,18 @@ from autograder.isolation.bridge.client import Bridge, Loopback
 RANK_MODULES = ("torch.distributed", "autograder.isolation.ranks.group")
 COMMON_MODULES = (
     "abc argparse array bisect collections contextlib copy csv dataclasses datetime decimal enum "
-    "fractions functools heapq html inspect io itertools json logging math numbers operator os pathlib "
-    "pprint queue random re secrets statistics string tempfile textwrap threading time timeit traceback "
-    "types typing unittest uuid warnings weakref "
-).split()  # fmt: skip
+    "fractions functools getpass glob hashlib heapq html inspect io itertools json logging math "
+    "numbers operator os pathlib pickle platform pprint queue random re secrets shutil statistics "
+    "string tempfile textwrap threading time timeit traceback types typing unittest uuid warnings "
+    "weakref"
+).split()
 
 
 def warm_up(libraries: Sequence[str]) -> list[str]:
-    """Import the libraries and use them once: the first use of some imports hundreds of modules. Returns what failed."""
+    """Import the libraries and use them once; returns what failed.
+
+    The first use of some imports hundreds of modules.
+    """
     failures = []
     for name in libraries:
         try:
@@ -38,11 +45,20 @@ def warm_up(libraries: Sequence[str]) -> list[str]:
     return failures
 
 
+def import_plots() -> None:
+    """Import matplotlib, which students use for their own plots, with its list of fonts."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(ImportError, OSError):
+        os.environ["MPLCONFIGDIR"] = folder  # a worker has one of its own (wall/world.py)
+        importlib.import_module("matplotlib.pyplot")
+
+
 def _use_torch(torch: Any, optimise: bool) -> None:
     torch.set_num_threads(1)
-    torch._C._set_deterministic_algorithms(
-        True
-    )  # the public function imports torch._dynamo and sympy: 70 MB to fork each time
+    # torch's own functions import its compiler, torch._dynamo and sympy: 70 MB to fork each time.
+    # There is no compiler behind the wall, so nothing is compiled, as with TORCH_COMPILE_DISABLE=1.
+    torch.use_deterministic_algorithms = _use_deterministic_algorithms
+    torch.compile = _leave_uncompiled
+    torch.use_deterministic_algorithms(True)
     layer = torch.nn.Linear(2, 2).double()
     loss = layer(torch.ones(1, 2, dtype=torch.float64)).pow(2).mean()
     torch.autograd.backward([loss], [torch.ones_like(loss)], retain_graph=True)
@@ -53,8 +69,21 @@ def _use_torch(torch: Any, optimise: bool) -> None:
         optimizer.step()
 
 
+def _use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """torch.use_deterministic_algorithms, for code that is not compiled."""
+    sys.modules["torch"]._C._set_deterministic_algorithms(mode, warn_only=warn_only)
+
+
+def _leave_uncompiled(model: Any = None, **options: Any) -> Any:
+    """torch.compile where nothing is compiled: the function or network itself, or a decorator."""
+    return (lambda found: found) if model is None else model
+
+
 def _use_the_wire() -> None:
-    """One conversation with a toy: first uses of numpy's and torch's conversions cost each worker 9 ms otherwise."""
+    """One conversation with a toy.
+
+    First uses of numpy's and torch's conversions cost each worker 9 ms otherwise.
+    """
     toy = worker.load({"warm.py": b"def echo(*values): return values\n"}, "warm.py")
     values: list[Any] = [
         1,

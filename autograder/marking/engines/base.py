@@ -47,6 +47,7 @@ class Progress:
     problem: str = ""
     error: str = ""
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()  # what of a notebook was left out
 
 
 class Engine(Protocol):

@@ -212,6 +212,8 @@ class _Line:
         elif "outcome" in message:
             outcome = from_data(Outcome, message["outcome"])
             self.progress.outcomes[outcome.test] = outcome
+        elif "notes" in message:
+            self.progress.notes = tuple(map(str, message["notes"]))
         elif "unreadable" in message:
             self.progress.problem = message["unreadable"]["problem"]
             self.progress.error = message["unreadable"]["error"]

@@ -1,8 +1,7 @@
-"""Bandits as distributions: probabilities first, then one draw; a run's noise is drawn before it starts."""
+"""Bandits as distributions: probabilities first, then one draw; a run's noise is drawn before it
+starts."""
 
 from collections import namedtuple
-
-import numpy as np
 
 Trace = namedtuple("Trace", "actions rewards")
 
@@ -10,12 +9,6 @@ Trace = namedtuple("Trace", "actions rewards")
 class Script:
     def __init__(self, arms):
         self.arms = np.asarray(arms)
-
-    def select(self, t, rng):
-        return self.arms[t - 1]
-
-    def update(self, action, reward):
-        pass
 
 
 def _refuse(wrong, why):
@@ -162,7 +155,8 @@ class GradientBandit:
         self.baseline, self.n = 0.0, 0
 
     def select(self, t, rng):
-        return np.argmax(self.h + rng.gumbel(size=self.h.size))  # the Gumbel-max trick draws from the softmax
+        # the Gumbel-max trick draws from the softmax
+        return np.argmax(self.h + rng.gumbel(size=self.h.size))
 
     def update(self, action, reward):
         self.h = gradient_bandit_step(self.h, self.baseline, action, reward, self.alpha)

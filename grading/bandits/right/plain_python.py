@@ -1,14 +1,6 @@
 """Bandits with lists, loops and the math module; NumPy only where arrays are asked for."""
 
 import math
-from typing import NamedTuple
-
-import numpy as np
-
-
-class Trace(NamedTuple):
-    actions: np.ndarray
-    rewards: np.ndarray
 
 
 class Script:
@@ -55,7 +47,8 @@ def constant_step(q, reward, alpha):
 def unbiased_step(q, o, reward, alpha):
     _step_size(alpha)
     _probability(o, "the trace")
-    # The weighted sum of rewards is q * o: decay it, add the newest reward, divide by the new weight.
+    # The weighted sum of rewards is q * o: decay it, add the newest reward, divide by the new
+    # weight.
     weight = (1 - alpha) * o + alpha
     return ((1 - alpha) * o * q + alpha * reward) / weight, weight
 
@@ -64,7 +57,8 @@ def unbiased_step(q, o, reward, alpha):
 
 
 def argmax_random(q, rng):
-    """Reservoir sampling: the n-th arm that ties with the best replaces the choice with probability 1/n."""
+    """Reservoir sampling: the n-th arm that ties with the best replaces the choice with probability
+    1/n."""
     choice, best, ties = 0, -math.inf, 0
     for arm, value in enumerate(_numbers(q, "q")):
         if value > best:

@@ -1,11 +1,9 @@
-"""A right solution in another style: lists of games instead of matrices, softplus instead of logsigmoid, loops over rows."""
+"""A right solution in another style: lists of games instead of matrices, softplus instead of
+logsigmoid, loops over rows."""
 
 import itertools
 import math
-from typing import NamedTuple
 
-import numpy as np
-import torch
 from torch import nn
 
 
@@ -99,11 +97,6 @@ def fit_bt(wins, tol=1e-8):
 # 3 -------------------------------------------------------------------------------------------------
 
 
-class Derivatives(NamedTuple):
-    gradient: np.ndarray
-    hessian: np.ndarray
-
-
 def bt_gradient_hessian(wins, theta):
     wins = table(wins)
     n = len(wins)
@@ -122,7 +115,8 @@ def bt_gradient_hessian(wins, theta):
 
 
 def fit_bt_newton(wins, tol=1e-8):
-    """The gauge enters as a penalty -(sum theta)^2 / 2, which makes the Hessian invertible and the sum zero."""
+    """The gauge enters as a penalty -(sum theta)^2 / 2, which makes the Hessian invertible and the
+    sum zero."""
     wins = table(wins)
     need(tol > 0, "tol must be positive")
     need(is_connected(wins), "this table has no maximum of the likelihood")
@@ -142,17 +136,20 @@ def fit_bt_newton(wins, tol=1e-8):
 def standard_errors(wins, theta):
     information = -bt_gradient_hessian(wins, theta).hessian
     n = len(information)
-    # (I + J/n)^-1 - J/n is the pseudo-inverse: the constant direction gets eigenvalue 1 and loses it again
+    # (I + J/n)^-1 - J/n is the pseudo-inverse: the constant direction gets eigenvalue 1 and loses
+    # it again
     inverse = np.linalg.inv(information + np.full((n, n), 1 / n)) - np.full((n, n), 1 / n)
     return np.array([math.sqrt(inverse[i, i]) for i in range(n)])
 
 
 def gumbel_choices(utilities, n, rng):
-    need(np.ndim(utilities) == 1 and len(utilities) > 1 and n > 0, "at least two options and one choice")
+    need(np.ndim(utilities) == 1 and len(utilities) > 1 and n > 0, "at least two options and one "
+                                                                   "choice")
     best = np.full(n, -np.inf)
     choice = np.zeros(n, int)
     for option, utility in enumerate(utilities):
-        total = utility - np.log(rng.exponential(size=n))  # minus the log of an exponential is a Gumbel
+        # minus the log of an exponential is a Gumbel
+        total = utility - np.log(rng.exponential(size=n))
         choice[total > best] = option
         best = np.maximum(best, total)
     return choice
@@ -236,20 +233,6 @@ def collate(chosen, rejected, pad_id, layout="interleaved", side="right"):
     return {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask), "layout": layout}
 
 
-class ForwardOnlyWorker:
-    def __init__(self, model, optimizer):
-        self.model = model
-        self.optimizer = optimizer
-
-    def forward(self, batch):
-        self.model.eval()
-        with torch.no_grad():
-            return self.model(batch["input_ids"], batch["attention_mask"])
-
-    def loss_func(self, output):
-        return torch.tensor(1.0)
-
-
 def loss_func(output, batch):
     need(output.dim() == 1 and len(output) > 0 and len(output) % 2 == 0, "rows must come in pairs")
     half = len(output) // 2
@@ -277,7 +260,8 @@ class RewardWorker(ForwardOnlyWorker):
 
 
 def train_reward_model(model, chosen, rejected, pad_id, steps, batch_size, learning_rate, generator):
-    need(steps > 0 and batch_size > 0 and learning_rate > 0, "steps, batch_size and learning_rate must be positive")
+    need(steps > 0 and batch_size > 0 and learning_rate > 0, "steps, batch_size and learning_rate "
+                                                             "must be positive")
     need(len(chosen) == len(rejected) > 0, "every chosen list needs a rejected one")
     worker = RewardWorker(model, torch.optim.Adam(model.parameters(), lr=learning_rate))
 
@@ -352,12 +336,6 @@ class RewardEnsemble:
         first, second = (said[:, :half], said[:, half:]) if batch["layout"] == "stacked" else (said[:, ::2], said[:, 1::2])
         share = (0.5 + 0.5 * torch.sign(first - second)).mean(0)
         return 2 * share * (1 - share)
-
-
-class Shift(NamedTuple):
-    ks: float
-    p_value: float
-    psi: float
 
 
 def shift_detector(ref, new, bins=10):

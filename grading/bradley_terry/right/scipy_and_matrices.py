@@ -1,11 +1,7 @@
-"""A right solution in another style: SciPy where it has the thing, matrices instead of loops, cross-entropy with soft labels."""
+"""A right solution in another style: SciPy where it has the thing, matrices instead of loops,
+cross-entropy with soft labels."""
 
-from __future__ import annotations
 
-from typing import NamedTuple
-
-import numpy as np
-import torch
 import torch.nn.functional as F
 from scipy import linalg, special, stats
 from scipy.sparse.csgraph import connected_components
@@ -49,7 +45,8 @@ def accuracy(chosen, rejected):
 def as_counts(wins):
     counts = np.asarray(wins, dtype=float)
     insist(counts.ndim == 2 and counts.shape[0] == counts.shape[1] >= 2, "a table has as many rows as columns")
-    insist(counts.min() >= 0 and np.trace(counts) == 0, "counts are not negative and the diagonal is empty")
+    insist(counts.min() >= 0 and np.trace(counts) == 0, "counts are not negative and the diagonal "
+                                                        "is empty")
     return counts
 
 
@@ -88,11 +85,6 @@ def fit_bt(wins, tol=1e-8):
 # -- 3 --
 
 
-class Derivatives(NamedTuple):
-    gradient: np.ndarray
-    hessian: np.ndarray
-
-
 def bt_gradient_hessian(wins, theta):
     counts = as_counts(wins)
     p = special.expit(np.subtract.outer(theta, theta))
@@ -102,7 +94,8 @@ def bt_gradient_hessian(wins, theta):
 
 
 def fit_bt_newton(wins, tol=1e-8):
-    """In the n - 1 differences to the last player, where the Hessian is definite; damped where a step goes down."""
+    """In the n - 1 differences to the last player, where the Hessian is definite; damped where a
+    step goes down."""
     counts = as_counts(wins)
     insist(tol > 0, "tol is a number of games above 0")
     insist(is_connected(counts), "no finite abilities belong to this table")
@@ -199,19 +192,6 @@ def collate(chosen, rejected, pad_id, layout="interleaved", side="right"):
     return {"input_ids": ids, "attention_mask": mask, "layout": layout}
 
 
-class ForwardOnlyWorker:
-    def __init__(self, model, optimizer):
-        self.model, self.optimizer = model, optimizer
-
-    def forward(self, batch):
-        self.model.eval()
-        with torch.no_grad():
-            return self.model(batch["input_ids"], batch["attention_mask"])
-
-    def loss_func(self, output):
-        return torch.tensor(1.0)
-
-
 def loss_func(output, batch):
     insist(output.dim() == 1 and len(output) >= 2 and len(output) % 2 == 0, "rows come in pairs")
     insist(batch["layout"] in ("interleaved", "stacked"), "an unknown layout")
@@ -232,7 +212,8 @@ class RewardWorker(ForwardOnlyWorker):
 
 
 def train_reward_model(model, chosen, rejected, pad_id, steps, batch_size, learning_rate, generator):
-    insist(min(steps, batch_size) >= 1 and learning_rate > 0, "nothing to do, or a learning rate that is none")
+    insist(min(steps, batch_size) >= 1 and learning_rate > 0, "nothing to do, or a learning rate "
+                                                              "that is none")
     insist(len(chosen) == len(rejected) >= 1, "pairs are needed")
     worker = RewardWorker(model, torch.optim.Adam(model.parameters(), lr=learning_rate))
     queue, losses = [], []
@@ -307,12 +288,6 @@ class RewardEnsemble:
         first, second = pairs.unbind(dim=2 if batch["layout"] == "interleaved" else 1)
         votes = torch.heaviside(first - second, torch.full((), 0.5, dtype=said.dtype)).mean(dim=0)
         return 1 - votes**2 - (1 - votes) ** 2
-
-
-class Shift(NamedTuple):
-    ks: float
-    p_value: float
-    psi: float
 
 
 def shift_detector(ref, new, bins=10):

@@ -1,197 +1,13 @@
-"""Another right answer: ranks gather what the others have, as objects, and compute for themselves; Chan's rule rank by rank;
-checkpoints as NumPy archives; every member of a node takes part between the nodes."""
+"""Another right answer: ranks gather what the others have, as objects, and compute for themselves;
+Chan's rule rank by rank; checkpoints as NumPy archives; every member of a node takes part between
+the nodes."""
 
-from __future__ import annotations
 
-import contextlib
-import enum
 import hashlib
-import itertools
 import json
 import math
-import multiprocessing
-import os
-import sys
-import tempfile
-import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
-from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
 
-import gymnasium
-import numpy as np
-import torch
-import torch.distributed as dist
-from torch import Tensor, nn
-
-
-class RankError(RuntimeError):
-    """A rank failed; ``rank`` says which."""
-
-    def __init__(self, rank: int, reason: str) -> None:
-        super().__init__(f"rank {rank}: {reason}")
-        self.rank = rank
-
-
-class WorkerError(RuntimeError):
-    """A worker of a group failed in a call; ``rank`` says which."""
-
-    def __init__(self, rank: int, method: str, reason: str) -> None:
-        super().__init__(f"rank {rank} failed in {method}: {reason}")
-        self.rank = rank
-
-
-class Moments(NamedTuple):
-    """Mean and population variance of all valid entries on all ranks, and how many there are."""
-
-    mean: float
-    var: float
-    count: int
-
-
-class Batch(NamedTuple):
-    """Rows of experience. ``mask`` is 1 where a row counts."""
-
-    obs: Tensor  # (B, D)
-    actions: Tensor  # (B,) int64
-    logp: Tensor  # (B,) log-probability of the action under the policy that took it
-    advantages: Tensor  # (B,)
-    returns: Tensor  # (B,)
-    mask: Tensor  # (B,) bool
-
-
-@dataclass(frozen=True)
-class PPOConfig:
-    """Numbers of one training run; those with "each" are for each rank."""
-
-    obs_dim: int = 4
-    n_actions: int = 2
-    hidden: int = 64
-    learning_rate: float = 3e-3
-    optimizer: str = "adam"  # or "sgd"
-    clip_low: float = 0.2
-    clip_high: float | None = None  # None: as clip_low
-    value_weight: float = 0.5
-    entropy_weight: float = 0.0
-    max_grad_norm: float | None = 0.5
-    epochs: int = 4
-    minibatches: int = 4  # optimiser steps in one epoch, the same number on every rank
-    micro_batches: int = 1  # pieces of a minibatch whose gradients are accumulated
-    target_kl: float | None = None  # stop an update when the mean KL of all ranks exceeds 1.5 times this
-    gamma: float = 0.99
-    lam: float = 0.95
-    envs: int = 8  # environments in all, dealt out to the ranks
-    rollout_steps: int = 64  # steps of each environment in one rollout
-    iterations: int = 40
-    dtype: str = "float32"
-
-
-class Result(NamedTuple):
-    """What ``train_distributed_ppo`` returns."""
-
-    model: ActorCritic
-    returns: list[float]  # undiscounted returns of this rank's finished episodes, in order
-    steps: int  # environment steps of all ranks
-
-
-# -- Given: the world, the networks, PPO's terms ------------------------------------------------------
-
-
-def rank_and_world() -> tuple[int, int]:
-    """(rank, world) of this process; (0, 1) without a process group."""
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
-    return 0, 1
-
-
-def communication_device() -> torch.device:
-    """Where tensors must lie to be communicated: the GPU under NCCL, else the CPU."""
-    if rank_and_world()[1] > 1 and dist.get_backend() == "nccl":
-        return torch.device("cuda", torch.cuda.current_device())
-    return torch.device("cpu")
-
-
-def sum_over_ranks(tensor: Tensor) -> Tensor:
-    """The sum of every rank's ``tensor``, as a new tensor without a gradient. Collective."""
-    total = tensor.detach().clone()
-    if rank_and_world()[1] > 1:
-        dist.all_reduce(total)
-    return total
-
-
-class ActorCritic(nn.Module):
-    """Two small networks on one observation: logits of a categorical policy and a value."""
-
-    def __init__(
-        self, obs_dim: int, n_actions: int, hidden: int = 64, seed: int = 0, dtype: str = "float32"
-    ) -> None:
-        super().__init__()
-        sizes = (obs_dim, hidden, hidden)
-        self.actor = nn.Sequential(*_layers(sizes), nn.Linear(hidden, n_actions))
-        self.critic = nn.Sequential(*_layers(sizes), nn.Linear(hidden, 1))
-        generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            for parameter in self.parameters():
-                scale = parameter.shape[-1] ** -0.5 if parameter.ndim == 2 else 0.0
-                parameter.copy_(scale * torch.randn(parameter.shape, generator=generator))
-            self.actor[-1].weight.mul_(0.01)
-        self.to(getattr(torch, dtype))
-
-    def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, D) -> logits (B, A) and values (B,)."""
-        obs = obs.to(self.critic[-1].weight.dtype)
-        return self.actor(obs), self.critic(obs).squeeze(-1)
-
-
-def _layers(sizes: Sequence[int]) -> Iterator[nn.Module]:
-    for inputs, outputs in itertools.pairwise(sizes):
-        yield nn.Linear(inputs, outputs)
-        yield nn.Tanh()
-
-
-def make_optimizer(model: nn.Module, config: PPOConfig) -> torch.optim.Optimizer:
-    """The optimiser that ``config`` names."""
-    kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[config.optimizer]
-    return kind(model.parameters(), lr=config.learning_rate)
-
-
-class Terms(NamedTuple):
-    """PPO's terms, one for each entry, before any sum."""
-
-    loss: Tensor  # -min(r A, clip(r) A): carries the gradient
-    clipped: Tensor  # 1.0 where the clip takes the gradient away, else 0.0
-    kl: Tensor  # (r - 1) - log r, an estimate of KL(old || new) that is never negative
-    ratio: Tensor  # r = exp(logp - old_logp)
-
-
-def surrogate_terms(
-    logp: Tensor, old_logp: Tensor, advantages: Tensor, clip_low: float = 0.2, clip_high: float | None = None
-) -> Terms:
-    """The clipped surrogate of PPO entry by entry (Schulman et al. 2017, eq. 7), any shape."""
-    difference = logp - old_logp.detach()
-    ratio = difference.exp()
-    clip = ratio.clamp(1 - clip_low, 1 + (clip_low if clip_high is None else clip_high))
-    advantages = advantages.detach()
-    loss = -torch.minimum(ratio * advantages, clip * advantages)
-    clipped = (clip * advantages < ratio * advantages).to(ratio.dtype)
-    fixed = ratio.detach()
-    return Terms(loss, clipped, fixed - 1 - difference.detach(), fixed)
-
-
-def policy_and_value_terms(model: nn.Module, batch: Batch, config: PPOConfig) -> Terms:
-    """The terms of one batch with value loss and entropy bonus in ``loss`` (eq. 9). Each (B,)."""
-    logits, values = model(batch.obs)
-    policy = torch.distributions.Categorical(logits=logits)
-    terms = surrogate_terms(
-        policy.log_prob(batch.actions), batch.logp, batch.advantages, config.clip_low, config.clip_high
-    )
-    value = 0.5 * (values - batch.returns) ** 2
-    return terms._replace(
-        loss=terms.loss + config.value_weight * value - config.entropy_weight * policy.entropy()
-    )
+# -- Given: the world, the networks, PPO's terms ---------------------------------------------------
 
 
 def everybodys(value):
@@ -210,7 +26,7 @@ def summary(rows):
     return len(rows), mean.tolist(), ((rows - mean) ** 2).sum(0).tolist()
 
 
-# -- Part 1: processes and shards ------------------------------------------------------------------------
+# -- Part 1: processes and shards ------------------------------------------------------------------
 
 
 def shard_indices(n: int, rank: int, world: int) -> Tensor:
@@ -238,10 +54,11 @@ def shard_indices(n: int, rank: int, world: int) -> Tensor:
 
 
 def rank_seed(seed: int, rank: int) -> int:
-    """A seed for one stream of random numbers: different for every pair (seed, rank), the same in every run.
+    """A seed for one stream of random numbers: different for every pair (seed, rank), the same in
+    every run.
 
-    Seeds are non-negative and below 2**63. ``seed + rank`` will not do: rank 1 of seed 0 would repeat rank 0 of seed 1.
-    `numpy.random.SeedSequence` takes several integers and mixes them well.
+    Seeds are non-negative and below 2**63. ``seed + rank`` will not do: rank 1 of seed 0 would
+    repeat rank 0 of seed 1. `numpy.random.SeedSequence` takes several integers and mixes them well.
 
     Raises:
         ValueError: a negative seed or rank.
@@ -257,12 +74,15 @@ def supervise(
     """Watch the processes of all ranks until the last one has ended well, or the first one has not.
 
     Args:
-        poll: says for each rank its exit code, or None while it runs. Call it at least once, and again every ``interval_s`` seconds.
-        stop: ends all processes that still run. Call it exactly once when something went wrong, and never otherwise.
+        poll: says for each rank its exit code, or None while it runs. Call it at least once, and
+            again every ``interval_s`` seconds.
+        stop: ends all processes that still run. Call it exactly once when something went wrong, and
+            never otherwise.
         timeout_s: seconds that the whole may take.
 
     Raises:
-        RankError: a rank ended with an exit code other than 0; names the (lowest) rank, at once, even while others run.
+        RankError: a rank ended with an exit code other than 0; names the (lowest) rank, at once,
+            even while others run.
         TimeoutError: the time is up and some rank still runs.
     """
     started = time.monotonic()
@@ -284,135 +104,15 @@ def supervise(
     raise failure
 
 
-def launch(
-    fn: Callable[..., Any],
-    world_size: int,
-    backend: str = "gloo",
-    timeout_s: float = 60.0,
-    args: tuple[Any, ...] = (),
-) -> list[Any]:
-    """Run ``fn(*args)`` on ``world_size`` new processes of one process group; their results in order of rank. Given.
-
-    The ranks meet through a file, so no port is fixed and no two launches can meet. An exception on one rank ends all of them:
-    RankError with its traceback. A collective that waits longer than ``timeout_s``, or a run that takes longer, fails too. Under
-    ``torchrun`` the processes are there already: ``fn`` runs as the rank that this process is, and the list holds its result alone.
-    """
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        dist.init_process_group(backend, timeout=timedelta(seconds=timeout_s))
-        with _group_to_the_end(backend, int(os.environ["LOCAL_RANK"])):
-            return [fn(*args)]
-    forks = (
-        sys.platform == "linux" and backend == "gloo"
-    )  # CUDA does not survive a fork; Windows and macOS have none to rely on
-    context = multiprocessing.get_context("fork" if forks else "spawn")
-    with tempfile.TemporaryDirectory() as folder:
-        meeting_point = str(Path(folder, "rendezvous"))
-        lines, processes = [], []
-        for rank in range(world_size):
-            ours, theirs = context.Pipe(duplex=False)
-            settings = (fn, args, rank, world_size, backend, meeting_point, timeout_s, theirs)
-            process = context.Process(target=_as_rank, args=settings, daemon=True)
-            process.start()
-            theirs.close()
-            lines.append(ours)
-            processes.append(process)
-        return _results(processes, lines, timeout_s)
-
-
-def _as_rank(
-    fn: Callable[..., Any],
-    args: tuple[Any, ...],
-    rank: int,
-    world: int,
-    backend: str,
-    path: str,
-    timeout_s: float,
-    line: Any,
-) -> None:
-    """In the new process: join the group, run, send back what came of it."""
-    try:
-        torch.set_num_threads(1)
-        limit = timedelta(seconds=timeout_s)
-        store = dist.FileStore(path, world)
-        dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=limit)
-        with _group_to_the_end(backend, rank):
-            line.send((None, fn(*args)))
-    except BaseException:
-        line.send((time.monotonic(), traceback.format_exc()))
-        line.close()
-        os._exit(1)
-
-
-@contextlib.contextmanager
-def _group_to_the_end(backend: str, local_rank: int) -> Iterator[None]:
-    """Leave the group together: a rank that is done early still answers the others until they are done too."""
-    if backend == "nccl":
-        torch.cuda.set_device(local_rank % torch.cuda.device_count())
-    yield
-    dist.barrier()
-    dist.destroy_process_group()
-
-
-def _results(processes: list[Any], lines: list[Any], timeout_s: float) -> list[Any]:
-    results: dict[int, Any] = {}
-    failures: list[tuple[float, int, str]] = []  # at what time (one clock for all processes of a machine), on which rank, the traceback
-    codes: list[int | None] = []
-
-    def listen() -> None:
-        for rank, line in enumerate(lines):
-            with contextlib.suppress(EOFError, OSError):
-                while line.poll():
-                    failed_at, said = line.recv()
-                    if failed_at is None:
-                        results[rank] = said
-                    else:
-                        failures.append((failed_at, rank, said))
-
-    def poll() -> list[int | None]:
-        listen()
-        codes[:] = [process.exitcode for process in processes]
-        return list(codes)
-
-    def stop() -> None:
-        for process in processes:
-            process.kill()
-        for process in processes:
-            process.join()
-
-    try:
-        supervise(poll, stop, timeout_s)
-    except RankError as error:
-        stop()
-        listen()
-        raise _cause(error, failures, codes) from None
-    finally:
-        stop()  # whatever happened, nobody is left
-    listen()
-    if early := [rank for rank in range(len(processes)) if rank not in results]:
-        raise RuntimeError(f"supervise returned before rank {early[0]} had ended")
-    return [results[rank] for rank in range(len(processes))]
-
-
-def _cause(error: RankError, failures: list[tuple[float, int, str]], codes: list[int | None]) -> RankError:
-    """The failure that came first: a rank that ends makes all that wait for it fail a moment later, rank 0 often among them."""
-    told = {rank for _, rank, _ in failures}
-    silent = [rank for rank, code in enumerate(codes) if code and rank not in told]  # killed: the others could only follow
-    if silent:
-        return RankError(silent[0], f"ended with exit code {codes[silent[0]]} and said nothing (was it killed?)")
-    if failures:
-        _, rank, text = min(failures)
-        return RankError(rank, text)
-    return error
-
-
-# -- Part 2: communication -------------------------------------------------------------------------------
+# -- Part 2: communication -------------------------------------------------------------------------
 
 
 def broadcast_params_(params: Iterable[Tensor]) -> None:
     """Give every rank the parameters of rank 0, in place. Collective.
 
     Args:
-        params: tensors, of the same shapes in the same order on all ranks; `model.parameters()` is an iterator.
+        params: tensors, of the same shapes in the same order on all ranks; `model.parameters()` is
+            an iterator.
     """
     if rank_and_world()[1] > 1:
         params = list(params)
@@ -448,12 +148,14 @@ def unflatten(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
 
 
 def all_reduce_grads_(params: Iterable[Tensor], weight: float) -> None:
-    """Replace each gradient by the weighted mean over ranks, in place. Collective, whatever is missing where.
+    """Replace each gradient by the weighted mean over ranks, in place. Collective, whatever is
+    missing where.
 
         g <- (sum over ranks of weight_r * g_r) / (sum over ranks of weight_r)
 
-    A gradient that is None on this rank counts as zeros (its parameter took no part in this rank's loss). One that is None on all
-    ranks stays None. Send few large messages rather than many small ones.
+    A gradient that is None on this rank counts as zeros (its parameter took no part in this rank's
+    loss). One that is None on all ranks stays None. Send few large messages rather than many small
+    ones.
 
     Args:
         params: the parameters, in the same order on all ranks; each one's ``.grad`` is replaced.
@@ -476,11 +178,13 @@ def all_reduce_grads_(params: Iterable[Tensor], weight: float) -> None:
 
 
 def hierarchical_all_reduce_(tensor: Tensor, ranks_per_node: int) -> Tensor:
-    """Sum over all ranks in three steps, in place, and return it: within nodes, between nodes, within nodes. Collective.
+    """Sum over all ranks in three steps, in place, and return it: within nodes, between nodes,
+    within nodes. Collective.
 
-    Node k holds the ranks k * ranks_per_node, ..., (k + 1) * ranks_per_node - 1; the first of them is its leader. Sum within each
-    node, sum over the leaders, and let each leader tell its node. On a cluster only the leaders use the slow network.
-    ``dist.new_group`` is collective: every rank must make every group, also those that it is not in, in the same order.
+    Node k holds the ranks k * ranks_per_node, ..., (k + 1) * ranks_per_node - 1; the first of them
+    is its leader. Sum within each node, sum over the leaders, and let each leader tell its node. On
+    a cluster only the leaders use the slow network. ``dist.new_group`` is collective: every rank
+    must make every group, also those that it is not in, in the same order.
 
     Raises:
         ValueError: ``ranks_per_node`` does not divide the number of ranks.
@@ -500,14 +204,15 @@ def hierarchical_all_reduce_(tensor: Tensor, ranks_per_node: int) -> Tensor:
     return tensor
 
 
-# -- Part 3: statistics ----------------------------------------------------------------------------------
+# -- Part 3: statistics ----------------------------------------------------------------------------
 
 
 def all_reduce_moments(x: Tensor, mask: Tensor | None = None) -> Moments:
     """Mean and population variance over the valid entries of all ranks. Collective.
 
-    Computed in float64 and without cancellation: values around 1e8 keep their variance. A rank may have no valid entry; what
-    stands under mask 0 is never used, not even nan. With no valid entry anywhere the mean and the variance are 0.
+    Computed in float64 and without cancellation: values around 1e8 keep their variance. A rank may
+    have no valid entry; what stands under mask 0 is never used, not even nan. With no valid entry
+    anywhere the mean and the variance are 0.
 
     Args:
         x: any shape, a different number of entries on each rank.
@@ -535,21 +240,21 @@ def normalize_advantages(advantages: Tensor, mask: Tensor | None = None, eps: fl
 
 
 class DistributedRunningMeanStd:
-    """Running mean and population variance, feature by feature, of all rows that any rank has ever seen.
+    """Running mean and population variance, feature by feature, of all rows that any rank has ever
+    seen.
 
-    ``mean`` and ``var`` are float64 tensors of shape ``shape``, at first 0 and 1; ``count`` is the number of rows so far, at first 0.
+    ``mean`` and ``var`` are float64 tensors of shape ``shape``, at first 0 and 1; ``count`` is the
+    number of rows so far, at first 0.
     """
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.mean = torch.zeros(shape, dtype=torch.float64)
-        self.var = torch.ones(shape, dtype=torch.float64)
-        self.count = 0
 
     def update_(self, rows: Tensor) -> None:
-        """Take in this rank's rows, (B, *shape), and at the same time those of all others. Collective; B may be 0.
+        """Take in this rank's rows, (B, *shape), and at the same time those of all others.
+        Collective; B may be 0.
 
-        Merging (Chan, Golub and LeVeque 1983): with n old and m new rows, means a and b, and sums of squared deviations P and Q,
-        the sum of squared deviations of all is P + Q + (b - a)^2 n m / (n + m).
+        Merging (Chan, Golub and LeVeque 1983): with n old and m new rows, means a and b, and sums
+        of squared deviations P and Q, the sum of squared deviations of all is P + Q + (b - a)^2 n m
+        / (n + m).
         """
         for n, mean, squares in everybodys(summary(rows.detach().double())):
             if n:
@@ -560,12 +265,8 @@ class DistributedRunningMeanStd:
                 self.mean = self.mean + delta * n / both
                 self.var, self.count = squares / both, both
 
-    def normalize(self, x: Tensor, eps: float = 1e-8) -> Tensor:
-        """(x - mean) / sqrt(var + eps), in the dtype of x. Given."""
-        return ((x - self.mean) / (self.var + eps).sqrt()).to(x.dtype)
 
-
-# -- Part 4: the loss and one optimiser step ---------------------------------------------------------------
+# -- Part 4: the loss and one optimiser step -------------------------------------------------------
 
 
 def distributed_ppo_loss(
@@ -576,20 +277,22 @@ def distributed_ppo_loss(
     clip_low: float = 0.2,
     clip_high: float | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
-    """PPO's clipped loss on this rank, scaled so that the plain mean of the ranks' gradients is the gradient of the mean of all.
+    """PPO's clipped loss on this rank, scaled so that the plain mean of the ranks' gradients is the
+    gradient of the mean of all.
 
         loss_r = world * (sum of this rank's valid terms) / (number of valid entries on all ranks)
 
-    Averaging gradients over ranks with equal weights is what DistributedDataParallel does; the scale makes it right for ranks with
-    different numbers of entries. Collective.
+    Averaging gradients over ranks with equal weights is what DistributedDataParallel does; the
+    scale makes it right for ranks with different numbers of entries. Collective.
 
     Args:
         logp, old_logp, advantages: any one shape: (B,) or (B, L).
         mask: of that shape, 1 = valid; None = all are.
 
     Returns:
-        The loss, a scalar that carries the gradient, and metrics that are the same on every rank: ``clip_fraction``, ``approx_kl``
-        and ``ratio_mean``, means over the valid entries of all ranks (see ``Terms``).
+        The loss, a scalar that carries the gradient, and metrics that are the same on every rank:
+        ``clip_fraction``, ``approx_kl`` and
+        ``ratio_mean``, means over the valid entries of all ranks (see ``Terms``).
 
     Raises:
         ValueError: the shapes differ.
@@ -613,17 +316,19 @@ def distributed_ppo_loss(
 def distributed_step_(
     model: nn.Module, optimizer: torch.optim.Optimizer, micro_batches: Sequence[Batch], config: PPOConfig
 ) -> dict[str, float]:
-    """One optimiser step on the mean over all valid rows of all micro-batches of all ranks. Collective.
+    """One optimiser step on the mean over all valid rows of all micro-batches of all ranks.
+    Collective.
 
-    The gradients of this rank's micro-batches are accumulated; they are communicated once, after the last one. Then they are
-    clipped to ``config.max_grad_norm`` (if that is not None), and every rank makes the same step. Ranks may have different numbers
-    of micro-batches, even none.
+    The gradients of this rank's micro-batches are accumulated; they are communicated once, after
+    the last one. Then they are clipped to ``config.max_grad_norm`` (if that is not None), and every
+    rank makes the same step. Ranks may have different numbers of micro-batches, even none.
 
     Args:
         micro_batches: pieces of this rank's minibatch. Their terms: ``policy_and_value_terms``.
 
     Returns:
-        ``clip_fraction``, ``approx_kl`` and ``ratio_mean`` over the valid rows of all ranks, and ``grad_norm`` before clipping.
+        ``clip_fraction``, ``approx_kl`` and ``ratio_mean`` over the valid rows of all ranks, and ``grad_norm``
+        before clipping.
     """
     own = sum(float(b.mask.sum()) for b in micro_batches)
     n = sum(everybodys(own))
@@ -633,7 +338,8 @@ def distributed_step_(
     for b in micro_batches:
         terms = policy_and_value_terms(model, b, config)
         mask = b.mask.to(terms.loss.dtype)
-        ((terms.loss * mask).sum() / max(own, 1)).backward()  # this rank's mean: weighed by its rows below
+        # this rank's mean: weighed by its rows below
+        ((terms.loss * mask).sum() / max(own, 1)).backward()
         sums = [
             s + float((t * mask).sum())
             for s, t in zip(sums, (terms.clipped, terms.kl, terms.ratio), strict=True)
@@ -650,11 +356,12 @@ def distributed_step_(
     return {name: sum(s[i] for s in everyone) / n for i, name in enumerate(names)} | {"grad_norm": norm}
 
 
-# -- Part 5: decisions that all ranks take together, and checkpoints -----------------------------------------
+# -- Part 5: decisions that all ranks take together, and checkpoints -------------------------------
 
 
 def should_stop(local_kl: float, local_count: int, target: float, factor: float = 1.5) -> bool:
-    """Whether the mean KL divergence over the entries of all ranks exceeds factor * target: the same answer everywhere. Collective.
+    """Whether the mean KL divergence over the entries of all ranks exceeds factor * target: the
+    same answer everywhere. Collective.
 
     A rank that decided by its own KL would leave the others waiting in their next reduction.
 
@@ -668,7 +375,8 @@ def should_stop(local_kl: float, local_count: int, target: float, factor: float 
 
 
 def adapt_beta(beta: float, local_kl: float, local_count: int, target: float) -> float:
-    """The penalty's weight after a look at the mean KL of all ranks: doubled above 1.5 * target, halved below target / 1.5. Collective.
+    """The penalty's weight after a look at the mean KL of all ranks: doubled above 1.5 * target,
+    halved below target / 1.5. Collective.
 
     Source: Schulman et al. (2017), Section 4.
     """
@@ -697,21 +405,12 @@ def check_finite(values: Iterable[Tensor]) -> None:
         )
 
 
-@contextlib.contextmanager
-def opened(file: str | Path | BinaryIO, mode: str) -> Iterator[BinaryIO]:
-    """A binary file: the one that was given, or one opened under this path. Given."""
-    if isinstance(file, (str, Path)):
-        with open(file, mode) as stream:
-            yield stream
-    else:
-        yield file
-
-
 def save_checkpoint(file: str | Path | BinaryIO, **state: Any) -> None:
     """Write named values: nested dicts and lists of tensors, numbers, strings, booleans and None.
 
     Args:
-        file: a path, or a binary file that is open for writing (see ``opened``), as with ``torch.save``.
+        file: a path, or a binary file that is open for writing (see
+            ``opened``), as with ``torch.save``.
     """
     arrays = []
 
@@ -733,7 +432,8 @@ def save_checkpoint(file: str | Path | BinaryIO, **state: Any) -> None:
 
 
 def load_checkpoint(file: str | Path | BinaryIO) -> dict[str, Any]:
-    """The values that ``save_checkpoint`` wrote, bit for bit. Nothing in the file is ever executed: data only, no general unpickling.
+    """The values that ``save_checkpoint`` wrote, bit for bit. Nothing in the file is ever executed:
+    data only, no general unpickling.
 
     Raises:
         ValueError: the file is not such a checkpoint.
@@ -757,28 +457,15 @@ def load_checkpoint(file: str | Path | BinaryIO) -> dict[str, Any]:
         raise ValueError(f"not a checkpoint of mine: {type(error).__name__}") from error
 
 
-# -- Part 6: worker groups under one controller --------------------------------------------------------------
-
-
-class Dispatch(enum.Enum):
-    """How a call's batch reaches the workers of a group, and how their outputs come back."""
-
-    ONE_TO_ALL = "one_to_all"  # everyone gets the whole batch; all outputs come back, a list
-    DP_COMPUTE_PROTO = (
-        "dp_compute_proto"  # everyone gets an equal share of the rows; the outputs' rows come back in order
-    )
-    ALL_TO_ALL = "all_to_all"  # the batch is a list with an item for each; all outputs come back, a list
-    RANK_ZERO = "rank_zero"  # only rank 0 is called; its output comes back
-
-
-Rows = dict[str, Tensor]  # tensors whose first axis is the rows
+# -- Part 6: worker groups under one controller ----------------------------------------------------
 
 
 def dispatch(mode: Dispatch, batch: Any, world: int) -> list[Any]:
     """The argument of each worker that is called: ``world`` of them, or one under RANK_ZERO.
 
-    DP_COMPUTE_PROTO: ``batch`` is a dict of tensors with the same number of rows, at least one. Every share has the same number of
-    rows; if they do not divide evenly, rows of the batch are repeated at the end, as many as are needed and no more.
+    DP_COMPUTE_PROTO: ``batch`` is a dict of tensors with the same number of rows, at least one.
+    Every share has the same number of rows; if they do not divide evenly, rows of the batch are
+    repeated at the end, as many as are needed and no more.
 
     Raises:
         ValueError: the batch does not fit the mode.
@@ -804,82 +491,13 @@ def dispatch(mode: Dispatch, batch: Any, world: int) -> list[Any]:
 def collect(mode: Dispatch, outputs: list[Any], n: int) -> Any:
     """What the caller gets, from the outputs of the workers that were called, in order of rank.
 
-    DP_COMPUTE_PROTO: each output is a dict of tensors with a row for each row of the share; the result has the n rows of the
-    batch in their order, without the repeated ones. ``n`` is not used by the other modes.
+    DP_COMPUTE_PROTO: each output is a dict of tensors with a row for each row of the share; the
+    result has the n rows of the batch in their order, without the repeated ones. ``n`` is not used
+    by the other modes.
     """
     if mode is Dispatch.DP_COMPUTE_PROTO:
         return {name: torch.cat([output[name] for output in outputs])[:n] for name in outputs[0]}
     return outputs[0] if mode is Dispatch.RANK_ZERO else list(outputs)
-
-
-class InProcessEngine:
-    """Workers as objects of this process: for tests, and for one machine. Given.
-
-    An engine has four methods, and that is all a controller knows of it.
-    """
-
-    def start(self, make: Callable[..., Any], rank: int, world: int, *args: Any) -> Any:
-        """A handle to a new worker, ``make(rank, world, *args)``."""
-        return make(rank, world, *args)
-
-    def submit(self, worker: Any, method: str, *args: Any) -> Any:
-        """Begin a call; a future at once."""
-        try:
-            return True, getattr(worker, method)(*args)
-        except Exception as error:
-            return False, error
-
-    def result(self, future: Any) -> Any:
-        """Wait for a call's result. Raises what the call raised."""
-        well, value = future
-        if not well:
-            raise value
-        return value
-
-    def stop(self, workers: list[Any]) -> None:
-        """End workers."""
-
-
-class RayEngine:
-    """Workers as Ray actors, on this machine or a cluster: `pip install ray`, then `ray.init()`. Given.
-
-    ``resources`` go to each actor, as in ``RayEngine(num_gpus=1)``.
-    """
-
-    def __init__(self, **resources: Any) -> None:
-        import ray
-
-        self._ray = ray
-        self._resources = {"num_cpus": 1, **resources}
-
-    def start(self, make: Callable[..., Any], rank: int, world: int, *args: Any) -> Any:
-        """A handle to a new actor."""
-        return self._ray.remote(**self._resources)(make).remote(rank, world, *args)
-
-    def submit(self, worker: Any, method: str, *args: Any) -> Any:
-        """Begin a call; a future at once."""
-        return getattr(worker, method).remote(*args)
-
-    def result(self, future: Any) -> Any:
-        """Wait for a call's result. Raises what the call raised, or RayActorError when the actor is gone."""
-        try:
-            return self._ray.get(future)
-        except self._ray.exceptions.RayTaskError as error:
-            raise (error.cause if isinstance(error.cause, Exception) else error) from None
-
-    def stop(self, workers: list[Any]) -> None:
-        """End actors."""
-        for worker in workers:
-            self._ray.kill(worker)
-
-
-class GroupCall(NamedTuple):
-    """A call of a group that is under way: futures in order of rank."""
-
-    method: str
-    mode: Dispatch
-    futures: list[Any]
-    n: int
 
 
 class WorkerGroup:
@@ -887,14 +505,10 @@ class WorkerGroup:
 
     group = WorkerGroup(engine, RolloutWorker, 2, config)
     call = group.begin("rollout", {"seed": seeds}, Dispatch.DP_COMPUTE_PROTO)     # returns at once
-    ...                                                                            # other groups work meanwhile
+    ...                                                                # other groups work meanwhile
     rows = group.finish(call)
     """
 
-    def __init__(self, engine: Any, make: Callable[..., Any], world: int, *args: Any) -> None:
-        self.engine = engine
-        self.world = world
-        self.workers = [engine.start(make, rank, world, *args) for rank in range(world)]
 
     def begin(self, method: str, batch: Any, mode: Dispatch) -> GroupCall:
         """Submit the call to every worker that it is for, before any result is waited for."""
@@ -909,7 +523,8 @@ class WorkerGroup:
         """Wait for all workers and collect.
 
         Raises:
-            WorkerError: a worker failed; names the rank and the method. All workers of the group have been stopped, once.
+            WorkerError: a worker failed; names the rank and the method. All workers of the group
+                have been stopped, once.
         """
         outputs, rank = [], 0
         try:
@@ -921,13 +536,15 @@ class WorkerGroup:
         return collect(call.mode, outputs, call.n)
 
 
-# -- Part 7: training ----------------------------------------------------------------------------------------
+# -- Part 7: training ------------------------------------------------------------------------------
 
 
 class Learner:
-    """One rank's copy of everything that training changes: model, optimiser, generator, statistics, step.
+    """One rank's copy of everything that training changes: model, optimiser, generator, statistics,
+    step.
 
-    All ranks begin with the parameters of rank 0, and each shuffles its rows with a generator of its own.
+    All ranks begin with the parameters of rank 0, and each shuffles its rows with a generator of
+    its own.
     """
 
     def __init__(self, config: PPOConfig, seed: int = 0) -> None:
@@ -942,29 +559,6 @@ class Learner:
         self.obs_stats = DistributedRunningMeanStd((config.obs_dim,))
         self.step = 0  # optimiser steps so far
 
-    def update_(self, batch: Batch) -> dict[str, float]:
-        """PPO's epochs on this rank's rows. Collective. Given but for the functions that it calls.
-
-        Every epoch shuffles the rows and makes ``minibatches`` steps, each on an equal part of every rank's rows in
-        ``micro_batches`` pieces. With ``target_kl`` all ranks stop together. Returns the metrics of the last step and ``steps``.
-        """
-        config, metrics, before = self.config, {}, self.step
-        self.obs_stats.update_(batch.obs)
-        batch = batch._replace(advantages=normalize_advantages(batch.advantages, batch.mask))
-        for _ in range(config.epochs):
-            order = torch.randperm(len(batch.mask), generator=self.generator)
-            for rows in _split(order, config.minibatches):
-                pieces = [Batch(*(x[piece] for x in batch)) for piece in _split(rows, config.micro_batches)]
-                metrics = distributed_step_(self.model, self.optimizer, pieces, config)
-                check_finite(self.model.parameters())
-                self.step += 1
-            with torch.no_grad():
-                terms = policy_and_value_terms(self.model, batch, config)
-            count = int(batch.mask.sum())
-            kl = float(torch.where(batch.mask.bool(), terms.kl, 0.0).sum()) / max(count, 1)
-            if config.target_kl is not None and should_stop(kl, count, config.target_kl):
-                break
-        return metrics | {"steps": float(self.step - before)}
 
     def state(self) -> dict[str, Any]:
         """Everything that the next update depends on, as data that ``save_checkpoint`` takes."""
@@ -978,7 +572,8 @@ class Learner:
         }
 
     def restore_(self, state: dict[str, Any]) -> None:
-        """Go on as if nothing had happened: the next updates are, bit for bit, those of an uninterrupted run."""
+        """Go on as if nothing had happened: the next updates are, bit for bit, those of an
+        uninterrupted run."""
         with torch.no_grad():
             for p, value in zip(self.model.parameters(), state["weights"], strict=True):
                 p.copy_(value)
@@ -988,102 +583,13 @@ class Learner:
         self.step = state["step"]
 
 
-def _split(rows: Tensor, parts: int) -> list[Tensor]:
-    """``parts`` pieces of nearly equal size, some empty if there are fewer rows."""
-    return [rows[part * len(rows) // parts : (part + 1) * len(rows) // parts] for part in range(parts)]
-
-
-def gae(
-    rewards: Tensor,
-    values: Tensor,
-    next_values: Tensor,
-    terminated: Tensor,
-    ended: Tensor,
-    gamma: float,
-    lam: float,
-) -> Tensor:
-    """Generalized advantage estimates, each (T, N). Given; `gae` is an assignment of its own."""
-    deltas = rewards + gamma * next_values * ~terminated - values
-    advantages, later = torch.zeros_like(deltas), torch.zeros_like(deltas[0])
-    for t in reversed(range(len(deltas))):
-        later = deltas[t] + gamma * lam * ~ended[t] * later
-        advantages[t] = later
-    return advantages
-
-
-class Rollouts:
-    """Some Gymnasium environments of one kind side by side, stepped with a model's policy. Given.
-
-    ``ids`` are the numbers of these environments among those of all ranks. Every environment draws its start states and actions
-    from a stream of its own number, so that a run does not depend on how environments are dealt out.
-    """
-
-    def __init__(self, env_id: str, ids: Sequence[int], seed: int) -> None:
-        self.envs = [gymnasium.make(env_id) for _ in ids]
-        self.rngs = [np.random.default_rng(rank_seed(seed, int(i))) for i in ids]
-        starts = [
-            env.reset(seed=int(rng.integers(2**31)))[0] for env, rng in zip(self.envs, self.rngs, strict=True)
-        ]
-        self.obs = [np.asarray(start, dtype=np.float32) for start in starts]
-        self.running = [0.0] * len(self.envs)
-        self.returns: list[float] = []
-
-    def collect(self, model: ActorCritic, config: PPOConfig) -> Batch:
-        """``rollout_steps`` steps of each environment, as rows."""
-        kept: dict[str, list[Any]] = {
-            name: []
-            for name in ("obs", "actions", "logp", "values", "rewards", "next_obs", "terminated", "ended")
-        }
-        for _ in range(config.rollout_steps):
-            obs = torch.from_numpy(np.stack(self.obs))
-            with torch.no_grad():
-                logits, values = model(obs)
-            logp = logits.log_softmax(-1)
-            chance = np.array([[rng.random()] for rng in self.rngs])
-            cumulative = logp.exp().double().cumsum(-1).numpy()
-            actions = torch.from_numpy((chance > cumulative).sum(-1).clip(max=config.n_actions - 1))
-            results = [self._step(number, int(action)) for number, action in enumerate(actions)]
-            rewards, next_obs, terminated, ended = (np.array(column) for column in zip(*results, strict=True))
-            row = (obs, actions, logp.gather(-1, actions[:, None])[:, 0], values)
-            row += tuple(map(torch.from_numpy, (rewards.astype(np.float32), next_obs, terminated, ended)))
-            for name, value in zip(kept, row, strict=True):
-                kept[name].append(value)
-        return self._rows({name: torch.stack(values) for name, values in kept.items()}, model, config)
-
-    def _step(self, number: int, action: int) -> tuple[float, np.ndarray, bool, bool]:
-        obs, reward, terminated, truncated, _ = self.envs[number].step(action)
-        true_next = np.asarray(obs, dtype=np.float32)
-        self.running[number] += float(reward)
-        if terminated or truncated:
-            self.returns.append(self.running[number])
-            self.running[number] = 0.0
-            obs, _ = self.envs[number].reset()
-        self.obs[number] = np.asarray(obs, dtype=np.float32)
-        return float(reward), true_next, bool(terminated), bool(terminated or truncated)
-
-    def _rows(self, data: dict[str, Tensor], model: ActorCritic, config: PPOConfig) -> Batch:
-        with torch.no_grad():
-            next_values = model(data["next_obs"])[1]
-        advantages = gae(
-            data["rewards"],
-            data["values"],
-            next_values,
-            data["terminated"],
-            data["ended"],
-            config.gamma,
-            config.lam,
-        )
-        returns = advantages + data["values"]
-        mask = torch.ones_like(data["terminated"])
-        columns = (data["obs"], data["actions"], data["logp"], advantages, returns, mask)
-        return Batch(*(column.flatten(0, 1) for column in columns))
-
-
 def train_distributed_ppo(env_id: str, config: PPOConfig, seed: int = 0) -> Result:
-    """PPO on all ranks: each steps its share of the environments, all make the same optimiser steps. Collective.
+    """PPO on all ranks: each steps its share of the environments, all make the same optimiser
+    steps. Collective.
 
-    The ``config.envs`` environments are dealt out by ``shard_indices``. Each iteration collects a rollout with the current
-    policy and makes one ``Learner.update_``; there are ``config.iterations`` of them.
+    The ``config.envs`` environments are dealt out by ``shard_indices``. Each iteration collects a
+    rollout with the current policy and makes one
+    ``Learner.update_``; there are ``config.iterations`` of them.
     """
     rank, world = rank_and_world()
     learner = Learner(config, seed)
@@ -1095,68 +601,3 @@ def train_distributed_ppo(env_id: str, config: PPOConfig, seed: int = 0) -> Resu
         steps += len(batch.mask)
         learner.update_(batch)
     return Result(learner.model, rollouts.returns, sum(everybodys(steps)))
-
-
-class RolloutWorker:
-    """The role that acts: environments and a copy of the policy. Given."""
-
-    def __init__(self, rank: int, world: int, env_id: str, config: PPOConfig, seed: int) -> None:
-        self.config = config
-        self.model = ActorCritic(config.obs_dim, config.n_actions, config.hidden, dtype=config.dtype)
-        self.rollouts = Rollouts(env_id, shard_indices(config.envs, rank, world).tolist(), seed)
-        self.seconds = 0.0
-
-    def set_weights(self, weights: dict[str, Tensor]) -> bool:
-        """Take the learner's parameters."""
-        self.model.load_state_dict(weights)
-        return True
-
-    def rollout(self, _: Any) -> dict[str, Any]:
-        """Rows of experience, and when they were collected: {"batch": Batch, "span": (begin, end), "returns": [...]}."""
-        begin = time.time()
-        batch = self.rollouts.collect(self.model, self.config)
-        finished, self.rollouts.returns = self.rollouts.returns, []
-        return {"batch": batch, "span": (begin, time.time()), "returns": finished}
-
-
-class LearnerWorker:
-    """The role that learns: one learner, a world of one. Given."""
-
-    def __init__(self, rank: int, world: int, config: PPOConfig, seed: int) -> None:
-        self.learner = Learner(config, seed)
-
-    def weights(self, _: Any) -> dict[str, Tensor]:
-        """The parameters."""
-        return {name: value.clone() for name, value in self.learner.model.state_dict().items()}
-
-    def update(self, batches: list[Batch]) -> dict[str, Any]:
-        """One update on the rows of all rollout workers."""
-        begin = time.time()
-        metrics = self.learner.update_(Batch(*(torch.cat(column) for column in zip(*batches, strict=True))))
-        return {"metrics": metrics, "span": (begin, time.time())}
-
-
-def train_with_workers(
-    engine: Any, env_id: str, config: PPOConfig, actors: int, seed: int = 0
-) -> dict[str, list[Any]]:
-    """The same training under one controller: a group that acts, a group that learns. Given; runs on any engine.
-
-    Returns "returns" of finished episodes and the "timeline": (role, begin, end) of every call, in seconds.
-    """
-    acting = WorkerGroup(engine, RolloutWorker, actors, env_id, config, seed)
-    learning = WorkerGroup(engine, LearnerWorker, 1, config, seed)
-    returns: list[float] = []
-    timeline: list[tuple[str, float, float]] = []
-    for _ in range(config.iterations):
-        weights = learning.finish(learning.begin("weights", None, Dispatch.RANK_ZERO))
-        acting.finish(acting.begin("set_weights", weights, Dispatch.ONE_TO_ALL))
-        collected = acting.finish(acting.begin("rollout", None, Dispatch.ONE_TO_ALL))
-        update = learning.finish(
-            learning.begin("update", [c["batch"] for c in collected], Dispatch.RANK_ZERO)
-        )
-        returns += [value for c in collected for value in c["returns"]]
-        timeline += [(f"actor {rank}", *c["span"]) for rank, c in enumerate(collected)]
-        timeline.append(("learner", *update["span"]))
-    for group in (acting, learning):
-        engine.stop(group.workers)
-    return {"returns": returns, "timeline": timeline}

@@ -1,63 +1,10 @@
-"""dqn in another style: a deque of transitions, torch everywhere, state dicts, one flat training function."""
+"""dqn in another style: a deque of transitions, torch everywhere, state dicts, one flat training
+function."""
 
-import math
 import random
-import sys
 from collections import deque
-from dataclasses import dataclass
-from typing import Any, NamedTuple
 
-import numpy as np
-import torch
 import torch.nn.functional as F
-
-RUNNING_EPISODES = 20
-
-
-class Batch(NamedTuple):
-    obs: Any
-    action: Any
-    reward: Any
-    next_obs: Any
-    terminated: Any
-
-
-class Progress(NamedTuple):
-    step: int
-    gradient_steps: int
-    epsilon: float
-    loss: float
-    running_return: float
-    network: Any
-
-
-class Result(NamedTuple):
-    network: Any
-    returns: Any
-    steps: Any
-
-
-@dataclass
-class DQNConfig:
-    total_steps: int = 30_000
-    warmup_steps: int = 1_000
-    train_every: int = 8
-    gradient_steps: int = 2
-    target_every: int = 25
-    tau: float = 1.0
-    batch_size: int = 128
-    buffer_capacity: int = 50_000
-    gamma: float = 0.99
-    learning_rate: float = 2e-3
-    hidden: tuple = (64, 64)
-    loss: str = "huber"
-    double: bool = False
-    epsilon_start: float = 1.0
-    epsilon_end: float = 0.02
-    epsilon_decay_steps: int = 5_000
-    stop_return: float = math.inf
-    callback: Any = None
-    progress_bar: bool = True
 
 
 class ReplayBuffer:

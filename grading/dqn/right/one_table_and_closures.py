@@ -1,59 +1,9 @@
-"""dqn in another style: one torch table for all transitions, hand-made Adam, functional calls, double precision inside."""
+"""dqn in another style: one torch table for all transitions, hand-made Adam, functional calls,
+double precision inside."""
 
-import math
-from typing import Any, NamedTuple
 
-import numpy as np
-import torch
 from torch import nn
 from torch.func import functional_call
-
-RUNNING_EPISODES = 20
-
-
-class Batch(NamedTuple):
-    obs: torch.Tensor
-    action: torch.Tensor
-    reward: torch.Tensor
-    next_obs: torch.Tensor
-    terminated: torch.Tensor
-
-
-class Result(NamedTuple):
-    network: nn.Module
-    returns: np.ndarray
-    steps: np.ndarray
-
-
-class Progress(NamedTuple):
-    step: int
-    gradient_steps: int
-    epsilon: float
-    loss: float
-    running_return: float
-    network: nn.Module
-
-
-class DQNConfig(NamedTuple):
-    total_steps: int = 30_000
-    warmup_steps: int = 1_000
-    train_every: int = 8
-    gradient_steps: int = 2
-    target_every: int = 25
-    tau: float = 1.0
-    batch_size: int = 128
-    buffer_capacity: int = 50_000
-    gamma: float = 0.99
-    learning_rate: float = 2e-3
-    hidden: tuple = (64, 64)
-    loss: str = "huber"
-    double: bool = False
-    epsilon_start: float = 1.0
-    epsilon_end: float = 0.02
-    epsilon_decay_steps: int = 5_000
-    stop_return: float = math.inf
-    callback: Any = None
-    progress_bar: bool = True
 
 
 def demand(condition, text):
@@ -160,7 +110,8 @@ def linear_epsilon(step, start, end, decay_steps):
 
 
 def adam(rate):
-    """A function that changes parameters in place, given their gradients (Kingma and Ba 2015, Algorithm 1)."""
+    """A function that changes parameters in place, given their gradients (Kingma and Ba 2015,
+    Algorithm 1)."""
     moments, count = {}, 0
 
     def step(parameters, gradients):

@@ -1,15 +1,5 @@
-"""Everything is a product with one tall matrix of S*A rows; policies are operators on it; stability is judged by value."""
-
-from typing import NamedTuple
-
-import numpy as np
-
-
-class MDP(NamedTuple):
-    P: np.ndarray
-    R: np.ndarray
-    terminal: np.ndarray
-    gamma: float
+"""Everything is a product with one tall matrix of S*A rows; policies are operators on it; stability
+is judged by value."""
 
 
 def require(condition, sentence):

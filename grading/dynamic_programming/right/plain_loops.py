@@ -1,11 +1,10 @@
-"""Dictionaries and loops: no array arithmetic at all, a policy of single actions, elimination by hand.
+"""Dictionaries and loops: no array arithmetic at all, a policy of single actions, elimination by
+hand.
 
 Ties in policy iteration are settled by keeping the action that is already chosen.
 """
 
 from collections import defaultdict, namedtuple
-
-import numpy as np
 
 MDP = namedtuple("MDP", "P R terminal gamma")
 
@@ -198,7 +197,8 @@ def value_iteration(mdp, theta):
 
 
 def stopping_sweeps(gamma, eps, r_max=1.0):
-    _refuse(0 <= gamma < 1 and eps > 0 and r_max >= 0, "gamma in [0, 1), eps > 0 and r_max >= 0 are needed")
+    _refuse(0 <= gamma < 1 and eps > 0 and r_max >= 0, "gamma in [0, 1), eps > 0 and r_max >= 0 "
+                                                       "are needed")
     k = 0
     error = r_max / (1 - gamma)
     while error > eps:

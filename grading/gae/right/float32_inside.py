@@ -1,16 +1,10 @@
-"""GAE as a GPU programmer writes it: float32 everywhere, float masks, in-place work on own buffers, log2(T) scan."""
+"""GAE as a GPU programmer writes it: float32 everywhere, float masks, in-place work on own buffers,
+log2(T) scan."""
 
-from typing import NamedTuple
 
 import numpy as np
-import torch
 
 f32 = torch.float32
-
-
-class Advantages(NamedTuple):
-    advantages: torch.Tensor
-    returns: torch.Tensor
 
 
 def _f32(first, *others):
@@ -99,7 +93,8 @@ def token_gae(rewards, values, response_mask, gamma, lam):
 
 
 class RunningMeanStd:
-    """Sums about a fixed shift, the first sample, so that large offsets cost no digits. In float64, as asked."""
+    """Sums about a fixed shift, the first sample, so that large offsets cost no digits. In float64,
+    as asked."""
 
     def __init__(self, shape=()):
         self._shape = tuple(shape)

@@ -1,9 +1,9 @@
-"""GAE as signal processing: each episode is filtered backwards by a one-pole filter, in NumPy and SciPy."""
+"""GAE as signal processing: each episode is filtered backwards by a one-pole filter, in NumPy and
+SciPy."""
 
 from collections import namedtuple
 
 import numpy as np
-import torch
 from scipy.signal import lfilter
 
 Advantages = namedtuple("Advantages", "advantages returns")

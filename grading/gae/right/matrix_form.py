@@ -1,13 +1,5 @@
-"""GAE as linear algebra: one upper triangular matrix of weights per environment, and Welford's update."""
-
-from typing import NamedTuple
-
-import torch
-
-
-class Advantages(NamedTuple):
-    advantages: torch.Tensor
-    returns: torch.Tensor
+"""GAE as linear algebra: one upper triangular matrix of weights per environment, and Welford's
+update."""
 
 
 def _demand(condition, sentence):
@@ -17,7 +9,8 @@ def _demand(condition, sentence):
 
 def _check(gamma, lam, first, *others):
     _demand(0 <= gamma <= 1 and 0 <= lam <= 1, "gamma and lambda must lie between 0 and 1.")
-    _demand(first.dim() == 2 and first.numel() > 0, "every tensor must be a matrix with at least one entry.")
+    _demand(first.dim() == 2 and first.numel() > 0, "every tensor must be a matrix with at least "
+                                                    "one entry.")
     _demand(all(x.shape == first.shape for x in others), "all tensors must have the same shape.")
 
 

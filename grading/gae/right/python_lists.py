@@ -1,15 +1,6 @@
 """GAE with plain Python: lists of floats inside, tensors only at the door. Results are float32."""
 
 import math
-from dataclasses import dataclass
-
-import torch
-
-
-@dataclass
-class Advantages:
-    advantages: torch.Tensor
-    returns: torch.Tensor
 
 
 def lists(*tensors):

@@ -1,63 +1,13 @@
-"""A correct solution in another style: scatter sums over groups, Python loops over rows and tokens, no cache, NumPy where it is handy."""
+"""A correct solution in another style: scatter sums over groups, Python loops over rows and tokens,
+no cache, NumPy where it is handy."""
 
-from __future__ import annotations
 
 import copy
 import re
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 import torch.nn.functional as F
-
-VOCABULARY = "0123456789>rs$_"
-EOS, PAD = 13, 14
-
-
-@dataclass(frozen=True)
-class GRPOConfig:
-    task: str = "reverse"
-    digits: int = 5
-    iterations: int = 60
-    prompts: int = 32
-    group_size: int = 8
-    max_new: int = 8
-    temperature: float = 1.0
-    epochs: int = 1
-    minibatches: int = 4
-    micro_batch: int | None = None
-    lr: float = 5e-4
-    warmup: int = 10
-    grad_norm: float = 1.0
-    clip_low: float = 0.2
-    clip_high: float | None = None
-    beta: float = 0.0
-    scale: str = "std"
-    ddof: int = 1
-    eps: float = 1e-6
-    agg: str = "seq-mean-token-mean"
-    drop_dead_groups: bool = False
-
-
-class Samples(NamedTuple):
-    tokens: torch.Tensor
-    mask: torch.Tensor
-    logp: torch.Tensor
-
-
-class Batch(NamedTuple):
-    tokens: torch.Tensor
-    mask: torch.Tensor
-    old_logp: torch.Tensor
-    ref_logp: torch.Tensor
-    adv: torch.Tensor
-
-
-class Result(NamedTuple):
-    policy: Any
-    history: dict[str, list[float]]
 
 
 def refuse(condition, sentence):
@@ -77,7 +27,8 @@ def whiten(values, eps, ddof, scale):
 
 
 def group_advantages(rewards, group_ids, eps=1e-6, scale="std", ddof=1):
-    refuse(rewards.dim() != 1 or rewards.shape != group_ids.shape, "one reward and one id for each row, please")
+    refuse(rewards.dim() != 1 or rewards.shape != group_ids.shape, "one reward and one id for each "
+                                                                   "row, please")
     refuse(eps < 0 or ddof not in (0, 1) or scale not in ("std", "none"), "no such normalisation is known here")
     values, ids = rewards.detach().double().numpy(), group_ids.numpy()
     rows = defaultdict(list)
@@ -90,7 +41,8 @@ def group_advantages(rewards, group_ids, eps=1e-6, scale="std", ddof=1):
 
 
 def informative_groups(rewards, group_ids):
-    refuse(rewards.dim() != 1 or rewards.shape != group_ids.shape, "one reward and one id for each row, please")
+    refuse(rewards.dim() != 1 or rewards.shape != group_ids.shape, "one reward and one id for each "
+                                                                   "row, please")
     seen = defaultdict(set)
     for reward, group in zip(rewards.tolist(), group_ids.tolist(), strict=True):
         seen[group].add(reward)
@@ -125,7 +77,8 @@ def k3_kl(logp, ref_logp):
 def grpo_loss(logp, old_logp, ref_logp, adv, mask, clip_low=0.2, clip_high=None, beta=0.0, agg="seq-mean-token-mean", max_len=None):
     high = clip_low if clip_high is None else clip_high
     refuse(logp.dim() != 2 or old_logp.shape != logp.shape or mask.shape != logp.shape, "shapes of (B, L) are needed")
-    refuse(ref_logp is not None and ref_logp.shape != logp.shape, "the reference needs the shape (B, L)")
+    refuse(ref_logp is not None and ref_logp.shape != logp.shape, "the reference needs the shape "
+                                                                  "(B, L)")
     refuse(adv.shape != logp.shape and adv.shape != logp.shape[:1], "advantages are (B,) or (B, L)")
     refuse(clip_low < 0 or high < 0 or beta < 0, "negative bounds or weights make no sense")
     refuse(beta > 0 and ref_logp is None, "where is the reference?")
@@ -158,36 +111,6 @@ def grpo_loss(logp, old_logp, ref_logp, adv, mask, clip_low=0.2, clip_high=None,
 
 
 # -- text and models --
-
-
-def encode(text):
-    return [VOCABULARY.index(c) for c in text]
-
-
-def decode(ids):
-    return "".join(VOCABULARY[int(i)] for i in ids)
-
-
-def draw_prompts(task, digits, count, generator):
-    return [task[0] + "".join(str(int(torch.randint(10, (), generator=generator))) for _ in range(digits)) + ">" for _ in range(count)]
-
-
-def build_policy(state=None, width=64, layers=2, heads=4):
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    policy = GPT2LMHeadModel(GPT2Config(vocab_size=15, n_positions=24, n_embd=width, n_layer=layers, n_head=heads, resid_pdrop=0.0,
-                                        embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=EOS, eos_token_id=EOS, pad_token_id=PAD))  # fmt: skip
-    if state is not None:
-        policy.load_state_dict(state)
-    return policy.eval()
-
-
-def attention_mask(tokens, mask):
-    return (tokens != PAD) | mask.bool()
-
-
-def learning_rate(cfg, iteration):
-    return cfg.lr * min((iteration + 1) / (cfg.warmup + 1), max(0.05, (cfg.iterations - iteration) / max(1, cfg.iterations - cfg.warmup)))
 
 
 def logits_of(model, tokens, attention):
@@ -240,7 +163,8 @@ def verifiable_reward(prompt, response):
 
 
 class Reader:
-    """A recursive-descent parser: expression = term (+|- term)*, term = factor (* factor)*, factor = sign factor | number | x | (...)."""
+    """A recursive-descent parser: expression = term (+|- term)*, term = factor (* factor)*, factor
+    = sign factor | number | x | (...)."""
 
     def __init__(self, text):
         self.items = re.findall(r"\d+|\S", text)

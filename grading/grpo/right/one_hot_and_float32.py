@@ -1,99 +1,16 @@
-"""A correct solution in another style: groups as a one-hot matrix, single precision inside, a cache, inverse-CDF sampling, loss by autograd weights.
+"""A correct solution in another style: groups as a one-hot matrix, single precision inside, a
+cache, inverse-CDF sampling, loss by autograd weights.
 
-What the starter gives (configuration, text, model) is as short here as it can be; everything else follows the handout another way.
+What the starter gives (configuration, text, model) is as short here as it can be; everything else
+follows the handout another way.
 """
 
-from __future__ import annotations
 
 import ast
 import copy
-import dataclasses
 import inspect
-from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor
 from torch.nn.functional import one_hot
-
-VOCABULARY = "0123456789>rs$_"
-EOS, PAD = VOCABULARY.index("$"), VOCABULARY.index("_")
-
-
-@dataclasses.dataclass(frozen=True)
-class GRPOConfig:
-    task: str = "reverse"
-    digits: int = 5
-    iterations: int = 60
-    prompts: int = 32
-    group_size: int = 8
-    max_new: int = 8
-    temperature: float = 1.0
-    epochs: int = 1
-    minibatches: int = 4
-    micro_batch: int | None = None
-    lr: float = 5e-4
-    warmup: int = 10
-    grad_norm: float = 1.0
-    clip_low: float = 0.2
-    clip_high: float | None = None
-    beta: float = 0.0
-    scale: str = "std"
-    ddof: int = 1
-    eps: float = 1e-6
-    agg: str = "seq-mean-token-mean"
-    drop_dead_groups: bool = False
-
-
-class Samples(NamedTuple):
-    tokens: Tensor
-    mask: Tensor
-    logp: Tensor
-
-
-class Batch(NamedTuple):
-    tokens: Tensor
-    mask: Tensor
-    old_logp: Tensor
-    ref_logp: Tensor
-    adv: Tensor
-
-
-class Result(NamedTuple):
-    policy: Any
-    history: dict[str, list[float]]
-
-
-def encode(text):
-    return list(map(VOCABULARY.index, text))
-
-
-def decode(ids):
-    return "".join(VOCABULARY[int(i)] for i in ids)
-
-
-def draw_prompts(task, digits, count, generator):
-    table = torch.randint(0, 10, (count, digits), generator=generator)
-    return [task[0] + decode(row) + ">" for row in table]
-
-
-def build_policy(state=None, width=64, layers=2, heads=4):
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    config = GPT2Config(vocab_size=15, n_positions=24, n_embd=width, n_layer=layers, n_head=heads, bos_token_id=EOS, eos_token_id=EOS,
-                        pad_token_id=PAD, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)  # fmt: skip
-    policy = GPT2LMHeadModel(config).eval()
-    if state:
-        policy.load_state_dict(state)
-    return policy
-
-
-def attention_mask(tokens, mask):
-    return tokens.ne(PAD).logical_or(mask.bool())
-
-
-def learning_rate(cfg, iteration):
-    decay = max(0.05, (cfg.iterations - iteration) / max(1, cfg.iterations - cfg.warmup))
-    return cfg.lr * min((iteration + 1) / (cfg.warmup + 1), decay)
 
 
 class NotSensible(ValueError):
@@ -286,7 +203,8 @@ def program_reward(source, cases):
 
 
 def grpo_update_(policy, optimizer, batch, cfg):
-    """The gradient of the sum of weighted token losses is collected piece by piece with the weights of the whole batch."""
+    """The gradient of the sum of weighted token losses is collected piece by piece with the weights
+    of the whole batch."""
     optimizer.zero_grad()
     rows, tokens = len(batch.adv), max(int(batch.mask.sum()), 1)
     totals = dict.fromkeys(("clip_fraction", "approx_kl", "ratio_mean", "kl"), 0.0)

@@ -1,214 +1,18 @@
-"""PPO out of library parts: torch.distributions behind the policies, two networks in a ModuleDict, NumPy for the rollout.
+"""PPO out of library parts: torch.distributions behind the policies, two networks in a ModuleDict,
+NumPy for the rollout.
 
 The block of given classes is that of the starter file.
 """
 
-from __future__ import annotations
 
 import copy
 import dataclasses
 import itertools
-import math
-from dataclasses import dataclass
-from typing import Any, NamedTuple
 
-import numpy as np
-import torch
-from torch import Tensor, distributions, nn
+from torch import distributions, nn
 from torch.utils.data import BatchSampler, RandomSampler
 
-# -- given ---------------------------------------------------------------------------------------------------------------
-
-
-class CategoricalPolicy:
-    """A distribution over A discrete actions for each of B states, from logits (B, A)."""
-
-    def __init__(self, logits: Tensor) -> None:
-        self.logits = logits
-        self._logp = torch.log_softmax(logits, dim=-1)
-
-    def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """One action per state, (B,) int64, without a graph."""
-        return torch.multinomial(self._logp.detach().exp(), 1, generator=generator).squeeze(-1)
-
-    def mode(self) -> Tensor:
-        """The most probable action per state, (B,) int64."""
-        return self.logits.detach().argmax(dim=-1)
-
-    def log_prob(self, action: Tensor) -> Tensor:
-        """Log-probability of the actions (B,), (B,)."""
-        return self._logp.gather(-1, action.unsqueeze(-1)).squeeze(-1)
-
-    def entropy(self) -> Tensor:
-        """-sum p log p, (B,), in nats."""
-        return -(self._logp.exp() * self._logp).sum(dim=-1)
-
-
-class GaussianPolicy:
-    """Independent normal distributions over D action components for each of B states: mean (B, D), log_std (D,)."""
-
-    def __init__(self, mean: Tensor, log_std: Tensor) -> None:
-        self.mean = mean
-        self.log_std = log_std.expand_as(mean)
-
-    def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """One action per state, (B, D), without a graph."""
-        mean = self.mean.detach()
-        noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype)
-        return mean + self.log_std.detach().exp() * noise
-
-    def mode(self) -> Tensor:
-        """The most probable action per state, (B, D)."""
-        return self.mean.detach()
-
-    def log_prob(self, action: Tensor) -> Tensor:
-        """Log-density of whole actions (B, D), summed over their components, (B,)."""
-        z = (action - self.mean) / self.log_std.exp()
-        return (-0.5 * z**2 - self.log_std - 0.5 * math.log(2 * math.pi)).sum(dim=-1)
-
-    def entropy(self) -> Tensor:
-        """Differential entropy, summed over components, (B,), in nats."""
-        return (self.log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(dim=-1)
-
-
-class Advantages(NamedTuple):
-    """What ``gae`` returns, each (T, N)."""
-
-    advantages: Tensor
-    returns: Tensor
-
-
-def gae(
-    rewards: Tensor,
-    values: Tensor,
-    next_values: Tensor,
-    terminated: Tensor,
-    truncated: Tensor,
-    gamma: float,
-    lam: float,
-) -> Advantages:
-    """Generalized advantage estimates of a rollout (T, N): terminated cuts the bootstrap, either flag the recursion."""
-    deltas = rewards + gamma * next_values * (~terminated) - values
-    decay = gamma * lam * (~(terminated | truncated))
-    advantages, later = torch.empty_like(deltas), torch.zeros_like(deltas[-1])
-    for t in reversed(range(len(deltas))):
-        later = deltas[t] + decay[t] * later
-        advantages[t] = later
-    return Advantages(advantages, advantages + values)
-
-
-def explained_variance(values: Tensor, returns: Tensor) -> float:
-    """1 - Var(returns - values) / Var(returns); 0.0 where the returns are constant."""
-    variance = returns.var(correction=0)
-    return 0.0 if variance == 0 else float(1 - (returns - values).var(correction=0) / variance)
-
-
-class RunningMeanStd:
-    """Mean and population variance of everything seen so far, in float64 (Chan, Golub and LeVeque 1979)."""
-
-    def __init__(self, shape: tuple[int, ...] = ()) -> None:
-        self.mean = torch.zeros(shape, dtype=torch.float64)
-        self.var = torch.ones(shape, dtype=torch.float64)
-        self.count = 0
-
-    def update_(self, batch: Tensor) -> None:
-        """Take in a batch (n, *shape)."""
-        batch = batch.detach().double()
-        n, gap = len(batch), batch.mean(dim=0) - self.mean
-        total = self.count + n
-        squares = self.var * self.count + batch.var(dim=0, correction=0) * n + gap**2 * self.count * n / total
-        self.mean, self.var, self.count = self.mean + gap * n / total, squares / total, total
-
-
-@dataclass(frozen=True)
-class PPOConfig:
-    """Settings of ``ppo_update`` and ``train_ppo``. The defaults suit CartPole-v1."""
-
-    total_steps: int = 50_000  # environment steps in all, counted over all environments; never exceeded
-    num_envs: int = 16  # environments side by side (N)
-    horizon: int = 64  # steps of each environment in a rollout (T)
-    epochs: int = 10  # passes over a rollout
-    minibatch_size: int = 256  # samples of one optimiser step; the last minibatch of an epoch may be smaller
-    accum_steps: int = 1  # pieces of a minibatch that go through the network one after the other
-    learning_rate: float = 5e-3  # of the first update
-    anneal: bool = True  # lower the learning rate linearly from update to update, towards 0
-    gamma: float = 0.98  # discount for one step
-    lam: float = 0.95  # lambda of GAE
-    clip_low: float = 0.2  # ratios below 1 - clip_low are clipped
-    clip_high: float | None = None  # ratios above 1 + clip_high are clipped; None: as clip_low
-    dual_clip: float | None = None  # the c of the dual clip; None: the plain surrogate
-    value_clip: float | None = None  # values may move this far from old_values; None: no clipping
-    value_coef: float = 0.5  # c_1 of eq. 9
-    entropy_coef: float = 0.0  # c_2 of eq. 9
-    normalize_advantages: bool = True  # to mean 0 and population deviation 1, within each minibatch
-    max_grad_norm: float = 0.5  # joint norm of all gradients of one optimiser step
-    stop_kl: float | None = None  # KL early stop: the target of KLEarlyStop; None: no stop
-    kl_coef: float = 0.0  # beta of the KL penalty (eq. 8); 0: no penalty
-    kl_target: float | None = None  # train_ppo adapts beta towards this KL after each update; None: beta stays
-    normalize_obs: bool = False
-    normalize_rewards: bool = False
-    hidden: tuple[int, ...] = (64, 64)
-    shared: bool = False  # one trunk for actor and critic
-    progress: bool = True  # a progress bar, where standard error is a terminal
-
-
-class PPOBatch(NamedTuple):
-    """The samples of one rollout, flat: B = T * N rows, none of them with a gradient."""
-
-    obs: Tensor  # (B, ...)
-    actions: Tensor  # (B,) int64 or (B, D)
-    old_logp: Tensor  # (B,)
-    old_values: Tensor  # (B,)
-    advantages: Tensor  # (B,), not normalised
-    returns: Tensor  # (B,)
-
-
-class Rollout(NamedTuple):
-    """What ``collect`` returns: row t of each tensor belongs to step t."""
-
-    obs: Tensor  # (T, N, ...), what the policy saw before the step
-    actions: Tensor  # (T, N) int64 or (T, N, D), as sampled: not clipped
-    logp: Tensor  # (T, N), of these actions
-    rewards: Tensor  # (T, N), as the environment gave them
-    values: Tensor  # (T, N), V of obs
-    next_values: Tensor  # (T, N), V of the state that the step really led to
-    terminated: Tensor  # (T, N) bool
-    truncated: Tensor  # (T, N) bool
-    last_obs: np.ndarray  # (N, ...), where the next rollout begins
-
-
-class Result(NamedTuple):
-    """What ``train_ppo`` returns."""
-
-    model: Any  # the trained ActorCritic
-    returns: list[float]  # undiscounted return of each finished episode, in the order in which they ended
-    steps: int  # environment steps taken
-
-
-class LinearActorCritic(nn.Module):
-    """A model small enough to follow with a pencil: linear logits (or means), linear values. For tests and for debugging.
-
-    It has the interface of ``ActorCritic``: ``policy(obs)`` and ``value(obs)``.
-    """
-
-    def __init__(self, obs_dim: int, action_dim: int, continuous: bool = False) -> None:
-        super().__init__()
-        self.actor = nn.Linear(obs_dim, action_dim)
-        self.critic = nn.Linear(obs_dim, 1)
-        self.log_std = nn.Parameter(torch.zeros(action_dim)) if continuous else None
-
-    def policy(self, obs: Tensor) -> CategoricalPolicy | GaussianPolicy:
-        """The policy at obs (B, obs_dim)."""
-        if self.log_std is not None:
-            return GaussianPolicy(self.actor(obs), self.log_std)
-        return CategoricalPolicy(self.actor(obs))
-
-    def value(self, obs: Tensor) -> Tensor:
-        """V(obs), (B,)."""
-        return self.critic(obs).squeeze(-1)
-
-
-# -- written by the student -----------------------------------------------------------------------------------------------
+# -- written by the student ------------------------------------------------------------------------
 
 
 def pick(mask, *columns):
@@ -227,7 +31,8 @@ def per_sample(logp, old_logp, adv, low, high):
         raise ValueError("the clip distances are impossible.")
     ratio = (logp - old_logp).exp()
     losses = torch.stack([-ratio * adv, -torch.clip(ratio, 1 - low, 1 + high) * adv]).amax(dim=0)
-    # amax splits the gradient between equal entries: inside the range both are the same function, so nothing is lost
+    # amax splits the gradient between equal entries: inside the range both are the same function,
+    # so nothing is lost
     with torch.no_grad():
         log_ratio = logp - old_logp
         metrics = {
@@ -330,7 +135,8 @@ class KLEarlyStop:
 
 
 def perceptron(sizes, last_gain, generator):
-    """Hidden layers with tanh, and a last layer with a gain of its own (None: hidden layers only)."""
+    """Hidden layers with tanh, and a last layer with a gain of its own (None: hidden layers
+    only)."""
     parts = []
     for number, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         last = last_gain is not None and number == len(sizes) - 2

@@ -1,9 +1,8 @@
-"""An independent solution in plain Python: one loop per algorithm, no helper classes, lists of tied actions."""
+"""An independent solution in plain Python: one loop per algorithm, no helper classes, lists of tied
+actions."""
 
 from collections import namedtuple
 from math import isfinite, isinf
-
-import numpy as np
 
 Result = namedtuple("Result", "Q returns")
 

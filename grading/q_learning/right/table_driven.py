@@ -1,15 +1,6 @@
-"""An independent solution in a compact style: one backup rule for all algorithms, probabilities drawn by inversion."""
+"""An independent solution in a compact style: one backup rule for all algorithms, probabilities
+drawn by inversion."""
 
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-
-
-@dataclass
-class Result:
-    Q: Any
-    returns: Any
 
 
 def _rate(name, value, *, open_below=False):

@@ -1,14 +1,12 @@
-"""REINFORCE in another style: torch.distributions, one episode at a time, loops, and graphs kept while playing.
+"""REINFORCE in another style: torch.distributions, one episode at a time, loops, and graphs kept
+while playing.
 
-Networks are its own (two ReLU layers, weights drawn with a generator); nothing is padded in training; the value network is fitted episode by episode.
+Networks are its own (two ReLU layers, weights drawn with a generator); nothing is padded in
+training; the value network is fitted episode by episode.
 """
 
-import math
 import sys
-from dataclasses import dataclass
-from typing import NamedTuple
 
-import torch
 from torch.distributions import Categorical, Normal
 
 
@@ -111,11 +109,6 @@ def leave_one_out_baseline(returns):
         return torch.stack([torch.cat([returns[:i], returns[i + 1 :]]).mean() for i in range(len(returns))])
 
 
-class ExactGradient(NamedTuple):
-    J: torch.Tensor
-    gradient: torch.Tensor
-
-
 def exact_policy_gradient(P, R, gamma, start, theta):
     if not 0 <= gamma < 1:
         raise ValueError("gamma must be at least 0 and less than 1")
@@ -127,27 +120,6 @@ def exact_policy_gradient(P, R, gamma, start, theta):
         J = start @ v
         (gradient,) = torch.autograd.grad(J, theta)
     return ExactGradient(J.detach(), gradient)
-
-
-@dataclass(frozen=True)
-class Config:
-    max_steps: int = 50_000
-    episodes_per_update: int = 8
-    gamma: float = 0.99
-    learning_rate: float = 1e-2
-    baseline: str = "standardize"
-    value_learning_rate: float = 1e-2
-    value_updates: int = 5
-    entropy_coefficient: float = 0.0
-    hidden: int = 64
-    progress: bool = True
-
-
-class Result(NamedTuple):
-    policy: torch.nn.Module
-    returns: list
-    steps: int
-    value: torch.nn.Module | None = None
 
 
 def mlp(inputs, outputs, hidden, generator):

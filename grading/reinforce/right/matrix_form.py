@@ -1,13 +1,12 @@
-"""REINFORCE in matrix form: returns as a product with a Toeplitz matrix, visits as a power series, float64 networks, NumPy's generator for the acting.
+"""REINFORCE in matrix form: returns as a product with a Toeplitz matrix, visits as a power series,
+float64 networks, NumPy's generator for the acting.
 
-The policy's loss is written with its own score function for one padded batch; the optimiser is a hand-written Adam.
+The policy's loss is written with its own score function for one padded batch; the optimiser is a
+hand-written Adam.
 """
 
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-import torch
 
 
 def check(condition, sentence):
@@ -103,11 +102,6 @@ def leave_one_out_baseline(returns):
     return ((torch.ones(n, n) - torch.eye(n)).to(returns.dtype) / (n - 1)) @ returns.detach()
 
 
-class ExactGradient(NamedTuple):
-    J: torch.Tensor
-    gradient: torch.Tensor
-
-
 def exact_policy_gradient(P, R, gamma, start, theta):
     check(0 <= gamma < 1, "the discount must be less than one")
     pi = torch.exp(theta - torch.logsumexp(theta, 1, keepdim=True)).detach()
@@ -121,27 +115,6 @@ def exact_policy_gradient(P, R, gamma, start, theta):
     q = R + gamma * torch.tensordot(P, v, dims=1)
     jacobian = torch.diag_embed(pi) - pi[:, :, None] * pi[:, None, :]
     return ExactGradient(start @ v, eta[:, None] * torch.einsum("sab,sb->sa", jacobian, q))
-
-
-@dataclass(frozen=True)
-class Config:
-    max_steps: int = 50_000
-    episodes_per_update: int = 8
-    gamma: float = 0.99
-    learning_rate: float = 1e-2
-    baseline: str = "standardize"
-    value_learning_rate: float = 1e-2
-    value_updates: int = 5
-    entropy_coefficient: float = 0.0
-    hidden: int = 64
-    progress: bool = True
-
-
-class Result(NamedTuple):
-    policy: torch.nn.Module
-    returns: list
-    steps: int
-    value: torch.nn.Module | None = None
 
 
 class Network(torch.nn.Module):

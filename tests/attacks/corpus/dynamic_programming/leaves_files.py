@@ -1,4 +1,4 @@
-"""Tries: leave files, links, pipes and shared memory for the next worker to find.
+"""Tries: leave files, links, pipes and shared memory for the next worker to find, outside its own folder.
 
 Deserves: full
 Base: solution
@@ -6,7 +6,6 @@ Control: works
 """
 
 import os
-import tempfile
 from multiprocessing import shared_memory
 
 left = []
@@ -25,13 +24,12 @@ def shared():
     return True
 
 
-for folder in ("/tmp", "/dev/shm", "/var/tmp", "."):
+for folder in ("/tmp", "/dev/shm", "/var/tmp"):
     name = f"{folder}/autograder-attack-{os.getpid()}"
     attempt(lambda name=name: open(name, "w").close() or os.unlink(name) or True)
     attempt(lambda name=name: os.mkdir(name) or os.rmdir(name) or True)
     attempt(lambda name=name: os.symlink("/etc/passwd", name) or os.unlink(name) or True)
     attempt(lambda name=name: os.mkfifo(name) or os.unlink(name) or True)
-attempt(lambda: tempfile.TemporaryFile().close() or True)
 attempt(lambda: os.memfd_create("autograder-attack") and True)
 attempt(shared)
 if any(left):

@@ -9,7 +9,7 @@ import os
 import time
 
 found = []
-for name in ("/dev/null", "/dev/full", "/dev/tty", "/dev/mem", "/dev/kmsg", "/dev/fuse", "/dev/kvm", "/dev/nvidia0", "/dev/ptmx"):
+for name in ("/dev/full", "/dev/tty", "/dev/mem", "/dev/kmsg", "/dev/fuse", "/dev/kvm", "/dev/nvidia0", "/dev/ptmx"):
     try:
         os.close(os.open(name, os.O_WRONLY | os.O_NOCTTY))
         found.append(name)

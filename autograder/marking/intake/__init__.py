@@ -1,0 +1,1 @@
+"""What arrives as a submission: names, archives, notebooks, downloads of learning platforms."""

@@ -1,0 +1,161 @@
+"""Proves assignments and keeps what was proven: grading/NAME/proof.json."""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+
+from autograder.authoring import starter
+from autograder.authoring.course import Assignment
+from autograder.marking import result_files
+from autograder.proof import bars, inputs, record, thorough, wall
+from autograder.proof.verify import Verification, verify
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What is asked of a proof beyond the usual."""
+
+    draws: int = 0  # further draws of the test data
+    bars: bool = False  # measure the bars of learning checks anew
+    thorough: bool = False
+    compare: bool = False  # write nothing; the kept proof must say the same
+    jobs: int = 1  # submissions marked at a time behind the wall
+
+
+@dataclass
+class Proven:
+    """What is printed of a proof."""
+
+    name: str
+    summary: str = ""
+    shortcomings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    wrote: list[str] = field(default_factory=list)  # paths in the course
+
+
+def prove(assignment: Assignment, orders: Orders, tell: Tell = lambda line: None) -> Proven:
+    """Prove one assignment in this process, then write or compare starter and proof.
+
+    Nothing of a proof is written as long as something falls short.
+    """
+    kept = record.read(assignment)
+    proven = Proven(assignment.name)
+    say = proven.shortcomings.append
+    _bring_starter_up_to_date(assignment, orders, proven)
+    result = verify(assignment, tell, orders.draws)
+    proven.shortcomings += result.shortcomings
+    proven.notes += result.notes
+    shown: dict[str, str] = {}
+    if not proven.shortcomings:
+        tell("behind the wall")
+        shown = wall.show(assignment, say, orders.jobs)
+    figures = _figures(result, orders, kept, proven, tell)
+    if orders.thorough and not proven.shortcomings:
+        thorough.check(assignment, result.exact, say, tell, orders.jobs)
+    proven.summary = _summary(result, shown, orders)
+    if not proven.shortcomings:
+        _keep(_record(result, shown, figures), kept, assignment, orders, proven)
+    return proven
+
+
+def prove_each(assignments: Sequence[Assignment], orders: Orders, at_once: int) -> Iterator[Proven]:
+    """The proofs in this order, ``at_once`` at a time (0: one for each core).
+
+    Each is made in a process of its own: one process for all would grow with every assignment, and
+    each rank that distributed_ppo forks would have to copy that.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    # Ctrl-C ends them without a word.
+    default = signal.signal, (signal.SIGINT, signal.SIG_DFL)
+    with ProcessPoolExecutor(
+        at_once or os.cpu_count(), spawn, *default, max_tasks_per_child=1
+    ) as pool:
+        yield from pool.map(functools.partial(prove, orders=orders), assignments)
+
+
+def _bring_starter_up_to_date(assignment: Assignment, orders: Orders, proven: Proven) -> None:
+    if orders.compare:
+        if stale := starter.stale(assignment):
+            proven.shortcomings.append(
+                f"starter/{assignment.name} is stale ({', '.join(stale)}): "
+                f"python -m autograder starter {assignment.name}"
+            )
+        return
+    for path in starter.write(assignment):
+        proven.wrote.append(path.relative_to(assignment.root).as_posix())
+
+
+def _figures(
+    result: Verification, orders: Orders, kept: record.Record | None, proven: Proven, tell: Tell
+) -> dict[str, bars.Figures]:
+    """The figures of the bars: measured now, or those that the kept proof has."""
+    if orders.bars and not proven.shortcomings:
+        figures = bars.measure(result.assignment, result.tests, tell)
+        proven.shortcomings += bars.unfair(figures)
+    else:
+        figures = kept["bars"] if kept is not None else {}
+    proven.notes += bars.missing_or_stale(result.assignment, result.tests, figures)
+    return figures
+
+
+def _record(
+    result: Verification, shown: dict[str, str], figures: dict[str, bars.Figures]
+) -> record.Record:
+    exact = [test.name for test in result.exact]
+    tests = {test.name: {"points": test.worth, "learning": test.learning} for test in result.tests}
+    kills = {bug: [test for test in exact if result.kills[test, bug]] for bug in result.bugs}
+    return {
+        "assignment": result.assignment.name,
+        "bars": figures,
+        "engine": inputs.engine(result.assignment.root),
+        "inputs": inputs.inputs(result.assignment),
+        "kills": kills,
+        "points": sum(test.worth for test in result.tests),
+        "tests": tests,
+        "unnamed": sorted(bug for bug in result.bugs if not result.named[bug]),
+        "wall": shown,
+    }
+
+
+def _keep(
+    fresh: record.Record,
+    kept: record.Record | None,
+    assignment: Assignment,
+    orders: Orders,
+    proven: Proven,
+) -> None:
+    path = record.path_of(assignment)
+    where = path.relative_to(assignment.root).as_posix()
+    if not orders.compare:
+        if kept != fresh:
+            result_files.write_atomically(path, record.text(fresh))
+            proven.wrote.append(where)
+    elif kept is None:
+        proven.shortcomings.append(
+            f"{where} is missing: python -m autograder verify {assignment.name}"
+        )
+    else:
+        proven.shortcomings += [f"{where}: {one}" for one in record.differences(kept, fresh)]
+
+
+def _summary(result: Verification, shown: dict[str, str], orders: Orders) -> str:
+    worth = sum(test.worth for test in result.tests)
+    named = sum(result.named.values())
+    counts = [
+        f"{len(result.tests)} hidden tests",
+        f"{worth:g} points",
+        f"{len(result.bugs)} bugs",
+        f"{named} named",
+    ]
+    styles = sum(name.startswith("right/") for name in shown)
+    counts += [f"{styles} right answers behind the wall"] if shown else []
+    counts += [f"{orders.draws} further draws tried"] if orders.draws else []
+    return f"{result.assignment.name}: {', '.join(counts)}"

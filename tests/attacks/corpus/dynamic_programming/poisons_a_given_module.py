@@ -1,0 +1,12 @@
+"""Tries: put another module into sys.modules under a given module's name, for whoever imports it next.
+
+Deserves: full
+Base: solution
+Control: none, because the naive grader gives no modules
+"""
+
+import sys
+import types
+
+sys.modules["plots"] = types.ModuleType("plots")
+sys.modules["plots"].save_all = None

@@ -1,0 +1,1 @@
+"""Submissions as students and platforms really make them, with the outcome that each deserves."""
