@@ -31,7 +31,7 @@ MAIN = "work.py"
 # What tests need, by file. A test of any other file is a unit test, which starts no process, unless
 # it takes a fixture that starts workers or carries another mark itself.
 NEEDS = {
-    "content": ("test_examples", "test_feedback"),
+    "content": ("test_examples", "test_feedback", "test_reported"),
     "wall": (
         "test_as_graded",
         "test_attacks",
