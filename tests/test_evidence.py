@@ -1,4 +1,4 @@
-"""What is told about a mistake is consistent with every test of the submission, or says that it is not."""
+"""What is told about a mistake agrees with every test of the submission, or says otherwise."""
 
 from __future__ import annotations
 

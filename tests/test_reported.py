@@ -1,4 +1,4 @@
-"""Mistakes that people have reported about other code, written for our signatures: none is named falsely.
+"""Mistakes that people reported about other code, for our signatures: none is named falsely.
 
 Each file of reported/NAME/ is put behind the solution, where its functions take the place of the
 solution's. Its comments say what was reported, where, and which known mistakes are a true name.

@@ -79,7 +79,7 @@ class AnswerKey:
 
     @cached_property
     def kills(self) -> dict[str, set[str]]:
-        """By the bug's name, the tests that it fails as far as a proof has shown; {} without one."""
+        """By the bug's name, the tests that it fails, as a proof has shown; {} without one."""
         try:
             kills = json.loads(self._proof.read_text(encoding="utf-8"))["kills"]
             return {str(bug): set(map(str, tests)) for bug, tests in kills.items()}

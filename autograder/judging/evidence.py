@@ -1,4 +1,4 @@
-"""What a failed test says about a known mistake: it explains the answers, contradicts them, or is silent.
+"""What a failed test says about a known mistake: it explains, contradicts, or is silent.
 
 The failed test is run again, with the same data, with a broken variant (trusted code, in this
 process). Its answers are compared, call by call, with those of the submission.
@@ -75,7 +75,7 @@ class Failure:
         return _telling(self.right, self.answers[self.first])
 
     def fit(self, variant: Candidate) -> Fit:
-        """Run the test with a variant, up to the first answer that differs from the submission's."""
+        """Run the test with a variant, up to the first answer that is not the submission's."""
         found: list[Fit] = []
         heard = 0
 

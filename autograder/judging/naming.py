@@ -53,7 +53,10 @@ def examine(
 
 
 class _Case:
-    """The failures of one submission, and what each bug has to do with them. Runs are remembered."""
+    """The failures of one submission, and what each bug has to do with them.
+
+    Every run is remembered.
+    """
 
     def __init__(
         self,
