@@ -187,7 +187,7 @@ UNREADABLE = [
     ),
 ]
 INCOMPLETE = [
-    ('    """The second of two rewards is discounted once."""\n', "", "test_two_rewards needs a docstring: the sentence that students read"),
+    ('    """The second of two rewards is discounted once."""\n', "", "test_two_rewards needs a docstring: the line that students read"),
     ('@points(2, part="means", catches="median", hint="The mean of what comes back is zero.")\n', "", "test_the_mean_is_gone needs @points(...)"),
     ("def test_two_rewards(student, rng)", "def test_two_rewards(student, tmp_path)", "asks for tmp_path; hidden tests have student, lab, rng"),
 ]  # fmt: skip
