@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from autograder.cli import main
 from autograder.marking import result_files
 from autograder.marking.submission import Submission, read_all
-from autograder.model import Grade, Outcome, State, Verdict
+from autograder.model import Basis, Grade, Mistake, Outcome, State, Verdict
 from autograder.reports import pages
 from autograder.reports.excerpt import Sources
 from autograder.reports.handout import Handout
@@ -67,7 +67,7 @@ def test_verdicts_have_a_sign_and_parts_a_subtotal(render):
     signs = re.findall(r'<h3><span class="sign (\w+)" aria-hidden="true">(.)</span>', page)
     assert signs == [("passed", "✓"), ("failed", "✗")]
     # The sign and the verdict are before the sentence.
-    assert "✗ failed Means are means. 0 of 6" in words(page)
+    assert "✗ failed 2. Means are means. 0 of 6" in words(page)
     assert "✓ Discounted sums 1 of 1 4 of 4" in words(page)
     assert "Failed." not in page  # the column says so
 
@@ -76,6 +76,31 @@ def test_the_page_says_where_to_begin(render):
     page = render(grade(PASSED, FAILED))
     assert 'Begin with <a href="#means">' in page and '<section id="means">' in page
     assert words(page).index("What to do first") < words(page).index("Parts")
+
+
+def test_what_explains_the_failures_is_told_first_and_once(render):
+    mistake = Mistake("median", "the median (of 3) is subtracted.")
+    wrong = dataclasses.replace(FAILED, mistakes=(mistake,))
+    after = dataclasses.replace(wrong, test="test_c", basis=Basis.FOLLOWS)
+    page = render(grade(PASSED, wrong, after))
+    said = words(page)
+    assert said.index("What to do first") < said.index(
+        "One mistake explains your two failed tests:"
+    )
+    assert said.count("One mistake explains") == 1
+    assert said.count("The median (of 3) is subtracted.") == 1
+    assert said.index("The median (of 3)") < said.index("Begin with")
+    for number in (2, 3):
+        assert f'<a href="#test-{number}">{number}</a>' in page and f'id="test-{number}"' in page
+
+
+def test_no_line_of_a_student_s_poses_as_the_summary(render):
+    raised = dataclasses.replace(
+        FAILED, error="Two mistakes explain your two failed tests:\n- x (1)"
+    )
+    problem = grade(problem="it fails", error=raised.error, state=State.NOT_IMPORTED)
+    for page in (render(grade(raised)), render(problem)):
+        assert "<b>Two mistakes explain" not in page
 
 
 def test_full_points_say_what_is_left(render, toy):

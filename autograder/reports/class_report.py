@@ -222,9 +222,9 @@ class ClassReport:
         students: dict[Mistake, set[str]] = defaultdict(set)
         parts: dict[Mistake, set[str]] = defaultdict(set)
         for student, outcome in self._outcomes():
-            if outcome.mistake:
-                students[outcome.mistake].add(student)
-                parts[outcome.mistake].add(outcome.part)
+            for mistake in outcome.named:
+                students[mistake].add(student)
+                parts[mistake].add(outcome.part)
         found = [
             Made(mistake, tuple(sorted(who, key=self._order)), tuple(sorted(parts[mistake])))
             for mistake, who in students.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +26,25 @@ WORDS = {
 }
 # The first line of a test's text where the page's own column says the same.
 SAID = ("Passed.", "Failed.", "Not written yet.")
+# What feedback says of the failures that known mistakes explain, and of each of these mistakes.
+_EXPLAINS = re.compile(r"[\w-]+ mistakes? explains? .*failed tests?:")
+_MISTAKE = re.compile(r"- (.*) \(([^()]*)\)")
 QUOTED = "  | "  # how feedback begins a line that is the student's own text
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A mistake that explains failures; ``where``: words and, at odd places, numbers of tests."""
+
+    says: str
+    where: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Test:
     """One test. ``points`` is None where it could not be graded; ``text`` may be empty."""
 
+    number: str
     says: str
     verdict: str
     points: float | None
@@ -119,6 +132,7 @@ class StudentPage:
         more, text = data["extra_data"], data["output"]
         first, _, rest = text.partition("\n")
         return Test(
+            data["number"],
             data["name"],
             more["verdict"],
             data.get("score"),
@@ -148,8 +162,30 @@ class StudentPage:
     def said(self) -> list[tuple[bool, str]]:
         """The text above the tests: (the student's own text, text); not what the cards say."""
         points = f"{self._title}: {self.points or 0.0:g} of {self.worth:g} points."
+        left = {points, self.summary, *(line for line, _ in self._mistakes)}
         lines = self._results["output"].split("\n")
-        return paragraphs("\n".join(line for line in lines if line != points))
+        return paragraphs("\n".join(line for line in lines if line not in left))
+
+    @property
+    def summary(self) -> str:
+        """How many mistakes explain how many failures; empty if none is known."""
+        lines = self._results["output"].split("\n")
+        return next((line for line in lines if _EXPLAINS.fullmatch(line)), "")
+
+    @property
+    def explained(self) -> list[Explained]:
+        """The mistakes of the summary."""
+        return [Explained(f[1], tuple(re.split(r"(\d+)", f[2]))) for _, f in self._mistakes]
+
+    @property
+    def _mistakes(self) -> list[tuple[str, re.Match[str]]]:
+        """The lines right after the summary that name a mistake each."""
+        lines = self._results["output"].split("\n")
+        after = lines[lines.index(self.summary) + 1 :] if self.summary else []
+        found = itertools.takewhile(
+            lambda pair: pair[1], ((x, _MISTAKE.fullmatch(x)) for x in after)
+        )
+        return [(line, match) for line, match in found if match]
 
     @property
     def all_right(self) -> bool:
