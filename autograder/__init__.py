@@ -2,12 +2,12 @@
 
 1. errors, model: what can go wrong, and the data that everything passes on.
 2. authoring: course.yml, assignment.yml, the solution file and its readings, notebooks, starters.
-3. marking: submission (what was handed over), grade (the pipeline), grader and engines (where it
+3. marking: submission (what a student sent), grade (the pipeline), grader and engines (where it
    runs), score, provenance (what a result depends on), result_files.
 4. judging: plugin and checks (what a hidden test is), hidden_test (one run of one test), diagnose
    (which known mistake gives these numbers), gpu_part.
 5. isolation: the wall between a hidden test and the code of a student. It knows nothing of courses.
-6. proof: verify, which proves an assignment before anybody meets it.
+6. proof: verify, which proves an assignment before students get it.
 7. reports, export, cli: pages for people, other routes to the same marks, commands.
 
 Imports go one way: errors, model <- isolation <- authoring <- judging <- proof, marking <- reports

@@ -104,26 +104,26 @@ def marked(tmp_path_factory, server) -> Marked:
     root = tmp_path_factory.mktemp("marked")
     toy = Toy.build(root / "course")
     toy.write("course.secret", "swordfish\n")
-    hand_in = Toy(root / "class").write
-    hand_in("ada.py", toy.submission())
-    hand_in("ben.py", toy.submission(*NO_DISCOUNT))
-    hand_in("cleo.py", toy.source.stub())
-    hand_in("dan.zip", "no zip")
-    hand_in(
+    submit = Toy(root / "class").write
+    submit("ada.py", toy.submission())
+    submit("ben.py", toy.submission(*NO_DISCOUNT))
+    submit("cleo.py", toy.source.stub())
+    submit("dan.zip", "no zip")
+    submit(
         "eve.py",
         toy.submission(
             "def softmax(logits):",
             "import os\n\ndef softmax(logits):\n    print('bye')\n    os._exit(0)\n",
         ),
     )
-    hand_in("fay/sequences.py", "from helper import *\n")
-    hand_in("fay/helper.py", toy.submission())
-    hand_in("gus.py", toy.submission() + "# late\n")
-    hand_in("hal.py", "def discounted(:\n")
+    submit("fay/sequences.py", "from helper import *\n")
+    submit("fay/helper.py", toy.submission())
+    submit("gus.py", toy.submission() + "# late\n")
+    submit("hal.py", "def discounted(:\n")
     times = {"ada": "2027-02-06T00:10:00Z", "gus": "2027-02-07T12:00:00Z"}
     times |= dict.fromkeys(("ben", "cleo", "dan", "eve", "fay", "hal"), "2027-02-05T12:00:00Z")
     rows = "".join(f"{student},{time}\n" for student, time in times.items())
-    hand_in("received.csv", f"student,received\n{rows}")
+    submit("received.csv", f"student,received\n{rows}")
     marked = Marked(toy, root / "class", root / "out", Said(0, "", ""))
     return Marked(toy, marked.submissions, marked.out, marked.grade())
 
@@ -517,7 +517,7 @@ def test_a_marker_mistake_ends_grading_with_file_and_line(toy, server, tmp_path)
     )
     assert (
         said.code == 2
-        and f"{NAME}/{MAIN}:21: '# TODO: subtract the mean.' looks like a marker but is none"
+        and f"{NAME}/{MAIN}:21: '# TODO: subtract the mean.' looks like a marker but is not one"
         in said.err.replace("\n", "")
     )
 

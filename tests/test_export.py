@@ -254,7 +254,7 @@ def test_a_near_name_is_said(toy, box):
 
 
 def test_without_a_submission_folder_the_remedy_is_said(toy, tmp_path):
-    with pytest.raises(CourseError, match="there is no such folder: mount the hand-in there"):
+    with pytest.raises(CourseError, match="there is no such folder: mount the submission there"):
         autograde(toy.course, NAME, tmp_path)
 
 

@@ -261,18 +261,18 @@ MISTAKES = {
         "### BEGIN BUGS\nx = 1\n### END SOLUTION\n", 3, "'### END SOLUTION' without a '### BEGIN "
                                                         "SOLUTION' before it",
     ),
-    "a bugs block misspelt": ("### BEGIN BUG\nx = 1\n", 1, "looks like a marker but is none"),
-    "begin misspelt": ("x = 1\n#### BEGIN SOLUTION\n", 2, "looks like a marker but is none"),
-    "begin in lower case": ("### begin solution\n", 1, "looks like a marker but is none"),
+    "a bugs block misspelt": ("### BEGIN BUG\nx = 1\n", 1, "looks like a marker but is not one"),
+    "begin misspelt": ("x = 1\n#### BEGIN SOLUTION\n", 2, "looks like a marker but is not one"),
+    "begin in lower case": ("### begin solution\n", 1, "looks like a marker but is not one"),
     "bug without a name": ("x = 1\n# BUG: x = 2\ny = 1\n", 2, "'# BUG(kebab-name): line'"),
     "bug not in kebab-case": ("# BUG(No_Kebab): x = 2\nx = "
-                              "1\n", 1, "looks like a marker but is none"),
-    "bug without a replacement": ("# BUG(empty):\nx = 1\n", 1, "looks like a marker but is none"),
+                              "1\n", 1, "looks like a marker but is not one"),
+    "bug without a replacement": ("# BUG(empty):\nx = 1\n", 1, "looks like a marker but is not one"),
     "TODO without a part": ("# TODO: do it\nx = 1\n", 1, "'# TODO(part): text'"),
     "WHEN without a text": ("# WHEN\nx = 1\n", 1, "'# WHEN text'"),
     "WHEN without a bug": ("x = 1\n# WHEN alone.\ny = 1\n", 2, "must follow its '# BUG(...)' line"),
     "WHEN after a gap": (
-        "# BUG(a): x = 2\n\n# WHEN late.\nx = 1\n", 1, "must stand directly above the statement "
+        "# BUG(a): x = 2\n\n# WHEN late.\nx = 1\n", 1, "must be directly above the statement "
                                                        "that it corrupts",
     ),
     "WHEN after the statement": (
@@ -288,13 +288,13 @@ MISTAKES = {
     "no full stop": ("# BUG(a): x = 2\n# WHEN it ends like this\nx = "
                      "1\n", 3, "ends with a full stop"),
     "bug above nothing": ("x = 1\n# BUG(a): x = 2\n# WHEN "
-                          "lost.\n", 2, "must stand directly above the statement"),
+                          "lost.\n", 2, "must be directly above the statement"),
     "bug above a blank line": ("# BUG(a): x = 2\n# WHEN far.\n\nx = "
-                               "1\n", 1, "must stand directly above the statement"),
+                               "1\n", 1, "must be directly above the statement"),
     "bug above a comment": ("# BUG(a): x = 2\n# WHEN far.\n# a word\nx = "
-                            "1\n", 1, "must stand directly above the statement"),
+                            "1\n", 1, "must be directly above the statement"),
     "bug inside a statement": ("x = [\n# BUG(a): 2,\n# WHEN "
-                               "inside.\n1,\n]\n", 2, "must stand directly above the statement"),
+                               "inside.\n1,\n]\n", 2, "must be directly above the statement"),
     "bug at another indentation": (
         in_a_block("if x:", "# BUG(a): x = 2", "# WHEN it is shallow.", "    x = 1"), 5,
         "the bug 'a' must be indented like the statement below it",

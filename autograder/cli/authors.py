@@ -1,4 +1,4 @@
-"""The commands for whoever writes an assignment, or solves one: check, starter, verify, show."""
+"""The commands for authors and students: check, starter, verify, show."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autograder.authoring.course import Assignment, Course
-from autograder.cli.console import CourseOption, err, explained, out, the_course
+from autograder.cli.console import err, explained, out, the_course
+from autograder.cli.options import CourseOption
 from autograder.errors import CourseError
 
 if TYPE_CHECKING:
@@ -109,22 +110,23 @@ def verify(
         str | None, typer.Option(metavar="K/N", help="Of these, only the K-th of N shares.")
     ] = None,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Write nothing: the kept proof must say the same.")
+        bool,
+        typer.Option("--compare", help="Write nothing: the committed proof must say the same."),
     ] = False,
     bars: Annotated[
-        bool, typer.Option("--bars", help="Measure the learning checks anew (minutes).")
+        bool, typer.Option("--bars", help="Measure the learning checks again (minutes).")
     ] = False,
     thorough: Annotated[
-        bool, typer.Option("--thorough", help="Prove what takes too long for every change, too.")
+        bool, typer.Option("--thorough", help="Also prove what takes too long for every change.")
     ] = False,
     jobs: Annotated[
         int, typer.Option(min=0, help="Assignments proven at a time (default: one for each core).")
     ] = 0,
     draws: Annotated[
-        int, typer.Option(min=0, help="Try so many further draws of the test data.")
+        int, typer.Option(min=0, help="Try this many further draws of the test data.")
     ] = 0,
 ) -> None:
-    """Prove assignments and keep the proofs. Exit code 1: something falls short or is stale.
+    """Prove assignments and write the proofs. Exit code 1: something falls short or is stale.
 
     An assignment is proven when its solution is full, lazy answers and the stub earn nothing, right
     answers in other styles are full, and every known bug is caught and named.
@@ -165,7 +167,7 @@ def _report(course: Course) -> None:
 
 
 def _prove(assignments: Sequence[Assignment], orders: Orders, jobs: int) -> bool:
-    """Prove them and print what was found; whether nothing falls short."""
+    """Prove them and print what was found. True if nothing falls short."""
     proven = True
     for one in _proofs(assignments, orders, jobs):
         print(one.summary, flush=True)

@@ -136,14 +136,14 @@ def fuzz(
         "call_seconds: 2, test_seconds: 20",
         "call_seconds: 1, test_seconds: 6",
     )
-    handed_in, text, lines = folder / "handed_in", course.submission(), attack_lines()
-    handed_in.mkdir()
+    submitted, text, lines = folder / "submitted", course.submission(), attack_lines()
+    submitted.mkdir()
     for number in range(count):
-        write_one(rng, handed_in, f"student{number:04}", text, lines)
+        write_one(rng, submitted, f"student{number:04}", text, lines)
     honest = [f"student{number:04}-honest" for number in {0, count // 2, count}]
     for name in honest:
-        (handed_in / f"{name}.py").write_text(text, encoding="utf-8")
-    submissions = read_all(handed_in, toy.MAIN)
+        (submitted / f"{name}.py").write_text(text, encoding="utf-8")
+    submissions = read_all(submitted, toy.MAIN)
     engine = LocalEngine(course.assignment, 2)
     try:
         grading = Grading(course.course, course.assignment, engine, folder / "results")

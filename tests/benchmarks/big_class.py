@@ -43,7 +43,7 @@ VARIANTS = (
 )
 
 
-def hand_in(toy: Toy, folder: Path, count: int) -> None:
+def submit(toy: Toy, folder: Path, count: int) -> None:
     """Write ``count`` different submissions."""
     folder.mkdir()
     for number in range(count):
@@ -181,8 +181,8 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp())
     try:
         toy = Toy.build(folder / "course")
-        hand_in(toy, folder / "small", options.small)
-        hand_in(toy, folder / "big", options.count)
+        submit(toy, folder / "small", options.small)
+        submit(toy, folder / "big", options.count)
         print(
             f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {options.jobs} at a time",
             flush=True,
