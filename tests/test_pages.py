@@ -303,15 +303,22 @@ def test_damaged_results_are_named(toy, folder):
 
 # -- in a browser ----------------------------------------------------------------------------------
 
-FRAME = """<!doctype html><iframe id=page src="PAGE" style="border:0;width:WIDTHpx;height:3000px"></iframe><pre id=found></pre><script>
+FRAME = """<!doctype html>
+<iframe id=page src="PAGE" style="border:0;width:WIDTHpx;height:3000px"></iframe>
+<pre id=found></pre><script>
 const channels = text => text.match(/[\\d.]+/g).slice(0, 3).map(Number);
 const luminance = text => {
-  const [r, g, b] = channels(text).map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  const linear = v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const [r, g, b] = channels(text).map(v => linear(v / 255));
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 };
-const contrast = (a, b) => (Math.max(luminance(a), luminance(b)) + 0.05) / (Math.min(luminance(a), luminance(b)) + 0.05);
+const contrast = (a, b) => {
+  const [dark, light] = [luminance(a), luminance(b)].sort((x, y) => x - y);
+  return (light + 0.05) / (dark + 0.05);
+};
 document.getElementById("page").onload = event => {
-  const inside = event.target.contentDocument, view = event.target.contentWindow, root = inside.documentElement;
+  const inside = event.target.contentDocument, view = event.target.contentWindow;
+  const root = inside.documentElement;
   const behind = node => {
     for (let at = node; at; at = at.parentElement) {
       const colour = view.getComputedStyle(at).backgroundColor;
@@ -319,13 +326,16 @@ document.getElementById("page").onload = event => {
     }
     return "rgb(255, 255, 255)";
   };
-  const found = {width: root.scrollWidth, room: root.clientWidth, low: [], small: [], paper: view.getComputedStyle(inside.body).backgroundColor};
+  const paper = view.getComputedStyle(inside.body).backgroundColor;
+  const found = {width: root.scrollWidth, room: root.clientWidth, low: [], small: [], paper};
   for (const node of inside.querySelectorAll("body *")) {
     if (![...node.childNodes].some(child => child.nodeType === 3 && child.data.trim())) continue;
     const style = view.getComputedStyle(node), ink = node.closest("svg") ? style.fill : style.color;
     if (contrast(ink, behind(node)) < 4.5) found.low.push(node.textContent.trim().slice(0, 30));
-    const svg = node.closest("svg"), scale = svg ? svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : 1;
-    if (parseFloat(style.fontSize) * scale < 9) found.small.push(node.textContent.trim().slice(0, 30));
+    const svg = node.closest("svg");
+    const scale = svg ? svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : 1;
+    const letters = parseFloat(style.fontSize) * scale;
+    if (letters < 9) found.small.push(node.textContent.trim().slice(0, 30));
   }
   document.getElementById("found").textContent = JSON.stringify(found);
 };

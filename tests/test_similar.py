@@ -1,4 +1,5 @@
-"""Similar pairs: a copy with other names is found; the starter, and what everybody writes, is not held against anybody."""
+"""Similar pairs: a copy with other names is found; the starter, and what everybody writes, is not
+held against anybody."""
 
 from __future__ import annotations
 
@@ -25,9 +26,18 @@ RENAMED = "# all my own work\n\n" + ORIGINAL.replace("total", "summe").replace(
     "factor", "w"
 ).replace("reward", "r")
 OTHERS = [
-    "def discounted(rewards, gamma):\n    return float(rewards @ gamma ** np.arange(len(rewards)))\n",
-    "def discounted(x, g):\n    if len(x) == 0:\n        return 0.0\n    return x[0] + g * discounted(x[1:], g)\n",
-    "from functools import reduce\n\ndef discounted(x, g):\n    return reduce(lambda later, now: now + g * later, reversed(x), 0.0)\n",
+    (
+        "def discounted(rewards, gamma):\n    return float(rewards @ gamma ** "
+        "np.arange(len(rewards)))\n"
+    ),
+    (
+        "def discounted(x, g):\n    if len(x) == 0:\n        return 0.0\n"
+        "    return x[0] + g * discounted(x[1:], g)\n"
+    ),
+    (
+        "from functools import reduce\n\ndef discounted(x, g):\n    return reduce(lambda "
+        "later, now: now + g * later, reversed(x), 0.0)\n"
+    ),
 ]
 
 

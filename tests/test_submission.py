@@ -58,13 +58,18 @@ def pack(path: Path, members: dict[str, bytes]) -> Path:
 
 def notebook(*cells: str | dict[str, object]) -> bytes:
     whole = [
-        cell if isinstance(cell, dict) else {
-            "cell_type": "code", "id": f"c{number}", "source": cell, "metadata": {},
+        cell
+        if isinstance(cell, dict)
+        else {
+            "cell_type": "code",
+            "id": f"c{number}",
+            "source": cell,
+            "metadata": {},
             "execution_count": 1,
             "outputs": [{"output_type": "stream", "name": "stdout", "text": "an old output"}],
         }
         for number, cell in enumerate(cells)
-    ]  # fmt: skip
+    ]
     return json.dumps({"cells": whole, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
 
 

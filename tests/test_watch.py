@@ -59,7 +59,10 @@ def test_the_end_says_what_was_kept_and_why_the_rest_was_marked(kept, reasons, s
 
 def test_whose_lateness_alone_was_counted_anew_is_said():
     moved = Counter({"the due date or late rule": 3})
-    said = " Counted lateness again for 3, without running anything: the due date or late rule changed."
+    said = (
+        " Counted lateness again for 3, without running anything: the due date or late "
+        "rule changed."
+    )
     assert summary(3, Counter(), moved) == f"Kept 0 unchanged.{said}"
     assert summary(5, Counter({"new": 1}), moved) == f"Kept 2 unchanged; marked 1: 1 new.{said}"
 

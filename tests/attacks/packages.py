@@ -1,6 +1,8 @@
-"""Hostile hand-ins that cannot be committed as files: archives, links, devices, odd names, notebooks. Each function makes one.
+"""Hostile hand-ins that cannot be committed as files: archives, links, devices, odd names,
+notebooks. Each function makes one.
 
-``folder`` is where students' hand-ins lie; ``text`` is the base's text. The docstring is as in the corpus (see cases.py).
+``folder`` is where students' hand-ins lie; ``text`` is the base's text. The docstring is as in the
+corpus (see cases.py).
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ def hostile(builder: Callable[[Path, str], None]) -> Callable[[Path, str], None]
     return builder
 
 
-# -- archives --------------------------------------------------------------------------------------------------------
+# -- archives --------------------------------------------------------------------------------------
 
 
 def _zip(
@@ -139,7 +141,8 @@ def zip_with_a_link(folder: Path, text: str) -> None:
 
 @hostile
 def zip_with_names_that_act(folder: Path, text: str) -> None:
-    """Tries: a link in a zip whose name clears the screen and adds a line to what its student reads.
+    """Tries: a link in a zip whose name clears the screen and adds a line to what its student
+    reads.
 
     Deserves: 0
     Base: nothing
@@ -151,7 +154,8 @@ def zip_with_names_that_act(folder: Path, text: str) -> None:
 
 @hostile
 def zip_with_two_answers(folder: Path, text: str) -> None:
-    """Tries: two files of the same name in the same place: one for whoever looks, one for whoever runs.
+    """Tries: two files of the same name in the same place: one for whoever looks, one for whoever
+    runs.
 
     Deserves: anything
     Base: solution
@@ -206,7 +210,7 @@ def zip_that_is_none(folder: Path, text: str) -> None:
     (folder / "zip_that_is_none.zip").write_text(text, encoding="utf-8")
 
 
-# -- files that are none ---------------------------------------------------------------------------------------------
+# -- files that are none ---------------------------------------------------------------------------
 
 
 @hostile
@@ -275,7 +279,8 @@ def pipe(folder: Path, text: str) -> None:
 
 @hostile
 def device(folder: Path, text: str) -> None:
-    """Tries: a device in place of the file, one that never ends (a pipe where devices cannot be made).
+    """Tries: a device in place of the file, one that never ends (a pipe where devices cannot be
+    made).
 
     Deserves: 0
     Base: nothing
@@ -345,7 +350,7 @@ def deep_folders(folder: Path, text: str) -> None:
     os.close(here)
 
 
-# -- names -----------------------------------------------------------------------------------------------------------
+# -- names -----------------------------------------------------------------------------------------
 
 
 @hostile
@@ -369,7 +374,8 @@ def _named(name: str, tries: str) -> None:
 
     builder.__name__ = name
     builder.__doc__ = (
-        f"Tries: {tries}\n\nDeserves: full\nBase: solution\nControl: none, because it is aimed at whoever makes folders, tables and "
+        f"Tries: {tries}\n\nDeserves: full\nBase: solution\nControl: none, because it is "
+        f"aimed at whoever makes folders, tables and "
         "commands of names"
     )
     hostile(builder)
@@ -385,7 +391,7 @@ _named(
 _named("x" * 200, "a submission whose name is almost as long as a name can be.")
 
 
-# -- notebooks -------------------------------------------------------------------------------------------------------
+# -- notebooks -------------------------------------------------------------------------------------
 
 
 def _notebook(folder: Path, name: str, *cells: str, outputs: list[object] | None = None) -> None:
@@ -530,7 +536,8 @@ def notebook_that_is_none(folder: Path, text: str) -> None:
 
 
 def _with_own_given(folder: Path, name: str, text: str, place: str) -> None:
-    """A main file that takes everything from a given module, and a copy of that with the answers in it."""
+    """A main file that takes everything from a given module, and a copy of that with the answers in
+    it."""
     (folder / name / place).parent.mkdir(parents=True)
     (folder / name / MAIN).write_text("from plots import *\n")
     (folder / name / place).write_text(text)

@@ -1,4 +1,5 @@
-"""The five routes to marks, each as a function: hand-ins (name -> text of the main file) in, {name: {test's id: points}} out."""
+"""The five routes to marks, each as a function: hand-ins (name -> text of the main file) in, {name:
+{test's id: points}} out."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ ENVIRONMENT = os.environ | {
     "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
 }
 HARDENED = (
-    "--read-only --tmpfs /tmp:rw,nosuid,nodev,size=256m --cap-drop=ALL --cap-add=SETUID --cap-add=SETGID --cap-add=KILL "
+    "--read-only --tmpfs /tmp:rw,nosuid,nodev,size=256m --cap-drop=ALL "
+    "--cap-add=SETUID --cap-add=SETGID --cap-add=KILL "
     "--security-opt no-new-privileges --memory=4g --pids-limit=256"
 ).split()
 
@@ -79,7 +81,8 @@ def command_line(assignment: Assignment, submitted: Mapping[str, str], folder: P
 
 
 def gradescope(assignment: Assignment, submitted: Mapping[str, str], folder: Path) -> Marks:
-    """The zip as Gradescope unpacks it: everything to source/, run_autograder beside it, cwd there."""
+    """The zip as Gradescope unpacks it: everything to source/, run_autograder beside it, cwd
+    there."""
     export(assignment, "gradescope", folder)
     marks = {}
     for name, text in submitted.items():
@@ -211,7 +214,8 @@ def export(assignment: Assignment, kind: str, folder: Path) -> None:
 
 
 def filled(assignment: Assignment, released: Path, text: str) -> str:
-    """A released notebook with the work in it: the cells to fill hold the definitions of ``text``, a new one imports and helpers."""
+    """A released notebook with the work in it: the cells to fill hold the definitions of ``text``,
+    a new one imports and helpers."""
     pieces = {
         _defines(source): source
         for kind, source in notebook.split(text)

@@ -1,10 +1,13 @@
-"""One source, five ways to be marked, equal scores: the solution, the stub and three bugs of an assignment over every route.
+"""One source, five ways to be marked, equal scores: the solution, the stub and three bugs of an
+assignment over every route.
 
-Test data are drawn from what is handed in, and every route hands it in with other cells around it. The solution and the stub get the same points on
-any data. So does a bug in the tests that say they catch it, and in those that never call what it changes; whether it gets through another one may hang
+Test data are drawn from what is handed in, and every route hands it in with other cells around it.
+The solution and the stub get the same points on any data. So does a bug in the tests that say they
+catch it, and in those that never call what it changes; whether it gets through another one may hang
 on the draw, so those are left out.
 
-`make parity` runs all assignments of course.yml; PARITY=gae,ppo runs some. The image's route needs $GRADER_IMAGE and $GRADER_ENGINE.
+`make parity` runs all assignments of course.yml; PARITY=gae,ppo runs some. The image's route needs
+$GRADER_IMAGE and $GRADER_ENGINE.
 """
 
 from __future__ import annotations
