@@ -33,6 +33,7 @@ thorough: setup
 
 check: setup
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+	.venv/bin/mdformat --check README.md CHANGELOG.md docs requirements examples assignments
 	$(RUN) -m autograder starter --check && $(RUN) -m autograder syllabus --check
 	$(RUN) -m autograder verify
 

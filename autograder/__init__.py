@@ -1,13 +1,17 @@
 """The course's autograder. Reading order: the order in which a submission meets the packages.
 
 1. errors, model: what can go wrong, and the data that everything passes on.
-2. authoring: course.yml, assignment.yml, the solution file and its readings, notebooks, starters.
-3. marking: submission (what a student sent), grade (the pipeline), grader and engines (where it
-   runs), score, provenance (what a result depends on), result_files.
-4. judging: plugin and checks (what a hidden test is), hidden_test (one run of one test), diagnose
-   (which known mistake gives these numbers), gpu_part.
+2. authoring: course (course.yml and assignment.yml, with yaml_file and dates), prerequisites and
+   syllabus, source (the solution file and its readings, with lines and leaks), given and right
+   (shared modules, other styles), notebook, starter, scaffold.
+3. marking: submission and intake (what a student sent), roster and received (whose it is, and when
+   it came), grade (the pipeline), grader, messages and engines (where it runs), score, feedback,
+   provenance (what a result depends on), result_files.
+4. judging: plugin and checks (what a hidden test is), hidden_test and alarm (one run of one test,
+   in time), diagnose and relevance (which known mistake gives these numbers), gpu_part.
 5. isolation: the wall between a hidden test and the code of a student. It knows nothing of courses.
-6. proof: verify, which proves an assignment before students get it.
+6. proof: choice (what is stale), prove (one proof), verify (in this process), wall (behind the
+   wall), bars, public and thorough, record (proof.json).
 7. reports, export, cli: pages for people, other routes to the same marks, commands.
 
 Imports go one way: errors, model <- isolation <- authoring <- judging <- proof, marking <- reports

@@ -41,19 +41,28 @@ class Mistake:
     when: str
 
 
+class Basis(StrEnum):
+    """What speaks for the mistakes of an outcome."""
+
+    NAMED = "named"  # All tests of the submission agree with them.
+    FOLLOWS = "follows"  # So they do, and it is another test that is about them.
+    HERE_ALONE = "here_alone"  # The numbers of this test; other failed tests do not fit.
+
+
 @dataclass(frozen=True)
 class Outcome:
     """One hidden test's outcome for one submission.
 
-    Students see ``says``, ``hint``, ``mistake``, ``finding``, ``error`` and ``prints``;
+    Students see ``says``, ``hint``, ``mistakes``, ``finding``, ``error`` and ``prints``;
     ``detail`` may hold expected values and is for staff.
 
     finding   what is wrong with the result's kind, shape or dtype: safe to show
     error     the student's own exception and lines
     limit     the time limit that ended the test, if one did
     prints    what the student's code printed, capped
-    mistake   the one known mistake that gives exactly these numbers
-    suspects  names of all known bugs that give exactly these numbers
+    mistakes  the known mistakes that together give exactly these numbers, mostly one
+    basis     what speaks for these mistakes
+    suspects  names of the known bugs that give exactly these numbers, as far as they were tried
     curve     how a training went, if the test recorded it with lab.curve
     rates     what the test measured with lab.rate, by its name
     extra     worth nothing, whatever the verdict: no score depends on it
@@ -69,7 +78,8 @@ class Outcome:
     error: str = ""
     limit: Limit | None = None
     prints: str = ""
-    mistake: Mistake | None = None
+    mistakes: tuple[Mistake, ...] = ()
+    basis: Basis = Basis.NAMED
     suspects: tuple[str, ...] = ()
     detail: str = ""
     curve: tuple[float, ...] = ()
@@ -80,6 +90,11 @@ class Outcome:
     def open(self) -> bool:
         """The test counts and could not be graded, so there is no score yet."""
         return self.verdict is Verdict.UNGRADED and not self.extra
+
+    @property
+    def named(self) -> tuple[Mistake, ...]:
+        """The mistakes that all tests of the submission agree with."""
+        return () if self.basis is Basis.HERE_ALONE else self.mistakes
 
     @property
     def points(self) -> float:

@@ -21,7 +21,10 @@ fi
 echo "setup: installing $(grep -c == requirements/lock.txt) locked packages, some minutes"
 echo "setup: torch is 200 MB in CPU builds, several GB in PyPI's builds with CUDA"
 rm -f .venv/ready
-"$python" -m venv .venv
+# An environment of another Python would stay one of that Python.
+version() { "$1" -c 'import sys; print(sys.version_info[:2])' 2>/dev/null; }
+[ "$(version .venv/bin/python)" = "$(version "$python")" ] || clear=--clear
+"$python" -m venv ${clear:-} .venv
 pip() { .venv/bin/python -m pip --quiet --disable-pip-version-check "$@"; }
 pip install -r requirements/lock.txt
 pip install --no-deps --no-build-isolation -e .

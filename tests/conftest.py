@@ -31,7 +31,7 @@ MAIN = "work.py"
 # What tests need, by file. A test of any other file is a unit test, which starts no process, unless
 # it takes a fixture that starts workers or carries another mark itself.
 NEEDS = {
-    "content": ("test_examples", "test_feedback"),
+    "content": ("test_examples", "test_feedback", "test_real_submissions", "test_reported"),
     "wall": (
         "test_as_graded",
         "test_attacks",
@@ -48,8 +48,12 @@ NEEDS = {
         "test_proof",
         "test_ranks",
         "test_sandbox",
+        "test_scaffold",
         "test_starter",
+        "test_time",
+        "test_unreadable",
         "test_wire_fuzz",
+        "test_world",
     ),
 }
 TIERS = {file: tier for tier, files in NEEDS.items() for file in files}

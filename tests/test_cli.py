@@ -173,9 +173,10 @@ def test_a_student_reads_the_diagnosis_and_no_expected_value(marked):
     assert found["score"] == 5.0
     outputs = {test["extra_data"]["test"]: test["output"] for test in found["tests"]}
     for name in ("test_two_rewards", "test_three_rewards"):
-        assert outputs[name].startswith(
-            "Failed.\nThese are the numbers one gets when gamma is never used.\nHint: "
+        assert outputs[name] == (
+            "Failed.\nThese are the numbers one gets when gamma is never used."
         )
+    assert "One mistake explains your two failed tests:" in found["output"]
     staff = (marked.out / NAME / "ben" / "staff.json").read_text()
     assert "expected" in staff and "expected" not in json.dumps(found)
 

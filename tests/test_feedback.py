@@ -25,7 +25,8 @@ from autograder.isolation.bridge.client import Bridge
 from autograder.isolation.bridge.handles import Remote
 from autograder.isolation.bridge.loans import Exposed
 from autograder.isolation.codec import torch_module
-from autograder.judging import checks, diagnose, plugin
+from autograder.judging import checks, diagnose, naming, plugin
+from autograder.judging.evidence import Failures
 from autograder.judging.hidden_test import HiddenTest
 from autograder.marking import feedback, result_files
 from autograder.model import Grade, Outcome, Verdict
@@ -111,8 +112,9 @@ def runs(
     ]
     alone = functools.cache(lambda name: diagnose.AnswerKey(assignment, only=[name]))
     for name, test, candidate in todo:
-        outcome = diagnose.judge(test, candidate, SEED, alone(name), SECONDS)
-        (outcome,) = key.settle([outcome])
+        failures = Failures()
+        outcome = diagnose.judge(test, candidate, SEED, alone(name), SECONDS, keep=failures.add)
+        (outcome,) = naming.name_mistakes(alone(name), [test], [outcome], failures.kept)
         yield name, test, outcome
 
 
@@ -155,7 +157,7 @@ def leaks(
     words = {word[0].upper() + word[1:] + "." for word in feedback.WORDS.values()}
     known = words | {f"Hint: {test.hint}", "Your code:", "Your code printed:"}
     known |= set(feedback.LIMITS.values())
-    known |= {feedback.mistake_sentence(outcome.mistake)} if outcome.mistake else set()
+    known |= {feedback.mistake_sentence(outcome)}
     found = [
         f"a line of unknown origin: {line}"
         for line in ours

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from autograder.errors import Limit
 from autograder.isolation.limits import Limits
+from autograder.judging.evidence import Failure
 from autograder.judging.hidden_test import HiddenTest
 from autograder.marking import grader
-from autograder.model import Outcome, Verdict
+from autograder.model import Mistake, Outcome, Verdict
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,8 @@ class Candidate:
 
 
 class Key:
-    def settle(self, outcomes):
-        return []
+    def within_reach(self, called):
+        return {}
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def given(monkeypatch):
     """CPU seconds that each test got; tests whose name begins with 'loops' run out of time."""
     got: dict[str, float] = {}
 
-    def judge(test, candidate, seed, key, patience, known, alive):
+    def judge(test, candidate, seed, key, patience, alive, keep):
         got[test.name] = candidate.limits.call_seconds
         if test.name.startswith("loops"):
             limit = Limit.COMPUTING
@@ -80,21 +81,34 @@ def test_a_submission_that_has_used_up_its_time_gets_little_everywhere(given):
     assert set(given("a", "learning", call_seconds=10, total_seconds=1e-9).values()) == {1.0}
 
 
-def test_what_earlier_tests_suspect_is_told_to_the_later_ones(monkeypatch):
-    told = []
+def told_again(monkeypatch, name_mistakes):
+    """The outcomes that are sent once more when all tests are done."""
+    failure = Failure(None, 0, (("ok", 1.0, []),), 0, None, frozenset())
 
-    def judge(test, candidate, seed, key, patience, known, alive):
-        told.append(sorted(known))
-        return Outcome(
-            test.name,
-            "",
-            "",
-            Verdict.FAILED,
-            1.0,
-            suspects={"a": ("x", "y"), "b": ("y",)}.get(test.name, ()),
-        )
+    def judge(test, candidate, seed, key, patience, alive, keep):
+        keep(failure)
+        return Outcome(test.name, "", "", Verdict.FAILED, 1.0)
 
     monkeypatch.setattr(grader, "judge", judge)
+    monkeypatch.setattr(grader, "name_mistakes", name_mistakes)
     tests = [HiddenTest(name, "", 1.0, "", (), "", False, lambda: None) for name in "abc"]
-    list(grader.outcomes(tests, Key(), Candidate(Limits()), Limits(), 0))
-    assert told == [[], ["x", "y"], ["x", "y"]]
+    messages = list(grader.outcomes(tests, Key(), Candidate(Limits()), Limits(), 0))
+    return [message["outcome"] for message in messages if "outcome" in message][3:]
+
+
+def test_mistakes_are_named_when_all_tests_are_done(monkeypatch):
+    mistake = Mistake("forgets-n", "n is forgotten.")
+
+    def name_mistakes(key, tests, outcomes, failures, seconds, alive):
+        assert len(tests) == len(outcomes) == len(failures) == 3
+        return [replace(outcomes[0], mistakes=(mistake,)), *outcomes[1:]]
+
+    (again,) = told_again(monkeypatch, name_mistakes)
+    assert again["test"] == "a" and again["mistakes"][0]["bug"] == "forgets-n"
+
+
+def test_a_diagnosis_that_breaks_costs_nothing(monkeypatch):
+    def name_mistakes(*args):
+        raise RecursionError("an answer within an answer")
+
+    assert told_again(monkeypatch, name_mistakes) == []

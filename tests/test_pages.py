@@ -40,10 +40,10 @@ FAILED = Outcome(
     hint="Think.",
     error=f"ValueError: {EVIL}",
     prints=EVIL,
-    mistake=MISTAKE,
+    mistakes=(MISTAKE,),
     detail=SECRET,
 )
-UNGRADED = dataclasses.replace(FAILED, verdict=Verdict.UNGRADED, mistake=None, error="", prints="")
+UNGRADED = dataclasses.replace(FAILED, verdict=Verdict.UNGRADED, mistakes=(), error="", prints="")
 
 
 def grade(student: str, *outcomes: Outcome, **more) -> Grade:
@@ -52,10 +52,7 @@ def grade(student: str, *outcomes: Outcome, **more) -> Grade:
 
 CLASS = [
     grade(
-        "ada",
-        PASSED,
-        dataclasses.replace(FAILED, verdict=Verdict.PASSED, mistake=None),
-        seconds=3.0,
+        "ada", PASSED, dataclasses.replace(FAILED, verdict=Verdict.PASSED, mistakes=()), seconds=3.0
     ),
     grade("ben", PASSED, FAILED, late_days=1, late_factor=0.5),
     grade(
@@ -109,7 +106,7 @@ def test_a_part_counts_all_its_tests():
 
 
 def test_a_mistake_counts_once_for_each_student_and_the_frequent_ones_come_first():
-    rare = dataclasses.replace(FAILED, test="test_c", mistake=Mistake("rare", "Rare."))
+    rare = dataclasses.replace(FAILED, test="test_c", mistakes=(Mistake("rare", "Rare."),))
     again = dataclasses.replace(FAILED, test="test_d", part="sums")
     first, second = ClassReport([*CLASS, grade("fay", FAILED, again, rare)], 10.0).mistakes
     assert (first.mistake, first.students, first.parts) == (
@@ -217,7 +214,8 @@ def test_a_student_s_page_holds_nothing_of_the_staff_s(page, folder):
         others = {other.student for other in CLASS} - {one.student}
         assert not any(re.search(rf"\b{re.escape(other)}\b", text) for other in others)
     text = (folder / "ben" / "feedback.html").read_text()
-    assert "2 of 10" in text and "gamma is never used." in text and "Hint: Think." in text
+    assert "2 of 10" in text and "gamma is never used." in text
+    assert "One mistake explains your failed test:" in text
 
 
 def test_parts_stand_in_the_order_of_the_tests(page, folder):

@@ -27,7 +27,7 @@ FAILED = Outcome(
     "test_b", "Means are means.", "means", Verdict.FAILED, 3.0, hint="Think of n.",
     finding="the result has shape (2,); (3,) was expected.",
     error="ValueError: no\n  work.py:3 in mean\n    return x", prints="hello\n",
-    mistake=Mistake("forgets-n", "n is forgotten."),
+    mistakes=(Mistake("forgets-n", "n is forgotten."),),
     suspects=("forgets-n",), detail=f"not close: {EXPECTED}",
 )  # fmt: skip
 UNWRITTEN = Outcome(
@@ -160,10 +160,14 @@ def test_a_failed_test_is_explained_from_the_most_telling_to_the_student_s_own_l
         "Failed.\n"
         "These are the numbers one gets when n is forgotten.\n"
         "the result has shape (2,); (3,) was expected.\n"
-        "Hint: Think of n.\n"
         "Your code:\n  | ValueError: no\n  |   work.py:3 in mean\n  |     return x\n"
         "Your code printed:\n  | hello"
     )
+
+
+def test_without_a_mistake_the_hint_is_shown():
+    text = feedback.student_text(dataclasses.replace(FAILED, mistakes=()))
+    assert "Hint: Think of n." in text and "numbers one gets" not in text
 
 
 def test_other_verdicts_are_said_in_a_sentence():
@@ -231,7 +235,8 @@ def test_what_staff_reads_acts_on_no_terminal_either(tmp_path, assignment):
         (
             "all kinds",
             "Not everything could be graded. That is not your fault, and nothing below counts as"
-            " zero.\nNot written yet: means.",
+            " zero.\nNot written yet: means.\n"
+            "One mistake explains your failed test:\n- N is forgotten. (test 2)",
         ),
     ],
 )
@@ -301,7 +306,7 @@ def test_no_cell_is_a_formula(tmp_path, assignment, first):
     row = gradebook(
         tmp_path,
         assignment,
-        grade(dataclasses.replace(FAILED, mistake=None, error=evil), student=evil),
+        grade(dataclasses.replace(FAILED, mistakes=(), error=evil), student=evil),
     )[0]
     assert row["student"] == f"'{evil}" and row["note"] == f"'{evil}"
 
@@ -310,7 +315,7 @@ def test_no_cell_is_a_formula(tmp_path, assignment, first):
 def test_no_text_of_a_student_s_adds_a_row_or_a_cell(tmp_path, assignment, break_):
     odd = dataclasses.replace(
         FAILED,
-        mistake=None,
+        mistakes=(),
         error="",
         finding=f"an object of class {break_}mallory; a float was expected.",
     )
@@ -327,17 +332,21 @@ def test_no_text_of_a_student_s_adds_a_row_or_a_cell(tmp_path, assignment, break
         ((PASSED,), "all passed"),
         ((PASSED, FAILED), "n is forgotten."),
         (
-            (FAILED, dataclasses.replace(FAILED, mistake=Mistake("forgets-m", "m is.")), FAILED),
+            (
+                FAILED,
+                dataclasses.replace(FAILED, mistakes=(Mistake("forgets-m", "m is."),)),
+                FAILED,
+            ),
             "n is forgotten. (+1 more)",
         ),
         ((UNWRITTEN,), "not written yet: means"),
-        ((dataclasses.replace(FAILED, mistake=None),), "ValueError: no"),
+        ((dataclasses.replace(FAILED, mistakes=()),), "ValueError: no"),
         (
-            (dataclasses.replace(FAILED, mistake=None, error=""),),
+            (dataclasses.replace(FAILED, mistakes=(), error=""),),
             "the result has shape (2,); (3,) was expected.",
         ),
         (
-            (dataclasses.replace(FAILED, mistake=None, error="", finding=""),),
+            (dataclasses.replace(FAILED, mistakes=(), error="", finding=""),),
             "fails: Means are means.",
         ),
         ((UNGRADED, FAILED), f"ungraded: the reference fails: {EXPECTED}"),

@@ -157,6 +157,23 @@ SHORTCOMINGS = {
             ),
         ],
     ),
+    "a bug that only raises": (
+        lambda toy: toy.edit_solution(
+            "# BUG(median): return numbers - np.median(numbers)",
+            "# BUG(median): raise IndexError('nothing is left')",
+        ),
+        [
+            "'median' is caught, but the diagnosis cannot name it: in test_the_mean_is_gone "
+            "its answers are those of "
+            "any code that raises the same exception (to 1e-06)"
+        ],
+    ),
+    "a bug that needs no excuse": (
+        lambda toy: toy.edit_hidden(
+            '@points(2, part="means"', 'UNNAMED = ("median",)\n\n\n@points(2, part="means"'
+        ),
+        ["'median' is declared UNNAMED, and the diagnosis can name it"],
+    ),
     "a bug that no test names": (
         lambda toy: toy.edit_hidden('catches="median", ', 'catches="sums-to-n", '),
         [
@@ -253,7 +270,7 @@ INCOMPLETE = [
     (
         '    """The second of two rewards is discounted once."""\n',
         "",
-        "test_two_rewards needs a docstring: the sentence that students read",
+        "test_two_rewards needs a docstring: the line that students read",
     ),
     (
         (
@@ -385,3 +402,21 @@ def test_options_for_whoever_runs_pytest_do_not_matter(toy, monkeypatch):
     monkeypatch.setenv("PYTEST_ADDOPTS", "--durations=60 --no-such-option")
     assert len(collect(toy.assignment.hidden_tests)) == 4
     assert os.environ["PYTEST_ADDOPTS"]
+
+
+def test_a_bug_that_only_raises_may_be_declared(toy, no_public_tests):
+    toy.edit_solution(
+        "# BUG(median): return numbers - np.median(numbers)",
+        "# BUG(median): raise IndexError('nothing is left')",
+    )
+    toy.edit_hidden('@points(2, part="means"', 'UNNAMED = ("median",)\n\n\n@points(2, part="means"')
+    assert shortcomings(toy) == []
+
+
+def test_bugs_that_a_test_cannot_tell_apart_are_noted(toy, no_public_tests):
+    both = 'catches=("no-discount", "last-reward-whole"), hint="The second'
+    toy.edit_hidden(both, 'catches="no-discount", hint="The second')
+    assert verify(toy.assignment).notes == [
+        "test_two_rewards catches 'no-discount' and cannot tell it from 'last-reward-whole', which"
+        " it does not declare"
+    ]

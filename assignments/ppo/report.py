@@ -202,7 +202,9 @@ def plot_beta() -> plt.Figure:
         label="beta of the rule, as trained",
     )
     axes[0].set(title="penalty instead of clipping", xlabel="environment steps", yscale="log")
-    axes[0].plot(steps, kls, "s-", markersize=3, color="tab:orange", label="KL(old || new)")
+    axes[0].plot(
+        steps, kls, "s-", markersize=3, color="tab:orange", label="approx_kl of the update"
+    )
     axes[0].axhspan(
         target / 1.5, 1.5 * target, color="tab:orange", alpha=0.2, label="where the rule is content"
     )

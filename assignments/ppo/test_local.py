@@ -38,7 +38,7 @@ def close(actual, expected, tolerance=1e-5):
 #   ratio                1.5    1.1    0.5    1.5
 #   advantage            2      2     -1     -1
 #   ratio * advantage    3      2.2   -0.5   -1.5
-#   clipped at 0.2       2.4    2.2   -0.8   -1.5       (1.2 * 2,  1.1 * 2,  0.8 * -1,  1.2 * -1 = -1.2)
+#   clipped at 0.2       2.4    2.2   -0.8   -1.2       (1.2 * 2, 1.1 * 2, 0.8 * -1, 1.2 * -1)
 #   smaller of the two   2.4    2.2   -0.8   -1.5
 LOGP, OLD_LOGP = numbers(0.75, 0.55, 0.25, 0.75).log(), numbers(0.5, 0.5, 0.5, 0.5).log()
 ADV = numbers(2, 2, -1, -1)

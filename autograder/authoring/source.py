@@ -130,18 +130,29 @@ class Source:
                 )
         return self._joined(edits)
 
-    def broken(self, bug: str) -> str:
-        """The solution with one known bug in it. Raises SourceError for any other name."""
+    def broken(self, *bugs: str) -> str:
+        """The solution with known bugs in it, mostly one.
+
+        Raises SourceError for any other name, and where two bugs change the same statement.
+        """
+        for bug in bugs:
+            self._must_be_known(bug)
+        edits: dict[int, str | None] = dict.fromkeys(self._marker_lines)
+        changed: set[int] = set()
+        for corruption in self._corruptions:
+            if corruption.bug in bugs:
+                if corruption.first in changed:
+                    raise self._mistake(corruption.first, f"{' and '.join(bugs)} both change this")
+                changed.add(corruption.first)
+                edits |= dict.fromkeys(range(corruption.first, corruption.last + 1))
+                edits[corruption.first] = self._indent(corruption.first) + corruption.replacement
+        return self._joined(edits)
+
+    def _must_be_known(self, bug: str) -> None:
         if bug not in self._texts:
             near = difflib.get_close_matches(bug, self._texts, n=1)
             guess = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(self._texts)}"
             raise SourceError(f"{self.path}: no known bug is called '{bug}'; {guess}")
-        edits: dict[int, str | None] = dict.fromkeys(self._marker_lines)
-        for corruption in self._corruptions:
-            if corruption.bug == bug:
-                edits |= dict.fromkeys(range(corruption.first, corruption.last + 1))
-                edits[corruption.first] = self._indent(corruption.first) + corruption.replacement
-        return self._joined(edits)
 
     # -- finding the markers -----------------------------------------------------------------------
 

@@ -125,7 +125,7 @@ def report_class(
     ] = None,
     course: CourseOption = None,
 ) -> None:
-    """Write results.html for the staff, and feedback.html beside each student's results."""
+    """Write report.html for the staff, and feedback.html beside each student's results."""
     from autograder.reports import pages
     from autograder.reports.similar import of_class
 

@@ -1,4 +1,4 @@
-"""The options of `grade`, and those that several commands share."""
+"""The options of `grade` and `verify`, and those that several commands share."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ AddressOption = Annotated[str, typer.Option(help="Where the Ray cluster is, for 
 CourseOption = Annotated[
     Path | None, typer.Option("--course", help="The course's folder (default: found from here).")
 ]
+
+# -- grade -----------------------------------------------------------------------------------------
 
 Assignment = Annotated[str, typer.Argument(help="The assignment.")]
 Submissions = Annotated[
@@ -50,3 +52,33 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar and no tab
 AsJson = Annotated[
     bool, typer.Option("--json", help="One line of JSON for each submission instead of the table.")
 ]
+
+# -- verify ----------------------------------------------------------------------------------------
+
+ToProve = Annotated[
+    list[str] | None,
+    typer.Argument(help="Assignments (default: none; only say which proofs are stale)."),
+]
+Stale = Annotated[bool, typer.Option("--stale", help="Prove what is stale.")]
+Everything = Annotated[bool, typer.Option("--all", help="Prove every assignment.")]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COMMIT",
+        help="Prove what has changed since this commit, and three more if the engine has.",
+    ),
+]
+Shard = Annotated[
+    str | None, typer.Option(metavar="K/N", help="Of these, only the K-th of N shares.")
+]
+Compare = Annotated[
+    bool, typer.Option("--compare", help="Write nothing: the committed proof must say the same.")
+]
+Bars = Annotated[bool, typer.Option("--bars", help="Measure the learning checks again (minutes).")]
+Thorough = Annotated[
+    bool, typer.Option("--thorough", help="Also prove what takes too long for every change.")
+]
+ProofJobs = Annotated[
+    int, typer.Option(min=0, help="Assignments proven at a time (default: one for each core).")
+]
+Draws = Annotated[int, typer.Option(min=0, help="Try this many further draws of the test data.")]

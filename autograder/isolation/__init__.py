@@ -1,9 +1,9 @@
 """The wall: hidden tests stay in the grader, student code runs in sandboxed workers.
 
-Only data crosses between them. Reading order, which is also the order of imports:
+Only data crosses between them. Reading order, which is also the order of imports between folders:
 
-limits, times       what one submission may use of the machine, and every time limit of the grader
-cells               runs a notebook statement by statement
+limits, times       what one submission may use of the machine, and every time limit
+cells               a notebook as a module: what fails is left out
 codec/              what may cross, and how it is written: values, messages, exceptions
 bridge/             questions to the student's process, and answers
     handles         what a test holds: objects that stay on the student's side
@@ -20,6 +20,8 @@ wall/               what a worker may not do: sandbox, seccomp, network, world, 
 workers/            worker processes
     stream          messages over a socket
     warm, server    the fork server, which starts workers
+    life            what a worker does from its fork to its end; importing and prints are its parts
+    meter           tells waiting from computing
     channel, reuse  the grader's hold on one worker, which may serve several tests
     walled          a submission behind the wall
 ranks/              several workers as one process group: group (their side), ranks (the grader's),

@@ -1,40 +1,34 @@
-"""Which known mistake gives exactly these wrong numbers.
+"""Judges one test: its verdict, and what is kept of a failure for naming the mistake.
 
-The failed test is run again, with the same data, against the reference solution and against each
-broken variant (trusted code, in this process). A bug is a suspect when its answers, call by call,
-are the student's and the reference's are not. A test that even the reference fails is our mistake,
-not the student's.
+A failed test is run again, with the same data, against the reference solution. A test that even the
+reference fails is our mistake, not the student's. `naming` asks, when all tests are done, which
+known mistake explains the failures.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
-from typing import Any
-
-import numpy as np
 
 from autograder.authoring.course import Assignment
 from autograder.authoring.given import given_files
 from autograder.authoring.source import Source
-from autograder.errors import IsolationError, StudentDied, StudentError, StudentTimeout
-from autograder.isolation.bridge.handles import Remote
-from autograder.isolation.codec import Fields, torch_module
+from autograder.errors import IsolationError, SourceError, StudentDied, StudentError, StudentTimeout
 from autograder.judging import alarm, hidden_test, relevance
 from autograder.judging.checks import CheckFailure
+from autograder.judging.evidence import Failure
 from autograder.judging.hidden_test import Candidate, HiddenTest, InProcess, Trace
-from autograder.model import Mistake, Outcome, Verdict
+from autograder.model import Outcome, Verdict
 
-SETS = (set, frozenset)
+AT = "@"  # between a bug and the one function that has it
 MOST_RUNS = 3  # of one test: in a used worker, in a fresh one that dies, in another fresh one
 UNUSABLE = (
     "What came back could not be used as the handout describes it: check its type, shape and"
     " field names."
 )
-# The same numbers in double precision, and where single precision is involved.
-RTOL, RTOL_SINGLE = 1e-6, 1e-4
 
 
 class AnswerKey:
@@ -46,6 +40,8 @@ class AnswerKey:
     def __init__(self, assignment: Assignment, only: Collection[str] | None = None) -> None:
         self.source = Source(assignment.solution)
         self.main = assignment.main
+        self._proof = assignment.hidden_tests.with_name("proof.json")
+        self._several: dict[tuple[str, ...], InProcess | None] = {}
         self._given = given_files(assignment)
         # What the ranks of such an assignment call cannot be seen from here.
         self._forks = assignment.isolation == "distributed"
@@ -81,48 +77,46 @@ class AnswerKey:
             if self._forks or relevance.can_tell(called, self.changed[name])
         }
 
-    def suspects(
-        self,
-        test: HiddenTest,
-        seed: int,
-        student: Trace,
-        reference: Trace,
-        called: set[str],
-        known: Collection[str] = (),
-    ) -> tuple[str, ...]:
-        """The bugs that fail this test with the student's numbers.
+    @cached_property
+    def kills(self) -> dict[str, set[str]]:
+        """By the bug's name, the tests that it fails, as a proof has shown; {} without one."""
+        try:
+            kills = json.loads(self._proof.read_text(encoding="utf-8"))["kills"]
+            return {str(bug): set(map(str, tests)) for bug, tests in kills.items()}
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            return {}
 
-        The ``known`` suspects are tried first. Where one of them repeats the numbers, the others
-        are not tried: one mistake fails many tests, `settle` would leave nobody else, and a test
-        that trains takes long for every bug.
+    @cached_property
+    def public(self) -> frozenset[str]:
+        """The functions and classes that the solution offers."""
+        return frozenset(relevance.offered(self.source.solution()))
+
+    def variant(self, bugs: Sequence[str]) -> InProcess | None:
+        """The solution with these bugs, None where two of them change the same statement.
+
+        ``bug@function``: one function or class alone has the bug, with all that it calls.
         """
-        if gives_the_numbers_of(reference, student):
-            return ()
-        near = self.within_reach(called)
+        if len(bugs) == 1 and bugs[0] in self.broken:
+            return self.broken[bugs[0]]
+        name = tuple(sorted(bugs))
+        if name not in self._several:
+            try:
+                text = (
+                    self._in_one_place(*name[0].split(AT))
+                    if AT in name[0]
+                    else self.source.broken(*name)
+                )
+                self._several[name] = self.candidate(text)
+            except SourceError:
+                self._several[name] = None
+        return self._several[name]
 
-        def repeating(names: Collection[str]) -> tuple[str, ...]:
-            return tuple(
-                name for name in near if name in names and _repeats(test, near[name], seed, student)
-            )
-
-        return repeating(known) or repeating(near.keys() - set(known))
-
-    def settle(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """Write the mistake into each outcome whose suspects come down to one.
-
-        The suspects of the other failed tests are considered.
-        """
-        return [dataclasses.replace(o, mistake=self._mistake(o, outcomes)) for o in outcomes]
-
-    def _mistake(self, outcome: Outcome, outcomes: Sequence[Outcome]) -> Mistake | None:
-        remaining = set(outcome.suspects)
-        for other in outcomes:
-            if len(remaining) > 1 and remaining & set(other.suspects):
-                remaining &= set(other.suspects)
-        if len(remaining) != 1:
-            return None
-        (bug,) = remaining
-        return Mistake(bug, self.texts[bug])
+    def _in_one_place(self, bug: str, function: str) -> str:
+        """The solution, with a function that comes from the broken variant."""
+        return (
+            f"{self.source.solution()}\n\n_other = {{'__name__': __name__}}\n"
+            f"exec({self.source.broken(bug)!r}, _other)\n{function} = _other[{function!r}]\n"
+        )
 
 
 def judge(
@@ -132,14 +126,14 @@ def judge(
     key: AnswerKey,
     seconds: float = 3600.0,
     reference: Candidate | None = None,
-    known: Collection[str] = (),
     alive: Callable[[], None] = lambda: None,
+    keep: Callable[[Failure], None] = lambda failure: None,
 ) -> Outcome:
     """Run one hidden test against a submission, and say what is known about it.
 
     ``seconds``: how long the grader may compute or wait. ``reference``: the solution where it must
-    not run in this process. ``known``: suspects of tests that failed before. ``alive`` is called
-    now and then while a worker computes.
+    not run in this process. ``alive`` is called now and then while a worker computes. ``keep`` is
+    given a failure that known mistakes may explain (`naming.name_mistakes`).
     """
     outcome = Outcome(test.name, test.says, test.part, Verdict.PASSED, test.worth, extra=test.extra)
     try:
@@ -164,8 +158,8 @@ def judge(
         return outcome
     # The diagnosis is a courtesy: no answer of a student's may end the marking here.
     with contextlib.suppress(Exception):
-        suspects = key.suspects(test, seed, trace, right, called, known)
-        outcome = dataclasses.replace(outcome, suspects=suspects)
+        if failure := Failure.of(test, seed, trace, right, called):
+            keep(failure)
     return outcome
 
 
@@ -209,88 +203,3 @@ def _failed(outcome: Outcome, test: HiddenTest, trace: Trace) -> Outcome:
         prints=trace.prints,
         detail=hidden_test.explain(error) if error else "",
     )
-
-
-def _repeats(test: HiddenTest, candidate: Candidate, seed: int, student: Trace) -> bool:
-    """The broken variant fails the test with the student's answers.
-
-    It is given up at the first answer that differs.
-    """
-
-    class Differs(Exception):
-        pass
-
-    heard = 0
-
-    def compare(event: Any) -> None:
-        nonlocal heard
-        heard += 1
-        if heard <= len(student.events) and not _same(event, student.events[heard - 1]):
-            raise Differs
-
-    replay = hidden_test.run(test, candidate, seed, compare)
-    return (
-        not replay.passed and not isinstance(replay.error, Differs) and heard >= len(student.events)
-    )
-
-
-def gives_the_numbers_of(variant: Trace, student: Trace) -> bool:
-    """Every answer of the student up to the failure is the variant's."""
-    if len(variant.events) < len(student.events):
-        return False
-    return all(
-        _same(one, other) for one, other in zip(variant.events, student.events, strict=False)
-    )
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Equal up to rounding, in whatever precision and containers of the same numbers."""
-    if isinstance(one, Remote) or isinstance(other, Remote):
-        return isinstance(one, Remote) and isinstance(other, Remote)
-    if isinstance(one, Fields) and isinstance(other, Fields):
-        one, other = vars(one), vars(other)
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
-    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
-        return len(one) == len(other) and all(map(_same, one, other))
-    if _is_generator(one) or _is_generator(other):
-        # How many draws a solution takes is its own affair.
-        return type(one) is type(other)
-    if getattr(one, "requires_grad", None) != getattr(other, "requires_grad", None):
-        return False
-    first, second = _array(one), _array(other)
-    if first is None or second is None:
-        return type(one) is type(other) and (
-            one == other if isinstance(one, SETS) else str(one) == str(other)
-        )
-    return _same_numbers(first, second)
-
-
-def _same_numbers(first: Any, second: Any) -> bool:
-    if first.shape != second.shape:
-        return False
-    if "f" not in (first.dtype.kind, second.dtype.kind):
-        return bool(np.array_equal(first, second))
-    single = any(a.dtype.kind == "f" and a.dtype.itemsize < 8 for a in (first, second))
-    rtol = RTOL_SINGLE if single else RTOL
-    scale = float(np.max(np.abs(second[np.isfinite(second)]), initial=0.0))
-    return bool(np.allclose(first, second, rtol=rtol, atol=rtol * scale, equal_nan=True))
-
-
-def _is_generator(value: Any) -> bool:
-    torch = torch_module()
-    return isinstance(value, np.random.Generator) or (
-        torch is not None and isinstance(value, torch.Generator)
-    )
-
-
-def _array(value: Any) -> Any:
-    torch = torch_module()
-    if torch is not None and isinstance(value, torch.Tensor):
-        value = value.detach()
-        return (value.float() if value.dtype is torch.bfloat16 else value).numpy()
-    if isinstance(value, (np.ndarray, np.generic, bool, int, float)):
-        array = np.asarray(value)
-        # Integers of more than 64 bits are compared as text.
-        return array if array.dtype.kind in "biufc" else None
-    return None

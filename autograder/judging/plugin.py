@@ -69,7 +69,7 @@ def hidden_test(item: pytest.Function) -> HiddenTest:
     mark = item.get_closest_marker("points")
     says = " ".join((inspect.getdoc(item.function) or "").split("\n\n")[0].split())
     if mark is None or not says:
-        missing = "@points(...)" if mark is None else "a docstring: the sentence that students read"
+        missing = "@points(...)" if mark is None else "a docstring: the line that students read"
         raise pytest.UsageError(
             f"{item.location[0]}:{(item.location[1] or 0) + 1}: {item.name} needs {missing}"
         )

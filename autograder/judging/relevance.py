@@ -28,6 +28,13 @@ def changed(solution: str, broken: str) -> frozenset[str] | None:
     return frozenset(name for name in before if before[name] != after[name])
 
 
+def offered(text: str) -> list[str]:
+    """The functions and classes of a module whose names do not begin with an underscore."""
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    body = ast.parse(text).body
+    return [node.name for node in body if isinstance(node, kinds) and node.name[0] != "_"]
+
+
 @contextmanager
 def calls(file: str) -> Iterator[set[str]]:
     """The qualified names of the functions of ``file`` that are called in this context.

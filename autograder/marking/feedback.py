@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 
 from autograder.authoring.course import Assignment
 from autograder.errors import Limit
 from autograder.marking.score import earned, score
-from autograder.model import Grade, Mistake, Outcome, State, Verdict
+from autograder.model import Basis, Grade, Mistake, Outcome, State, Verdict
 
 WORDS = {
     Verdict.PASSED: "passed",
@@ -45,8 +46,9 @@ def student_text(outcome: Outcome) -> str:
     if outcome.limit:
         lines.append(LIMITS[outcome.limit])
     if outcome.verdict is Verdict.FAILED:
-        mistake = mistake_sentence(outcome.mistake) if outcome.mistake else ""
-        lines += [text for text in (mistake, outcome.finding, f"Hint: {outcome.hint}") if text]
+        # A hint speaks of the test's own idea, which is not the cause where a mistake is named.
+        hint = "" if outcome.named else f"Hint: {outcome.hint}"
+        lines += [text for text in (mistake_sentence(outcome), outcome.finding, hint) if text]
     if outcome.verdict in (Verdict.FAILED, Verdict.NOT_WRITTEN) and outcome.error:
         lines += ["Your code:", quoted(outcome.error)]
     if outcome.verdict is Verdict.FAILED and outcome.prints.strip():
@@ -56,9 +58,59 @@ def student_text(outcome: Outcome) -> str:
     return "\n".join(lines)
 
 
-def mistake_sentence(mistake: Mistake) -> str:
-    """What a student reads about a mistake that was recognised."""
-    return f"These are the numbers one gets when {mistake.when}"
+def mistake_sentence(outcome: Outcome) -> str:
+    """What a student reads about the mistakes that were recognised in one test; "" if none were."""
+    if not outcome.mistakes:
+        return ""
+    first, *others = (mistake.when for mistake in outcome.mistakes)
+    if others:
+        return f"Two mistakes at once give these numbers. First, {first} Second, {others[0]}"
+    if outcome.basis is Basis.HERE_ALONE:
+        return (
+            f"In this test your numbers are those that one gets when {first} Other failed tests do"
+            " not fit that: the mistake may be another one that has the same effect here."
+        )
+    if outcome.basis is Basis.FOLLOWS:
+        return f"This follows from a mistake that another test is about: {first}"
+    return f"These are the numbers one gets when {first}"
+
+
+def explanation(outcomes: Sequence[Outcome]) -> list[str]:
+    """How many mistakes explain how many failed tests, and each mistake once with its tests."""
+    about: dict[Mistake, list[str]] = {}
+    following: dict[Mistake, list[str]] = {}
+    explained = failed = 0
+    for number, outcome in enumerate(outcomes, 1):
+        failed += outcome.verdict is Verdict.FAILED
+        explained += bool(outcome.named)
+        for mistake in outcome.named:
+            kind = following if outcome.basis is Basis.FOLLOWS else about
+            kind.setdefault(mistake, []).append(str(number))
+    mistakes = list(dict.fromkeys((*about, *following)))
+    if not mistakes:
+        return []
+    one = len(mistakes) == 1
+    tests = "failed test" if failed == 1 else "failed tests"
+    share = "your" if explained == failed else f"{_word(explained)} of your"
+    lines = [
+        f"{_word(len(mistakes)).capitalize()} {'mistake explains' if one else 'mistakes explain'}"
+        f" {share} {f'{_word(failed)} ' if failed > 1 else ''}{tests}:"
+    ]
+    for mistake in mistakes:
+        where = [_tests(about[mistake])] if mistake in about else []
+        if mistake in following:
+            where.append(f"as a consequence {_tests(following[mistake])}")
+        lines.append(f"- {mistake.when[0].upper()}{mistake.when[1:]} ({'; '.join(where)})")
+    return lines
+
+
+def _tests(numbers: Sequence[str]) -> str:
+    return f"{'test' if len(numbers) == 1 else 'tests'} {', '.join(numbers)}"
+
+
+def _word(number: int) -> str:
+    words = "one two three four five six seven eight nine ten eleven twelve".split()
+    return words[number - 1] if number <= len(words) else str(number)
 
 
 def headline(assignment: Assignment, worth: float, grade: Grade) -> str:
@@ -82,6 +134,7 @@ def headline(assignment: Assignment, worth: float, grade: Grade) -> str:
     if unwritten:
         parts = ", ".join(sorted({outcome.part for outcome in unwritten}))
         lines.append(f"Not written yet: {parts}.")
+    lines += explanation(grade.outcomes)
     if missing := not_there(grade):
         lines.append(
             f"Not there: {', '.join(missing)}. Name each function as the starter does, in the file"
@@ -173,7 +226,7 @@ def note(grade: Grade) -> str:
 
 def _why_it_failed(failed: list[Outcome]) -> str:
     """The mistake that explains most; otherwise the reason that most tests give."""
-    mistakes = Counter(outcome.mistake for outcome in failed if outcome.mistake)
+    mistakes = Counter(mistake for outcome in failed for mistake in outcome.named)
     if mistakes:
         ((first, _),) = mistakes.most_common(1)
         return first.when + (f" (+{len(mistakes) - 1} more)" if len(mistakes) > 1 else "")

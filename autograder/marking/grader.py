@@ -7,6 +7,7 @@ it sends its outcomes one by one, so that nothing is lost when it is cut off.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -29,7 +30,9 @@ from autograder.isolation.workers.walled import WorkerServer
 from autograder.isolation.workers.warm import RANK_MODULES, warm_up
 from autograder.judging import gpu_part, plugin
 from autograder.judging.diagnose import AnswerKey, judge
+from autograder.judging.evidence import Failures
 from autograder.judging.hidden_test import Candidate, HiddenTest, import_error
+from autograder.judging.naming import name_mistakes
 from autograder.marking.messages import Message, Reader, send
 from autograder.marking.unreadable import import_problem
 from autograder.model import Outcome, to_data
@@ -193,6 +196,7 @@ def outcomes(
     At the end, outcomes for which a mistake was recognised come once more.
     """
     found: list[Outcome] = []
+    failures = Failures()
     # This one is for learning checks: an endless loop elsewhere must not cost their points.
     patient = candidate
     spent, told = meter.Meter(meter.running_workers), 0.0
@@ -211,15 +215,18 @@ def outcomes(
             told = patience
             # A test may be run twice.
             yield {"patience": 2 * patience}
-        known = {name for earlier in found for name in earlier.suspects}
-        outcome = judge(test, asked, seed, key, patience, known=known, alive=look)
+        outcome = judge(test, asked, seed, key, patience, alive=look, keep=failures.add)
         found.append(outcome)
         yield {"outcome": to_data(outcome)}
         if outcome.limit and not test.learning:
             # Code that never ends may do so in every test: each next one gets half the time.
             candidate = replace(candidate, limits=shorter(candidate.limits, 2))
-    for outcome in key.settle(found):
-        if outcome.mistake:
+    spent.look()
+    # The diagnosis is a courtesy: no answer of a student's may end the marking here.
+    with contextlib.suppress(Exception):
+        found = name_mistakes(key, tests, found, failures.kept, spent.computed, look)
+    for outcome in found:
+        if outcome.suspects or outcome.mistakes:
             yield {"outcome": to_data(outcome)}
 
 

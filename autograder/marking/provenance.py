@@ -23,6 +23,7 @@ WORDS = {
     "engine": "the autograder",
     "hidden_tests": "the hidden tests",
     "solution": "the solution",
+    "proof": "the proof",
     "given": "the given modules",
     "requirements": "the locked requirements",
     "limits": "the limits",
@@ -35,13 +36,17 @@ WORDS = {
     "gpu_part": "the GPU part",
 }
 
+PACKAGE = Path(__file__).parents[1]
+# What shows results and calls the rest: no outcome depends on it.
+SHOWS = frozenset({"cli", "export", "reports"})
 # What lateness and matching depend on: where nothing else has changed, no test runs again.
 LATENESS = frozenset({"received", "extension", "late", "known_as"})
 
 
 def fingerprint(assignment: Assignment) -> dict[str, Any]:
     """What must be the same on two machines for a submission to get the same outcomes on both."""
-    engine = sorted(Path(__file__).parents[1].rglob("*.py"))
+    engine = (path for path in sorted(PACKAGE.rglob("*.py")) if _matters(path))
+    proof = assignment.hidden_tests.with_name("proof.json")
     locked = assignment.root / "requirements" / "lock.txt"
     return {
         "assignment": assignment.name,
@@ -50,6 +55,7 @@ def fingerprint(assignment: Assignment) -> dict[str, Any]:
             path for path in (assignment.hidden_tests, assignment.scale_tests) if path.is_file()
         ),
         "solution": _digest([assignment.solution]),
+        "proof": _digest([proof]) if proof.is_file() else None,
         "given": _content(given_files(assignment).items()),
         "requirements": _digest([locked]) if locked.is_file() else None,
         "limits": assignment.limits.model_dump(),
@@ -58,6 +64,10 @@ def fingerprint(assignment: Assignment) -> dict[str, Any]:
             {"numpy", "torch", *(name.partition(".")[0] for name in assignment.libraries)}
         ),
     }
+
+
+def _matters(path: Path) -> bool:
+    return path.relative_to(PACKAGE).parts[0] not in SHOWS
 
 
 def provenance(course: Course, assignment: Assignment, layers: Layers) -> dict[str, Any]:

@@ -57,6 +57,7 @@ def prove(assignment: Assignment, orders: Orders, tell: Tell = lambda line: None
     _bring_starter_up_to_date(assignment, orders, proven)
     result = verify(assignment, tell, orders.draws)
     proven.shortcomings += result.shortcomings
+    proven.notes += result.notes
     shown: dict[str, str] = {}
     if not proven.shortcomings:
         tell("behind the wall")

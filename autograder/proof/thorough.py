@@ -13,7 +13,7 @@ import yaml
 from autograder.authoring.course import COURSE_FILE, Assignment, load_assignment
 from autograder.authoring.right import answers
 from autograder.authoring.source import Source
-from autograder.judging import diagnose, hidden_test
+from autograder.judging import hidden_test, naming
 from autograder.judging.diagnose import AnswerKey
 from autograder.judging.hidden_test import HiddenTest
 from autograder.model import Verdict
@@ -61,7 +61,7 @@ def _both_sides(assignment: Assignment, tests: Tests, key: AnswerKey, say: Say) 
         here = hidden_test.run(test, key.broken[bug], wall.SEED).passed
         if here != (there[test.name].verdict is Verdict.PASSED):
             say(f"'{bug}' has another outcome in {test.name} behind the wall")
-    if bug not in {outcome.mistake.bug for outcome in there.values() if outcome.mistake}:
+    if bug not in {mistake.bug for outcome in there.values() for mistake in outcome.named}:
         say(f"'{bug}' is not named behind the wall")
 
 
@@ -73,8 +73,8 @@ def _diagnoses(tests: Tests, key: AnswerKey, say: Say) -> None:
     """
 
     def named(bug: str, by: Tests) -> set[str]:
-        judged = [diagnose.judge(test, key.broken[bug], wall.SEED, key) for test in by]
-        return {outcome.mistake.bug for outcome in key.settle(judged) if outcome.mistake}
+        outcomes = naming.examine(key, by, key.broken[bug], wall.SEED)
+        return {mistake.bug for outcome in outcomes for mistake in outcome.mistakes}
 
     for bug in key.texts:
         # Its own tests first: they are quick, and mostly enough.

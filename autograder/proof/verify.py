@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 from autograder.authoring.course import Assignment
 from autograder.judging import alarm, hidden_test, plugin, relevance
-from autograder.judging.diagnose import RTOL, AnswerKey, gives_the_numbers_of
+from autograder.judging.answers import RTOL, gives_the_numbers_of
+from autograder.judging.diagnose import AnswerKey
+from autograder.judging.evidence import Telling, indistinguishable, telling
 from autograder.judging.hidden_test import Candidate, HiddenTest, Trace
 from autograder.proof.lazy import LAZY, Lazy
 from autograder.proof.public import run_public_tests
@@ -34,6 +36,7 @@ class Verification:
     # (test, bug) -> the test fails
     kills: dict[tuple[str, str], bool] = field(default_factory=dict)
     named: dict[str, bool] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     shortcomings: list[str] = field(default_factory=list)
 
     @property
@@ -128,6 +131,7 @@ def _check_bugs(result: Verification, key: AnswerKey, say: Say) -> None:
     for test in result.exact:
         if not any(result.kills[test.name, bug] for bug in result.bugs):
             say(f"{test.name} fails for no bug")
+    unnamed = _unnamed(result.tests)
     for bug in result.bugs:
         twins = {
             test.name: _twins(test, bug, references[test.name], traces, result.bugs)
@@ -137,21 +141,38 @@ def _check_bugs(result: Verification, key: AnswerKey, say: Say) -> None:
         result.named[bug] = not all(twins.values())
         if not twins:
             say(f"'{bug}' loses no points")
-        elif not result.named[bug]:
+        elif not result.named[bug] and bug not in unnamed:
             say(_cannot_be_named(bug, twins))
+        elif result.named[bug] and bug in unnamed:
+            say(f"'{bug}' is declared UNNAMED, and the diagnosis can name it")
+    result.notes += [
+        f"{test} catches '{bug}' and cannot tell it from '{other}', which it does not declare"
+        for test, bug, other in indistinguishable(result.exact, references, traces)
+    ]
 
 
 def _twins(
     test: HiddenTest, bug: str, reference: Trace, traces: Traces, bugs: Sequence[str]
 ) -> list[str]:
-    """What also gives the bug's answers in this test: the solution, or other bugs that fail."""
+    """What also gives the bug's answers in this test: the solution, or other bugs that fail.
+
+    An exception is not an answer: any mistake may raise the same.
+    """
     answers = traces[test.name, bug]
     alike = ["the solution"] if gives_the_numbers_of(reference, answers) else []
+    if not alike and telling(reference, answers) is Telling.NOTHING:
+        alike = ["any code that raises the same exception"]
     for other in bugs:
         trace = traces[test.name, other]
         if other != bug and not trace.passed and gives_the_numbers_of(trace, answers):
             alike.append(f"'{other}'")
     return alike
+
+
+def _unnamed(tests: Sequence[HiddenTest]) -> tuple[str, ...]:
+    """What the hidden tests' file calls UNNAMED: bugs whose only effect is an exception."""
+    modules = (test.function.__globals__ for test in tests)
+    return tuple(next((m["UNNAMED"] for m in modules if "UNNAMED" in m), ()))
 
 
 def _cannot_be_named(bug: str, twins: Mapping[str, Sequence[str]]) -> str:

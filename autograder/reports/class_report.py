@@ -149,9 +149,9 @@ class ClassReport:
         parts: dict[Mistake, set[str]] = defaultdict(set)
         for grade in self.grades:
             for outcome in grade.outcomes:
-                if outcome.mistake:
-                    students[outcome.mistake].add(grade.student)
-                    parts[outcome.mistake].add(outcome.part)
+                for mistake in outcome.named:
+                    students[mistake].add(grade.student)
+                    parts[mistake].add(outcome.part)
         found = [
             Made(mistake, tuple(sorted(who)), tuple(sorted(parts[mistake])))
             for mistake, who in students.items()

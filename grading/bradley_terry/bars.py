@@ -9,7 +9,8 @@ from autograder.authoring import right
 from autograder.authoring.course import load_assignment
 from autograder.isolation.bridge.lab import Lab
 from autograder.judging import plugin
-from autograder.judging.diagnose import AnswerKey, judge
+from autograder.judging.diagnose import AnswerKey
+from autograder.judging.naming import examine
 from autograder.model import Verdict
 from autograder.proof.bars import Bar, load
 
@@ -70,8 +71,8 @@ def test_another_convention_is_called_by_its_name(bug):
     text = right.answers(load_assignment(ROOT, "bradley_terry"))[OTHER_STYLE]
     assert text.count(ours) == 1
     candidate = key.candidate(text.replace(ours, theirs))
-    outcomes = key.settle([judge(test, candidate, 5, key) for test in tests if bug in test.catches])
-    said = {o.mistake.bug for o in outcomes if o.mistake and o.verdict is Verdict.FAILED}
+    outcomes = examine(key, [test for test in tests if bug in test.catches], candidate, 5)
+    said = {m.bug for o in outcomes for m in o.named if o.verdict is Verdict.FAILED}
     assert bug in said
     assert name in key.texts[bug]
 

@@ -268,7 +268,8 @@ def test_every_transition_is_equally_likely(student, rng):
 )
 def test_a_full_buffer_forgets_the_oldest(student, rng):
     """A full buffer overwrites its oldest transitions, and its length stays at its capacity."""
-    capacity, first = int(rng.integers(4, 7)), int(rng.integers(3, 40))
+    # The next slot to be written, number 3, is not the last one.
+    capacity, first = int(rng.integers(5, 8)), int(rng.integers(3, 40))
     buffer = student.ReplayBuffer(capacity, (2,), FLOAT)
     for added in range(1, 2 * capacity + 4):
         fill(buffer, [first + added])
@@ -1025,14 +1026,13 @@ def test_the_target_network_follows_by_gradient_steps(student, lab, rng):
 )
 def test_training_uses_the_targets_that_were_asked_for(student, lab, rng):
     """With double=True, train_dqn learns from Double DQN's targets, without it from DQN's."""
-    online, target = (
-        torch.tensor([[1.0, 2.0]]).double(),
-        torch.tensor([[5.0, 3.0]]).double(),
-    )  # a target function that is wrong is another mistake
+    # A target function that is wrong is another mistake.
+    online = torch.tensor([[1.0, 2.0, -1.0, 0.3], [0.7, -2.0, 0.1, 0.2]]).double()
+    target = torch.tensor([[5.0, 3.0, 0.6, -4.0], [-1.5, 0.4, 2.2, -0.8]]).double()
     asked = student.double_dqn_targets(
-        torch.ones(1).double(), online, target, torch.zeros(1, dtype=torch.bool), 0.5
+        torch.tensor([1.0, -0.4]).double(), online, target, torch.zeros(2, dtype=torch.bool), 0.7
     )
-    assert_close(asked, torch.tensor([2.5]).double(), what="the target of Double DQN")
+    assert_close(asked, torch.tensor([3.1, -1.45]).double(), what="the targets of Double DQN")
     schedule = {
         "total_steps": 60,
         "warmup_steps": 3,

@@ -340,12 +340,10 @@ def test_truncation_keeps_the_bootstrap_and_stops_the_recursion(student, rng):
 )
 def test_flag_belongs_to_its_own_step(student, rng):
     """The flag of step t cuts between step t and step t + 1, not one row earlier or later."""
-    rewards = torch.tensor([[1.0], [10.0], [100.0]]).double() * rng.uniform(1.0, 2.0)
-    zeros, never = torch.zeros(3, 1).double(), torch.zeros(3, 1).bool()
-    terminated = torch.tensor([[False], [True], [False]])
-    result = student.gae(rewards, zeros, zeros, terminated, never, 1.0, 1.0)
-    expected = torch.stack([rewards[0] + rewards[1], rewards[1], rewards[2]])
-    assert_near(result.advantages, expected, "advantages")
+    roll = rollout(rng, "..T..", ".T...")
+    roll = roll._replace(rewards=roll.rewards * torch.tensor([[1.0], [3.0], [9.0], [27.0], [81.0]]))
+    result = student.gae(*roll, 0.9, 0.7)
+    assert_near(result.advantages, sum_of_td_errors(roll, 0.9, 0.7), "advantages")
 
 
 @points(

@@ -182,7 +182,7 @@ class Terms(NamedTuple):
     """PPO's terms, one for each entry, before any sum."""
 
     loss: Tensor  # -min(r A, clip(r) A): carries the gradient
-    clipped: Tensor  # 1.0 where the clip takes the gradient away, else 0.0
+    clipped: Tensor  # 1.0 where the clip takes the gradient away (ppo counts all outside), else 0.0
     kl: Tensor  # (r - 1) - log r, an estimate of KL(old || new) that is never negative
     ratio: Tensor  # r = exp(logp - old_logp)
 
@@ -975,7 +975,8 @@ def dispatch(mode: Dispatch, batch: Any, world: int) -> list[Any]:
     repeated at the end, as many as are needed and no more.
 
     Raises:
-        ValueError: the batch does not fit the mode.
+        ValueError: the batch does not fit the mode: under ALL_TO_ALL a list of another length than
+            ``world``, under DP_COMPUTE_PROTO tensors with different numbers of rows, or with none.
     """
     # TODO(workers): one mode after the other.
     ### BEGIN SOLUTION

@@ -824,7 +824,8 @@ def program_reward(source: str, cases: Sequence[tuple[int, int]]) -> float:
     A program is an arithmetic expression in Python's notation: whole numbers, the variable x, +, -,
     *, parentheses and signs, and nothing else: no other name, no call, no power (``9**9**9**9``
     would keep the grader busy for ever), at most 200 characters. ("2*x + 1", [(0, 1), (3, 7)])
-    earns 1.0. Text that is no program earns 0.0; it never raises. Do not hand it to ``eval``.
+    earns 1.0, with or without blanks around it. Text that is not a program earns 0.0; it never
+    raises. Do not hand it to ``eval``.
 
     Args:
         source: the program, as a policy wrote it.

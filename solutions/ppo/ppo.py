@@ -67,7 +67,7 @@ class PPOConfig:
     stop_kl: float | None = None  # KL early stop: the target of KLEarlyStop; None: no stop
     kl_coef: float = 0.0  # beta of the KL penalty (eq. 8); 0: no penalty
     kl_target: float | None = (
-        None  # train_ppo adapts beta towards this KL after each update; None: beta stays
+        None  # kl_penalty_beta adapts beta to this KL after each update; None: beta stays
     )
     normalize_obs: bool = False
     normalize_rewards: bool = False
@@ -320,8 +320,8 @@ def value_loss(
 
     Args:
         values, old_values, returns: float tensors of one shape.
-        clip: how far a value may move from its old one before its gradient vanishes, positive; in
-            the unit of the returns.
+        clip: how far a value may move from its old one towards the return before its gradient
+            vanishes, positive; in the unit of the returns.
         mask: bool, of the same shape.
 
     Returns:
@@ -460,7 +460,7 @@ def kl_penalty_beta(beta: float, kl: float, target: float) -> float:
 
     Args:
         beta: weight of the penalty so far, not negative.
-        kl: KL(old || new) measured after the update.
+        kl: KL(old || new) of the update that is over: the ``approx_kl`` of its metrics.
         target: the KL that one update should cause, positive.
 
     Returns:
@@ -933,10 +933,10 @@ def ppo_update(
         generator: decides the order of the rows.
 
     Returns:
-        Floats: policy_loss, value_loss, entropy, approx_kl, clip_fraction, ratio_mean and grad_norm
-            (before clipping), each a plain mean over
-        the minibatches that were looked at; ``steps``, the optimiser steps taken; ``epochs``, the
-        complete epochs.
+        Floats: policy_loss, value_loss, entropy, approx_kl, clip_fraction and ratio_mean, each a
+            plain mean over the minibatches that were looked at; grad_norm (before clipping), a
+            mean over those whose step was taken (one at which the update stops may count or not);
+            ``steps``, the optimiser steps taken; ``epochs``, the complete epochs.
 
     Raises:
         FloatingPointError: a loss is nan or infinite; the step is not taken.
@@ -1205,6 +1205,10 @@ def train_ppo(
     num_envs) updates. With cfg.anneal, update k of K (from 0) uses the learning rate
     linear_schedule(cfg.learning_rate, 0, k / K): the first one the full rate. The optimiser is Adam
     with eps 1e-5.
+
+    With cfg.kl_target, beta follows ``kl_penalty_beta`` after each update, fed with the
+    ``approx_kl`` of that update's metrics (the mean over its minibatches, each measured before its
+    step). The ``beta`` that is reported is the one for the next update.
 
     With cfg.normalize_rewards the learner sees normalised rewards, but ``returns`` are what the
     environment paid. With cfg.normalize_obs the model has a normalizer, which is updated after each

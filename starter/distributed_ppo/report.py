@@ -20,22 +20,24 @@ import plots
 import torch
 
 CONFIG = work.PPOConfig(iterations=10, envs=16)
+HALF = work.PPOConfig(iterations=10, envs=8)
 LEARNING = work.PPOConfig(iterations=25)
 COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red")
 
 
-def measured_run():
+def measured_run(config=CONFIG):
     """On each rank: seconds of acting, of updating, of communicating alone, and steps of each
     kind."""
     rank, world = work.rank_and_world()
-    learner = work.Learner(CONFIG, 0)
-    ids = work.shard_indices(CONFIG.envs, rank, world).tolist()
+    learner = work.Learner(config, 0)
+    ids = work.shard_indices(config.envs, rank, world).tolist()
     rollouts = work.Rollouts("CartPole-v1", ids, 0)
-    learner.update_(rollouts.collect(learner.model, CONFIG))  # the first use of everything is slow
+    # The first use of everything is slow.
+    learner.update_(rollouts.collect(learner.model, config))
     before, spans = learner.step, []
-    for _ in range(CONFIG.iterations):
+    for _ in range(config.iterations):
         begin = time.time()
-        batch = rollouts.collect(learner.model, CONFIG)
+        batch = rollouts.collect(learner.model, config)
         middle = time.time()
         learner.update_(batch)
         spans.append((begin, middle, time.time()))
@@ -45,10 +47,15 @@ def measured_run():
         "updating": sum(e - m for _, m, e in spans) / len(spans),
         "reduction": seconds_of_a_reduction(parameters),
         "small": seconds_of_a_reduction(4),
-        "updates": (learner.step - before) / CONFIG.iterations,
+        "updates": (learner.step - before) / config.iterations,
         "bytes": 4 * parameters,
         "spans": spans[:4],
     }
+
+
+def measured_half():
+    """The same with half of the environments, so with half of the rows."""
+    return measured_run(HALF)
 
 
 def seconds_of_a_reduction(numbers: int, times: int = 30) -> float:
@@ -61,13 +68,21 @@ def seconds_of_a_reduction(numbers: int, times: int = 30) -> float:
     return float(np.median(taken))
 
 
-def predicted(one: dict, two: dict, world: int) -> tuple[float, float]:
-    """(environment steps, updates) a second for ``world`` ranks with a core each, from what one and
-    two ranks measured.
+def fixed_and_shared(one: dict, half: dict) -> tuple[float, float]:
+    """Seconds of an iteration that stay, and that shrink with the rows (all and half of them)."""
+    whole = one["acting"] + one["updating"]
+    shared = 2 * (whole - half["acting"] - half["updating"])
+    shared = min(max(shared, 0.0), whole)
+    return whole - shared, shared
 
-    Acting is shared out. Of an update the part that depends on rows is shared, the fixed part f is
-    not, and each optimiser step adds a ring all-reduce: 2 (p - 1) messages of latency a, and 2 (p - 1)
-    / p of the bytes at b bytes a second.
+
+def predicted(one: dict, half: dict, two: dict, world: int) -> tuple[float, float]:
+    """(environment steps, updates) a second for ``world`` ranks with a core each.
+
+    ``one`` and ``half`` are one rank's measurements with all and with half of the rows, ``two``
+    those of two ranks. T(p) = f + w / p + communication: the fixed part f stays, the part w that
+    depends on rows is shared, and each optimiser step adds a ring all-reduce: 2 (p - 1) messages
+    of latency a, and 2 (p - 1) / p of the bytes at b seconds a byte.
     """
     steps = CONFIG.envs * CONFIG.rollout_steps
     latency = two["small"] / 2
@@ -75,7 +90,8 @@ def predicted(one: dict, two: dict, world: int) -> tuple[float, float]:
     exchange = 0.0
     if world > 1:
         exchange = 2 * (world - 1) * latency + 2 * (world - 1) / world * two["bytes"] * per_byte
-    seconds = (one["acting"] + one["updating"]) / world + one["updates"] * exchange
+    fixed, shared = fixed_and_shared(one, half)
+    seconds = fixed + shared / world + one["updates"] * exchange
     return steps / seconds, one["updates"] / seconds
 
 
@@ -84,6 +100,9 @@ def plot_scaling() -> plt.Figure:
     worlds = [world for world in (1, 2, 4) if world <= max(2, os.cpu_count() or 1)]
     runs = {world: work.launch(measured_run, world, timeout_s=120.0) for world in worlds}
     one, two = runs[1][0], runs[2][0]
+    half = work.launch(measured_half, 1, timeout_s=120.0)[0]
+    fixed, shared = fixed_and_shared(one, half)
+    print(f"an iteration on one rank: {fixed:.3f} s fixed, {shared:.3f} s shared")
     steps = CONFIG.envs * CONFIG.rollout_steps
     print("ranks  env steps/s  updates/s  gradient bytes/update  reduction ms  acting/updating s")
     speeds = {}
@@ -96,8 +115,8 @@ def plot_scaling() -> plt.Figure:
         )
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     many = np.array([1, 2, 4, 8, 16, 32, 64])
-    model = np.array([predicted(one, two, int(world))[0] for world in many])
-    axes[0].plot(many, many * model[0], "k:", label="no communication")
+    model = np.array([predicted(one, half, two, int(world))[0] for world in many])
+    axes[0].plot(many, many * model[0], "k:", label="if all of the work were shared")
     axes[0].plot(many, model, "-", color="tab:orange", label="model, a core for each rank")
     axes[0].plot(list(speeds), list(speeds.values()), "o", color="tab:blue", label="measured here")
     axes[0].set(
@@ -110,14 +129,14 @@ def plot_scaling() -> plt.Figure:
     axes[0].set_xticks(many, map(str, many))
     axes[0].minorticks_off()
     axes[0].legend(fontsize=8)
-    share = [1 - predicted(one, two, int(w))[0] / (w * model[0]) for w in many]
+    share = 1 - model / (many * model[0])
     axes[1].plot(many, share, "o-", color="tab:red")
     axes[1].set(
         xscale="log",
         xlabel="ranks",
-        ylabel="share of time lost to communication",
+        ylabel="share of the ranks' time that is lost",
         ylim=(0, 1),
-        title="what the model says of the rest",
+        title="lost to fixed work and communication",
     )
     axes[1].set_xticks(many, map(str, many))
     axes[1].minorticks_off()

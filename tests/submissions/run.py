@@ -1,8 +1,9 @@
 """Mark the corpus of real-world submissions with one engine.
 
-    python -m tests.submissions.run [--markdown] [--kind notebook] [--no-marking]
+    python -m tests.submissions.run [--kind notebook] [--no-marking]    says what is not as deserved
+    python -m tests.submissions.run --markdown    writes the table into docs/SUBMISSIONS.md
 
-It prints what each case came to beside what it deserves. Equal contents are marked once.
+Equal contents are marked once.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,7 +22,11 @@ from autograder.marking.submission import Submission, read_class
 from autograder.model import Grade
 
 from . import classes, files, notebooks, packed
-from .common import FULL, MAIN, NAME, ROOT, ZERO, Case, assignment
+from .common import FULL, MAIN, ROOT, ZERO, Case, assignment
+
+DOCUMENT = ROOT / "docs" / "SUBMISSIONS.md"
+BEGIN, END = "<!-- submissions:begin -->", "<!-- submissions:end -->"
+HEAD = ("kind", "submission", "what comes of it", "as deserved")
 
 
 def cases() -> list[Case]:
@@ -106,29 +112,75 @@ def mark(results: list[Result], folder: Path, jobs: int = 2) -> float:
     return grading.worth
 
 
+# -- the table ------------------------------------------------------------------------------------
+
+
+def cell(text: str) -> str:
+    """Text as the formatter of Markdown leaves it in a table."""
+    kept = "".join(c if c.isprintable() and c not in "|<>`[]*\\" else " " for c in text)
+    return " ".join(kept.split()).replace("__", r"\_\_")
+
+
+def rows(results: Iterable[Result], worth: float) -> list[tuple[str, ...]]:
+    """What the table says of each case."""
+    found = []
+    for result in results:
+        came = "; ".join(dict.fromkeys(result.came_to(worth).values()))
+        verdict = "no" if result.wrong(worth) else "yes"
+        found.append((result.case.kind, cell(result.case.name), cell(came), verdict))
+    return found
+
+
+def write(found: list[tuple[str, ...]], path: Path) -> None:
+    """Put the rows between the marks of a document."""
+    head, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        sys.exit(f"{path}: {BEGIN} and {END} are expected, each on a line of its own")
+    lines = [f"| {' | '.join(cells)} |" for cells in (HEAD, ("--",) * len(HEAD), *found)]
+    deserved = sum(cells[-1] == "yes" for cells in found)
+    lines += ["", f"{deserved} of {len(found)} cases came to what they deserve."]
+    text = "\n".join([begin, "", *lines, "", end])
+    path.write_text(f"{head}{text}{tail}", encoding="utf-8")
+
+
+def stale(path: Path) -> list[str]:
+    """What is missing in a document's table, does not belong there, or is not as deserved."""
+    _, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    lines = [line for line in rest.partition(END)[0].splitlines() if line.startswith("| ")][2:]
+    told = [tuple(line.strip("| ").split(" | ")) for line in lines]
+    written = {cells[:2]: cells[-1] for cells in told}
+    wanted = {(case.kind, cell(case.name)) for case in cases()}
+    found = [f"{': '.join(name)} is missing" for name in sorted(wanted - written.keys())]
+    found += [f"{': '.join(name)} is gone" for name in sorted(written.keys() - wanted)]
+    return found + [f"{': '.join(name)}: {said}" for name, said in written.items() if said != "yes"]
+
+
+# -- the command ----------------------------------------------------------------------------------
+
+
 def main() -> int:
     """The command. Exit code 1: some case did not come to what it deserves."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--markdown", action="store_true", help="print a table in Markdown")
+    parser.add_argument(
+        "--markdown", action="store_true", help=f"write the table into {DOCUMENT.name}"
+    )
     parser.add_argument("--kind", help="only cases of this kind")
     parser.add_argument("--no-marking", action="store_true", help="open them, and no more")
     options = parser.parse_args()
+    if options.markdown and (options.kind or options.no_marking):
+        parser.error("--markdown is about all cases, marked")
     chosen = [case for case in cases() if options.kind in (None, case.kind)]
     with tempfile.TemporaryDirectory(prefix="corpus-") as folder:
         results = read(chosen, Path(folder, "in"))
         worth = 0.0 if options.no_marking else mark(results, Path(folder, "out"))
     if options.markdown:
-        print(f"| kind | submission ({NAME}) | came to | as deserved |\n|---|---|---|---|")
+        write(rows(results, worth), DOCUMENT)
     failed = 0
     for result in results:
-        wrong, case = result.wrong(worth), result.case
-        failed += bool(wrong)
-        came = "; ".join(dict.fromkeys(result.came_to(worth).values())).replace("|", "\\|")
-        verdict = "NO" if wrong else "yes"
-        if options.markdown:
-            print(f"| {case.kind} | {case.name} | {came} | {verdict} |")
-        elif wrong:
-            print(f"{case.kind}: {case.name}: {'; '.join(wrong)}")
+        if wrong := result.wrong(worth):
+            failed += 1
+            print(f"{result.case.kind}: {result.case.name}: {'; '.join(wrong)}")
     print(f"\n{len(results)} cases, {failed} not as deserved.")
     return int(failed > 0)
 

@@ -98,7 +98,7 @@ class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         size, lines = _read(data)
         linecache.cache[file] = (size, None, lines, file)
         module.__file__ = os.path.abspath(file)
-        if cells.HEADER in lines[:3]:
+        if f"{cells.HEADER}\n" in lines[:3]:
             self._notebooks[file] = module
         if self._known and file in self._known:
             code = _unmarshalled(self._known[file])

@@ -1,0 +1,321 @@
+"""Draws assignments/NAME/idea.svg, the picture that carries each handout's idea.
+
+python assignments/pictures.py            writes the pictures that differ
+python assignments/pictures.py --check    names them and exits with 1 if there are any
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from drawing import Picture
+
+
+def bandits() -> Picture:
+    """What looks best, and what could still be best."""
+    picture = Picture(250, "Three arms: estimates, and how good each could still be")
+    picture.text(20, 24, "What looks best, and what could still be best", anchor="start", size=16)
+    base, scale = 215, 50
+    for x, name, q, n in ((140, "A", 1.0, 50), (330, "B", 0.8, 8), (520, "C", 0.3, 2)):
+        bonus = 2 * math.sqrt(math.log(61) / n)
+        top = base - scale * q
+        picture.box(x - 35, top, 70, base - top, "value", full=True)
+        picture.arrow(x, top, x, top - scale * bonus, "ink", dashed=True)
+        picture.text(x + 44, top + 5, f"Q = {q:.1f}", "value", "start")
+        picture.text(x + 12, top - scale * bonus + 10, f"{q + bonus:.2f}", anchor="start")
+        picture.text(x, 236, f"arm {name}, pulled {n} times")
+    picture.path([(60, base), (640, base)])
+    picture.text(140, 110, "greed takes A")
+    picture.text(600, 90, "UCB takes C", anchor="start")
+    return picture
+
+
+def dynamic_programming() -> Picture:
+    """Values spread from the goal, one field for each sweep."""
+    picture = Picture(
+        245, "Value iteration on a corridor: news of the goal moves one field a sweep"
+    )
+    picture.text(20, 24, "News of the goal moves one field in each sweep", anchor="start", size=16)
+    rows = [("-1.00", "-1.00", "-1.00"), ("-1.90", "-1.90", "-1.00"), ("-2.71", "-1.90", "-1.00")]
+    settled = (1, 2, 3)
+    for k, (row, known) in enumerate(zip(rows, settled, strict=True)):
+        y = 45 + 62 * k
+        picture.text(120, y + 30, f"sweep {k + 1}", anchor="end")
+        for field, word in enumerate(row):
+            right = field >= 3 - known
+            picture.box(140 + 110 * field, y, 100, 46, "value", full=right)
+            picture.text(190 + 110 * field, y + 29, word, "value", size=16)
+        picture.box(470, y, 100, 46, "reward")
+        picture.text(520, y + 29, "goal", "reward")
+        x = 470 - 110 * known + (110 if known > 1 else 0)
+        if known > 1:
+            picture.arrow(x - 60, y - 12, x - 110, y - 2)
+    picture.text(580, 72, "each step pays -1", "reward", "start")
+    picture.text(580, 92, "discount 0.9", "ink", "start")
+    picture.text(580, 196, "shaded: right", "value", "start")
+    return picture
+
+
+def q_learning() -> Picture:
+    """Four backup diagrams that differ below the next state."""
+    picture = Picture(
+        290, "Backup diagrams of Q-learning, SARSA, Expected SARSA and Double Q-learning"
+    )
+    picture.text(20, 24, "One step, four opinions about what comes next", anchor="start", size=16)
+    columns = (
+        (95, "Q-learning", "the largest Q", (0, 1, 0)),
+        (270, "SARSA", "Q of the action taken", (1, 0, 0)),
+        (445, "Expected SARSA", "mean under the policy", (1, 1, 1)),
+        (620, "Double Q-learning", "Q1 chooses, Q2 judges", (0, 1, 0)),
+    )
+    for x, name, words, used in columns:
+        picture.text(x, 55, name, size=15)
+        picture.dot(x, 80, 6)
+        picture.text(x + 14, 85, "S, A", anchor="start")
+        picture.arrow(x, 86, x, 136)
+        picture.text(x + 10, 115, "R", "reward", "start")
+        picture.dot(x, 146, 10, full=False)
+        picture.text(x + 18, 151, "S'", anchor="start")
+        for place, on in zip((-45, 0, 45), used, strict=True):
+            colour = "value" if on else "faint"
+            picture.path([(x, 156), (x + place, 205)], colour, 2.4 if on else 1.2, dashed=not on)
+            picture.dot(x + place, 211, 6, colour)
+        picture.text(x, 250, words, "value")
+    picture.path([(71, 190), (95, 178), (119, 190)], "value")
+    picture.path([(596, 190), (620, 178), (644, 190)], "value")
+    picture.text(
+        360, 280, "full circle: an action; empty circle: a state; arc: the maximum", "faint"
+    )
+    return picture
+
+
+def reinforce() -> Picture:
+    """Which rewards an action is paid with."""
+    picture = Picture(260, "Rewards to go: an action is paid with what comes after it")
+    picture.text(20, 24, "An action is paid with what comes after it", anchor="start", size=16)
+    rewards, x0, y0 = (2, 0, -1, 4), 200, 70
+    for k, reward in enumerate(rewards):
+        picture.text(x0 + 80 * k + 35, y0 - 12, f"r{k} = {reward}", "reward")
+    for t in range(4):
+        y = y0 + 40 * t
+        picture.text(x0 - 15, y + 23, f"action a{t}", anchor="end")
+        for k, reward in enumerate(rewards):
+            picture.box(x0 + 80 * k, y, 70, 32, "reward" if k >= t else "faint", full=k >= t)
+            word = f"{reward:+d}" if reward and k >= t else "0" if k >= t else "past"
+            picture.text(x0 + 80 * k + 35, y + 21, word, "reward" if k >= t else "faint")
+        picture.text(x0 + 345, y + 22, f"G{t} = {sum(rewards[t:])}", "advantage", "start", 16)
+    picture.text(x0 + 345, 250, "discount 1", anchor="start")
+    picture.text(x0 + 155, 250, "left of the diagonal: mean 0, pure noise", "faint")
+    return picture
+
+
+def gae() -> Picture:
+    """One column of a rollout with its two kinds of ends."""
+    picture = Picture(270, "A rollout with a termination and a truncation")
+    picture.text(20, 24, "Two kinds of ends, two questions", anchor="start", size=16)
+    ends = {2: "terminated", 5: "truncated"}
+    for t in range(8):
+        x = 60 + 85 * t
+        picture.dot(x, 120, 17, full=False)
+        picture.text(x, 125, f"s{t}")
+        if t in ends:
+            picture.path([(x + 42, 60), (x + 42, 185)], "ink", 3, dashed=ends[t] == "truncated")
+            picture.text(x + 42, 52, ends[t])
+        elif t < 7:
+            picture.arrow(x + 19, 120, x + 65, 120, "faint")
+        if t == 2:
+            picture.text(x + 36, 162, "worth 0", "value", "end")
+        elif t == 5:
+            picture.arrow(x + 10, 137, x + 10, 163, "value")
+            picture.text(x + 12, 178, "V(*)", "value", "end")
+        if t not in ends and t < 7:
+            picture.arrow(x + 72, 220, x + 12, 220, "advantage")
+    picture.text(
+        60, 205, "the recursion runs backwards and stops at both ends", "advantage", "start"
+    )
+    picture.text(
+        60,
+        252,
+        "the bootstrap: V of the state that was reached, unless it terminated",
+        "value",
+        "start",
+    )
+    return picture
+
+
+def dqn() -> Picture:
+    """Where data and parameters flow."""
+    picture = Picture(250, "DQN: an environment, a replay buffer, an online and a target network")
+    picture.text(20, 24, "Old experience, and a target that holds still", anchor="start", size=16)
+    places = {
+        "environment": (30, 90, "ink"),
+        "replay buffer": (210, 90, "ink"),
+        "minibatch": (390, 90, "ink"),
+        "online network": (560, 50, "value"),
+        "target network": (560, 150, "value"),
+    }
+    for name, (x, y, colour) in places.items():
+        picture.box(x, y, 130, 46, colour, full=colour == "value")
+        picture.text(x + 65, y + 28, name, colour)
+    picture.arrow(162, 113, 207, 113)
+    picture.text(185, 82, "s, a, r, s', end", "reward")
+    picture.arrow(342, 113, 387, 113)
+    picture.text(365, 82, "at random")
+    picture.arrow(522, 105, 557, 82)
+    picture.arrow(522, 121, 557, 163)
+    picture.arrow(625, 98, 625, 147, "value", dashed=True)
+    picture.text(632, 126, "copy, now", "value", "start")
+    picture.text(632, 142, "and then", "value", "start")
+    picture.text(540, 215, "target r + discount · Q(s', best), no gradient", "value")
+    picture.path([(625, 48), (625, 38), (95, 38), (95, 80)], "faint")
+    picture.arrow(95, 78, 95, 89, "faint")
+    picture.text(360, 56, "acts, mostly greedily", "faint")
+    return picture
+
+
+def ppo() -> Picture:
+    """Gain of one sample against the ratio, for both signs of the advantage."""
+    picture = Picture(
+        290, "The clipped objective of one sample for a positive and a negative advantage"
+    )
+    picture.text(
+        20, 24, "Clipping takes away the incentive, not the freedom", anchor="start", size=16
+    )
+    for x0, sign, words in ((50, 1, "gain at advantage +1"), (410, -1, "gain at advantage -1")):
+        middle = 160
+
+        def place(ratio: float, gain: float, x0: float = x0, middle: float = middle):
+            return x0 + 140 * ratio, middle - 62 * gain
+
+        picture.path([place(0, 0), place(1.9, 0)], "faint", 1)
+        for mark in (0.8, 1.0, 1.2):
+            x = place(mark, 0)[0]
+            picture.path([(x, 55), (x, 262)], "faint", 1, dashed=True)
+            picture.text(x, 280, f"{mark:g}", "ratio")
+        bend = 1.2 if sign > 0 else 0.8
+        slope = [(r, sign * r) for r in ((0.0, bend) if sign > 0 else (bend, 1.6))]
+        flat = [(bend, sign * bend), ((1.8, bend) if sign > 0 else (0.0, -bend))]
+        picture.path([place(*point) for point in slope], "advantage", 3)
+        picture.path([place(*point) for point in flat], "advantage", 3, dashed=True)
+        picture.text(x0 + 140, 48, words, "advantage", size=15)
+    picture.text(228, 76, "no slope:", "advantage", "start")
+    picture.text(228, 106, "likely enough", "advantage", "start")
+    picture.text(470, 190, "no slope:", "advantage")
+    picture.text(470, 230, "rare enough", "advantage")
+    picture.text(15, 185, "slope also left of 0.8:", "ink", "start", 13)
+    picture.text(15, 203, "the way back is open", "ink", "start", 13)
+    picture.text(588, 120, "slope also right", "ink", "start", 13)
+    picture.text(588, 138, "of 1.2: here too", "ink", "start", 13)
+    picture.text(335, 280, "ratio", "ratio")
+    picture.text(695, 280, "ratio", "ratio")
+    return picture
+
+
+def bradley_terry() -> Picture:
+    """A difference of scores becomes a probability."""
+    picture = Picture(
+        260, "Two scores, their difference, and the probability that the first is chosen"
+    )
+    picture.text(20, 24, "Only the difference counts", anchor="start", size=16)
+    for y, name, word in ((75, "chosen", "2.1"), (165, "rejected", "1.0")):
+        picture.box(30, y, 110, 46)
+        picture.text(85, y + 28, name)
+        picture.arrow(144, y + 23, 205, y + 23)
+        picture.text(230, y + 28, word, "reward", size=18)
+    picture.text(230, 140, "difference 1.1", "reward")
+    picture.arrow(285, 135, 360, 135)
+    x0, y0 = 530, 215
+
+    def place(d: float) -> tuple[float, float]:
+        return x0 + 36 * d, y0 - 150 / (1 + math.exp(-d))
+
+    picture.path([(x0 - 150, y0), (x0 + 150, y0)], "faint", 1)
+    picture.path([(x0, y0), (x0, y0 - 160)], "faint", 1)
+    picture.path([place(d / 5) for d in range(-20, 21)], "ratio", 2.6)
+    x, y = place(1.1)
+    picture.path([(x, y0), (x, y), (x0, y)], "ink", 1.2, dashed=True)
+    picture.dot(x, y, 5, "reward")
+    picture.text(x0 - 10, y + 5, "probability 0.75", "ratio", "end")
+    picture.text(x0 + 60, y0 + 20, "1.1", "reward", "end")
+    picture.text(530, 50, "pull on the scores: 1 - 0.75 = 0.25", "advantage")
+    return picture
+
+
+def grpo() -> Picture:
+    """Eight answers to one prompt, and what each is worth beside its siblings."""
+    picture = Picture(270, "A group of eight answers, their rewards and their advantages")
+    picture.text(20, 24, "Judged against its siblings", anchor="start", size=16)
+    rewards = (1, 0, 0, 1, 0, 0, 1, 0)
+    mean = sum(rewards) / 8
+    deviation = math.sqrt(sum((r - mean) ** 2 for r in rewards) / 7)
+    picture.text(95, 62, "reward", "reward", "end")
+    picture.text(95, 165, "advantage", "advantage", "end")
+    for i, reward in enumerate(rewards):
+        x, advantage = 140 + 72 * i, (reward - mean) / deviation
+        picture.box(x - 27, 42, 54, 30, "reward", full=bool(reward))
+        picture.text(x, 62, "right" if reward else "wrong", "reward")
+        picture.arrow(x, 160, x, 160 - 48 * advantage, "advantage")
+        picture.text(x, 98 if reward else 212, f"{advantage:+.2f}", "advantage")
+    picture.path([(105, 160), (690, 160)], "ink", 1.2)
+    picture.text(
+        20, 250, "mean 3/8, deviation 0.52: the eight advantages add up to 0", "ink", "start"
+    )
+    return picture
+
+
+def distributed_ppo() -> Picture:
+    """What ranks exchange, and what a token weighs."""
+    picture = Picture(280, "Two ranks with 900 and 100 tokens exchange sums and counts")
+    picture.text(20, 24, "Sums travel, means do not", anchor="start", size=16)
+    for y, rank, count in ((55, 0, 900), (165, 1, 100)):
+        picture.box(30, y, 90, 60)
+        picture.text(75, y + 35, f"rank {rank}")
+        picture.box(140, y + 15, count / 6, 30, full=True)
+        picture.text(150 + count / 6, y + 35, f"{count} tokens", anchor="start")
+        target = 120 if rank == 0 else 160
+        picture.arrow(385 if rank == 0 else 255, y + 30, 455, target)
+    picture.box(460, 105, 110, 70, "ink")
+    picture.text(515, 135, "all-reduce:")
+    picture.text(515, 155, "sum, count")
+    picture.arrow(572, 140, 610, 140)
+    picture.text(616, 135, "the same step", anchor="start", size=13)
+    picture.text(616, 153, "on both ranks", anchor="start", size=13)
+    picture.text(30, 252, "A token weighs 1/1000 on either rank.", anchor="start")
+    words = "A mean of the two means would give it 1/1800 on rank 0 and 1/200 on rank 1."
+    picture.text(30, 272, words, "faint", "start")
+    return picture
+
+
+PICTURES: dict[str, Callable[[], Picture]] = {
+    "bandits": bandits,
+    "dynamic_programming": dynamic_programming,
+    "q_learning": q_learning,
+    "reinforce": reinforce,
+    "gae": gae,
+    "dqn": dqn,
+    "ppo": ppo,
+    "bradley_terry": bradley_terry,
+    "grpo": grpo,
+    "distributed_ppo": distributed_ppo,
+}
+
+
+def main(check: bool) -> int:
+    """Write what differs, or only name it."""
+    folder = Path(__file__).resolve().parent
+    differing = []
+    for name, draw in PICTURES.items():
+        path, svg = folder / name / "idea.svg", draw().svg()
+        if not path.is_file() or path.read_text(encoding="utf-8") != svg:
+            differing.append(path)
+            if not check:
+                path.write_text(svg, encoding="utf-8", newline="\n")
+    print("\n".join(map(str, differing)) or "All pictures are up to date.")
+    return 1 if check and differing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main("--check" in sys.argv[1:]))

@@ -1,0 +1,17 @@
+# A batch counts as a single sample in the running statistics.
+# Source: https://github.com/vwxyzjn/cleanrl/issues/18
+# True: counts-batches
+
+
+def _update_(self, batch):
+    if batch.ndim == 0 or len(batch) == 0 or batch.shape[1:] != self.mean.shape:
+        raise ValueError("A batch is a stack of samples of one shape.")
+    batch = batch.detach().double()
+    mean, var, count = batch.mean(0), batch.var(0, unbiased=False), 1
+    delta, total = mean - self.mean, self.count + count
+    m2 = self.var * self.count + var * count + delta**2 * self.count * count / total
+    self.mean = self.mean + delta * count / total
+    self.var, self.count = m2 / total, total
+
+
+RunningMeanStd.update_ = _update_
