@@ -1,4 +1,4 @@
-"""Gradescope's zip and results.json, one hand-in at a time; otter's and nbgrader's source
+"""Gradescope's zip and results.json, one submission at a time; otter's and nbgrader's source
 notebooks. The tools themselves: tests/ecosystem."""
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def test_the_scripts_are_sh(script):
     subprocess.run(["sh", "-n", "/dev/stdin"], input=gradescope.SETUP, text=True, check=True)
 
 
-# -- one hand-in -----------------------------------------------------------------------------------
+# -- one submission -----------------------------------------------------------------------------------
 
 
 def test_what_students_see_when_is_course_yml_s_affair(toy, box):

@@ -36,7 +36,7 @@ BUSY = "import time\ntime.sleep(0.1)\n"  # so that there is something to kill
 
 
 def build(folder: Path) -> toy.Toy:
-    """A toy course, and six hand-ins: three right, two with a known bug, one unfinished."""
+    """A toy course, and six submissions: three right, two with a known bug, one unfinished."""
     course = toy.Toy.build(folder / "course")
     submitted = folder / "submitted"
     submitted.mkdir()

@@ -1,4 +1,4 @@
-"""What is handed in becomes a Submission; what cannot be opened, one with a sentence."""
+"""What a student sends becomes a Submission; what cannot be opened, one with a sentence."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def notebook(*cells: str | dict[str, object]) -> bytes:
     return json.dumps({"cells": whole, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
 
 
-# -- the forms of a hand-in ------------------------------------------------------------------------
+# -- the forms of a submission ------------------------------------------------------------------------
 
 
 def test_the_same_content_has_the_same_digest_whatever_it_is_packed_in(tmp_path):
@@ -194,7 +194,7 @@ def test_a_notebook_is_its_code_cells_without_magics_and_outputs(tmp_path):
     assert left_out(names) == ["cell 5: `assert f(4) == 3` (AssertionError)"]
 
 
-def test_outputs_do_not_change_what_is_handed_in(tmp_path):
+def test_outputs_do_not_change_the_submission(tmp_path):
     ran = read(write(tmp_path / "a.ipynb", notebook("x = 1")))
     fresh = read(
         write(tmp_path / "b.ipynb", notebook("x = 1").replace(b"an old output", b"another"))

@@ -414,7 +414,7 @@ def test_a_bug_that_only_raises_may_be_declared(toy, no_public_tests):
 
 
 def test_bugs_that_a_test_cannot_tell_apart_are_noted(toy, no_public_tests):
-    both = 'catches=("no-discount", "last-reward-whole"), hint="The second'
+    both = 'catches=BOTH, hint="The second'
     toy.edit_hidden(both, 'catches="no-discount", hint="The second')
     assert verify(toy.assignment).notes == [
         "test_two_rewards catches 'no-discount' and cannot tell it from 'last-reward-whole', which"

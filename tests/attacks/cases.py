@@ -74,7 +74,7 @@ class Case:
     control: str
     attack: str = ""  # the text that is put below the base
     build: Callable[[Path, str], None] | None = (
-        None  # instead: makes the hand-in from a folder and the base's text
+        None  # instead: makes the submission from a folder and the base's text
     )
 
     def __str__(self) -> str:
@@ -92,7 +92,7 @@ class Case:
         return f"{base(self.assignment, self.base)}\n\n{self.attack}"
 
     def write(self, folder: Path) -> None:
-        """Hand it in: put a file, an archive or a folder into ``folder``."""
+        """Submit it: put a file, an archive or a folder into ``folder``."""
         if self.build:
             self.build(folder, base(self.assignment, self.base))
         else:

@@ -85,7 +85,7 @@ def mutated(rng: random.Random, text: str, lines_of_attacks: list[str]) -> str:
 def write_one(
     rng: random.Random, folder: Path, name: str, text: str, lines_of_attacks: list[str]
 ) -> None:
-    """One hand-in, in one of the forms that hand-ins have."""
+    """One submission, in one of the forms that submissions have."""
     changed = mutated(rng, text, lines_of_attacks).encode("utf-8", "replace")
     if rng.random() < 0.1:
         changed = rng.randbytes(rng.randrange(2000))
@@ -165,7 +165,7 @@ def problems(
     """Everything that is wrong with the results."""
     found = []
     if len(students) != count + len(honest):
-        found.append(f"{count + len(honest)} hand-ins became {len(students)} submissions")
+        found.append(f"{count + len(honest)} submissions became {len(students)} submissions")
     rows = (results / GRADEBOOK).read_text(encoding="utf-8").splitlines()[1:]
     if len(rows) != len(students):
         found.append(f"the gradebook has {len(rows)} rows for {len(students)} submissions")

@@ -1,7 +1,7 @@
-"""Hostile hand-ins that cannot be committed as files: archives, links, devices, odd names,
+"""Hostile submissions that cannot be committed as files: archives, links, devices, odd names,
 notebooks. Each function makes one.
 
-``folder`` is where students' hand-ins lie; ``text`` is the base's text. The docstring is as in the
+``folder`` is where students' submissions lie; ``text`` is the base's text. The docstring is as in the
 corpus (see cases.py).
 """
 

@@ -171,7 +171,7 @@ def unclean(results: Path, hidden_tests: Path) -> list[str]:
 
 
 def remove(folder: Path) -> None:
-    """One hand-in lies too deep for shutil.rmtree."""
+    """One submission is too deep for shutil.rmtree."""
     subprocess.run(["rm", "-rf", str(folder)], check=True)
 
 
@@ -180,7 +180,7 @@ def _left_out(names: tuple[str, ...]) -> str:
 
 
 def submit(cases: Sequence[Case], folder: Path) -> dict[Case, str]:
-    """Put all hand-ins into folder/submitted; the name that each gets there."""
+    """Put all submissions into folder/submitted; the name that each gets there."""
     together = folder / "submitted"
     together.mkdir(parents=True)
     students = {}

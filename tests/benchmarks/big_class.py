@@ -3,7 +3,7 @@ command is killed, what does a rerun cost?
 
     python tests/benchmarks/big_class.py [--count 1000] [--small 50] [--jobs 2] [--kills 3]
 
-The class hands in variants of the tests' toy assignment (four hidden tests; right, wrong,
+The class submits variants of the tests' toy assignment (four hidden tests; right, wrong,
 unfinished and crashing answers, each with a comment of its own, so that no two are equal). Exit
 code 1 if a result is lost or differs.
 

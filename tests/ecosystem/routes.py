@@ -1,4 +1,4 @@
-"""The five routes to marks, each as a function: hand-ins (name -> text of the main file) in, {name:
+"""The five routes to marks, each as a function: submissions (name -> text of the main file) in, {name:
 {test's id: points}} out."""
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def read(results: Path) -> dict[str, float]:
 
 
 def as_notebook(assignment: Assignment, text: str) -> str:
-    """A hand-in as the student edition of the notebook, filled in."""
+    """A submission as the student edition of the notebook, filled in."""
     return starter.notebook(assignment, text)
 
 
@@ -164,7 +164,7 @@ def image(
     folder: Path,
     options: tuple[str, ...] = (),
 ) -> Marks:
-    """A container for each hand-in, from $GRADER_IMAGE by $GRADER_ENGINE."""
+    """A container for each submission, from $GRADER_IMAGE by $GRADER_ENGINE."""
     marks = {}
     for name, text in submitted.items():
         for part in ("submission", "results"):

@@ -1,4 +1,4 @@
-"""The grading image, as an instructor runs it: right, wrong and hostile hand-ins, by the engine's
+"""The grading image, as an instructor runs it: right, wrong and hostile submissions, by the engine's
 defaults and hardened. Needs $GRADER_IMAGE, $GRADER_ENGINE."""
 
 from __future__ import annotations

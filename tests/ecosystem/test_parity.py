@@ -1,7 +1,7 @@
 """One source, five ways to be marked, equal scores: the solution, the stub and three bugs of an
 assignment over every route.
 
-Test data are drawn from what is handed in, and every route hands it in with other cells around it.
+Test data are drawn from the submission, and every route submits it with other cells around it.
 The solution and the stub get the same points on any data. So does a bug in the tests that say they
 catch it, and in those that never call what it changes; whether it gets through another one may hang
 on the draw, so those are left out.
@@ -60,7 +60,7 @@ def marks(assignment, submitted, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def certain(assignment, submitted) -> dict[str, set[str]]:
-    """For each hand-in the tests whose points hang on no draw."""
+    """For each submission the tests whose points hang on no draw."""
     key, tests = AnswerKey(assignment), plugin.collect(assignment.hidden_tests)
     ids = master.ids(test.name for test in tests)
     found = {name: set() if name in key.texts else set(ids) for name in submitted}
