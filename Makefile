@@ -48,7 +48,7 @@ verify: setup
 verify-all: setup
 	$(VERIFY) --all $(if $(SHARD),--shard $(SHARD))
 
-# Measures the learning checks of all assignments anew (half an hour).
+# Measures the learning checks of all assignments again (half an hour).
 bars: setup
 	$(VERIFY) --all --bars
 
@@ -60,7 +60,7 @@ bench: setup
 	$(RUN) tests/benchmarks/training.py
 	$(RUN) tests/benchmarks/big_class.py
 
-# otter-grader and nbgrader in an environment of their own, on top of .venv.
+# otter-grader and nbgrader in a separate environment, on top of .venv.
 ecosystem: .venv-ecosystem/ready
 .venv-ecosystem/ready: .venv/ready requirements/ecosystem.txt requirements/ecosystem.sh
 	sh requirements/ecosystem.sh

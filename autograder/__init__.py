@@ -4,7 +4,7 @@
 2. authoring: course (course.yml and assignment.yml, with yaml_file and dates), prerequisites and
    syllabus, source (the solution file and its readings, with lines and leaks), given and right
    (shared modules, other styles), notebook, starter, scaffold.
-3. marking: submission and intake (what was handed over), roster and received (whose it is, and when
+3. marking: submission and intake (what a student sent), roster and received (whose it is, and when
    it came), grade (the pipeline), grader, messages and engines (where it runs), score, feedback,
    provenance (what a result depends on), result_files.
 4. judging: plugin and checks (what a hidden test is), hidden_test and alarm (one run of one test,

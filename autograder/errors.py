@@ -1,9 +1,9 @@
-"""What can go wrong, and whose turn it is.
+"""What can go wrong, and who can fix it.
 
 AutograderError      explainable: one paragraph (place, finding, remedy), no traceback, exit code 2
   CourseError        course.yml or assignment.yml is wrong                        the instructor
   SourceError        a solution's markers are wrong (file:line)                   the TA
-  SubmissionError    what was handed in cannot be opened                          the student
+  SubmissionError    a submission cannot be opened                                the student
   IsolationError     we could not run it: the submission stays ungraded           the instructor
 
 StudentError         the student's code raised, ran out of time or memory, or died: that test
@@ -17,7 +17,7 @@ from enum import StrEnum
 
 
 class AutograderError(Exception):
-    """One paragraph a person can act on: place, finding, remedy."""
+    """One paragraph that a person can act on: place, finding, remedy."""
 
 
 class CourseError(AutograderError):
@@ -29,11 +29,11 @@ class SourceError(AutograderError):
 
 
 class SubmissionError(AutograderError):
-    """What was handed in cannot be opened; the message is written for the student."""
+    """A submission cannot be opened; the message is written for the student."""
 
 
 class IsolationError(AutograderError):
-    """We could not run the student's code as we must; nobody gets a zero for it."""
+    """We could not run the student's code as we must. No score is recorded, not even zero."""
 
 
 @dataclass(frozen=True)
@@ -94,4 +94,4 @@ class StudentDied(StudentError):
 
 
 class StudentMisuse(StudentError):
-    """The student's process answered with something that is no answer."""
+    """The student's process answered with something that is not a valid answer."""

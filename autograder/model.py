@@ -29,7 +29,8 @@ class State(StrEnum):
     TESTED = "tested"
     NOT_OPENED = "not_opened"
     NOT_IMPORTED = "not_imported"
-    UNDECIDED = "undecided"  # Only a person can say which of two submissions counts.
+    # Only a person can say which of two submissions counts.
+    UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Basis(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """One hidden test's verdict on one submission.
+    """One hidden test's outcome for one submission.
 
     Students see ``says``, ``hint``, ``mistakes``, ``finding``, ``error`` and ``prints``;
     ``detail`` may hold expected values and is for staff.
@@ -87,7 +88,7 @@ class Outcome:
 
     @property
     def open(self) -> bool:
-        """Keeps the score open: not the student's fault, in a test that counts."""
+        """The test counts and could not be graded, so there is no score yet."""
         return self.verdict is Verdict.UNGRADED and not self.extra
 
     @property

@@ -1,4 +1,5 @@
-"""`check` runs what passes a second time, as grading would: only copies of data come and go. The starter works without it."""
+"""`check` runs what passes a second time, as grading would: only copies of data come and go. The
+starter works without it."""
 
 from __future__ import annotations
 
@@ -26,20 +27,39 @@ def test_right_work_passes_and_each_test_is_counted_once(toy):
 
 
 WRONG_IN_GRADING = {
-    "an array of objects": ("    return (numbers - numbers.mean()).astype(object)", "an array of dtype object cannot cross the wall"),
+    "an array of objects": (
+        "    return (numbers - numbers.mean()).astype(object)",
+        "an array of dtype object cannot cross the wall",
+    ),
     "an object that is equal to everything": (
-        "    class Yes:\n        def __eq__(self, other): return True\n        def tolist(self): return self\n    return Yes()",
+        (
+            "    class Yes:\n        def __eq__(self, other): return True\n"
+            "        def tolist(self): return self\n    return Yes()"
+        ),
         "assert",
     ),
     "a subclass that has its own idea of its contents": (
-        "    class Sly(np.ndarray):\n        def tolist(self): return [-1.0, 1.0]\n    return np.zeros(2).view(Sly)",
+        (
+            "    class Sly(np.ndarray):\n        def tolist(self): return [-1.0, 1.0]\n"
+            "    return np.zeros(2).view(Sly)"
+        ),
         "assert",
     ),
-    "more values than cross": ("    return [float(x) for x in numbers] * 300_000 if False else Many()", "more than"),
-    "state that an earlier import left": ("    import builtins\n    builtins.seen = getattr(builtins, 'seen', 0) + 1\n"
-                                          "    return numbers - numbers.mean() if builtins.seen == 1 else 1 / 0", "ZeroDivisionError"),
-}  # fmt: skip
-MANY = "\n\nclass Many(list):\n    def __init__(self): super().__init__([0.0] * 300_000)\n    def tolist(self): return [-1.0, 1.0]\n"
+    "more values than cross": (
+        "    return [float(x) for x in numbers] * 300_000 if False else Many()",
+        "more than",
+    ),
+    "state that an earlier import left": (
+        "    import builtins\n    builtins.seen = getattr(builtins, 'seen', 0) + 1\n"
+        "    return numbers - numbers.mean() if "
+        "builtins.seen == 1 else 1 / 0",
+        "ZeroDivisionError",
+    ),
+}
+MANY = (
+    "\n\nclass Many(list):\n    def __init__(self): super().__init__([0.0] * "
+    "300_000)\n    def tolist(self): return [-1.0, 1.0]\n"
+)
 
 
 @pytest.mark.parametrize("name", WRONG_IN_GRADING)
@@ -83,7 +103,10 @@ def test_names_taken_from_the_module_are_the_student_s_too(toy):
 
 
 def test_what_a_test_cannot_hand_over_is_not_held_against_the_student(toy):
-    addition = "\n\nclass Environment:\n    size = 2\n\n\ndef test_environment():\n    assert work.size_of(Environment()) == 2\n"
+    addition = (
+        "\n\nclass Environment:\n    size = 2\n\n\ndef test_environment():\n"
+        "    assert work.size_of(Environment()) == 2\n"
+    )
     toy.edit(PUBLIC, "def test_softmax", f"{addition.strip()}\n\n\ndef test_softmax")
     code, said = check(
         toy, toy.submission() + "\n\ndef size_of(environment):\n    return environment.size\n"
@@ -91,8 +114,14 @@ def test_what_a_test_cannot_hand_over_is_not_held_against_the_student(toy):
     assert code == 0 and "4 passed" in said
 
 
-SHARED = "\n\ndef test_shared():\n    box = work.Box()\n    view = box.view()\n    box.data[0] = 7.0\n    assert view.tolist() == [7.0, 0.0]\n"
-BOX = "\n\nclass Box:\n    def __init__(self): self.data = np.zeros(2)\n    def view(self): return self.data[:]\n"
+SHARED = (
+    "\n\ndef test_shared():\n    box = work.Box()\n    view = box.view()\n"
+    "    box.data[0] = 7.0\n    assert view.tolist() == [7.0, 0.0]\n"
+)
+BOX = (
+    "\n\nclass Box:\n    def __init__(self): self.data = np.zeros(2)\n"
+    "    def view(self): return self.data[:]\n"
+)
 
 
 @pytest.mark.parametrize(("line", "code"), [("", 1), ('HERE_ONLY = ("test_shared",)\n', 0)])
@@ -103,7 +132,10 @@ def test_a_test_of_shared_memory_is_run_here_only_if_it_says_so(toy, line, code)
 
 
 def test_fixtures_are_set_up_anew_for_the_second_run(toy):
-    fixture = "import pytest\n\n\n@pytest.fixture\ndef box():\n    box = []\n    yield box\n    assert len(box) == 1\n\n\n"
+    fixture = (
+        "import pytest\n\n\n@pytest.fixture\ndef box():\n    box = []\n    yield box\n"
+        "    assert len(box) == 1\n\n\n"
+    )
     toy.edit(
         PUBLIC, "def test_softmax():\n", f"{fixture}def test_softmax(box):\n    box.append(1)\n"
     )

@@ -1,4 +1,5 @@
-"""Hostile submissions: the whole corpus is marked once behind the wall, and each attack must get what it deserves."""
+"""Hostile submissions: the whole corpus is marked once behind the wall, and each attack must get
+what it deserves."""
 
 from __future__ import annotations
 

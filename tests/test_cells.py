@@ -1,4 +1,4 @@
-"""A notebook that was handed in runs as it was made; what fails is left out and said."""
+"""A submitted notebook runs as it was made; what fails is left out and said."""
 
 from __future__ import annotations
 

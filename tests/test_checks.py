@@ -35,7 +35,7 @@ def finding(check, *args, **kwargs) -> str:
     return failure(check, *args, **kwargs).finding
 
 
-# -- assert_close ----------------------------------------------------------------------------------------------------
+# -- assert_close ----------------------------------------------------------------------------------
 
 CLOSE = [
     (1.0, 1.0),
@@ -60,7 +60,7 @@ CLOSE = [
     ([1.0, np.ones(2)], (1.0, np.ones(2))),
     ((1.0, [2.0]), [1.0, (2.0,)]),
     ([], []),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("actual", "expected"), CLOSE)
@@ -98,15 +98,47 @@ WRONG_KIND = [
     (np.ones((3, 1)), np.ones(3), "the result has shape (3, 1); (3,) was expected."),
     (np.ones(1), np.array(1.0), "the result has shape (1,); () was expected."),
     (torch.ones(1, 3), torch.ones(3), "the result has shape (1, 3); (3,) was expected."),
-    (np.ones(2, int), np.ones(2), "the result holds numbers of type int64; floating-point numbers were expected."),
-    (np.ones(2, bool), np.ones(2), "the result holds numbers of type bool; floating-point numbers were expected."),
-    (np.ones(2, complex), np.ones(2), "the result holds numbers of type complex128; floating-point numbers were expected."),
-    (np.ones(2), np.ones(2, int), "the result holds numbers of type float64; integers were expected."),
-    (np.ones(2, bool), np.ones(2, int), "the result holds numbers of type bool; integers were expected."),
-    (np.ones(2, int), np.ones(2, bool), "the result holds numbers of type int64; bools were expected."),
-    (torch.ones(2), torch.ones(2, dtype=torch.bool), "the result holds numbers of type float32; bools were expected."),
-    (torch.ones(2, dtype=torch.int64), torch.ones(2), "the result holds numbers of type int64; floating-point numbers were expected."),
-]  # fmt: skip
+    (
+        np.ones(2, int),
+        np.ones(2),
+        "the result holds numbers of type int64; floating-point numbers were expected.",
+    ),
+    (
+        np.ones(2, bool),
+        np.ones(2),
+        "the result holds numbers of type bool; floating-point numbers were expected.",
+    ),
+    (
+        np.ones(2, complex),
+        np.ones(2),
+        ("the result holds numbers of type complex128; floating-point numbers were expected."),
+    ),
+    (
+        np.ones(2),
+        np.ones(2, int),
+        "the result holds numbers of type float64; integers were expected.",
+    ),
+    (
+        np.ones(2, bool),
+        np.ones(2, int),
+        "the result holds numbers of type bool; integers were expected.",
+    ),
+    (
+        np.ones(2, int),
+        np.ones(2, bool),
+        "the result holds numbers of type int64; bools were expected.",
+    ),
+    (
+        torch.ones(2),
+        torch.ones(2, dtype=torch.bool),
+        "the result holds numbers of type float32; bools were expected.",
+    ),
+    (
+        torch.ones(2, dtype=torch.int64),
+        torch.ones(2),
+        "the result holds numbers of type int64; floating-point numbers were expected.",
+    ),
+]
 
 
 @pytest.mark.parametrize(("actual", "expected", "words"), WRONG_KIND)
@@ -135,7 +167,8 @@ def test_other_numbers_fail_and_the_student_reads_none_of_them(kind, expected):
     found = failure(assert_close, actual, expected, what="the advantages")
     assert found.finding == ""
     assert str(found).startswith(
-        "the advantages is not close to what is expected (largest difference 0.5; rtol 1e-07, atol 1e-09)"
+        "the advantages is not close to what is expected (largest difference 0.5; rtol "
+        "1e-07, atol 1e-09)"
     )
     assert "1.5" in str(found)
 
@@ -186,17 +219,30 @@ def test_the_place_in_a_list_is_named():
     ).startswith("pairs[1][1] is not close")
 
 
-# -- assert_equal ----------------------------------------------------------------------------------------------------
+# -- assert_equal ----------------------------------------------------------------------------------
 
 EQUAL = [
-    (3, 3), (np.int32(3), 3), (True, True), ("up", "up"), (None, None), ([1, "a", None], (1, "a", None)),
-    (np.array([1, 2]), np.array([1, 2])), (np.array([1, 2], np.uint8), np.array([1, 2])),
-    (np.array([True]), np.array([True])), (torch.tensor([1, 2]), torch.tensor([1, 2])), (torch.tensor([True]), torch.tensor([True])),
-]  # fmt: skip
+    (3, 3),
+    (np.int32(3), 3),
+    (True, True),
+    ("up", "up"),
+    (None, None),
+    ([1, "a", None], (1, "a", None)),
+    (np.array([1, 2]), np.array([1, 2])),
+    (np.array([1, 2], np.uint8), np.array([1, 2])),
+    (np.array([True]), np.array([True])),
+    (torch.tensor([1, 2]), torch.tensor([1, 2])),
+    (torch.tensor([True]), torch.tensor([True])),
+]
 UNEQUAL = [
-    (3, 4), (False, True), ([1, 2], [1, 3]), (np.array([1, 2]), np.array([1, 3])),
-    (torch.tensor([True, False]), torch.tensor([True, True])), (1.0 + 1e-12, 1.0), ("down", "up"),
-]  # fmt: skip
+    (3, 4),
+    (False, True),
+    ([1, 2], [1, 3]),
+    (np.array([1, 2]), np.array([1, 3])),
+    (torch.tensor([True, False]), torch.tensor([True, True])),
+    (1.0 + 1e-12, 1.0),
+    ("down", "up"),
+]
 
 
 @pytest.mark.parametrize(("actual", "expected"), EQUAL)
@@ -229,7 +275,7 @@ def test_large_integers_are_compared_exactly(kind):
     failure(assert_equal, kind(2**53 + 1), kind(2**53))
 
 
-# -- handles ---------------------------------------------------------------------------------------------------------
+# -- handles ---------------------------------------------------------------------------------------
 
 CHEAT = """
     class Cheat:
@@ -278,7 +324,7 @@ def test_a_student_reads_the_class_of_an_object_that_is_no_answer(reach):
         assert_true(cheat, "it is true")
 
 
-# -- the smaller checks ----------------------------------------------------------------------------------------------
+# -- the smaller checks ----------------------------------------------------------------------------
 
 
 def test_a_statement_that_holds_passes_and_one_that_does_not_is_for_staff():
@@ -400,11 +446,12 @@ def test_an_error_of_the_test_itself_is_not_the_student_s():
         raise StudentError("Odd", "some other error")
 
 
-# -- assert_frequencies ----------------------------------------------------------------------------------------------
+# -- assert_frequencies ----------------------------------------------------------------------------
 
 
 def with_statistic(statistic: float, freedom: int) -> tuple[np.ndarray, np.ndarray]:
-    """Counts with this chi-square against equal probabilities (not whole numbers, which the check does not ask for)."""
+    """Counts with this chi-square against equal probabilities (not whole numbers, which the check
+    does not ask for)."""
     outcomes = freedom + 1
     direction = np.zeros(outcomes)
     direction[0], direction[1] = 1.0, -1.0
@@ -424,7 +471,8 @@ def accepts(counts, probabilities) -> bool:
 
 @pytest.mark.parametrize("freedom", [1, 2, 3, 5, 10, 30, 100])
 def test_the_tail_is_that_of_chi_square(freedom):
-    """Never stricter than 1e-6, so that fair solutions are safe, and within a factor of ten of it (of two from ten outcomes on)."""
+    """Never stricter than 1e-6, so that fair solutions are safe, and within a factor of ten of it
+    (of two from ten outcomes on)."""
     for tail in (1e-3, 1e-4, 1e-5, 1.02e-6):
         assert accepts(*with_statistic(stats.chi2.isf(tail, freedom), freedom))
     for tail in (1e-7 if freedom < 10 else 5e-7, 1e-9, 1e-30):

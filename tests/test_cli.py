@@ -1,4 +1,5 @@
-"""The commands, as a person meets them: what is printed, the exit codes 0, 1 and 2, and never a traceback."""
+"""The commands, as a person meets them: what is printed, the exit codes 0, 1 and 2, and never a
+traceback."""
 
 from __future__ import annotations
 
@@ -54,8 +55,13 @@ def shell(*arguments: object, cwd: Path) -> Said:
     """One command as a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "autograder", *map(str, arguments)],
-        cwd=cwd, env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert "Traceback" not in done.stderr + done.stdout
     return Said(done.returncode, done.stdout, done.stderr)
 
@@ -65,7 +71,7 @@ def flat(text: str) -> str:
     return " ".join(text.split())
 
 
-# -- grade: one class, marked once for all tests of this section -----------------------------------------------------
+# -- grade: one class, marked once for all tests of this section -----------------------------------
 
 NO_DISCOUNT = ("gamma ** np.arange(float(len(rewards)))", "np.ones(len(rewards))")
 
@@ -104,26 +110,26 @@ def marked(tmp_path_factory, server) -> Marked:
     root = tmp_path_factory.mktemp("marked")
     toy = Toy.build(root / "course")
     toy.write("course.secret", "swordfish\n")
-    hand_in = Toy(root / "class").write
-    hand_in("ada.py", toy.submission())
-    hand_in("ben.py", toy.submission(*NO_DISCOUNT))
-    hand_in("cleo.py", toy.source.stub())
-    hand_in("dan.zip", "no zip")
-    hand_in(
+    submit = Toy(root / "class").write
+    submit("ada.py", toy.submission())
+    submit("ben.py", toy.submission(*NO_DISCOUNT))
+    submit("cleo.py", toy.source.stub())
+    submit("dan.zip", "no zip")
+    submit(
         "eve.py",
         toy.submission(
             "def softmax(logits):",
             "import os\n\ndef softmax(logits):\n    print('bye')\n    os._exit(0)\n",
         ),
     )
-    hand_in("fay/sequences.py", "from helper import *\n")
-    hand_in("fay/helper.py", toy.submission())
-    hand_in("gus.py", toy.submission() + "# late\n")
-    hand_in("hal.py", "def discounted(:\n")
+    submit("fay/sequences.py", "from helper import *\n")
+    submit("fay/helper.py", toy.submission())
+    submit("gus.py", toy.submission() + "# late\n")
+    submit("hal.py", "def discounted(:\n")
     times = {"ada": "2027-02-06T00:10:00Z", "gus": "2027-02-07T12:00:00Z"}
     times |= dict.fromkeys(("ben", "cleo", "dan", "eve", "fay", "hal"), "2027-02-05T12:00:00Z")
     rows = "".join(f"{student},{time}\n" for student, time in times.items())
-    hand_in("received.csv", f"student,received\n{rows}")
+    submit("received.csv", f"student,received\n{rows}")
     marked = Marked(toy, root / "class", root / "out", Said(0, "", ""))
     return Marked(toy, marked.submissions, marked.out, marked.grade())
 
@@ -274,7 +280,7 @@ def test_one_file_can_be_marked_alone(marked, tmp_path):
     assert again["tests"] == marked.results("ben")["tests"]  # the same content, the same inputs
 
 
-# -- grade: what goes wrong ------------------------------------------------------------------------------------------
+# -- grade: what goes wrong ------------------------------------------------------------------------
 
 
 def test_a_class_that_could_not_be_graded_ends_with_code_1_and_no_zero(toy, server, tmp_path):
@@ -344,7 +350,8 @@ def _hears_ctrl_c() -> None:
 
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory, server):
-    """A class of two, stopped with Ctrl-C while the second is being marked: how it ended, and the grader's process group."""
+    """A class of two, stopped with Ctrl-C while the second is being marked: how it ended, and the
+    grader's process group."""
     toy = Toy.build(tmp_path_factory.mktemp("interrupted"))
     toy.write("class/ada.py", toy.submission())
     toy.write("class/zoe.py", "import time\ntime.sleep(60)\n")
@@ -518,7 +525,7 @@ def test_a_marker_mistake_ends_grading_with_file_and_line(toy, server, tmp_path)
     )
     assert (
         said.code == 2
-        and f"{NAME}/{MAIN}:21: '# TODO: subtract the mean.' looks like a marker but is none"
+        and f"{NAME}/{MAIN}:21: '# TODO: subtract the mean.' looks like a marker but is not one"
         in said.err.replace("\n", "")
     )
 
@@ -528,7 +535,7 @@ def test_a_folder_without_a_course_is_not_silently_another_course(tmp_path):
     assert said.code == 2 and str(tmp_path) in said.err.replace("\n", "")
 
 
-# -- check -----------------------------------------------------------------------------------------------------------
+# -- check -----------------------------------------------------------------------------------------
 
 
 def test_check_tells_a_student_how_the_public_tests_went(toy, monkeypatch):
@@ -566,7 +573,7 @@ def test_check_explains_work_that_never_ends(toy, monkeypatch):
     assert said.code in (1, 2) and "600 seconds" in flat(said.out + said.err)
 
 
-# -- starter ----------------------------------------------------------------------------------------------
+# -- starter ---------------------------------------------------------------------------------------
 
 
 def test_starter_says_what_it_wrote_and_what_is_stale(toy):
@@ -580,7 +587,7 @@ def test_starter_says_what_it_wrote_and_what_is_stale(toy):
     assert call("starter", "--check", "--course", toy.root).code == 0
 
 
-# -- doctor, and the program itself ----------------------------------------------------------------------------------
+# -- doctor, and the program itself ----------------------------------------------------------------
 
 
 def test_the_doctor_ends_with_code_1_when_grading_would_refuse(toy, monkeypatch):

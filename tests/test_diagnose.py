@@ -37,7 +37,7 @@ def outcomes_of(toy, key, *names, candidate):
     return naming.examine(key, [toy.tests[name] for name in names], candidate, SEED)
 
 
-# -- verdicts --------------------------------------------------------------------------------------------------------
+# -- verdicts --------------------------------------------------------------------------------------
 
 
 def test_a_correct_answer_passes_with_nothing_to_say(toy, key):
@@ -124,9 +124,9 @@ def test_a_result_that_breaks_the_test_is_explained_without_our_traceback(toy, k
         key,
     )
     assert outcome.verdict is Verdict.FAILED
-    assert (
-        outcome.finding
-        == "What came back could not be used as the handout describes it: check its type, shape and field names."
+    assert outcome.finding == (
+        "What came back could not be used as the handout describes it: check its type, "
+        "shape and field names."
     )
     assert outcome.detail.startswith("TypeError: ")
 
@@ -192,7 +192,7 @@ def test_test_data_depend_on_the_seed_and_the_test_alone():
     assert hidden_test.generator(1, "test_a").normal() == draws[1, "test_a"]
 
 
-# -- diagnosis -------------------------------------------------------------------------------------------------------
+# -- diagnosis -------------------------------------------------------------------------------------
 
 
 def test_the_one_bug_that_gives_the_student_s_numbers_is_named(toy, key):
@@ -320,7 +320,10 @@ def test_the_reference_s_own_numbers_up_to_rounding_are_no_bug_s(toy):
 def test_a_bug_that_ends_the_test_sooner_than_the_student_is_another_mistake(toy):
     toy.edit_hidden(
         'what="the probabilities")',
-        'what="the probabilities")\n    assert_close(student.centred(logits), logits - logits.mean())',
+        (
+            'what="the probabilities")\n    assert_close(student.centred(logits), logits - '
+            "logits.mean())"
+        ),
     )
     toy.edit_solution(
         "# BUG(sums-to-n): return weights / weights.mean()",
@@ -343,7 +346,10 @@ def test_learning_checks_are_not_replayed(toy, key, monkeypatch):
 def test_a_replay_is_given_up_at_the_first_answer_that_differs(toy, key):
     toy.edit_hidden(
         "assert_close(student.softmax(logits)",
-        "student.discounted(logits, 0.5), student.softmax(logits)\n    assert_close(student.softmax(logits)",
+        (
+            "student.discounted(logits, 0.5), student.softmax(logits)\n"
+            "    assert_close(student.softmax(logits)"
+        ),
     )
     test, calls = toy.tests["test_probabilities_sum_to_one"], []
     wrong = toy.candidate("weights / weights.sum()", "weights")
@@ -363,7 +369,7 @@ def test_a_replay_is_given_up_at_the_first_answer_that_differs(toy, key):
     assert len(calls) < len(trace.events)
 
 
-# -- when two answers are the same -----------------------------------------------------------------------------------
+# -- when two answers are the same -----------------------------------------------------------------
 
 
 def record(**fields):

@@ -39,7 +39,8 @@ QUICK_TO_NOTICE = {
     "health_check_failure_threshold": 4,
     "health_check_initial_delay_ms": 2000,
 }
-# Imported for each of four tests (a kept worker cannot look into an object), so that a node is lost while it marks.
+# Imported for each of four tests (a kept worker cannot look into an object), so that a node is lost
+# while it marks.
 SLOW = "import time\nremembers = object()\ntime.sleep(0.3)\n"
 
 
@@ -212,9 +213,9 @@ def test_a_node_with_other_files_or_a_weaker_wall_is_named(engine, toy_on_cluste
             | {"hidden_tests": "x", "python": "2.7"}
         },
     )
-    assert (
-        engine._problem(other)
-        == "it has other files or versions than this machine (the hidden tests, Python): bring both up to date"
+    assert engine._problem(other) == (
+        "it has other files or versions than this machine (the hidden tests, Python): "
+        "bring both up to date"
     )
     weak = dataclasses.replace(
         node,

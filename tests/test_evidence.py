@@ -118,7 +118,7 @@ def test_a_bug_that_fails_a_test_which_the_submission_passes_is_not_named(toy):
     ],
 )
 def test_a_proof_vetoes_as_well_once_it_is_confirmed(toy, kills, names):
-    both = 'catches=("no-discount", "last-reward-whole"), hint="The second'
+    both = 'catches=BOTH, hint="The second'
     toy.edit_hidden(both, 'catches="no-discount", hint="The second')
     if kills:
         proof = {"kills": {"last-reward-whole": kills}}
@@ -365,6 +365,6 @@ def test_bugs_that_a_test_cannot_tell_apart_are_found_unless_it_declares_both(to
         return indistinguishable(tests, right, traces)
 
     assert found() == []
-    both = 'catches=("no-discount", "last-reward-whole"), hint="The second'
+    both = 'catches=BOTH, hint="The second'
     toy.edit_hidden(both, 'catches="no-discount", hint="The second')
     assert found() == [("test_two_rewards", "no-discount", "last-reward-whole")]

@@ -96,7 +96,7 @@ def test_the_generator_of_the_test_s_data_is_never_handed_over():
         False,
         lambda student, rng: student.draw(rng.spawn(1)[0]),
     )
-    assert "give the student a generator of their own" in str(
+    assert "give the student another generator" in str(
         hidden_test.run(careless, candidate, 0).error
     )
     assert hidden_test.run(careful, candidate, 0).passed

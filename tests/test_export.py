@@ -1,4 +1,5 @@
-"""Gradescope's zip and results.json, one hand-in at a time; otter's and nbgrader's source notebooks. The tools themselves: tests/ecosystem."""
+"""Gradescope's zip and results.json, one submission at a time; otter's and nbgrader's source
+notebooks. The tools themselves: tests/ecosystem."""
 
 from __future__ import annotations
 
@@ -50,7 +51,7 @@ def mark(toy, root: Path, text: str, name: str = MAIN) -> dict:
     return found
 
 
-# -- the zip ---------------------------------------------------------------------------------------------------------
+# -- the zip ---------------------------------------------------------------------------------------
 
 
 def test_the_zip_holds_what_marks_this_assignment_and_the_secret(locked):
@@ -131,7 +132,7 @@ def test_the_scripts_are_sh(script):
     subprocess.run(["sh", "-n", "/dev/stdin"], input=gradescope.SETUP, text=True, check=True)
 
 
-# -- one hand-in -----------------------------------------------------------------------------------------------------
+# -- one submission --------------------------------------------------------------------------------
 
 
 def test_what_students_see_when_is_course_yml_s_affair(toy, box):
@@ -254,11 +255,11 @@ def test_a_near_name_is_said(toy, box):
 
 
 def test_without_a_submission_folder_the_remedy_is_said(toy, tmp_path):
-    with pytest.raises(CourseError, match="there is no such folder: mount the hand-in there"):
+    with pytest.raises(CourseError, match="there is no such folder: mount the submission there"):
         autograde(toy.course, NAME, tmp_path)
 
 
-# -- otter and nbgrader ----------------------------------------------------------------------------------------------
+# -- otter and nbgrader ----------------------------------------------------------------------------
 
 
 def test_otter_s_master_notebook_marks_every_block_and_every_test(toy):

@@ -36,14 +36,14 @@ BUSY = "import time\ntime.sleep(0.1)\n"  # so that there is something to kill
 
 
 def build(folder: Path) -> toy.Toy:
-    """A toy course, and six hand-ins: three right, two with a known bug, one unfinished."""
+    """A toy course, and six submissions: three right, two with a known bug, one unfinished."""
     course = toy.Toy.build(folder / "course")
-    handed_in = folder / "handed_in"
-    handed_in.mkdir()
+    submitted = folder / "submitted"
+    submitted.mkdir()
     right, median = course.submission(), course.source.broken("median")
     undiscounted, stub = course.source.broken("no-discount"), course.source.stub()
     for number, text in enumerate((right, median, right, undiscounted, stub, right)):
-        (handed_in / f"student{number}.py").write_text(
+        (submitted / f"student{number}.py").write_text(
             f"{text}\n{BUSY}# {number}\n", encoding="utf-8"
         )
     return course
@@ -51,7 +51,7 @@ def build(folder: Path) -> toy.Toy:
 
 def command(folder: Path, out: Path, *options: str) -> list[str]:
     """The command that marks them."""
-    inputs = [str(folder / "handed_in"), "--course", str(folder / "course"), "--out", str(out)]
+    inputs = [str(folder / "submitted"), "--course", str(folder / "course"), "--out", str(out)]
     return [
         sys.executable,
         "-m",
@@ -234,7 +234,7 @@ def test_a_second_run_marks_only_what_has_changed(tmp_path):
     stamps = {
         path: path.stat().st_mtime_ns for path in tmp_path.glob("out/sequences/*/results.json")
     }
-    changed = tmp_path / "handed_in" / "student1.py"
+    changed = tmp_path / "submitted" / "student1.py"
     changed.write_text(changed.read_text(encoding="utf-8") + "# better\n", encoding="utf-8")
     assert grade(tmp_path, tmp_path / "out").returncode == 0
     touched = {
@@ -266,7 +266,7 @@ def test_a_command_that_is_told_to_end_leaves_no_process_and_keeps_what_it_found
     """One of the submissions sleeps, so that it is certainly being marked when the signal comes."""
     course = build(tmp_path)
     sleeps = course.submission("    return numbers - numbers.mean()", "    time.sleep(600)")
-    (tmp_path / "handed_in" / "zoe.py").write_text(f"import time\n{sleeps}", encoding="utf-8")
+    (tmp_path / "submitted" / "zoe.py").write_text(f"import time\n{sleeps}", encoding="utf-8")
     process = subprocess.Popen(
         command(tmp_path, tmp_path / "out", "--only", "zoe"),
         env=environment(tmp_path),
@@ -368,7 +368,7 @@ def test_one_crash_costs_one_test(tmp_path):
     text = course.submission(
         "    return numbers - numbers.mean()", "    import os\n    os._exit(1)"
     )
-    (tmp_path / "handed_in" / "student9.py").write_text(text, encoding="utf-8")
+    (tmp_path / "submitted" / "student9.py").write_text(text, encoding="utf-8")
     assert grade(tmp_path, tmp_path / "out").returncode == 0
     told = results(tmp_path / "out")["student9"]
     assert told["extra_data"]["verdicts"] == {"failed": 1, "passed": 3}

@@ -136,7 +136,7 @@ def test_exports_bring_it_along(generous):
     [
         ("[lost]", "'given' names lost"),
         ("[soft.py]", "without '.py'"),
-        ("[sequences]", "none that students hand in"),
+        ("[sequences]", "none that students submit"),
     ],
 )
 def test_a_module_that_cannot_be_given_is_explained(toy, given, sentence):

@@ -324,7 +324,9 @@ def takes(mib):
 
 def reserves(gib):
     import mmap
-    mmap.mmap(-1, gib << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000, prot=0)  # MAP_NORESERVE
+    no_reserve = 0x4000
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | no_reserve
+    mmap.mmap(-1, gib << 30, flags=flags, prot=0)
     return "reserved"
 
 def opens(path, flags):
@@ -425,7 +427,8 @@ def _opens_only(device: str, other: str) -> int:
 
 @walled_only
 def test_other_workers_are_as_they_were(server):
-    """No device to write to, no driver to ask, and addresses counted, where there is no GPU part."""
+    """No device to write to, no driver to ask, and addresses counted, where there is no GPU
+    part."""
     bridge = server.candidate({"work.py": CODE.encode()}, "work.py", Limits(memory_mib=256)).open(
         lambda event: None, None
     )
@@ -442,7 +445,10 @@ def test_other_workers_are_as_they_were(server):
 def test_ranks_can_have_it_too():
     server = WorkerServer.start(["torch"], profile="distributed", gpu=True)
     try:
-        text = b"import torch.distributed as dist\ndef total(x):\n    x = x.clone()\n    dist.all_reduce(x)\n    return x\n"
+        text = (
+            b"import torch.distributed as dist\n"
+            b"def total(x):\n    x = x.clone()\n    dist.all_reduce(x)\n    return x\n"
+        )
         walled = server.candidate(
             {"work.py": text}, "work.py", Limits(memory_mib=2048, processes=32)
         )

@@ -574,7 +574,7 @@ def test_one_student_is_marked_again_and_the_others_keep_their_marks(toy, tmp_pa
     engine = PaperEngine(Verdict.PASSED, Verdict.PASSED)
     grades = run(
         engine, "ada", "new", only="ada"
-    )  # ben's hand-in need not be there; new is not asked for
+    )  # ben's submission need not be there; new is not asked for
     assert [job.student for job in engine.jobs] == ["ada"] and [
         grade.student for grade in grades
     ] == ["ada", "ben"]

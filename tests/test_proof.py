@@ -420,7 +420,7 @@ def test_bars_are_measured_with_every_seed(learning):
 
 def test_a_bar_of_no_test_is_explained(learning):
     learning.edit(f"grading/{NAME}/bars.py", "test_it_learns", "test_it_lears")
-    with pytest.raises(CourseError, match="'test_it_lears: so much' is no learning check"):
+    with pytest.raises(CourseError, match="'test_it_lears: so much' is not a learning check"):
         measured(learning)
 
 
@@ -449,7 +449,7 @@ def test_figures_are_stale_when_what_they_depend_on_has_changed(learning, file, 
 
 def test_figures_are_kept_until_they_are_measured_again(learning, quick):
     (note,) = prove(learning.assignment, Orders()).notes
-    assert note.startswith("nobody has measured the bar of test_it_learns: ")
+    assert note.startswith("the bar of test_it_learns has not been measured: ")
     assert note.endswith("python -m autograder verify sequences --bars")
     assert prove(learning.assignment, Orders(bars=True)).notes == []
     kept = committed(learning)["bars"]

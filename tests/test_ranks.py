@@ -259,7 +259,7 @@ def test_a_server_of_the_standard_profile_refuses_ranks():
 @walled_only
 def test_the_doctor_has_two_ranks_meet(server):
     finding = doctor._ranks()
-    where = "a loopback of their own" if server.layers.namespaces else "the machine's loopback"
+    where = "their own loopback" if server.layers.namespaces else "the machine's loopback"
     assert finding.holds and where in finding.text and not finding.needed
 
 
@@ -293,7 +293,7 @@ def test_the_doctor_needs_torch_for_ranks_and_nothing_else(monkeypatch):
             [3.0, 3.0],
             False,
             True,
-            "for want of a network namespace: give the container --network=none",
+            "because there is no network namespace: give the container --network=none",
         ),
         ([1.0, 2.0], True, False, "two ranks that added 1 and 2 got [1.0, 2.0]"),
     ],

@@ -1,4 +1,5 @@
-"""A broken variant is run only where it can differ from the solution, and what is left out would have come to the same."""
+"""A broken variant is run only where it can differ from the solution, and what is left out would
+have come to the same."""
 
 import pytest
 from toy import SOLUTION

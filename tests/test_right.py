@@ -1,4 +1,5 @@
-"""Right answers in other styles are overlays on the stub: only what differs, the rest is the given code."""
+"""Right answers in other styles are overlays on the stub: only what differs, the rest is the given
+code."""
 
 from __future__ import annotations
 
@@ -77,9 +78,11 @@ def test_a_class_of_another_kind_is_replaced_as_a_whole():
 
 def test_new_definitions_and_imports_are_there_when_they_are_needed():
     names = module(
-        '"""Another style."""\n\nfrom __future__ import annotations\n\nfrom functools import cache\n\n'
+        '"""Another style."""\n\nfrom __future__ import annotations\n\n'
+        "from functools import cache\n\n"
         "# Known before the function that needs it.\nSTEP = 5\n\n\n"
-        "@cache\ndef asked(x, step=STEP):\n    return x + step + math.floor(LIMIT)\n\n\nlast = asked(0)\n"
+        "@cache\ndef asked(x, step=STEP):\n    return x + step + math.floor(LIMIT)\n\n\n"
+        "last = asked(0)\n"
     )
     assert names["asked"](1) == 9 and names["last"] == 8
     assert names["__doc__"] == "A module."

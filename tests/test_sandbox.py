@@ -22,11 +22,24 @@ from autograder.isolation.workers.walled import ENVIRONMENT, WorkerServer
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 FORBIDDEN = {
-    "read the hidden tests", "read another process's environment", "read another process's memory", "signal another process",
-    "trace another process", "start a process", "start a program", "open a network socket", "open a local socket", "write in /tmp",
-    "write in /dev/shm", "make a memory file", "make namespaces", "become another user", "read /etc/passwd", "load a BPF program",
+    "read the hidden tests",
+    "read another process's environment",
+    "read another process's memory",
+    "signal another process",
+    "trace another process",
+    "start a process",
+    "start a program",
+    "open a network socket",
+    "open a local socket",
+    "write in /tmp",
+    "write in /dev/shm",
+    "make a memory file",
+    "make namespaces",
+    "become another user",
+    "read /etc/passwd",
+    "load a BPF program",
     "use the key ring",
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -42,7 +55,7 @@ def hidden(tmp_path: Path) -> Path:
     return folder
 
 
-# -- the probe -------------------------------------------------------------------------------------------------------
+# -- the probe -------------------------------------------------------------------------------------
 
 
 def test_behind_the_wall_nothing_forbidden_is_allowed(server, hidden):
@@ -66,13 +79,15 @@ if layers != ["no wall"]:
     bpf = seccomp.build_filter(own_uid=True) if "seccomp" in layers else None
     ruleset = sandbox.file_rules() if "landlock" in layers else None
     sandbox.enter(sandbox.Cell(uid, 5, sandbox.address_space() + (512 << 20), 16, bpf, ruleset))
-print(json.dumps([name for name, result in probe.attempts(hidden, victim).items() if result is not None]))
+tried = probe.attempts(hidden, victim)
+print(json.dumps([name for name, result in tried.items() if result is not None]))
 """
 
 
 @pytest.fixture
 def allowed(hidden):
-    """What the probe can do in a process of its own under these layers, against a victim of its own."""
+    """What the probe can do in a process of its own under these layers, against a victim of its
+    own."""
     victim = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 
     def attempt(layers: str) -> set[str]:
@@ -99,11 +114,30 @@ def allowed(hidden):
 
 
 LAYERS = {
-    "seccomp": {"start a process", "start a program", "open a network socket", "open a local socket", "make a memory file",
-                "write in /tmp", "make namespaces", "trace another process", "become another user"},
-    "landlock": {"read the hidden tests", "read /etc/passwd", "read another process's environment", "write in /tmp"},
-    "uid": {"read another process's environment", "signal another process", "trace another process", "become another user"},
-}  # fmt: skip
+    "seccomp": {
+        "start a process",
+        "start a program",
+        "open a network socket",
+        "open a local socket",
+        "make a memory file",
+        "write in /tmp",
+        "make namespaces",
+        "trace another process",
+        "become another user",
+    },
+    "landlock": {
+        "read the hidden tests",
+        "read /etc/passwd",
+        "read another process's environment",
+        "write in /tmp",
+    },
+    "uid": {
+        "read another process's environment",
+        "signal another process",
+        "trace another process",
+        "become another user",
+    },
+}
 
 
 @root
@@ -133,7 +167,11 @@ def test_each_layer_alone_closes_what_it_is_for_and_not_the_rest(allowed, layer)
 
 @root
 def test_groups_of_the_grader_s_are_left_behind():
-    program = "import os; from autograder.isolation.wall import sandbox; sandbox.enter(sandbox.Cell(64999, 5, sandbox.address_space() + (512 << 20), 16, None, None)); print(os.getgroups())"
+    program = (
+        "import os; from autograder.isolation.wall import sandbox; "
+        "sandbox.enter(sandbox.Cell(64999, 5, sandbox.address_space() + (512 << 20), 16, "
+        "None, None)); print(os.getgroups())"
+    )
     package = str(Path(sandbox.__file__).parents[3])
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -153,7 +191,8 @@ def test_all_layers_without_namespaces_close_everything(allowed):
 
 @root
 def test_namespaces_stand_in_for_landlock_where_there_is_none(allowed):
-    """Without either a worker reads what everybody may read; an instructor's folder of submissions, say."""
+    """Without either a worker reads what everybody may read; an instructor's folder of submissions,
+    say."""
     assert {"read the hidden tests", "read /etc/passwd"} <= allowed("uid+seccomp")
     left = allowed("uid+seccomp+namespaces")
     assert not left & {"read the hidden tests", "read /etc/passwd"}
@@ -164,9 +203,12 @@ import json, os, sys
 from autograder.isolation.wall import sandbox, seccomp
 if not sandbox.separate([]):
     sys.exit("no namespaces here")
-sandbox.enter(sandbox.Cell(64999, 5, sandbox.address_space() + (512 << 20), 16, seccomp.build_filter(own_uid=True), None))
+bpf = seccomp.build_filter(own_uid=True)
+sandbox.enter(sandbox.Cell(64999, 5, sandbox.address_space() + (512 << 20), 16, bpf, None))
 import colorsys, zoneinfo  # nobody has imported these yet
-print(json.dumps([sorted(os.listdir("/etc")), [os.listdir(path) for path in ("/tmp", "/home", "/var", "/run", "/mnt") if os.path.isdir(path)], colorsys.__name__]))
+others = [path for path in ("/tmp", "/home", "/var", "/run", "/mnt") if os.path.isdir(path)]
+found = [sorted(os.listdir("/etc")), [os.listdir(path) for path in others], colorsys.__name__]
+print(json.dumps(found))
 """
 
 
@@ -191,16 +233,24 @@ def test_behind_namespaces_nobody_s_files_are_left_and_python_still_imports():
     assert not {name for names in others for name in names} - way and imported == "colorsys"
 
 
-# -- what a worker has and has not ------------------------------------------------------------------------------------
+# -- what a worker has and has not -----------------------------------------------------------------
 
 LOOK = """
     import os, resource, sys
     def look():
         return {
-            "environment": dict(os.environ), "uid": (os.getuid(), os.geteuid()), "gid": (os.getgid(), os.getegid()), "groups": os.getgroups(), "cwd": os.getcwd(),
-            "path": sys.path, "modules": sorted(name for name in sys.modules if name.startswith("autograder")),
+            "environment": dict(os.environ),
+            "uid": (os.getuid(), os.geteuid()),
+            "gid": (os.getgid(), os.getegid()),
+            "groups": os.getgroups(),
+            "cwd": os.getcwd(),
+            "path": sys.path,
+            "modules": sorted(name for name in sys.modules if name.startswith("autograder")),
             "descriptors": [fd for fd in range(64) if is_open(fd)],
-            "limits": {name: resource.getrlimit(getattr(resource, "RLIMIT_" + name)) for name in ("CPU", "NOFILE", "FSIZE", "CORE", "NPROC")},
+            "limits": {
+                name: resource.getrlimit(getattr(resource, "RLIMIT_" + name))
+                for name in ("CPU", "NOFILE", "FSIZE", "CORE", "NPROC")
+            },
         }
     def is_open(fd):
         try: os.fstat(fd); return True
@@ -284,7 +334,8 @@ def test_threads_are_counted(server):
 
 
 def test_closing_a_bridge_ends_its_worker(server):
-    """A uid is given back when its worker is gone: more workers than uids can only be had one after the other."""
+    """A uid is given back when its worker is gone: more workers than uids can only be had one after
+    the other."""
     candidate = server.candidate(
         {"work.py": b"import os\ndef who(): return os.getuid()\n"}, "work.py", Limits()
     )
@@ -296,7 +347,7 @@ def test_closing_a_bridge_ends_its_worker(server):
     assert len(seen) <= 64
 
 
-# -- when the wall cannot be had -------------------------------------------------------------------------------------
+# -- when the wall cannot be had -------------------------------------------------------------------
 
 
 def test_grading_needs_another_uid_and_seccomp():
@@ -315,7 +366,10 @@ def test_without_libseccomp_there_is_no_filter(monkeypatch):
 def test_a_library_that_is_not_installed_is_named():
     with pytest.raises(
         IsolationError,
-        match="a library that the assignment names cannot be imported: no_such_library: ModuleNotFoundError",
+        match=(
+            "a library that the assignment names cannot be imported: no_such_library: "
+            "ModuleNotFoundError"
+        ),
     ):
         WorkerServer.start(["no_such_library"])
 
@@ -354,7 +408,7 @@ def test_a_worker_that_cannot_enter_its_cell_is_our_fault(server):
         server.candidate({"work.py": b"x = 1\n"}, "work.py", limits).open(lambda event: None, None)
 
 
-# -- doctor ----------------------------------------------------------------------------------------------------------
+# -- doctor ----------------------------------------------------------------------------------------
 
 
 @root

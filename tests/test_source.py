@@ -75,7 +75,7 @@ def run(text: str) -> dict[str, object]:
     return names
 
 
-# -- the three readings ----------------------------------------------------------------------------------------------
+# -- the three readings ----------------------------------------------------------------------------
 
 
 def test_the_solution_is_the_file_without_markers():
@@ -170,7 +170,10 @@ def test_markers_inside_strings_are_text():
 
 
 def test_ordinary_comments_stay_where_they_are():
-    text = "x = 1  # TODO: not alone on its line\n# The bug is elsewhere; whenever: ### BEGIN SOLUTION\n"
+    text = (
+        "x = 1  # TODO: not alone on its line\n# The bug is elsewhere; whenever: ### "
+        "BEGIN SOLUTION\n"
+    )
     assert source(text).stub() == text
 
 
@@ -206,7 +209,7 @@ def test_only_line_ends_of_python_count_as_lines(separator):
     assert separator in source(text).stub()
 
 
-# -- mistakes --------------------------------------------------------------------------------------------------------
+# -- mistakes --------------------------------------------------------------------------------------
 
 BODY = """
 def f(x):
@@ -224,99 +227,156 @@ def in_a_block(*lines: str) -> str:
 
 MISTAKES = {
     "not Python": ("x = 1\ny = (\n", 2, "this is not Python"),
-    "begin in a block": (in_a_block("### BEGIN SOLUTION"), 4, "begins inside the block of line 3: "
-                                                              "end that first"),
-    "end without begin": ("x = 1\n### END SOLUTION\n", 2, "'### END SOLUTION' without a '### BEGIN "
-                                                          "SOLUTION' before it"),
+    "begin in a block": (
+        in_a_block("### BEGIN SOLUTION"),
+        4,
+        "begins inside the block of line 3: end that first",
+    ),
+    "end without begin": (
+        "x = 1\n### END SOLUTION\n",
+        2,
+        "'### END SOLUTION' without a '### BEGIN SOLUTION' before it",
+    ),
     "never ended": ("x = 1\n### BEGIN SOLUTION\ny = 2\n", 2, "never ended: add '### END SOLUTION'"),
     "no code": ("x = 1\n### BEGIN SOLUTION\n# nothing\n### END SOLUTION\n", 2, "holds no code"),
     "begin at another indentation": (
         "def f():\n    # TODO(one): do it.\n### BEGIN SOLUTION\n    return 1\n    ### END "
-        "SOLUTION\n", 3, "must be indented alike",
+        "SOLUTION\n",
+        3,
+        "must be indented alike",
     ),
     "end at another indentation": (
         "def f():\n    # TODO(one): do it.\n    ### BEGIN SOLUTION\n    return 1\n### END "
-        "SOLUTION\n", 3, "must be indented alike",
+        "SOLUTION\n",
+        3,
+        "must be indented alike",
     ),
     "no TODO above": (
-        "def f():\n    ### BEGIN SOLUTION\n    return 1\n    ### END "
-        "SOLUTION\n", 2, "must be '# TODO(part): what to do'",
+        "def f():\n    ### BEGIN SOLUTION\n    return 1\n    ### END SOLUTION\n",
+        2,
+        "must be '# TODO(part): what to do'",
     ),
     "TODO not directly above": (
         "def f():\n    # TODO(one): do it.\n\n    ### BEGIN SOLUTION\n    return 1\n    ### END "
-        "SOLUTION\n", 4,
+        "SOLUTION\n",
+        4,
         "must be '# TODO(part): what to do'",
     ),
     "two blocks in a function": (
         in_a_block("pass") + "    # TODO(one): more.\n    ### BEGIN SOLUTION\n    return x\n    "
-                             "### END SOLUTION\n", 8,
+        "### END SOLUTION\n",
+        8,
         "f has a solution block already, at line 3: one block for each function",
     ),
-    "a bugs block that is never ended": ("### BEGIN BUGS\nx = 1\n", 1, "never ended: add '### END BUGS'"),
+    "a bugs block that is never ended": (
+        "### BEGIN BUGS\nx = 1\n",
+        1,
+        "never ended: add '### END BUGS'",
+    ),
     "a bugs block in a solution block": (
-        "### BEGIN SOLUTION\nx = 1\n### BEGIN BUGS\n", 3, "begins inside the block of line 1: end "
-                                                          "that first",
+        "### BEGIN SOLUTION\nx = 1\n### BEGIN BUGS\n",
+        3,
+        "begins inside the block of line 1: end that first",
     ),
     "a bugs block with another end": (
-        "### BEGIN BUGS\nx = 1\n### END SOLUTION\n", 3, "'### END SOLUTION' without a '### BEGIN "
-                                                        "SOLUTION' before it",
+        "### BEGIN BUGS\nx = 1\n### END SOLUTION\n",
+        3,
+        "'### END SOLUTION' without a '### BEGIN SOLUTION' before it",
     ),
-    "a bugs block misspelt": ("### BEGIN BUG\nx = 1\n", 1, "looks like a marker but is none"),
-    "begin misspelt": ("x = 1\n#### BEGIN SOLUTION\n", 2, "looks like a marker but is none"),
-    "begin in lower case": ("### begin solution\n", 1, "looks like a marker but is none"),
+    "a bugs block misspelt": ("### BEGIN BUG\nx = 1\n", 1, "looks like a marker but is not one"),
+    "begin misspelt": ("x = 1\n#### BEGIN SOLUTION\n", 2, "looks like a marker but is not one"),
+    "begin in lower case": ("### begin solution\n", 1, "looks like a marker but is not one"),
     "bug without a name": ("x = 1\n# BUG: x = 2\ny = 1\n", 2, "'# BUG(kebab-name): line'"),
-    "bug not in kebab-case": ("# BUG(No_Kebab): x = 2\nx = "
-                              "1\n", 1, "looks like a marker but is none"),
-    "bug without a replacement": ("# BUG(empty):\nx = 1\n", 1, "looks like a marker but is none"),
+    "bug not in kebab-case": (
+        "# BUG(No_Kebab): x = 2\nx = 1\n",
+        1,
+        "looks like a marker but is not one",
+    ),
+    "bug without a replacement": (
+        "# BUG(empty):\nx = 1\n",
+        1,
+        "looks like a marker but is not one",
+    ),
     "TODO without a part": ("# TODO: do it\nx = 1\n", 1, "'# TODO(part): text'"),
     "WHEN without a text": ("# WHEN\nx = 1\n", 1, "'# WHEN text'"),
     "WHEN without a bug": ("x = 1\n# WHEN alone.\ny = 1\n", 2, "must follow its '# BUG(...)' line"),
     "WHEN after a gap": (
-        "# BUG(a): x = 2\n\n# WHEN late.\nx = 1\n", 1, "must stand directly above the statement "
-                                                       "that it corrupts",
+        "# BUG(a): x = 2\n\n# WHEN late.\nx = 1\n",
+        1,
+        "must be directly above the statement that it corrupts",
     ),
     "WHEN after the statement": (
-        "# BUG(a): x = 2\n# WHEN it is.\nx = 1\n# WHEN it was.\ny = "
-        "1\n", 4, "must follow its '# BUG(...)' line",
+        "# BUG(a): x = 2\n# WHEN it is.\nx = 1\n# WHEN it was.\ny = 1\n",
+        4,
+        "must follow its '# BUG(...)' line",
     ),
     "explained twice": (
-        "# BUG(a): x = 2\n# WHEN once.\nx = 1\n# BUG(a): y = 2\n# WHEN twice.\ny = "
-        "1\n", 5, "explained twice: keep one '# WHEN' text",
+        "# BUG(a): x = 2\n# WHEN once.\nx = 1\n# BUG(a): y = 2\n# WHEN twice.\ny = 1\n",
+        5,
+        "explained twice: keep one '# WHEN' text",
     ),
-    "never explained": (in_a_block("# BUG(a): y = 2", "y = 1"), 5, "the bug 'a' needs one '# WHEN' "
-                                                                   "text"),
-    "no full stop": ("# BUG(a): x = 2\n# WHEN it ends like this\nx = "
-                     "1\n", 3, "ends with a full stop"),
-    "bug above nothing": ("x = 1\n# BUG(a): x = 2\n# WHEN "
-                          "lost.\n", 2, "must stand directly above the statement"),
-    "bug above a blank line": ("# BUG(a): x = 2\n# WHEN far.\n\nx = "
-                               "1\n", 1, "must stand directly above the statement"),
-    "bug above a comment": ("# BUG(a): x = 2\n# WHEN far.\n# a word\nx = "
-                            "1\n", 1, "must stand directly above the statement"),
-    "bug inside a statement": ("x = [\n# BUG(a): 2,\n# WHEN "
-                               "inside.\n1,\n]\n", 2, "must stand directly above the statement"),
+    "never explained": (
+        in_a_block("# BUG(a): y = 2", "y = 1"),
+        5,
+        "the bug 'a' needs one '# WHEN' text",
+    ),
+    "no full stop": (
+        "# BUG(a): x = 2\n# WHEN it ends like this\nx = 1\n",
+        3,
+        "ends with a full stop",
+    ),
+    "bug above nothing": (
+        "x = 1\n# BUG(a): x = 2\n# WHEN lost.\n",
+        2,
+        "must be directly above the statement",
+    ),
+    "bug above a blank line": (
+        "# BUG(a): x = 2\n# WHEN far.\n\nx = 1\n",
+        1,
+        "must be directly above the statement",
+    ),
+    "bug above a comment": (
+        "# BUG(a): x = 2\n# WHEN far.\n# a word\nx = 1\n",
+        1,
+        "must be directly above the statement",
+    ),
+    "bug inside a statement": (
+        "x = [\n# BUG(a): 2,\n# WHEN inside.\n1,\n]\n",
+        2,
+        "must be directly above the statement",
+    ),
     "bug at another indentation": (
-        in_a_block("if x:", "# BUG(a): x = 2", "# WHEN it is shallow.", "    x = 1"), 5,
+        in_a_block("if x:", "# BUG(a): x = 2", "# WHEN it is shallow.", "    x = 1"),
+        5,
         "the bug 'a' must be indented like the statement below it",
     ),
-    "bug that is not Python": ("# BUG(a): x = = 2\n# WHEN broken.\nx = "
-                               "1\n", 3, "with the bug 'a' this would not be Python"),
+    "bug that is not Python": (
+        "# BUG(a): x = = 2\n# WHEN broken.\nx = 1\n",
+        3,
+        "with the bug 'a' this would not be Python",
+    ),
     "stub that is not Python": (
-        "class A:\n    ### BEGIN SOLUTION\n    x = 1\n    ### END "
-        "SOLUTION\n", 1, "the stub would not be Python (its line 1",
+        "class A:\n    ### BEGIN SOLUTION\n    x = 1\n    ### END SOLUTION\n",
+        1,
+        "the stub would not be Python (its line 1",
     ),
     "a private helper that only the solution uses": (
-        "def _help(x):\n    return x\n" + in_a_block("x = _help(x)"), 1,
+        "def _help(x):\n    return x\n" + in_a_block("x = _help(x)"),
+        1,
         "the stub would show '_help', which only the solution uses: put it between '### BEGIN "
         "SOLUTION' and '### END SOLUTION'",
     ),
     "an import that only the solution uses": (
-        "import math\nfrom math import pi as half_a_turn\n" + in_a_block("x = x * half_a_turn"), 2, "the stub would show 'half_a_turn'",
+        "import math\nfrom math import pi as half_a_turn\n" + in_a_block("x = x * half_a_turn"),
+        2,
+        "the stub would show 'half_a_turn'",
     ),
     "a constant that only the solution uses": (
-        "x = 1\n\n_EPSILON = 1e-8\n" + in_a_block("x = x + _EPSILON"), 3, "the stub would show '_EPSILON'",
+        "x = 1\n\n_EPSILON = 1e-8\n" + in_a_block("x = x + _EPSILON"),
+        3,
+        "the stub would show '_EPSILON'",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", MISTAKES)
@@ -345,7 +405,10 @@ def test_a_private_name_is_a_leak_however_it_is_bound(name):
 
 
 def test_what_the_stub_still_uses_is_no_leak():
-    given = "def _check(x):\n    return x\n\n\nfrom typing import Any\n\n\ndef g(x: 'Any'):\n    return _check(x)\n\n\n"
+    given = (
+        "def _check(x):\n    return x\n\n\nfrom typing import Any\n\n\ndef g(x: 'Any'):\n"
+        "    return _check(x)\n\n\n"
+    )
     assert "_check" in source(given + in_a_block("x = _check(x)")).stub()
 
 

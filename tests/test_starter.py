@@ -77,7 +77,7 @@ def test_the_same_stub_gives_the_same_bytes(toy):
     assert ids == [f"cell-{number}" for number in range(len(ids))]
 
 
-def test_a_filled_notebook_can_be_handed_in(toy, tmp_path):
+def test_a_filled_notebook_can_be_submitted(toy, tmp_path):
     path = tmp_path / "ada.ipynb"
     path.write_text(starter.notebook(toy.assignment, toy.source.solution()))
     (one,) = read_all(path, MAIN)

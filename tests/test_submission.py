@@ -1,4 +1,4 @@
-"""What is handed in becomes a Submission; what cannot be opened, one with a sentence."""
+"""What a student sends becomes a Submission; what cannot be opened, one with a sentence."""
 
 from __future__ import annotations
 
@@ -58,17 +58,22 @@ def pack(path: Path, members: dict[str, bytes]) -> Path:
 
 def notebook(*cells: str | dict[str, object]) -> bytes:
     whole = [
-        cell if isinstance(cell, dict) else {
-            "cell_type": "code", "id": f"c{number}", "source": cell, "metadata": {},
+        cell
+        if isinstance(cell, dict)
+        else {
+            "cell_type": "code",
+            "id": f"c{number}",
+            "source": cell,
+            "metadata": {},
             "execution_count": 1,
             "outputs": [{"output_type": "stream", "name": "stdout", "text": "an old output"}],
         }
         for number, cell in enumerate(cells)
-    ]  # fmt: skip
+    ]
     return json.dumps({"cells": whole, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
 
 
-# -- the forms of a hand-in ------------------------------------------------------------------------
+# -- the forms of a submission ---------------------------------------------------------------------
 
 
 def test_the_same_content_has_the_same_digest_whatever_it_is_packed_in(tmp_path):
@@ -189,7 +194,7 @@ def test_a_notebook_is_its_code_cells_without_magics_and_outputs(tmp_path):
     assert left_out(names) == ["cell 5: `assert f(4) == 3` (AssertionError)"]
 
 
-def test_outputs_do_not_change_what_is_handed_in(tmp_path):
+def test_outputs_do_not_change_the_submission(tmp_path):
     ran = read(write(tmp_path / "a.ipynb", notebook("x = 1")))
     fresh = read(
         write(tmp_path / "b.ipynb", notebook("x = 1").replace(b"an old output", b"another"))
@@ -220,7 +225,7 @@ def test_a_notebook_is_found_in_folders_and_zips(tmp_path):
 def test_a_notebook_that_is_none_is_explained(tmp_path, data):
     found = problem(write(tmp_path / "ada.ipynb", data))
     assert found.startswith("ada.ipynb cannot be read as a notebook (")
-    assert found.endswith("): save it again, or hand in a .py file")
+    assert found.endswith("): save it again, or submit a .py file")
 
 
 STRANGE_CELLS = {
@@ -283,7 +288,7 @@ def test_whatever_a_parser_raises_is_that_student_s_problem_alone(tmp_path, monk
     monkeypatch.setattr("autograder.marking.intake.cells._parsed", explode)
     found = class_of(tmp_path)
     assert (
-        found["ada"].problem == "ada.ipynb cannot be read (MemoryError): hand in one plain .py file"
+        found["ada"].problem == "ada.ipynb cannot be read (MemoryError): submit one plain .py file"
     )
     assert not found["ben"].problem
 
@@ -394,7 +399,7 @@ def test_a_file_that_cannot_be_found_is_asked_for_by_name(tmp_path, names, sente
 
 def test_other_kinds_of_files_are_refused_by_name(tmp_path):
     assert problem(write(tmp_path / "ada.docx")) == (
-        "ada.docx is neither a .py file, nor a notebook, a zip or a folder: hand in gae.py"
+        "ada.docx is neither a .py file, nor a notebook, a zip or a folder: submit gae.py"
     )
 
 
@@ -424,7 +429,7 @@ def secret(tmp_path: Path) -> Path:
 def test_a_link_in_place_of_a_file_is_not_followed(tmp_path, secret):
     (tmp_path / "ada.py").symlink_to(secret)
     (tmp_path / "ada.zip").symlink_to(secret)
-    assert problem(tmp_path / "ada.py").endswith(": hand in a regular file")
+    assert problem(tmp_path / "ada.py").endswith(": submit a regular file")
     assert problem(tmp_path / "ada.zip").startswith("ada.zip cannot be read (")
 
 
@@ -452,8 +457,8 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "ada.py")
     ben = write(tmp_path / "ben" / "other.py").parent
     os.mkfifo(ben / MAIN)
-    assert problem(tmp_path / "ada.py") == "ada.py is not a regular file: hand in ada.py itself"
-    assert problem(ben) == "gae.py is not a regular file: hand in gae.py itself"
+    assert problem(tmp_path / "ada.py") == "ada.py is not a regular file: submit ada.py itself"
+    assert problem(ben) == "gae.py is not a regular file: submit gae.py itself"
 
 
 def test_a_folder_in_place_of_a_file_is_no_file(tmp_path):
@@ -478,7 +483,7 @@ def test_a_file_may_be_large_but_not_larger_than_the_limit(tmp_path):
     fits = b"#" * intake.MAX_FILE
     assert read(write(tmp_path / "ada.py", fits)).files[MAIN] == fits
     assert problem(write(tmp_path / "ben.py", fits + b"#")) == (
-        "ben.py is larger than 2 MiB: hand in only what the assignment asks for"
+        "ben.py is larger than 2 MiB: submit only what the assignment asks for"
     )
     assert "helper.py is larger than 2 MiB" in problem(
         write(write(tmp_path / "c" / MAIN).parent / "helper.py", fits + b"#").parent
@@ -496,14 +501,14 @@ def test_all_files_together_may_not_be_larger_than_the_limit(tmp_path, monkeypat
     assert not read(folder).problem
     write(folder / "d.py")
     write(folder / "e.py", b"#" * 100)
-    assert problem(folder) == "more than 1 MiB in all: hand in only what the assignment asks for"
+    assert problem(folder) == "more than 1 MiB in all: submit only what the assignment asks for"
 
 
 def test_there_may_not_be_more_files_than_the_limit(tmp_path):
     members = {f"{number}.py": b"" for number in range(intake.MAX_FILES)}
     assert "gae.py is missing" in problem(pack(tmp_path / "ada.zip", members))
     assert problem(pack(tmp_path / "ben.zip", members | {MAIN: CODE})) == (
-        "more than 200 files: hand in only what the assignment asks for"
+        "more than 200 files: submit only what the assignment asks for"
     )
 
 
@@ -569,8 +574,7 @@ def test_an_encrypted_zip_is_explained(tmp_path):
 
 def test_a_damaged_zip_is_explained(tmp_path):
     assert problem(write(tmp_path / "ada.zip", b"PK\x03\x04 no zip")) == (
-        "ada.zip is not a zip file that can be opened: "
-        "pack it again, or hand in the .py file itself"
+        "ada.zip is not a zip file that can be opened: pack it again, or submit the .py file itself"
     )
     data = bytearray(pack(tmp_path / "ben.zip", {MAIN: bytes(range(256)) * 40}).read_bytes())
     data[60:80] = b"\xff" * 20

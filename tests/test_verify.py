@@ -29,7 +29,7 @@ def shortcomings(toy) -> list[str]:
     return verify(toy.assignment).shortcomings
 
 
-# -- a whole assignment ----------------------------------------------------------------------------------------------
+# -- a whole assignment ----------------------------------------------------------------------------
 
 
 @pytest.mark.wall
@@ -41,12 +41,16 @@ def test_an_assignment_without_shortcomings_is_proven(toy):
     assert result.bugs == ["no-discount", "last-reward-whole", "median", "sums-to-n"]
     assert result.named == dict.fromkeys(result.bugs, True)
     assert {pair for pair, killed in result.kills.items() if killed} == {
-        ("test_two_rewards", "no-discount"), ("test_two_rewards", "last-reward-whole"), ("test_three_rewards", "no-discount"),
-        ("test_three_rewards", "last-reward-whole"), ("test_the_mean_is_gone", "median"), ("test_probabilities_sum_to_one", "sums-to-n"),
-    }  # fmt: skip
+        ("test_two_rewards", "no-discount"),
+        ("test_two_rewards", "last-reward-whole"),
+        ("test_three_rewards", "no-discount"),
+        ("test_three_rewards", "last-reward-whole"),
+        ("test_the_mean_is_gone", "median"),
+        ("test_probabilities_sum_to_one", "sums-to-n"),
+    }
 
 
-# -- shortcomings ----------------------------------------------------------------------------------------------------
+# -- shortcomings ----------------------------------------------------------------------------------
 
 
 @pytest.mark.wall
@@ -69,56 +73,113 @@ def test_public_tests_that_pass_on_the_stub_are_found(toy):
 SHORTCOMINGS = {
     "the solution fails": (
         lambda toy: toy.edit_hidden("numbers.sum() / 7", "numbers.sum() / 6"),
-        [f"the solution fails test_the_mean_is_gone (seed {seed}): the result is not close" for seed in (0, 1, 2)],
+        [
+            f"the solution fails test_the_mean_is_gone (seed {seed}): the result is not close"
+            for seed in (0, 1, 2)
+        ],
     ),
     "the solution fails for one seed": (
-        lambda toy: toy.edit_hidden("logits = rng.normal(size=4)", "logits = rng.normal(size=4)\n    assert logits[0] > 0.6"),
+        lambda toy: toy.edit_hidden(
+            "logits = rng.normal(size=4)", "logits = rng.normal(size=4)\n    assert logits[0] > 0.6"
+        ),
         ["the solution fails test_probabilities_sum_to_one (seed 1): AssertionError"],
     ),
     "a test without an anchor": (
         lambda toy: toy.edit_hidden(
-            "assert_close(student.centred(numbers), numbers - numbers.sum() / 7, rtol=1e-5, atol=1e-5)",
+            (
+                "assert_close(student.centred(numbers), numbers - numbers.sum() / 7, rtol=1e-5, "
+                "atol=1e-5)"
+            ),
             "assert_close(float(student.centred(numbers).sum()), 0.0)",
         ),
-        ["an answer of zeros passes test_the_mean_is_gone: it needs an anchor",
-         "an answer of zeros, with the inputs wiped passes test_the_mean_is_gone: it needs an anchor"],
+        [
+            "an answer of zeros passes test_the_mean_is_gone: it needs an anchor",
+            (
+                "an answer of zeros, with the inputs wiped passes test_the_mean_is_gone: it "
+                "needs an anchor"
+            ),
+        ],
     ),
     "a test that the stub passes": (
         lambda toy: toy.edit_hidden(
             "    numbers = rng.normal(size=7)",
-            "    numbers = rng.normal(size=7)\n    try:\n        student.centred(numbers)\n    except NotImplementedError:\n        return",
+            (
+                "    numbers = rng.normal(size=7)\n    try:\n        student.centred(numbers)\n"
+                "    except NotImplementedError:\n        return"
+            ),
         ),
         ["the stub passes test_the_mean_is_gone: it needs an anchor"],
     ),
     "a test that a wiped input satisfies": (
-        lambda toy: toy.edit_hidden(
-            "    assert_close(student.centred(numbers), numbers - numbers.sum() / 7, rtol=1e-5, atol=1e-5)",
-            "    lent = numbers.copy()\n    result = student.centred_(lent)\n    assert_close(result, lent - lent.sum() / 7, atol=1e-5)",
-        ) or toy.edit_solution("def softmax", "def centred_(numbers):\n    return centred(numbers)\n\n\ndef softmax"),
-        ["an answer of zeros, with the inputs wiped passes test_the_mean_is_gone: it needs an anchor"],
+        lambda toy: (
+            toy.edit_hidden(
+                (
+                    "    assert_close(student.centred(numbers), numbers - numbers.sum() / 7, "
+                    "rtol=1e-5, atol=1e-5)"
+                ),
+                (
+                    "    lent = numbers.copy()\n    result = student.centred_(lent)\n"
+                    "    assert_close(result, lent - lent.sum() / 7, atol=1e-5)"
+                ),
+            )
+            or toy.edit_solution(
+                "def softmax",
+                "def centred_(numbers):\n    return centred(numbers)\n\n\ndef softmax",
+            )
+        ),
+        [
+            (
+                "an answer of zeros, with the inputs wiped passes test_the_mean_is_gone: it "
+                "needs an anchor"
+            )
+        ],
     ),
     "a bug that is not caught": (
         lambda toy: toy.edit_hidden("numbers = rng.normal(size=7)", "numbers = np.arange(7.0)"),
-        ["test_the_mean_is_gone says it catches 'median' and does not", "test_the_mean_is_gone fails for no bug", "'median' loses no points"],
+        [
+            "test_the_mean_is_gone says it catches 'median' and does not",
+            "test_the_mean_is_gone fails for no bug",
+            "'median' loses no points",
+        ],
     ),
     "two bugs that cannot be told apart": (
-        lambda toy: toy.edit_solution("np.append(gamma ** np.arange(len(rewards) - 1.0), 1.0)", "np.ones(len(rewards), float)"),
-        ["'no-discount' is caught, but the diagnosis cannot name it: in test_two_rewards its answers are those of "
-         "'last-reward-whole'; in test_three_rewards its answers are those of 'last-reward-whole' (to 1e-06)",
-         "'last-reward-whole' is caught, but the diagnosis cannot name it: in test_two_rewards its answers are those of 'no-discount'; "],
+        lambda toy: toy.edit_solution(
+            "np.append(gamma ** np.arange(len(rewards) - 1.0), 1.0)", "np.ones(len(rewards), float)"
+        ),
+        [
+            "'no-discount' is caught, but the diagnosis cannot name it: in test_two_rewards "
+            "its answers are those of "
+            "'last-reward-whole'; in test_three_rewards its answers are those of "
+            "'last-reward-whole' (to 1e-06)",
+            (
+                "'last-reward-whole' is caught, but the diagnosis cannot name it: in "
+                "test_two_rewards its answers are those of 'no-discount'; "
+            ),
+        ],
     ),
     "a bug that only raises": (
-        lambda toy: toy.edit_solution("# BUG(median): return numbers - np.median(numbers)", "# BUG(median): raise IndexError('nothing is left')"),
-        ["'median' is caught, but the diagnosis cannot name it: in test_the_mean_is_gone its answers are those of "
-         "any code that raises the same exception (to 1e-06)"],
+        lambda toy: toy.edit_solution(
+            "# BUG(median): return numbers - np.median(numbers)",
+            "# BUG(median): raise IndexError('nothing is left')",
+        ),
+        [
+            "'median' is caught, but the diagnosis cannot name it: in test_the_mean_is_gone "
+            "its answers are those of "
+            "any code that raises the same exception (to 1e-06)"
+        ],
     ),
     "a bug that needs no excuse": (
-        lambda toy: toy.edit_hidden("@points(2, part=\"means\"", "UNNAMED = (\"median\",)\n\n\n@points(2, part=\"means\""),
+        lambda toy: toy.edit_hidden(
+            '@points(2, part="means"', 'UNNAMED = ("median",)\n\n\n@points(2, part="means"'
+        ),
         ["'median' is declared UNNAMED, and the diagnosis can name it"],
     ),
     "a bug that no test names": (
         lambda toy: toy.edit_hidden('catches="median", ', 'catches="sums-to-n", '),
-        ["no test says that it catches 'median'", "test_the_mean_is_gone says it catches 'sums-to-n' and does not"],
+        [
+            "no test says that it catches 'median'",
+            "test_the_mean_is_gone says it catches 'sums-to-n' and does not",
+        ],
     ),
     "a bug that is not there": (
         lambda toy: toy.edit_hidden('catches="median", ', 'catches=("median", "mode"), '),
@@ -126,18 +187,31 @@ SHORTCOMINGS = {
     ),
     "a test that catches nothing": (
         lambda toy: toy.edit_hidden('catches="median", ', ""),
-        ["test_the_mean_is_gone catches no bug: a test that cannot fail proves nothing", "no test says that it catches 'median'"],
+        [
+            "test_the_mean_is_gone catches no bug: a test that cannot fail proves nothing",
+            "no test says that it catches 'median'",
+        ],
     ),
     "a part that is not there": (
         lambda toy: toy.edit(f"assignments/{NAME}/assignment.yml", "means:", "averages:"),
-        ["centred: assignment.yml has no part 'means'", "softmax: assignment.yml has no part 'means'",
-         "test_the_mean_is_gone: assignment.yml has no part 'means'", "test_probabilities_sum_to_one: assignment.yml has no part 'means'"],
+        [
+            "centred: assignment.yml has no part 'means'",
+            "softmax: assignment.yml has no part 'means'",
+            "test_the_mean_is_gone: assignment.yml has no part 'means'",
+            "test_probabilities_sum_to_one: assignment.yml has no part 'means'",
+        ],
     ),
     "too much for learning": (
-        lambda toy: toy.edit_hidden('catches="sums-to-n", ', 'catches="sums-to-n", learning=True, '),
-        ["learning checks carry more than a quarter of the points", "no test says that it catches 'sums-to-n'", "'sums-to-n' loses no points"],
+        lambda toy: toy.edit_hidden(
+            'catches="sums-to-n", ', 'catches="sums-to-n", learning=True, '
+        ),
+        [
+            "learning checks carry more than a quarter of the points",
+            "no test says that it catches 'sums-to-n'",
+            "'sums-to-n' loses no points",
+        ],
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SHORTCOMINGS)
@@ -159,8 +233,14 @@ def test_further_draws_find_what_the_first_ones_cannot(toy, no_public_tests):
     toy.edit_hidden(logits, f"{logits}\n    assert logits[0] > 0.2")
     forget_hidden_tests()
     assert verify(toy.assignment, draws=10).shortcomings == [
-        "test_the_mean_is_gone says it catches 'median' and does not on 3 of 10 further draws (seed 4, 5, 10)",
-        "the solution fails test_probabilities_sum_to_one on 4 of 10 further draws (seed 3, 5, 7, 12)",
+        (
+            "test_the_mean_is_gone says it catches 'median' and does not on 3 of 10 further "
+            "draws (seed 4, 5, 10)"
+        ),
+        (
+            "the solution fails test_probabilities_sum_to_one on 4 of 10 further draws (seed "
+            "3, 5, 7, 12)"
+        ),
     ]
 
 
@@ -174,7 +254,7 @@ def test_a_broken_variant_that_never_ends_is_ended(toy, no_public_tests, monkeyp
     assert result.kills["test_the_mean_is_gone", "median"]
 
 
-# -- hidden tests that cannot be collected ---------------------------------------------------------------------------
+# -- hidden tests that cannot be collected ---------------------------------------------------------
 
 
 UNREADABLE = [
@@ -187,10 +267,25 @@ UNREADABLE = [
     ),
 ]
 INCOMPLETE = [
-    ('    """The second of two rewards is discounted once."""\n', "", "test_two_rewards needs a docstring: the line that students read"),
-    ('@points(2, part="means", catches="median", hint="The mean of what comes back is zero.")\n', "", "test_the_mean_is_gone needs @points(...)"),
-    ("def test_two_rewards(student, rng)", "def test_two_rewards(student, tmp_path)", "asks for tmp_path; hidden tests have student, lab, rng"),
-]  # fmt: skip
+    (
+        '    """The second of two rewards is discounted once."""\n',
+        "",
+        "test_two_rewards needs a docstring: the line that students read",
+    ),
+    (
+        (
+            '@points(2, part="means", catches="median", hint="The mean of what comes back is '
+            'zero.")\n'
+        ),
+        "",
+        "test_the_mean_is_gone needs @points(...)",
+    ),
+    (
+        "def test_two_rewards(student, rng)",
+        "def test_two_rewards(student, tmp_path)",
+        "asks for tmp_path; hidden tests have student, lab, rng",
+    ),
+]
 
 
 def reason(toy, old: str, new: str) -> str:
@@ -230,7 +325,7 @@ def test_a_parametrised_test_is_a_test_for_each_parameter(toy):
     assert toy.tests["test_two_rewards[0.25]"].parameters == {"gamma": 0.25}
 
 
-# -- lazy answers ----------------------------------------------------------------------------------------------------
+# -- lazy answers ----------------------------------------------------------------------------------
 
 TRUE = """
 import numpy as np
@@ -319,7 +414,7 @@ def test_a_bug_that_only_raises_may_be_declared(toy, no_public_tests):
 
 
 def test_bugs_that_a_test_cannot_tell_apart_are_noted(toy, no_public_tests):
-    both = 'catches=("no-discount", "last-reward-whole"), hint="The second'
+    both = 'catches=BOTH, hint="The second'
     toy.edit_hidden(both, 'catches="no-discount", hint="The second')
     assert verify(toy.assignment).notes == [
         "test_two_rewards catches 'no-discount' and cannot tell it from 'last-reward-whole', which"

@@ -60,7 +60,8 @@ def test_the_end_says_what_was_kept_and_why_the_rest_was_marked(kept, reasons, s
 def test_whose_lateness_alone_was_counted_anew_is_said():
     moved = Counter({"the due date or late rule": 3})
     said = (
-        " Counted lateness anew for 3, without running anything: the due date or late rule changed."
+        " Counted lateness again for 3, without running anything: the due date or late "
+        "rule changed."
     )
     assert summary(3, Counter(), moved) == f"Kept 0 unchanged.{said}"
     assert summary(5, Counter({"new": 1}), moved) == f"Kept 2 unchanged; marked 1: 1 new.{said}"
@@ -68,4 +69,4 @@ def test_whose_lateness_alone_was_counted_anew_is_said():
 
 def test_a_change_of_the_tests_says_that_it_marks_everybody_again():
     said = summary(0, Counter({"the hidden tests changed": 4}))
-    assert said.endswith("so a change of the hidden tests marks everybody again.")
+    assert said.endswith("so everybody is marked again when the hidden tests change.")

@@ -1,7 +1,8 @@
-"""A toy course in a folder of the test's own: one assignment, `sequences`, with everything that a real one has.
+"""A toy course in a folder of the test's own: one assignment, `sequences`, with everything that a
+real one has.
 
-Three functions, four known bugs, four hidden tests, ten points. Two of the bugs give the same numbers where a
-sequence has two rewards, so that only the test with three rewards tells them apart.
+Three functions, four known bugs, four hidden tests, ten points. Two of the bugs give the same
+numbers where a sequence has two rewards, so that only the test with three rewards tells them apart.
 """
 
 from __future__ import annotations
@@ -83,15 +84,18 @@ import numpy as np
 from autograder.judging.checks import assert_close
 from autograder.judging.plugin import points
 
+BOTH = ("no-discount", "last-reward-whole")
 
-@points(2, part="sums", catches=("no-discount", "last-reward-whole"), hint="The second reward counts gamma times.")
+
+@points(2, part="sums", catches=BOTH, hint="The second reward counts gamma times.")
 def test_two_rewards(student, rng):
     """The second of two rewards is discounted once."""
     rewards = rng.normal(size=2)
-    assert_close(student.discounted(rewards, 0.5), float(rewards[0] + 0.5 * rewards[1]), what="the sum")
+    total = float(rewards[0] + 0.5 * rewards[1])
+    assert_close(student.discounted(rewards, 0.5), total, what="the sum")
 
 
-@points(3, part="sums", catches=("no-discount", "last-reward-whole"), hint="Each step costs one more factor gamma.")
+@points(3, part="sums", catches=BOTH, hint="Each step costs one more factor gamma.")
 def test_three_rewards(student, rng):
     """Each reward is discounted once more than the one before it."""
     rewards = rng.normal(size=3)
@@ -207,7 +211,7 @@ class Toy:
         self.edit(f"grading/{NAME}/test_hidden.py", old, new)
 
     def submission(self, old: str = "", new: str = "") -> str:
-        """The correct solution as a student might hand it in, with one change."""
+        """The correct solution as a student might submit it, with one change."""
         text = self.source.solution()
         assert old in text, f"the solution does not hold {old!r}"
         return text.replace(old, new) if old else text

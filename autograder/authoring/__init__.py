@@ -1,2 +1,1 @@
-"""What is asked: the course, one solution file with three readings, and the starter made from
-it."""
+"""The course, one solution file with three readings, and the starter made from it."""

@@ -48,7 +48,7 @@ class LateRule(_Frozen):
 
 # Whether the points of tests that need a GPU count.
 Scale = Literal["required", "optional"]
-# What a submission counts that cannot be opened or imported: zero points, or an empty cell.
+# What a submission that cannot be opened or imported counts: zero points, or an empty cell.
 Unreadable = Literal["zero", "empty"]
 # Gradescope's words.
 Visibility = Literal["visible", "hidden", "after_due_date", "after_published"]
@@ -65,8 +65,8 @@ class GradescopeRules(_Frozen):
 class Entry(_Frozen):
     """What a term says of one assignment: a line of course.yml's assignments.
 
-    ``week`` stands for a due date so many weeks after ``first_due``, less one. ``visibility`` and
-    ``scale`` are written where they differ from the course's.
+    ``week`` n means a due date n - 1 weeks after ``first_due``. ``visibility`` and ``scale`` are
+    written where they differ from the course's.
     """
 
     weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1
@@ -144,7 +144,7 @@ class _AssignmentFile(_Frozen):
         if not all(name.isidentifier() for name in given) or submitted & set(given):
             raise ValueError(
                 "names of modules in assignments/given are expected, without '.py', "
-                "and none that students hand in"
+                "and none that students submit"
             )
         return given
 
@@ -195,7 +195,7 @@ class Assignment(_AssignmentFile):
 
     @property
     def starter(self) -> Path:
-        """What students get; generated."""
+        """What students get. It is generated."""
         return self.root / "starter" / self.name
 
 
@@ -251,8 +251,8 @@ class Course(_Frozen):
 def find_root(start: Path | None = None) -> Path:
     """The folder with course.yml.
 
-    ``start`` if given; otherwise the nearest one from here upwards, or the one that this package
-    lies in.
+    It is ``start`` if given; otherwise the nearest one from here upwards, or the one that contains
+    this package.
     """
     here = (start or Path.cwd()).resolve()
     for folder in (here,) if start else (here, *here.parents, Path(__file__).resolve().parents[2]):

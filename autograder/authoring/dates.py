@@ -48,7 +48,7 @@ def moment(value: object) -> datetime:
         raise ValueError(f"there is no such time of day: 00:00 to 23:59, as in {EXAMPLE}")
     if found["zone"] is None:
         raise ValueError(f"a time zone is expected, as in {EXAMPLE}")
-    # Where clocks are set back an hour comes twice: the later one is meant, which costs nobody.
+    # When clocks are set back, an hour comes twice. The later one is meant: nobody loses time.
     time = datetime(year, month, day, hour, minute, second, tzinfo=_zone(found["zone"]), fold=1)
     if time.astimezone(UTC).astimezone(time.tzinfo).replace(tzinfo=None) != time.replace(
         tzinfo=None

@@ -1,11 +1,9 @@
-"""Given modules: code that several assignments share (assignments/given/*.py), which students
-import and never write.
+"""Given modules (assignments/given/*.py): code that students import and never write.
 
-assignment.yml names them (``given: [policies, plots]``). They lie beside the stub in the starter,
-and whatever runs a candidate takes them from here: a file that a submission brings under such a
-name is never used. A submission may of course change them in its own process, as it may change
-NumPy: that changes only its own answers, because the tests and the reference run elsewhere with the
-course's copy.
+assignment.yml names them (``given: [policies, plots]``). In the starter they are beside the stub.
+Whatever runs a candidate takes them from here: a file of that name in a submission is never used. A
+submission can change them in its own process, as it can change NumPy. That changes only its own
+answers, because the tests and the reference run elsewhere with the course's copy.
 """
 
 from __future__ import annotations
@@ -16,12 +14,15 @@ from pathlib import PurePosixPath
 from autograder.authoring.course import Assignment
 from autograder.errors import CourseError
 
-FOLDER = "given"  # under assignments/
+# The folder in assignments/.
+FOLDER = "given"
 
 
 def given_files(assignment: Assignment) -> dict[str, bytes]:
-    """The given modules of an assignment: file name -> content. Raises CourseError for one that
-    does not exist."""
+    """The given modules of an assignment: file name -> content.
+
+    Raises CourseError for one that does not exist.
+    """
     files = {}
     for name in assignment.given:
         path = assignment.root / "assignments" / FOLDER / f"{name}.py"
@@ -36,10 +37,10 @@ def given_files(assignment: Assignment) -> dict[str, bytes]:
 
 
 def with_given(assignment: Assignment, files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """A candidate's files with the given modules among them; its own files of their names are left
-    out.
+    """A candidate's files together with the given modules.
 
-    A package of the same name is left out with all that is in it: imports would prefer it.
+    Its own files of the same names are left out. A package of such a name is left out with all that
+    is in it, because imports would prefer it.
     """
     own = {
         name: data

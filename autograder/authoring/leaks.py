@@ -1,5 +1,7 @@
-"""Names that a stub would show although only the solution uses them: they would tell students what
-to write."""
+"""Names that a stub would show although only the solution uses them.
+
+They would tell students what to write.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,10 @@ def names(stub: str, solution: str, given: Collection[str]) -> list[str]:
 
 
 def _private_or_imported(tree: ast.Module, given: Collection[str]) -> set[str]:
-    """Names at top level that are not offered to users: private ones, and from-imports that are not
-    of ``given``."""
+    """Names at top level that are not for users: private ones, and from-imports.
+
+    From-imports of ``given`` modules are not among them.
+    """
     found: set[str] = set()
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module not in {*given, "__future__"}:

@@ -1,5 +1,4 @@
-"""The lines of a Python text as its tokens have them, so that what a string holds is never taken
-for code."""
+"""The lines of a Python text by its tokens, so that the contents of a string are never code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cells of the notebooks that students get (marking.intake.cells reads what they hand in)."""
+"""The cells of the notebooks that students get (marking.intake.cells reads what they submit)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def _cuts(text: str, lines: list[str]) -> set[int]:
             ):
                 first -= 1
             after = (node.end_lineno or first) + 1
-            for number in range(after, len(lines) + 1):  # a comment at its end belongs to it
+            # A comment at the end of a definition belongs to it.
+            for number in range(after, len(lines) + 1):
                 if lines[number - 1].startswith((" ", "\t")):
                     after = number + 1
                 elif lines[number - 1].strip():
@@ -118,12 +119,12 @@ def code(source: str, **metadata: Any) -> Any:
 
 
 def written(name: str, text: str) -> Any:
-    """A folded cell that writes a file beside the notebook. Such a cell is never handed in."""
+    """A folded cell that writes a file beside the notebook. Intake ignores such cells."""
     return code(f"%%writefile {name}\n{text.rstrip()}", jupyter={"source_hidden": True})
 
 
 def public_tests_and_plots(module: str, tests: str, report: str) -> list[Any]:
-    """The last cells: the public tests and the plots, runnable on what stands above them."""
+    """The last cells: the public tests and the plots, which use the cells above them."""
     return [
         markdown(
             "## Public tests\n\nWhat is not written yet says so. No points; "

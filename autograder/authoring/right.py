@@ -1,9 +1,8 @@
-"""Right answers in other styles (grading/NAME/right/*.py): overlays that hold only what differs
-from the stub.
+"""Right answers in other styles (grading/NAME/right/*.py), as overlays over the stub.
 
-A definition of the overlay takes the place of the stub's of that name, in a class method by method;
-new definitions and imports are added. The rest, the given code, is the stub's, so that it is
-written once.
+An overlay holds only what differs. Its definitions replace the stub's of the same name, in a class
+method by method. New definitions and imports are added. The rest, the given code, is the stub's, so
+it is written only once.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ def _read(stub: str, path: Path) -> str:
 
 
 def overlay(base: str, text: str) -> str:
-    """``base`` with the definitions of ``text`` in the place of its own. Raises SyntaxError."""
+    """``base`` with the definitions of ``text`` instead of its own. Raises SyntaxError."""
     merged = _Overlay(base, text)
     merged.lay(ast.parse(base), ast.parse(text))
     return merged.text()
@@ -69,8 +68,10 @@ class _Overlay:
         for node in base.body:
             for name in _names(node):
                 theirs.setdefault(name, []).append(node)
-        waiting: list[str] = []  # what is new comes before the next definition that is not
-        after = self._after_imports(base)  # the line after the latest of those
+        # What is new comes before the next definition that is not.
+        waiting: list[str] = []
+        # The line after the latest definition that was replaced.
+        after = self._after_imports(base)
         for node in new.body:
             twins = next((theirs[name] for name in _names(node) if name in theirs), [])
             if isinstance(node, Import):
@@ -83,7 +84,8 @@ class _Overlay:
                 self._insert(_first(twins[0]), waiting)
                 self._replace(twins, node)
                 waiting, after = [], (twins[-1].end_lineno or 0) + 1
-            else:  # its value may need what the overlay has defined so far
+            else:
+                # An assignment's value may need what the overlay has defined so far.
                 self._drop(twins)
                 self._insert(after, waiting + self._segment(node))
                 waiting = []
@@ -109,8 +111,7 @@ class _Overlay:
         self._before.setdefault(line, []).extend(lines)
 
     def _segment(self, node: ast.stmt) -> list[str]:
-        """The lines of a statement with the comments above it, and the blank lines that keep it
-        apart."""
+        """The lines of a statement with the comments and the blank lines above it."""
         if isinstance(node, ast.ImportFrom) and node.module == "__future__":
             return []
         first = _first(node)
@@ -127,7 +128,7 @@ class _Overlay:
 
 
 def _names(node: ast.stmt) -> Iterator[str]:
-    """What a statement defines, imports apart."""
+    """What a statement defines; imports do not count."""
     if isinstance(node, DEFINITION):
         yield node.name
     elif isinstance(node, (ast.Assign, ast.AnnAssign)):

@@ -18,7 +18,7 @@ _IMPORTS = re.compile(r"(?:^import \S.*\n)+", re.MULTILINE)
 
 
 def files(name: str, title: str) -> dict[str, str]:
-    """Every file by its path in the course's folder, the starter's left out: that is generated."""
+    """Every file but the starter's, which are generated, by its path in the course's folder."""
     found = {}
     for path in sorted(TEMPLATES.rglob(f"*{SUFFIX}")):
         place = path.relative_to(TEMPLATES).as_posix().removesuffix(SUFFIX).replace("NAME", name)
@@ -29,7 +29,7 @@ def files(name: str, title: str) -> dict[str, str]:
 
 
 def _sorted(imports: re.Match[str]) -> str:
-    """Where the name of the assignment belongs among other imports depends on the name."""
+    """Sort imports: the place of the assignment's name among them depends on the name."""
     return "".join(sorted(imports[0].splitlines(keepends=True)))
 
 

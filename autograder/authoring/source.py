@@ -1,7 +1,7 @@
-"""One solution file and its readings: the solution, the stub, one broken submission per known bug.
+"""One solution file, three readings: the solution, the stub, and a broken variant per known bug.
 
-The markers are described in docs/AUTHORING.md. They are read from comment tokens, so a marker
-inside a string is text, and every mistake is a SourceError that begins with file:line.
+docs/AUTHORING.md describes the markers. They are read from comment tokens, so a marker inside a
+string is text. Every mistake is a SourceError that begins with file:line.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ from autograder.authoring import leaks, lines
 from autograder.errors import SourceError
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
-BEGIN_BUGS, END_BUGS = (
-    "### BEGIN BUGS",
-    "### END BUGS",
-)  # between them: what only broken readings need
+# Between these is what only broken readings need.
+BEGIN_BUGS, END_BUGS = "### BEGIN BUGS", "### END BUGS"
 BUG = re.compile(r"# BUG\(([a-z0-9]+(?:-[a-z0-9]+)*)\): (\S.*)")
 WHEN = re.compile(r"# WHEN (\S.*)")
 TODO = re.compile(r"# TODO\(([a-z0-9_]+)\): (\S.*)")
@@ -32,7 +30,7 @@ LOOKS_LIKE_A_MARKER = re.compile(
 
 @dataclass(frozen=True)
 class Bug:
-    """A known mistake. ``when`` completes 'These are the numbers one gets when ...'."""
+    """A known mistake; ``when`` completes 'These are the numbers one gets when ...'."""
 
     name: str
     when: str
@@ -40,7 +38,7 @@ class Bug:
 
 @dataclass(frozen=True)
 class Todo:
-    """A blank of the stub: the part it belongs to, what to do, and the function it stands in."""
+    """A blank of the stub: the part it belongs to, what to do, and the function it is in."""
 
     part: str
     text: str
@@ -49,7 +47,7 @@ class Todo:
 
 @dataclass(frozen=True)
 class _Block:
-    """Lines ``begin``..``end`` (1-based, with markers); ``todo`` is None outside functions."""
+    """Lines ``begin``..``end`` from 1, markers included; ``todo`` is None outside functions."""
 
     begin: int
     end: int
@@ -72,13 +70,13 @@ class _Corruption:
 
 
 class Source:
-    """A solution file and its readings. Raises SourceError for every marker mistake, on
-    construction."""
+    """A solution file and its readings. The constructor raises SourceError for a wrong marker."""
 
     def __init__(self, path: Path, text: str | None = None) -> None:
         self.path = path
         self.text = path.read_text(encoding="utf-8") if text is None else text
-        self._lines = self.text.split("\n")  # as Python counts lines: form feeds end none
+        # Python counts lines like this: a form feed does not end one.
+        self._lines = self.text.split("\n")
         try:
             self._tree = ast.parse(self.text)
         except SyntaxError as error:
@@ -96,7 +94,7 @@ class Source:
 
     @property
     def bugs(self) -> tuple[Bug, ...]:
-        """The known bugs, in the order in which they stand in the file."""
+        """The known bugs, in file order."""
         return tuple(Bug(name, when) for name, when in self._texts.items())
 
     @property
@@ -105,35 +103,30 @@ class Source:
         return tuple(block.todo for block in self._blocks if block.todo)
 
     def solution(self) -> str:
-        """The file without markers and without what only bugs need: for after the deadline."""
+        """What is shown after the deadline: no markers, and nothing that only bugs need."""
         return self._joined(dict.fromkeys(self._marker_lines) | self._helper_lines)
 
     def unbroken(self) -> str:
-        """The solution with what only bugs need: broken readings differ by their bug alone."""
+        """The solution with what bugs need: a broken reading differs from it by its bug alone."""
         return self._joined(dict.fromkeys(self._marker_lines))
 
     def marked(self) -> str:
-        """The solution with its blocks and TODO lines still marked and the known bugs gone: what
-        nbgrader and otter-grader cut up."""
-        bugs = (
-            n for n, text in self._comments.items() if BUG.fullmatch(text) or WHEN.fullmatch(text)
-        )
+        """The solution with its blocks and TODO lines still marked, but without the bugs."""
+        bugs = (number for number, text in self._comments.items() if _is_of_a_bug(text))
         return self._joined(dict.fromkeys(bugs) | self._helper_lines)
 
     def stub(self) -> str:
-        """What students get: each blank raises NotImplementedError, solution-only helpers are
-        gone."""
+        """What students get: blanks raise NotImplementedError, the solution's helpers are gone."""
         edits: dict[int, str | None] = dict.fromkeys(self._marker_lines - self._todo_lines)
         edits |= self._helper_lines
         for block in self._blocks:
             edits |= block.lines
             if block.todo:
                 indent = self._indent(block.begin)
-                message = f"TODO({block.todo.part}): {block.todo.text}".replace(
-                    "\\", "\\\\"
-                ).replace('"', '\\"')
+                text = block.todo.text.replace("\\", "\\\\").replace('"', '\\"')
                 edits[block.begin] = (
-                    f'{indent}# YOUR CODE HERE\n{indent}raise NotImplementedError("{message}")'
+                    f"{indent}# YOUR CODE HERE\n"
+                    f'{indent}raise NotImplementedError("TODO({block.todo.part}): {text}")'
                 )
         return self._joined(edits)
 
@@ -177,12 +170,8 @@ class Source:
 
     @cached_property
     def _marker_lines(self) -> set[int]:
-        marks = (BEGIN, END, BEGIN_BUGS, END_BUGS)
-        markers = {
-            number
-            for number, text in self._comments.items()
-            if text in marks or BUG.fullmatch(text) or WHEN.fullmatch(text)
-        }
+        marks, comments = (BEGIN, END, BEGIN_BUGS, END_BUGS), self._comments.items()
+        markers = {number for number, text in comments if text in marks or _is_of_a_bug(text)}
         return markers | self._todo_lines
 
     @cached_property
@@ -192,7 +181,8 @@ class Source:
 
     def _find_blocks(self) -> Iterator[_Block]:
         ends = {BEGIN: END, BEGIN_BUGS: END_BUGS}
-        begin, kind = 0, ""  # of the block that is open, if one is
+        # The line and the kind of the block that is open; "" if none is.
+        begin, kind = 0, ""
         filled: dict[int, int] = {}
         for number, text in self._comments.items():
             if text in ends:
@@ -218,7 +208,7 @@ class Source:
         if LOOKS_LIKE_A_MARKER.match(text) and not any(form.fullmatch(text) for form in forms):
             raise self._mistake(
                 number,
-                f"'{text}' looks like a marker but is none: the forms are '{BEGIN}', '{END}', "
+                f"'{text}' looks like a marker but is not one: the forms are '{BEGIN}', '{END}', "
                 f"'{BEGIN_BUGS}', '{END_BUGS}', '# BUG(kebab-name): line', '# WHEN text', "
                 "'# TODO(part): text'",
             )
@@ -263,23 +253,22 @@ class Source:
     def _find_bugs(self) -> tuple[list[_Corruption], dict[str, str]]:
         corruptions: list[_Corruption] = []
         texts: dict[str, list[str]] = {}
-        bug_lines: set[int] = set()
-        last: tuple[str, int] | None = None  # the marker that a WHEN line may follow: bug, line
+        # The bug that a WHEN line explains, and the lines of its marker and of its latest text.
+        name, marked, latest = "", 0, 0
         for number, text in self._comments.items():
             if bug := BUG.fullmatch(text):
                 corruptions.append(self._corruption(number, bug[1], bug[2]))
-                texts.setdefault(bug[1], [])
-                bug_lines.add(number)
-                last = (bug[1], number)
+                name, marked, latest = bug[1], number, number
+                texts.setdefault(name, [])
             elif when := WHEN.fullmatch(text):
-                if last is None or last[1] != number - 1:
+                if not name or latest != number - 1:
                     raise self._mistake(number, "a '# WHEN' line must follow its '# BUG(...)' line")
-                if last[1] in bug_lines and texts[last[0]]:
+                if latest == marked and texts[name]:
                     raise self._mistake(
-                        number, f"the bug '{last[0]}' is explained twice: keep one '# WHEN' text"
+                        number, f"the bug '{name}' is explained twice: keep one '# WHEN' text"
                     )
-                texts[last[0]].append(when[1])
-                last = (last[0], number)
+                texts[name].append(when[1])
+                latest = number
         for corruption in corruptions:
             told = " ".join(texts[corruption.bug])
             if not told.endswith("."):
@@ -292,13 +281,11 @@ class Source:
 
     def _corruption(self, number: int, bug: str, replacement: str) -> _Corruption:
         first = number + 1
-        while BUG.fullmatch(self._comments.get(first, "")) or WHEN.fullmatch(
-            self._comments.get(first, "")
-        ):
+        while _is_of_a_bug(self._comments.get(first, "")):
             first += 1
         if first not in self._logical_lines:
             raise self._mistake(
-                number, f"the bug '{bug}' must stand directly above the statement that it corrupts"
+                number, f"the bug '{bug}' must be directly above the statement that it corrupts"
             )
         if self._indent(first) != self._indent(number):
             raise self._mistake(
@@ -330,20 +317,14 @@ class Source:
             )
 
     def _given(self) -> set[str]:
-        """The course's given modules; none for a file outside a course."""
+        """The names of the course's given modules; empty for a file outside a course."""
         folders = self.path.parents
         folder = folders[2] / "assignments" / "given" if len(folders) > 2 else None
         return {path.stem for path in folder.glob("*.py")} if folder else set()
 
     def _line_of(self, name: str) -> int:
-        return next(
-            (
-                n
-                for n, line in enumerate(self._lines, 1)
-                if re.search(rf"\b{re.escape(name)}\b", line)
-            ),
-            1,
-        )
+        word = re.compile(rf"\b{re.escape(name)}\b")
+        return next((n for n, line in enumerate(self._lines, 1) if word.search(line)), 1)
 
     # -- small things ------------------------------------------------------------------------------
 
@@ -352,11 +333,14 @@ class Source:
         return line[: len(line) - len(line.lstrip())]
 
     def _joined(self, edits: dict[int, str | None]) -> str:
-        """The file with some lines replaced (None: dropped), runs of blank lines cut down to
-        two."""
+        """The file with some lines replaced (None: dropped); at most two blank lines in a row."""
         kept = (edits.get(number, line) for number, line in enumerate(self._lines, 1))
         text = "\n".join(line for line in kept if line is not None)
         return re.sub(r"\n{4,}", "\n\n\n", text).rstrip() + "\n"
 
     def _mistake(self, line: int, finding: str) -> SourceError:
         return SourceError(f"{self.path}:{line}: {finding}")
+
+
+def _is_of_a_bug(comment: str) -> bool:
+    return bool(BUG.fullmatch(comment) or WHEN.fullmatch(comment))

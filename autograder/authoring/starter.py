@@ -13,14 +13,16 @@ from autograder.errors import CourseError
 from autograder.isolation.limits import WORLD_BYTES
 
 HANDOUT = ("README.md", "test_local.py", "report.py")
-CHANGES = "CHANGES.md"  # what has changed for students; a new assignment has none
+# What has changed for students. A new assignment has no such file.
+CHANGES = "CHANGES.md"
 INTRODUCTION = (
     "Read the handout, README.md. Fill the cells that say `YOUR CODE HERE`; the last cells run the "
     "public tests and draw the plots. "
     "Submit this notebook as it is. A statement that fails is left out; the rest counts."
 )
 
-CONFTEST = '''"""Turns a failure that only says "not written yet" into one short line, first task first."""
+CONFTEST = '''\
+"""Turns a failure that only says "not written yet" into one short line, first task first."""
 
 import pytest
 
@@ -56,8 +58,10 @@ what you submitted and are emptied before each test.
 
 
 def files(assignment: Assignment) -> dict[str, bytes]:
-    """Every file of the starter folder: name -> content. Raises CourseError for a file that
-    assignment.yml names in vain."""
+    """Every file of the starter folder: name -> content.
+
+    Raises CourseError for a file that assignment.yml names and that does not exist.
+    """
     stub = Source(assignment.solution).stub()
     texts = {
         assignment.main: stub,
@@ -91,8 +95,7 @@ def _declaration(assignment: Assignment) -> Path:
 
 
 def notebook(assignment: Assignment, text: str) -> str:
-    """The stub (or any reading of the solution) as a notebook that runs from top to bottom:
-    definitions, public tests, plots."""
+    """The stub (or any reading of the solution) as a notebook that runs from top to bottom."""
     cells = [
         notebooks.markdown(source) if kind == "markdown" else notebooks.code(source)
         for kind, source in notebooks.split(text)
@@ -108,8 +111,7 @@ def notebook(assignment: Assignment, text: str) -> str:
 
 
 def _cells_of_given(assignment: Assignment) -> list[Any]:
-    """Cells that write the given modules beside the notebook, which may run where nothing else
-    is."""
+    """Cells that write the given modules beside a notebook, which may be alone in its folder."""
     files = given_files(assignment)
     head = notebooks.markdown("The course gives you these modules. Run the cells; change nothing.")
     cells = [notebooks.written(name, data.decode()) for name, data in files.items()]
@@ -125,8 +127,10 @@ def last_cells(assignment: Assignment) -> list[Any]:
 
 
 def write(assignment: Assignment) -> list[Path]:
-    """Bring starter/NAME up to date; returns the files that changed (those that no longer belong
-    there are removed)."""
+    """Bring starter/NAME up to date and return the files that changed.
+
+    Files that no longer belong there are removed.
+    """
     wanted = files(assignment)
     changed = [assignment.starter / name for name in stale(assignment)]
     for path in changed:

@@ -18,13 +18,13 @@ def path(course: Course) -> Path:
 
 
 def stale(course: Course) -> bool:
-    """Whether docs/SYLLABUS.md is missing or says something else than the course's files."""
+    """Whether docs/SYLLABUS.md is missing or differs from what the course's files say."""
     there = path(course)
     return not there.is_file() or there.read_text(encoding="utf-8") != text(course)
 
 
 def text(course: Course) -> str:
-    """The syllabus in Markdown. Raises CourseError for prerequisites that cannot be."""
+    """The syllabus in Markdown. Raises CourseError for impossible prerequisites."""
     warnings = prerequisites.check(course)
     hours = sum(one.hours for one in course.assignments)
     count = len(course.assignments)
@@ -52,7 +52,7 @@ def text(course: Course) -> str:
 
 
 def _table(course: Course) -> list[str]:
-    """One row for each assignment of the term, which others name by its number."""
+    """One row for each assignment of the term. Prerequisites are given by these rows' numbers."""
     share = sum(one.weight for one in course.assignments)
     track = {name: track for track, names in course.tracks.items() for name in names}
     numbers = {one.name: str(number) for number, one in enumerate(course.assignments, 1)}

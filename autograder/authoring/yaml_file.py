@@ -34,7 +34,7 @@ class _Loader(yaml.SafeLoader):
     }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The mapping, of which every key is there once."""
+        """The mapping. Raises an error for a key that is there twice."""
         lines: dict[str, int] = {}
         for key, _ in node.value:
             name, line = str(key.value), key.start_mark.line + 1
@@ -79,7 +79,7 @@ def parse(model: type[Model], path: Path, data: dict[str, Any]) -> Model:
 
 
 def guess(name: object, known: Any) -> str:
-    """'; did you mean ...?' where a known name is near, otherwise nothing."""
+    """'; did you mean ...?' if a known name is near, otherwise ''."""
     near = difflib.get_close_matches(str(name), [str(one) for one in known], n=1)
     return f"; did you mean '{near[0]}'?" if near else ""
 

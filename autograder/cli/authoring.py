@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from autograder.cli.console import CourseOption, complain, explained, say, the_course
+from autograder.cli.console import complain, explained, say, the_course
+from autograder.cli.options import CourseOption
 from autograder.marking.result_files import write_atomically
 
 

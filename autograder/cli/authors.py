@@ -1,4 +1,4 @@
-"""The commands for whoever writes an assignment, or solves one: check, starter, verify, show."""
+"""The commands for authors and students: check, starter, verify, show."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autograder.authoring.course import Assignment, Course
-from autograder.cli.console import CourseOption, err, explained, out, the_course
+from autograder.cli import options
+from autograder.cli.console import err, explained, out, the_course
+from autograder.cli.options import CourseOption
 from autograder.errors import CourseError
 
 if TYPE_CHECKING:
@@ -91,40 +93,19 @@ def starter(
 
 
 def verify(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(help="Assignments (default: none; only say which proofs are stale)."),
-    ] = None,
+    names: options.ToProve = None,
     course: CourseOption = None,
-    stale: Annotated[bool, typer.Option("--stale", help="Prove what is stale.")] = False,
-    everything: Annotated[bool, typer.Option("--all", help="Prove every assignment.")] = False,
-    since: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COMMIT",
-            help="Prove what has changed since this commit, and three more if the engine has.",
-        ),
-    ] = None,
-    shard: Annotated[
-        str | None, typer.Option(metavar="K/N", help="Of these, only the K-th of N shares.")
-    ] = None,
-    compare: Annotated[
-        bool, typer.Option("--compare", help="Write nothing: the kept proof must say the same.")
-    ] = False,
-    bars: Annotated[
-        bool, typer.Option("--bars", help="Measure the learning checks anew (minutes).")
-    ] = False,
-    thorough: Annotated[
-        bool, typer.Option("--thorough", help="Prove what takes too long for every change, too.")
-    ] = False,
-    jobs: Annotated[
-        int, typer.Option(min=0, help="Assignments proven at a time (default: one for each core).")
-    ] = 0,
-    draws: Annotated[
-        int, typer.Option(min=0, help="Try so many further draws of the test data.")
-    ] = 0,
+    stale: options.Stale = False,
+    everything: options.Everything = False,
+    since: options.Since = None,
+    shard: options.Shard = None,
+    compare: options.Compare = False,
+    bars: options.Bars = False,
+    thorough: options.Thorough = False,
+    jobs: options.ProofJobs = 0,
+    draws: options.Draws = 0,
 ) -> None:
-    """Prove assignments and keep the proofs. Exit code 1: something falls short or is stale.
+    """Prove assignments and write the proofs. Exit code 1: something falls short or is stale.
 
     An assignment is proven when its solution is full, lazy answers and the stub earn nothing, right
     answers in other styles are full, and every known bug is caught and named.
@@ -165,7 +146,7 @@ def _report(course: Course) -> None:
 
 
 def _prove(assignments: Sequence[Assignment], orders: Orders, jobs: int) -> bool:
-    """Prove them and print what was found; whether nothing falls short."""
+    """Prove them and print what was found. True if nothing falls short."""
     proven = True
     for one in _proofs(assignments, orders, jobs):
         print(one.summary, flush=True)

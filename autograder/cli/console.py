@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -16,10 +16,6 @@ from autograder.errors import AutograderError
 
 out = Console()
 err = Console(stderr=True)
-
-CourseOption = Annotated[
-    Path | None, typer.Option("--course", help="The course's folder (default: found from here).")
-]
 
 
 def explained(command: Callable[..., None]) -> Callable[..., None]:
@@ -59,7 +55,7 @@ def complain(text: str) -> None:
 
 
 class Terminated(KeyboardInterrupt):
-    """Somebody asked this process to end by SIGTERM; it does so as on Ctrl-C."""
+    """SIGTERM has asked this process to end; it does so as on Ctrl-C."""
 
 
 def end_as_on_ctrl_c() -> None:

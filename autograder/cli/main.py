@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from autograder.authoring.course import find_root
-from autograder.cli import authoring, authors, console, platforms, reports
-from autograder.cli.console import CourseOption, err, explained, out, the_course
+from autograder.cli import authoring, authors, console, options, platforms, reports
+from autograder.cli.console import complain, err, explained, out, say, the_course
+from autograder.cli.options import AddressOption, CourseOption
 from autograder.cli.table import print_class
 from autograder.cli.watch import Watch, summary
-from autograder.judging.gpu_part import GpuState
+from autograder.judging.gpu_part import GpuState, GpuStatus
 from autograder.marking import feedback
 from autograder.marking.score import score
 from autograder.model import Grade
@@ -29,7 +29,6 @@ authors.add_to(app)
 platforms.add_to(app)
 authoring.add_to(app)
 reports.add_to(app)
-AddressOption = Annotated[str, typer.Option(help="Where the Ray cluster is, for --engine ray.")]
 
 
 def main() -> None:
@@ -38,60 +37,25 @@ def main() -> None:
     app()
 
 
-# -- grade ------------------------------------------------------------------------------------------------------------
+# -- grade -----------------------------------------------------------------------------------------
 
 
 @app.command()
 @explained
 def grade(
-    name: Annotated[str, typer.Argument(help="The assignment.")],
-    submissions: Annotated[
-        Path,
-        typer.Argument(
-            help="A file, a zip, a notebook, or a folder with one of these or a folder for each student."
-        ),
-    ],
-    destination: Annotated[
-        Path, typer.Option("--out", help="Where results go: DIR/NAME/STUDENT/results.json.")
-    ],
-    jobs: Annotated[
-        int,
-        typer.Option(
-            help="Submissions marked at a time on each machine (default: one for each core)."
-        ),
-    ] = 0,
-    engine_name: Annotated[
-        str, typer.Option("--engine", help="local, or ray: all nodes of a cluster.")
-    ] = "local",
+    name: options.Assignment,
+    submissions: options.Submissions,
+    destination: options.Out,
+    jobs: options.Jobs = 0,
+    engine_name: options.EngineName = "local",
     address: AddressOption = "auto",
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Mark again even what has not changed.")
-    ] = False,
-    allow_weak: Annotated[
-        bool,
-        typer.Option(
-            "--allow-weak", help="Run student code without the full wall; results say so."
-        ),
-    ] = False,
-    only: Annotated[
-        str | None,
-        typer.Option("--only", help="Mark this student again and keep everybody else's marks."),
-    ] = None,
-    roster: Annotated[
-        Path | None,
-        typer.Option(help="Who takes the course; its late_days move a student's due date."),
-    ] = None,
-    layout: Annotated[
-        str,
-        typer.Option(
-            help="How the folder names things: plain, or canvas, moodle, gradescope (auto: seen)."
-        ),
-    ] = "auto",
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no table.")] = False,
-    as_json: Annotated[
-        bool,
-        typer.Option("--json", help="One line of JSON for each submission instead of the table."),
-    ] = False,
+    fresh: options.Fresh = False,
+    allow_weak: options.AllowWeak = False,
+    only: options.Only = None,
+    roster: options.Roster = None,
+    layout: options.Layout = "auto",
+    quiet: options.Quiet = False,
+    as_json: options.AsJson = False,
     course: CourseOption = None,
 ) -> None:
     """Mark submissions against the hidden tests. Exit code 1: somebody could not be graded."""
@@ -103,26 +67,19 @@ def grade(
     assignment = found.assignment(name)
     read, passed_over = read_class(submissions, assignment.main, assignment.starter, layout)
     if passed_over:
-        _notice(f"Passed over, not submissions: {', '.join(passed_over)}.")
+        complain(f"Passed over, not submissions: {', '.join(passed_over)}.")
     read, extensions = platforms.look_up(read, submissions, only, roster)
-    engine = engines.start(engine_name, assignment, jobs, address, _notice)
+    engine = engines.start(engine_name, assignment, jobs, address, complain)
     if engine.gpu.state is GpuState.NOT_RUN:
-        means = (
-            "no score depends on it"
-            if assignment.scale == "optional"
-            else "nobody can have a score"
-        )
-        _notice(
-            f"The GPU part was {engine.gpu}. As course.yml says 'scale: {assignment.scale}', {means}."
-        )
+        complain(_without_a_gpu(engine.gpu, assignment.scale))
     try:
         grading = Grading(found, assignment, engine, destination, allow_weak, extensions)
         with Watch(err, quiet or as_json) as watch:
             grades = grading.run(read, fresh, watch.tell, only)
     except KeyboardInterrupt as stopped:
-        err.print(
-            f"Stopped. What was finished is in {destination / name}; the same command goes on from there.",
-            style="yellow",
+        complain(
+            f"Stopped. What was finished is in {destination / name}; "
+            "the same command goes on from there."
         )
         raise typer.Exit(console.exit_code(stopped)) from None
     finally:
@@ -132,24 +89,24 @@ def grade(
             print(json.dumps(_line(one, grading.worth) | {"kept": one.student in grading.kept}))
     elif not quiet:
         print_class(found, assignment, grading.worth, grades, grading.folder)
-        told = summary(len(grading.kept), grading.reasons, grading.rescored)
-        out.print(told, soft_wrap=True, highlight=False)
+        say(summary(len(grading.kept), grading.reasons, grading.rescored))
     if any(score(one, grading.worth).points is None for one in grades):
         raise typer.Exit(1)
 
 
+def _without_a_gpu(status: GpuStatus, scale: str) -> str:
+    optional = scale == "optional"
+    means = "no score depends on it" if optional else "nobody can have a score"
+    return f"The GPU part was {status}. As course.yml says 'scale: {scale}', {means}."
+
+
 def _line(grade: Grade, worth: float) -> dict[str, Any]:
-    points = score(grade, worth).points
     return {
         "student": grade.student,
-        "points": points,
+        "points": score(grade, worth).points,
         "worth": worth,
         "note": feedback.note(grade),
     }
-
-
-def _notice(text: str) -> None:
-    err.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 # -- doctor ----------------------------------------------------------------------------------------
@@ -164,7 +121,10 @@ def doctor(
     address: AddressOption = "auto",
     course: CourseOption = None,
 ) -> None:
-    """Say what of the wall holds on this machine, and how to mend what does not. Exit code 1: grading would refuse."""
+    """Say what of the wall holds on this machine, and how to fix what does not.
+
+    Exit code 1: grading would refuse.
+    """
     from autograder.marking import engines
 
     fit = True

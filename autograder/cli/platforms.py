@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autograder.authoring.course import Assignment, Course
-from autograder.cli.console import CourseOption, complain, explained, say, the_course
+from autograder.cli.console import complain, explained, say, the_course
+from autograder.cli.options import CourseOption
 from autograder.errors import CourseError
 from autograder.marking import feedback, result_files
 from autograder.marking.received import times
@@ -157,7 +158,7 @@ def gradebook(
 ) -> None:
     """Write marks for Canvas or Gradescope, or the course total.
 
-    Who is ungraded, or did not submit, gets an empty cell.
+    Students who are ungraded or did not submit get an empty cell.
     """
     if roster is None:
         raise CourseError("who takes the course? Say so with --roster FILE.csv")
@@ -196,7 +197,7 @@ def _write_book(
 
 
 def _column(assignment: Assignment, folder: Path, people: Roster) -> Column:
-    """One assignment's marks, with a word about strangers and who did not submit."""
+    """One assignment's marks. Says who is not on the roster and who did not submit."""
     from autograder.export.gradebook import column, names_of
 
     students = [path.parent.name for path in sorted(folder.glob(f"*/{result_files.STAFF}"))]
@@ -249,8 +250,8 @@ def look_up(
 ) -> tuple[list[Submission], dict[str, int]]:
     """For `grade`: times of receipt and late days, matched with the roster, if there is one.
 
-    Says who is a stranger to the roster and which row of received.csv is nobody's. Raises
-    CourseError for an --only that nobody submitted under.
+    Says who is not on the roster, and which rows of received.csv match no submission. Raises
+    CourseError if --only names no submission.
     """
     students = [one.student for one in read]
     if only is not None and only not in students:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autograder.authoring.course import Course, load_assignment
-from autograder.cli.console import CourseOption, complain, explained, say, the_course
+from autograder.cli.console import complain, explained, say, the_course
+from autograder.cli.options import CourseOption
 from autograder.errors import CourseError
 from autograder.marking.roster import read_roster
 from autograder.marking.submission import read_all

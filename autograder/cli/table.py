@@ -17,7 +17,7 @@ from autograder.model import Grade, Verdict
 def print_class(
     course: Course, assignment: Assignment, worth: float, grades: list[Grade], folder: Path
 ) -> None:
-    """Print it, and where the results are."""
+    """Print the table, and where the results are."""
     when = f"due {assignment.due:%Y-%m-%d %H:%M %Z}" if assignment.due else "no due date"
     table = Table(title=f"{assignment.title}, {worth:g} points, {when}", title_justify="left")
     for header, justify in (
@@ -42,15 +42,17 @@ def print_class(
     out.print(table)
     if not course.secret:
         out.print(
-            "No course secret is set, so hidden inputs can be foreseen: write one into course.secret or $AUTOGRADER_SECRET.",
+            "No course secret is set, so hidden inputs can be foreseen: "
+            "write one into course.secret or $AUTOGRADER_SECRET.",
             style="yellow",
         )
     out.print(
-        f"{len(grades)} submissions: {folder}/STUDENT/{result_files.RESULTS} and {folder}/{result_files.GRADEBOOK}",
+        f"{len(grades)} submissions: {folder}/STUDENT/{result_files.RESULTS} "
+        f"and {folder}/{result_files.GRADEBOOK}",
         soft_wrap=True,
     )
 
 
 def plain(text: str) -> Text:
-    """A student's text styles no terminal: no markup, no control characters."""
+    """A student's text without markup and control characters, which would style the terminal."""
     return Text("".join(c if c.isprintable() else " " for c in text)[:300])

@@ -1,4 +1,7 @@
-"""What a person watches while a class is marked: rate, remaining time, verdicts; and at the end what was kept and why not."""
+"""What a person watches while a class is marked: rate, remaining time and verdicts.
+
+At the end it says which results were kept, and why the others were not.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ class _Rate(ProgressColumn):
 
 
 class Watch:
-    """A progress bar; silent where it is unwanted or the console is no terminal."""
+    """A progress bar; silent if it is not wanted or the console is not a terminal."""
 
     def __init__(self, console: Console, silent: bool = False) -> None:
         columns = (
@@ -74,11 +77,11 @@ def summary(kept: int, reasons: Counter[str], rescored: Counter[str] | None = No
     again = rescored or Counter()
     text = _kept_and_marked(kept - again.total(), reasons, bool(again))
     for what, count in again.most_common():
-        text += f" Counted lateness anew for {count}, without running anything: {what} changed."
+        text += f" Counted lateness again for {count}, without running anything: {what} changed."
     if any("the hidden tests" in reason for reason in reasons):
         text += (
-            " One test's time and diagnosis bear on the others, so a change of the hidden tests "
-            "marks everybody again."
+            " One test's time and diagnosis affect the others, so everybody is marked again when "
+            "the hidden tests change."
         )
     return text
 

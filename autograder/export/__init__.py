@@ -1,6 +1,12 @@
 """The other routes to the same marks: Gradescope, otter-grader, nbgrader.
 
-In reading order: single.py (the command line's grader for one hand-in), gradescope.py (the zip, the image, results.json), master.py (what
-otter-grader and nbgrader are given in common), otter.py and nbgrader.py (their source notebooks), otter_plugin.py and nbgrader_plugin.py (which run inside
-those tools and put our wall in place of their kernel), gradebook.py (rosters in, Canvas and Gradescope CSV out).
+In reading order:
+
+single           the command line's grader for one submission
+gradescope       the zip, the image, results.json
+master           what the exports for otter-grader and nbgrader share
+otter, nbgrader  their source notebooks
+otter_plugin, nbgrader_plugin
+                 run inside those tools and put our wall in place of their kernel
+gradebook        Canvas's and Gradescope's CSV, and the course total
 """

@@ -26,8 +26,9 @@ TOTAL = "Course total"
 class Column:
     """One assignment's grades, or the total: what each person of the roster has.
 
-    ``points``: student of the roster -> points after lateness, None for who is ungraded. Who did
-    not submit is not in it. ``worth`` is what full marks come to, None where nobody's work was run.
+    ``points``: student of the roster -> points after lateness, None for an ungraded student.
+    Students who did not submit are not in it. ``worth`` is what full marks come to, None if no
+    submission was run.
     """
 
     title: str
@@ -37,7 +38,7 @@ class Column:
     grades: Mapping[str, Grade] = field(default_factory=dict)
 
     def percent(self, student: str) -> float | None:
-        """Points in per cent of full marks; None for who is ungraded or did not submit."""
+        """Points in per cent of full marks; None for a student without a score."""
         points = self.points.get(student)
         if points is None:
             return None
@@ -71,7 +72,7 @@ def column(assignment: Assignment, roster: Roster, grades: Mapping[str, Grade]) 
 
 
 def names_of(grade: Grade) -> tuple[str, ...]:
-    """What else a learning platform called the submission: numbers, the addresses of a group."""
+    """Other names that a learning platform has for the submission: numbers, e-mail addresses."""
     names = grade.provenance.get("known_as")
     return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
 
@@ -91,8 +92,8 @@ class Total:
 def total(roster: Roster, columns: Sequence[Column]) -> Total:
     """The weighted mean of the assignments that are marked, in per cent, after lateness.
 
-    Who did not submit one that is marked has 0 for it; who is ungraded in one has no total.
-    Raises CourseError where no assignment that is marked has a weight.
+    A student who did not submit a marked assignment has 0 for it. A student who is ungraded in one
+    has no total. Raises CourseError if no marked assignment has a weight.
     """
     counted = [one for one in columns if one.weight > 0]
     weights = sum(one.weight for one in counted)
@@ -139,8 +140,8 @@ def plain(roster: Roster, columns: Sequence[Column]) -> str:
 def canvas(roster: Roster, columns: Sequence[Column]) -> str:
     """What Canvas imports: its five columns, and its row of points possible.
 
-    Where the roster is Canvas's own and has the assignment, its header with the number comes back,
-    by which Canvas knows it. An empty cell changes nothing there.
+    If the roster is Canvas's own and has the assignment, its header is used as it is: Canvas knows
+    the assignment by the number in it. An empty cell changes nothing there.
     """
     titles = [_canvas_title(one.title, roster.head) for one in columns]
     worths = ["" if one.worth is None else f"{one.worth:g}" for one in columns]
@@ -159,7 +160,7 @@ def _canvas_title(title: str, head: Sequence[str]) -> str:
     if len(same) > 1:
         raise CourseError(
             f"Canvas has several assignments called '{title}' ({', '.join(same)}): "
-            "delete the columns from the roster that are not meant"
+            "delete those that are not meant from the roster"
         )
     return same[0] if same else title
 
@@ -186,7 +187,7 @@ def gradescope(roster: Roster, columns: Sequence[Column]) -> str:
 
 
 def _seconds_late(grade: Grade | None) -> int:
-    """From the due date on, if there were points to lose; the grace period is no lateness."""
+    """From the due date on, if there were points to lose; the grace period is not lateness."""
     if grade is None or not grade.late_days:
         return 0
     try:

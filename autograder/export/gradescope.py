@@ -1,4 +1,7 @@
-"""Gradescope: a zip to upload, or our image; one hand-in laid out as Gradescope lays it, results.json as it documents it."""
+"""Gradescope: a zip to upload, or our image.
+
+A submission is where Gradescope puts it, and results.json is as Gradescope documents it.
+"""
 
 from __future__ import annotations
 
@@ -25,25 +28,29 @@ from autograder.model import Grade, Verdict
 FOLDER = Path(__file__).parent
 PACKAGE = FOLDER.parent
 SETUP = """#!/bin/sh
-# Gradescope runs this once, as root, when it builds the image: about five minutes, most of it for torch.
+# Gradescope runs this once, as root, when it builds the image. It takes about five minutes, most of
+# them for torch.
 set -e
 here=$(cd "$(dirname "$0")" && pwd)
 sh "$here/requirements/image.sh" system
 sh "$here/requirements/image.sh" packages cpu
 sh "$here/autograder/export/install.sh"
 """
-LEFT_OUT = {
-    "__pycache__",
-    "right",
-}  # right answers in other styles prove a grader; they mark nobody
-LOCKED = ("lock.txt", "image.txt", "image.sh")  # of requirements/
+# Right answers in other styles prove an assignment; marking does not need them.
+LEFT_OUT = {"__pycache__", "right"}
+# Files in requirements/.
+LOCKED = ("lock.txt", "image.txt", "image.sh")
 
 
-# -- the zip ---------------------------------------------------------------------------------------------------------
+# -- the zip ---------------------------------------------------------------------------------------
 
 
 def bundle(course: Course, assignment: Assignment) -> dict[str, bytes]:
-    """All that marks one assignment, by path: engine, handout, solution, hidden tests, locked requirements, course.yml and the secret."""
+    """All that marks one assignment, by path.
+
+    That is the engine, handout, solution, hidden tests, given modules, locked requirements,
+    course.yml and the course's secret.
+    """
     folders = [
         PACKAGE,
         assignment.handout,
@@ -70,7 +77,8 @@ def bundle(course: Course, assignment: Assignment) -> dict[str, bytes]:
 def _read(path: Path) -> bytes:
     if not path.is_file():
         raise CourseError(
-            f"{path}: this file is missing, and the image needs it: take it from the course's repository"
+            f"{path}: this file is missing, and the image needs it: "
+            "take it from the course's repository"
         )
     return path.read_bytes()
 
@@ -88,7 +96,8 @@ def package(course: Course, assignment: Assignment) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
-            entry = zipfile.ZipInfo(name, (2027, 1, 1, 0, 0, 0))  # the same course, the same bytes
+            # A fixed date: the same course gives the same bytes.
+            entry = zipfile.ZipInfo(name, (2027, 1, 1, 0, 0, 0))
             mode = (
                 0o755 if name in ("setup.sh", "run_autograder") or name.endswith(".sh") else 0o644
             )
@@ -98,19 +107,21 @@ def package(course: Course, assignment: Assignment) -> bytes:
     return out.getvalue()
 
 
-# -- one hand-in -----------------------------------------------------------------------------------------------------
+# -- one submission --------------------------------------------------------------------------------
 
 
 def autograde(course: Course, name: str, root: Path) -> Grade:
     """Mark root/submission and write root/results/results.json, again after each test.
 
-    Where somebody else's fault keeps a test open, results.json is moved to ungraded.json: Gradescope then says that the autograder failed and
-    records nothing, where a missing score would count as what was reached so far.
+    If a test cannot be graded for a reason that is not the student's, results.json is moved to
+    ungraded.json. Gradescope then says that the autograder failed and records nothing. A file with
+    a missing score would count as what was reached so far.
     """
     submission, results = root / "submission", root / "results"
     if not submission.is_dir():
         raise CourseError(
-            f"{submission}: there is no such folder: mount the hand-in there (-v ada.py:{submission}/gae.py:ro)"
+            f"{submission}: there is no such folder: "
+            f"mount the submission there (-v ada.py:{submission}/gae.py:ro)"
         )
     results.mkdir(exist_ok=True)
     written = results / result_files.RESULTS
@@ -142,10 +153,10 @@ def _write(path: Path, data: dict[str, Any]) -> None:
 
 
 def _times(root: Path) -> tuple[datetime | None, datetime | None]:
-    """When it was submitted, and when it was due for these students, extensions included.
+    """When the work was submitted, and when it was due for these students, extensions included.
 
-    Both from submission_metadata.json; None where that does not say. Of a group whose members have
-    different dates the latest counts.
+    Both come from submission_metadata.json; None where that does not say. If the members of a group
+    have different dates, the latest counts.
     """
     try:
         metadata = json.loads((root / "submission_metadata.json").read_text(encoding="utf-8"))
@@ -173,7 +184,10 @@ def _time(data: Any, *keys: str) -> datetime | None:
 def _dresser(
     desk: Desk, visibility: str
 ) -> Callable[[dict[str, Any], Grade | None], dict[str, Any]]:
-    """results.json with what only Gradescope knows: who sees it when, and the leaderboard of learning checks and of rates on a GPU."""
+    """Adds to results.json what only Gradescope has: visibility and the leaderboard.
+
+    The leaderboard shows learning checks and rates on a GPU.
+    """
     learning = {test.name: test for test in desk.tests if test.learning}
 
     def dress(data: dict[str, Any], grade: Grade | None) -> dict[str, Any]:

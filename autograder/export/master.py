@@ -1,4 +1,7 @@
-"""What otter-grader and nbgrader are given in common: the solution in cells, and the hidden tests by an id that both accept."""
+"""What the exports for otter-grader and nbgrader share.
+
+That is the solution in cells, and the hidden tests by an id that both tools accept.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,18 @@ from autograder.judging.hidden_test import HiddenTest
 
 INTRODUCTION = (
     "Read the handout, README.md. Fill the cells that say `YOUR CODE HERE`. "
-    "Only the definitions of this notebook are marked, by the course's grader, apart from the notebook's kernel."
+    "Only the definitions of this notebook are marked, by the course's grader, "
+    "apart from the notebook's kernel."
 )
 NOT_HERE = "marked by the course's grader, not in this kernel: is its plug-in configured?"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A piece of the solution. ``stub`` is what students get in its place, None where they get the same."""
+    """A piece of the solution.
+
+    ``stub`` is what students get in its place, None where they get the same.
+    """
 
     kind: str
     source: str
@@ -56,7 +63,7 @@ def ids(names: Iterable[str]) -> list[str]:
 
 
 def handout(assignment: Assignment) -> dict[str, bytes]:
-    """What stands beside the notebook: all of starter/NAME but the two files to fill in."""
+    """The files beside the notebook: all of starter/NAME but the two files to fill in."""
     given = starter.files(assignment)
     stem = assignment.main.removesuffix(".py")
     return {

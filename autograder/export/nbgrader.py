@@ -1,8 +1,9 @@
-"""nbgrader: a course directory with a source notebook for generate_assignment, autograde and generate_feedback.
+"""nbgrader: a course directory for generate_assignment, autograde and generate_feedback.
 
-Each hidden test is a locked test cell. In nbgrader's own process model the student's code and the tests share a kernel; nbgrader_config.py puts
-nbgrader_plugin.py in the place of the step that runs it: the hand-in is marked behind our wall, and the verdicts become the test cells' outputs. Without
-that configuration the test cells fail, loudly, rather than pass.
+Each hidden test is a locked test cell. In nbgrader's own process model the student's code and the
+tests share a kernel. nbgrader_config.py replaces the step that runs the kernel by
+nbgrader_plugin.py. That marks the submission behind our wall and writes the verdicts as the test
+cells' outputs. Without this configuration the test cells fail rather than pass.
 """
 
 from __future__ import annotations
@@ -13,15 +14,20 @@ from autograder.authoring import notebook, starter
 from autograder.authoring.course import Assignment, Course
 from autograder.export import master
 
-STUB = "rl_course_stub"  # metadata of a solution cell: what students get in its place
+# The key of a solution cell's metadata that holds what students get in its place.
+STUB = "rl_course_stub"
 
-CONFIG = '''"""nbgrader's settings for this course. Run nbgrader where `autograder` is installed, as root: student code runs under other user ids."""
+CONFIG = '''"""nbgrader's settings for this course.
+
+Run nbgrader where `autograder` is installed, as root: student code runs under other user ids.
+"""
 
 from autograder.export.nbgrader_plugin import configure
 
 c = get_config()  # noqa: F821
 c.CourseDirectory.course_id = {course_id!r}
-# Stubs as in starter/, marking behind the wall instead of in a kernel, and the late rule of course.yml.
+# Stubs are those of starter/, marking is behind the wall instead of in a kernel, and the late rule
+# is that of course.yml.
 configure(c, course={root!r})
 '''
 

@@ -1,4 +1,4 @@
-"""Inside nbgrader: stubs as in starter/, hand-ins marked behind our wall, the course's late rule."""
+"""Inside nbgrader: starter/'s stubs, submissions marked behind our wall, the course's late rule."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ from autograder.model import Grade, Outcome, Verdict
 
 
 def configure(config: Any, course: str) -> None:
-    """Set nbgrader's steps: Stubs for ClearSolutions, Walled for Execute, LateRule for late penalties."""
+    """Replace nbgrader's steps.
+
+    Stubs replaces ClearSolutions, Walled replaces Execute, and LateRule sets late penalties.
+    """
     replaced = {ClearSolutions: Stubs, Execute: Walled}
     steps = GenerateAssignment.preprocessors.default_args[0]
     config.GenerateAssignment.preprocessors = [replaced.get(step, step) for step in steps]
@@ -40,12 +43,15 @@ class Stubs(ClearSolutions):
     def preprocess_cell(self, cell: Any, resources: Any, cell_index: int) -> Any:
         if STUB not in cell.metadata:
             return super().preprocess_cell(cell, resources, cell_index)
-        cell.source = cell.metadata.pop(STUB) or "# Functions of your own, if you like."
+        cell.source = cell.metadata.pop(STUB) or "# Your own functions, if you like."
         return cell, resources
 
 
 class Walled(NbGraderPreprocessor):
-    """Marks the hand-in behind our wall and writes each verdict as its test cell's output. No kernel is started."""
+    """Marks the submission behind our wall and writes each verdict as its test cell's output.
+
+    No kernel is started.
+    """
 
     course = Unicode("", help="The course's folder.").tag(config=True)
 
@@ -66,27 +72,32 @@ class Walled(NbGraderPreprocessor):
             name = cell.metadata.nbgrader.grade_id
             if name not in tests:
                 raise IsolationError(
-                    f"the notebook has a test '{name}' that the course has not: export the assignment again"
+                    f"the notebook has a test '{name}' that the course does not have: "
+                    "export the assignment again"
                 )
             cell.outputs = _outputs(outcomes.get(tests[name].name), grade)
         return nb, resources
 
 
 def _outputs(outcome: Outcome | None, grade: Grade) -> list[Any]:
-    """Text for who passed; an error, which nbgrader counts as no points, for who did not."""
+    """Text for a passed test; an error, which nbgrader counts as no points, for any other."""
     text = (
         student_text(outcome)
         if outcome
         else f"Your submission {STATES[grade.state]}: {problem_line(grade)}."
     )
+    output: Any = nbformat.v4.new_output
     if outcome and outcome.verdict is Verdict.PASSED:
-        return [nbformat.v4.new_output("stream", name="stdout", text=text)]  # type: ignore[no-untyped-call]
+        return [output("stream", name="stdout", text=text)]
     kind = "NotWritten" if outcome and outcome.verdict is Verdict.NOT_WRITTEN else "Failed"
-    return [nbformat.v4.new_output("error", ename=kind, evalue=text, traceback=text.split("\n"))]  # type: ignore[no-untyped-call]
+    return [output("error", ename=kind, evalue=text, traceback=text.split("\n"))]
 
 
 class LateRule(LateSubmissionPlugin):
-    """course.yml's late rule, where nbgrader knows the due date: nbgrader db assignment add NAME --duedate ..."""
+    """course.yml's late rule.
+
+    nbgrader must know the due date: nbgrader db assignment add NAME --duedate ...
+    """
 
     course = Unicode("", help="The course's folder.").tag(config=True)
 

@@ -1,8 +1,9 @@
 """otter-grader: a master notebook for `otter assign`.
 
-Each hidden test is a question. Its test cell holds no test: `otter run` loads otter_plugin.py, which marks the hand-in behind our wall and hands otter
-the verdicts, so scores are the command line's, and student code never runs in otter's kernel. That needs this package where otter
-runs; elsewhere the questions fail, loudly, rather than pass.
+Each hidden test is a question. Its test cell holds no test: `otter run` loads otter_plugin.py,
+which marks the submission behind our wall and gives otter the verdicts. So scores are those of the
+command line, and student code never runs in otter's kernel. This package must be installed where
+otter runs. Otherwise the questions fail rather than pass.
 """
 
 from __future__ import annotations
@@ -61,7 +62,10 @@ def _cell(cell: master.Cell) -> Any:
 
 
 def _marked(cell: master.Cell) -> str:
-    """Our markers as otter's: each block without a prompt, and after a function's the stub's two lines as the prompt."""
+    """Our markers as otter's: each block without a prompt.
+
+    After a function's block, the stub's two lines are the prompt.
+    """
     if cell.stub is None:
         return cell.source
     prompts = iter(re.findall(r"^[ \t]+# YOUR CODE HERE\n.*$", cell.stub, re.MULTILINE))

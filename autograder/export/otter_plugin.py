@@ -1,4 +1,4 @@
-"""Inside `otter run`: the hand-in is marked behind our wall, and otter's kernel never sees it."""
+"""Inside `otter run`: the submission is marked behind our wall; otter's kernel never sees it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,17 @@ class Walled(AbstractOtterPlugin):
     """Configured in the master notebook with the assignment's name and the course's folder."""
 
     def before_execution(self, submission: Any) -> Any:
-        """Mark the hand-in; give otter an empty notebook in its place, in a folder that holds nothing of the student's."""
+        """Mark the submission and give otter an empty notebook instead.
+
+        Nothing of the student's is left in the folder that otter works in.
+        """
         path = Path(self.submission_path)
         desk = single.desk(self.plugin_config["assignment"], self.plugin_config.get("course"))
         self._grade = desk.mark(path)
         if score(self._grade, desk.worth).points is None:
             raise IsolationError(
-                f"{path.name} could not be graded ({note(self._grade)}): it has no score, not a zero"
+                f"{path.name} could not be graded ({note(self._grade)}): "
+                "there is no score, not a zero"
             )
         self._ids = dict(zip(master.ids(test.name for test in desk.tests), desk.tests, strict=True))
         _clear(path.parent, keep="tests")

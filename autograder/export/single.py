@@ -73,7 +73,7 @@ class Desk:
 
 @functools.cache
 def desk(name: str, root: str | None = None) -> Desk:
-    """The process's own desk for an assignment: started once, closed at exit."""
+    """This process's desk for an assignment: started once, closed at exit."""
     opened = Desk(load_course(find_root(Path(root) if root else None)), name)
     atexit.register(opened.close)
     return opened

@@ -5,7 +5,7 @@ Only data crosses between them. Reading order, which is also the order of import
 limits, times       what one submission may use of the machine, and every time limit
 cells               a notebook as a module: what fails is left out
 codec/              what may cross, and how it is written: values, messages, exceptions
-bridge/             questions and answers
+bridge/             questions to the student's process, and answers
     handles         what a test holds: objects that stay on the student's side
     conversation    numbered questions to a worker, and their answers
     loans           objects of the test that the student's code may call
@@ -16,8 +16,7 @@ bridge/             questions and answers
     lab             `lab` in a hidden test
     worker          the student's side: `Worker`; importer, objects, operations, stand_ins and
                     generators are its parts
-wall/               what a worker may not do: sandbox, seccomp, network, gpu; world and quota: what
-                    it may write
+wall/               what a worker may not do: sandbox, seccomp, network, world, quota, gpu
 workers/            worker processes
     stream          messages over a socket
     warm, server    the fork server, which starts workers

@@ -2,7 +2,7 @@
 
 `marking.intake.cells` writes the text of such a module and executes nothing. The text calls the
 functions here, wherever it is imported: behind the wall, in this process, or by pytest in a
-student's folder. Each statement that may fail stands in a ``with __cell__(...)`` block. One that
+student's folder. Each statement that may fail is in a ``with __cell__(...)`` block. One that
 raises, or computes or waits for too long, is left out; the rest goes on. What was left out is kept
 in the module's list ``__left_out__``, so that a name that is missing later can say why.
 """
@@ -18,7 +18,8 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-LEFT_OUT = "__left_out__"  # the module's list: [cell, line, first line, names, reason, timed out]
+# The name of the module's list of [cell, line, first line, names, reason, timed out].
+LEFT_OUT = "__left_out__"
 GUARD, SKIP = "__cell__", "__not_run__"
 HEADER = (
     "from autograder.isolation.cells import display, get_ipython, "
@@ -27,19 +28,23 @@ HEADER = (
 MARK = re.compile(r"# %% cell (\d+)")
 OWN_LINE = re.compile(rf"(?:with {GUARD}|(?:if )?{SKIP})\(globals\(\), ")
 
-TICK = 0.1  # seconds between two looks at the clock
-WAITING = 3.0  # wall-clock seconds without any computing: this waits for something that never comes
-# Shares of the CPU limit that the process has, and seconds where it has none or a large one.
+# Seconds between two looks at the clock.
+TICK = 0.1
+# A statement that has not computed for this many wall-clock seconds waits for something that never
+# comes.
+WAITING = 3.0
+# Limits as (share of the process's CPU limit, most CPU seconds).
 EACH, IN_ALL, IMPORTS = (0.2, 2.0), (0.3, 3.0), (0.4, 15.0)
-LEAST = 0.1  # CPU seconds that a statement gets when the others have used up all
+# A statement gets this many CPU seconds even if the others have used up all.
+LEAST = 0.1
 
 
 class TooLong(BaseException):
-    """Not an Exception: students' code catches those.
+    """A statement took too long. This is not an Exception, because students' code catches those.
 
     Python 3.11 attributes what a signal raises at the end of a loop to the instruction before the
-    loop, which may be outside every `try` and `with`. So it may come out of the module as a whole;
-    whoever runs the module then calls ``abandon`` and runs it again (see `importer.Importer.run`).
+    loop, which may be outside every `try` and `with`. So the module as a whole may raise it. Then
+    its caller calls ``abandon`` and runs the module again (see `importer.Importer.run`).
     """
 
     def __init__(self, text: str, guarding: guard) -> None:
@@ -55,7 +60,7 @@ class TooLong(BaseException):
 
 
 class guard(contextlib.AbstractContextManager[None]):
-    """One statement of a notebook: what it raises is written down, and the next one has its turn.
+    """One statement of a notebook: what it raises is noted, and the next statement runs.
 
     ``cell``, ``line``: its place; ``text``: its first line; ``names``: what it would have made;
     ``imports``: it only imports, which may take longer than an experiment.
@@ -116,11 +121,11 @@ def not_run(
 
 
 def display(*objects: Any, **options: Any) -> None:
-    """IPython's display: there is nobody to look at it."""
+    """IPython's display. It shows nothing."""
 
 
 class _Shell:
-    """Takes whatever is asked of IPython's shell, and does nothing."""
+    """Accepts any use of IPython's shell, and does nothing."""
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *args, **kwargs: None
@@ -159,18 +164,19 @@ def _note(module: dict[str, Any], place: Sequence[Any], reason: str, late: bool)
 
 
 def _share(part: float, most: float) -> float:
-    """CPU seconds: so much of what this process may use, or ``most``."""
+    """CPU seconds: this share of what the process may use, at most ``most``."""
     try:
         import resource
 
         soft, _ = resource.getrlimit(resource.RLIMIT_CPU)
-    except (ImportError, OSError):  # Windows has no such limits
+    except (ImportError, OSError):
+        # Windows has no such limits.
         return most
     return most if soft in (resource.RLIM_INFINITY, -1) else min(most, part * soft)
 
 
 def _time_limit(seconds: float, guarding: guard) -> Callable[[], None]:
-    """Raise TooLong after so much computing, or when nothing moves; returns what ends the watch.
+    """Raise TooLong after this much computing, or if nothing moves; returns what ends the watch.
 
     It rings again and again, for code that swallows the first one. Where there are no alarms
     (Windows, threads other than the first) there is no limit either.
@@ -243,7 +249,7 @@ def left_out(module: Mapping[str, Any]) -> list[str]:
 
 
 def explain(module: Mapping[str, Any], missing: object) -> str:
-    """Why a name is not there, to be added to a NameError's message; empty if nobody knows."""
+    """Why a name is not there, to be added to a NameError's message; empty if not known."""
     for cell, _, text, names, why, _ in _entries(module):
         if missing in names:
             return f"; cell {cell} would have made it (`{text}`), but was left out: {why}"

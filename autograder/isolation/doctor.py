@@ -1,4 +1,4 @@
-"""What of the wall holds on this machine, tried from inside a worker, and how to fix the rest."""
+"""Tries from inside a worker whether the wall holds on this machine. Says how to fix the rest."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _world(server: WorkerServer) -> Finding:
         (bool(left), f"the next worker finds {', '.join(left[:3])}"),
     ]
     found = "; ".join(text for is_so, text in wrong if is_so)
-    text = f"workers can write {written >> 20} MiB in {files} files of their own; nothing is left"
+    text = f"workers can write {written >> 20} MiB in {files} files; nothing of it is left"
     return Finding("world", not found, found or text, needed=written > 0)
 
 
@@ -140,7 +140,8 @@ def _many_files(server: WorkerServer) -> tuple[int, int]:
 
 def _left_for_the_next(server: WorkerServer, uid: int) -> list[str]:
     """What a new worker with this uid finds in its folder that it was not sent."""
-    for _ in range(64):  # a uid is given again when its last worker is gone
+    # A uid is given to a new worker when its last worker has gone.
+    for _ in range(64):
         bridge = probe(server)
         found, has = [str(name) for name in bridge.student.own_files()], bridge.student.who()
         bridge.close()
@@ -201,10 +202,10 @@ def _meeting(sums: list[object], alone: bool) -> Finding:
         return Finding(
             "ranks", False, f"two ranks that added 1 and 2 got {sums}: is torch's gloo sound?"
         )
-    where = "a loopback of their own"
+    where = "their own loopback"
     if not alone:
         where = (
-            "the machine's loopback, for want of a network namespace: "
+            "the machine's loopback, because there is no network namespace: "
             "give the container --network=none"
         )
     return Finding("ranks", True, f"two ranks met on {where}")

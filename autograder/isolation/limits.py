@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-WORLD_BYTES, WORLD_FILES = 64 << 20, 1024  # that a worker may write, in all (wall/world.py)
+# How many bytes and files a worker may write in all (wall/world.py).
+WORLD_BYTES, WORLD_FILES = 64 << 20, 1024
 
 
 class Limits(BaseModel):
@@ -16,13 +17,14 @@ class Limits(BaseModel):
 
     # CPU seconds of the student's code in one test.
     call_seconds: Annotated[float, Field(gt=0)] = 10
-    # Seconds that one test may wait, without anybody computing (workers/meter.py).
+    # Seconds that one test may wait without computing (workers/meter.py).
     test_seconds: Annotated[float, Field(gt=0)] = 60
-    # Seconds of computing and waiting in all tests of one submission; what comes later gets little.
+    # Seconds of computing and waiting in all tests of one submission. Once they are used up, each
+    # remaining test gets only the minimum time.
     total_seconds: Annotated[float, Field(gt=0)] = 600
     # On top of what the interpreter and its libraries take.
     memory_mib: Annotated[int, Field(gt=0)] = 1024
-    # Printed text that is kept.
+    # Printed text beyond this is dropped.
     prints_kib: Annotated[int, Field(gt=0)] = 64
     # Threads of one worker.
     processes: Annotated[int, Field(gt=0)] = 16

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 
 def attempts(hidden: str, grader: int) -> dict[str, str | None]:
-    """Name of each forbidden thing -> None if it was refused, what came of it otherwise.
+    """Name of each forbidden thing -> None if it was refused, otherwise its result.
 
     ``hidden``: a path. ``grader``: a pid.
     """
@@ -47,7 +47,7 @@ def attempts(hidden: str, grader: int) -> dict[str, str | None]:
 
 
 def own_files() -> list[str]:
-    """Files in the folder that is this worker's own."""
+    """Files in this worker's own folder."""
     home = os.path.expanduser("~")
     return [name for _, _, names in os.walk(home) for name in names]
 

@@ -11,17 +11,18 @@ from autograder.errors import Limit, StudentTimeout
 from autograder.isolation.times import LOOK_SECONDS
 from autograder.isolation.workers import meter
 
-SOONEST = 0.001  # seconds until an alarm may ring once more
+# Seconds until an alarm may ring again.
+SOONEST = 0.001
 Result = TypeVar("Result")
 
 
 def within(
     seconds: float, function: Callable[[], Result], alive: Callable[[], None] = lambda: None
 ) -> Result:
-    """The function's result. Raises StudentTimeout, say when a test walks an endless answer.
+    """The function's result. Raises StudentTimeout, say when a test walks over an endless answer.
 
-    ``seconds`` limits how long this process may compute, and how long it may wait; the time in
-    which a worker of it computes is not counted, because the worker has a limit of its own.
+    ``seconds`` limits how long this process may compute, and how long it may wait. The time in
+    which one of its workers computes is not counted, because the worker has its own limit.
     ``alive`` is called now and then while a worker computes. The alarm rings again after it has
     raised, for code that swallows the first one. This is not a context manager: an alarm that rings
     while one is entered or left would stay set.
@@ -53,15 +54,16 @@ def within(
         signal.setitimer(signal.ITIMER_REAL, min(seconds, LOOK_SECONDS), LOOK_SECONDS)
         return function()
     finally:
-        over = True  # First: an alarm that another thread has received is heard a little later.
+        # This comes first: an alarm that another thread has received is handled a little later.
+        over = True
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
-        # Whoever had set the alarm before still has it.
+        # An alarm that was set before this one is set again.
         signal.setitimer(signal.ITIMER_REAL, *before)
 
 
 def undisturbed(function: Callable[[], None]) -> None:
-    """Call it, to its end and once. An alarm that rings meanwhile is heard afterwards."""
+    """Call it once, to its end. An alarm that rings meanwhile is handled afterwards."""
     done = False
 
     def once() -> None:
@@ -72,18 +74,19 @@ def undisturbed(function: Callable[[], None]) -> None:
     try:
         _without_alarms(once)
     except StudentTimeout:
-        # It had rung before alarms were held back; the next one is LOOK_SECONDS away.
+        # The alarm had rung before alarms were held back. The next one is LOOK_SECONDS away.
         if not done:
             _without_alarms(once)
         raise
 
 
 def _without_alarms(function: Callable[[], None]) -> None:
-    if not hasattr(signal, "pthread_sigmask"):  # Windows has no alarms at all.
+    # Windows has no alarms at all.
+    if not hasattr(signal, "pthread_sigmask"):
         return function()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     try:
-        # This may raise after it has blocked alarms: because of one that rang before.
+        # This may raise after it has blocked alarms, because of an alarm that rang before.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
         function()
     finally:

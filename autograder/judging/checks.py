@@ -1,8 +1,8 @@
 """What hidden tests compare with.
 
 Every check looks at kind, shape and number kind before it looks at numbers. A failed check raises
-CheckFailure. Its text is for staff and may hold expected values; its ``finding`` is for students
-and speaks only of kinds, shapes and non-finite numbers. Nothing of the student's is ever asked
+CheckFailure. Its text is for staff and may hold expected values. Its ``finding`` is for students
+and speaks only of kinds, shapes and non-finite numbers. No object of the student's is ever asked
 whether it is equal or true.
 """
 
@@ -48,7 +48,7 @@ _lab: ContextVar[KnowsChanges | None] = ContextVar("lab", default=None)
 
 @contextmanager
 def changes_known_to(lab: KnowsChanges) -> Iterator[None]:
-    """Inside, `assert_unchanged` asks this lab for attempts to change a test's objects."""
+    """In this context, `assert_unchanged` asks this lab for attempts to change objects."""
     before = _lab.set(lab)
     try:
         yield
@@ -71,7 +71,7 @@ def assert_close(
         return
     got, want = map(_floating, _same_kind(actual, expected, what))
     if np.isfinite(want).all() and (np.abs(got - want) <= atol + rtol * np.abs(want)).all():
-        # As nearly always. What follows says what is wrong, or finds infinities in their places.
+        # This is the usual case. The rest says what is wrong, or finds equal infinities.
         return
     if not np.array_equal(np.isfinite(got), np.isfinite(want)):
         bad = "nan" if np.isnan(got).any() else "infinite"
@@ -136,8 +136,8 @@ def assert_finite(actual: Any, what: str = "the result") -> None:
 def assert_unchanged(before: Any, after: Any, what: str = "an input") -> None:
     """A copy made before the call equals the object after it, bit for bit.
 
-    Behind the bridge only functions whose name ends in _ change a test's objects; of the others the
-    attempt is known.
+    Behind the bridge only functions whose name ends in _ change a test's objects. If another one
+    tries, the bridge knows it.
     """
     lab = _lab.get()
     attempted = lab is not None and lab.was_changed(after)
@@ -215,7 +215,7 @@ def assert_frequencies(counts: Any, probabilities: Any, what: str = "the frequen
 
 
 def _same_kind(actual: Any, expected: Any, what: str) -> tuple[Any, Any]:
-    """Both as NumPy arrays, after kind, shape and number kind were found alike."""
+    """Both as NumPy arrays, after a check that kind, shape and number kind are the same."""
     kind, asked = _kind_name(actual), _kind_name(expected)
     if kind != asked and {kind, asked} != {"a float", "an int"}:
         finding = f"{what} is {kind}; {asked} was expected."

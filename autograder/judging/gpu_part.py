@@ -1,9 +1,9 @@
 """The GPU part of an assignment, grading/NAME/test_scale.py: run where there is a GPU.
 
-What it is worth is said by `scale` in course.yml. `optional`: its tests are worth nothing, and are
-left out where there is no GPU. `required`: their points count, and without a GPU they are ungraded.
-Either way student code runs in workers of a fork server of its own, whose wall lets them have the
-GPU. The grader and its marking processes never touch CUDA, which does not survive a fork.
+`scale` in course.yml says what it is worth. `optional`: its tests are worth nothing, and are left
+out if there is no GPU. `required`: their points count, and without a GPU they are ungraded. Either
+way student code runs in workers of a separate fork server, whose wall gives them access to the GPU.
+The grader and its marking processes never touch CUDA, which does not survive a fork.
 """
 
 from __future__ import annotations
@@ -32,16 +32,17 @@ from autograder.model import Outcome, Verdict, to_data
 
 
 class GpuState(StrEnum):
-    """What becomes of the tests that need a GPU."""
+    """What happens to the tests that need a GPU."""
 
-    ABSENT = "absent"  # The assignment has none.
+    # The assignment has none.
+    ABSENT = "absent"
     RUN = "run"
     NOT_RUN = "not_run"
 
 
 @dataclass(frozen=True)
 class GpuStatus:
-    """What becomes of the tests that need a GPU, and why they are not run, if they are not."""
+    """What happens to the tests that need a GPU, and why they are not run, if they are not."""
 
     state: GpuState = GpuState.ABSENT
     reason: str = ""
@@ -72,7 +73,7 @@ class GpuPart:
     tests: list[HiddenTest]
     missing: str = ""
     server: WorkerServer | None = None
-    # Who has locked this file has the GPU.
+    # The process that has locked this file has the GPU.
     lock: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
 
     @classmethod
@@ -95,7 +96,7 @@ class GpuPart:
 
     @property
     def status(self) -> GpuStatus:
-        """What becomes of the tests."""
+        """What happens to the tests."""
         if not self.tests:
             return GpuStatus()
         return GpuStatus(GpuState.NOT_RUN if self.missing else GpuState.RUN, self.missing)
@@ -126,7 +127,7 @@ class GpuPart:
             self.server.close()
 
     def _wait(self, patience: float) -> Iterator[dict[str, Any]]:
-        """Lock the GPU; a message now and then says that this process lives.
+        """Lock the GPU. A message now and then says that this process is alive.
 
         A lock ends with the process that has it.
         """

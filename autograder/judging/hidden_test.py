@@ -1,9 +1,9 @@
 """Runs one hidden test against one candidate and says what happened.
 
 A candidate is anything that can open a Bridge to a worker: a submission behind the wall, the
-reference solution or a broken variant in this process. Every run of a test begins with the module
-imported anew and with test data from the same seed, so the runs of two candidates can be compared
-call by call.
+reference solution or a broken variant in this process. Every run of a test begins with a fresh
+import of the module and with test data from the same seed, so the runs of two candidates can be
+compared call by call.
 """
 
 from __future__ import annotations
@@ -33,13 +33,18 @@ from autograder.isolation.ranks.ranks import Ranks
 from autograder.judging import alarm
 from autograder.judging.checks import CheckFailure, changes_known_to
 
-MAX_DETAIL = 4000  # characters for staff
+# At most this many characters are written for staff.
+MAX_DETAIL = 4000
 FIXTURES = ("student", "lab", "rng")
 
 
 @dataclass(frozen=True)
 class HiddenTest:
-    """One test function with what its ``points`` marker says."""
+    """One test function with what its ``points`` mark says.
+
+    ``seconds``: the test's own time limit, if it has one. ``gpu``: it needs a GPU. ``extra``: it is
+    worth nothing, whatever its outcome.
+    """
 
     name: str
     says: str
@@ -50,23 +55,23 @@ class HiddenTest:
     learning: bool
     function: Callable[..., None]
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    seconds: float | None = None  # a time limit of its own
-    gpu: bool = False  # needs a GPU
-    extra: bool = False  # worth nothing, whatever comes of it
+    seconds: float | None = None
+    gpu: bool = False
+    extra: bool = False
 
     @functools.cached_property
     def asks_for(self) -> tuple[str, ...]:
-        """The names of what the function wants to be given."""
+        """The names of the function's parameters."""
         return tuple(inspect.signature(self.function).parameters)
 
 
 class Candidate(Protocol):
-    """Something that a test can be run against."""
+    """Code that a test can be run against."""
 
     def open(self, record: Callable[[Any], None], seconds: float | None) -> Bridge:
-        """A bridge to a worker that has imported the files anew.
+        """A bridge to a worker that has freshly imported the files.
 
-        Raises StudentError where they cannot even be imported, here or at the first question.
+        Raises StudentError if they cannot be imported, here or at the first question.
         """
 
     def open_ranks(
@@ -88,7 +93,7 @@ class InProcess:
         return cls({main: text.encode()}, main)
 
     def open(self, record: Callable[[Any], None], seconds: float | None) -> Bridge:
-        """A bridge to a module that was executed anew."""
+        """A bridge to a module that was freshly executed."""
         return Bridge(Loopback(worker.load(self.files, self.main)), record)
 
     def open_ranks(
@@ -100,14 +105,17 @@ class InProcess:
 
 @dataclass
 class Trace:
-    """What one run of a test did: every answer of the candidate, and how the run ended."""
+    """What one run of a test did: every answer of the candidate, and how the run ended.
+
+    ``used``: the worker had served another test before.
+    """
 
     events: list[Any] = field(default_factory=list)
     error: BaseException | None = None
     prints: str = ""
     curve: tuple[float, ...] = ()
     rates: dict[str, float] = field(default_factory=dict)
-    used: bool = False  # by a worker that had served another test
+    used: bool = False
 
     @property
     def passed(self) -> bool:
@@ -131,7 +139,7 @@ def run(
         rng = bridge.withheld = generator(seed, test.name)
         available = {"student": bridge.student, "lab": lab, "rng": rng, **test.parameters}
         with warnings.catch_warnings(), changes_known_to(lab):
-            # A broken variant may divide by zero: that is what it is for.
+            # A broken variant may divide by zero.
             warnings.simplefilter("ignore")
             test.function(**{name: available[name] for name in test.asks_for})
     except IsolationError:
@@ -141,13 +149,13 @@ def run(
     finally:
         if bridge is not None:
             end = functools.partial(_end, bridge, lab, trace)
-            # A worker that is only half closed would live on.
+            # A worker that is only half closed would not end.
             alarm.undisturbed(end)
     return trace
 
 
 def _end(bridge: Bridge, lab: Lab | None, trace: Trace) -> None:
-    """Close what the run had opened, and keep what it leaves."""
+    """Close what the run has opened, and note what it leaves."""
     bridge.close(trace.passed)
     trace.used = bridge.used
     trace.prints = bridge.prints() + (lab.close() if lab else "")
@@ -173,7 +181,8 @@ def laboratory(
 def import_error(candidate: Candidate, seconds: float) -> StudentError | None:
     """What keeps the files from being imported; None if they can be. Raises IsolationError.
 
-    It is asked of two workers: what fails twice fails always. ``seconds`` as for `diagnose.judge`.
+    Two workers try it: an import that fails twice is taken to fail always. ``seconds`` is as for
+    `diagnose.judge`.
     """
 
     def ask() -> None:

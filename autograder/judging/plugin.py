@@ -56,7 +56,7 @@ def points(
     """Mark a hidden test: what it is worth, its part, and the bugs that it catches.
 
     ``hint``: what a failing student reads. ``learning``: a statistical check of training, not run
-    against broken variants. ``seconds``: a time limit of its own, in CPU seconds.
+    against broken variants. ``seconds``: the test's own time limit, in CPU seconds.
     """
     caught = (catches,) if isinstance(catches, str) else tuple(catches)
     return pytest.mark.points(
@@ -92,7 +92,7 @@ def hidden_test(item: pytest.Function) -> HiddenTest:
 
 
 def collect(path: Path) -> list[HiddenTest]:
-    """The hidden tests of a file, in file order. Raises CourseError where the file is at fault."""
+    """The hidden tests of a file, in file order. Raises CourseError if the file is at fault."""
     collector = _Collector()
     options = [
         "--collect-only",
@@ -107,9 +107,8 @@ def collect(path: Path) -> list[HiddenTest]:
         "/dev/null",
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv(
-            "PYTEST_ADDOPTS", raising=False
-        )  # meant for whoever runs pytest, not for this look into a file
+        # These options are for people who run pytest, not for reading a file.
+        patch.delenv("PYTEST_ADDOPTS", raising=False)
         code = pytest.main(
             [*options, f"--rootdir={path.parents[2]}", str(path)], plugins=[collector]
         )
@@ -160,7 +159,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Announce the marker."""
+    """Register the marks."""
     config.addinivalue_line(
         "markers",
         "points: what a hidden test is worth, its part, hint, and the bugs that it catches",
@@ -169,9 +168,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Hidden tests are complete, what they run against exists, and GPU tests have a GPU.
+    """Check that hidden tests are complete and that what they run against exists.
 
-    `collect` says itself what is incomplete.
+    Tests for a GPU are skipped without one. `collect` itself reports what is incomplete.
     """
     if any(isinstance(plugin, _Collector) for plugin in config.pluginmanager.get_plugins()):
         return
@@ -190,7 +189,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
-    """Test data only; never handed to the student."""
+    """For test data only; the student never gets it."""
     return generator(AUTHOR_SEED, request.node.name)
 
 

@@ -16,11 +16,12 @@ from functools import lru_cache
 from types import FrameType
 from typing import Any
 
-Functions = dict[str, str]  # qualified name -> what it does
+# Qualified name -> what the function does.
+Functions = dict[str, str]
 
 
 def changed(solution: str, broken: str) -> frozenset[str] | None:
-    """Qualified names of the functions that differ; None where more than their bodies does."""
+    """Qualified names of the functions that differ; None if more than their bodies differs."""
     (frame, before), (other_frame, after) = _taken_apart(solution), _taken_apart(broken)
     if frame != other_frame:
         return None
@@ -36,23 +37,21 @@ def offered(text: str) -> list[str]:
 
 @contextmanager
 def calls(file: str) -> Iterator[set[str]]:
-    """The qualified names of the functions of ``file`` that are called in here, in this process.
+    """The qualified names of the functions of ``file`` that are called in this context.
 
     ``file`` is a name without folders.
     """
     names: set[str] = set()
 
-    def note(
-        frame: FrameType, event: str, argument: Any
-    ) -> None:  # None: no word of the lines in that call
+    # Returning None switches off the tracing of lines inside the call.
+    def note(frame: FrameType, event: str, argument: Any) -> None:
         if os.path.basename(frame.f_code.co_filename) == file:
             names.add(frame.f_code.co_qualname.partition(".<locals>")[0])
 
     before = sys.gettrace()
     threading.settrace(note)
-    sys.settrace(
-        note
-    )  # not setprofile, which is told of every function in C and of every return as well
+    # setprofile would also report every function in C and every return.
+    sys.settrace(note)
     try:
         yield names
     finally:
@@ -61,11 +60,12 @@ def calls(file: str) -> Iterator[set[str]]:
 
 
 def can_tell(called: set[str], differ: frozenset[str] | None) -> bool:
-    """Whether a run that called these functions may go differently where those differ."""
+    """Whether a run that called these functions may end differently if ``differ`` differ."""
     return differ is None or not called.isdisjoint(differ)
 
 
-@lru_cache(maxsize=2)  # the solution meets every variant
+# The solution is compared with every variant, so it stays in the cache.
+@lru_cache(maxsize=2)
 def _taken_apart(text: str) -> tuple[str, Functions]:
     """A module without the bodies of its functions and methods, and these bodies."""
     module = ast.parse(text)
@@ -79,7 +79,7 @@ def _empty(scope: ast.Module | ast.ClassDef, prefix: str, functions: Functions) 
         if isinstance(node, ast.ClassDef):
             _empty(node, f"{prefix}{node.name}.", functions)
         elif isinstance(node, ast.FunctionDef):
-            # of two with one name (a property and its setter) either may be the one that is called
+            # If two have one name (a property and its setter), either may be called.
             functions[prefix + node.name] = functions.get(prefix + node.name, "") + ast.dump(
                 ast.Module(node.body, [])
             )

@@ -1,4 +1,4 @@
-"""Grade -> sentences: what a student reads, and the note on a student that the instructor reads."""
+"""Grade -> sentences: the feedback to a student, and the note about the student for staff."""
 
 from __future__ import annotations
 
@@ -27,12 +27,14 @@ LIMITS = {
     Limit.WAITING: "This test was ended because your code waited for too long without computing.",
 }
 _NOT_THERE = re.compile(r"AttributeError: module '\w+' has no attribute '(\w+)'")
-MAX_PRINTS = 2000  # characters of the student's prints shown with a test
+# At most this many characters of the student's prints are shown with a test.
+MAX_PRINTS = 2000
 
 
 # -- for the student -------------------------------------------------------------------------------
 _LEFT_OUT = re.compile(r"cell (\d+): `")
-MAX_LEFT_OUT = 10  # statements of a notebook that are named
+# At most this many statements of a notebook are named.
+MAX_LEFT_OUT = 10
 
 
 def student_text(outcome: Outcome) -> str:
@@ -196,7 +198,7 @@ def not_there(grade: Grade) -> list[str]:
 
 
 def one_line(text: str) -> str:
-    """Nothing in a student's text, names of files included, breaks a line or acts on a terminal."""
+    """A student's text (also a file's name) without what breaks a line or acts on a terminal."""
     return "".join(c if c.isprintable() else " " for c in text)
 
 

@@ -21,17 +21,18 @@ from autograder.marking.score import lateness
 from autograder.marking.submission import Submission
 from autograder.model import Grade, Outcome, State, Verdict, to_data
 
-Tell = Callable[[Grade, int], None]  # Hears each new grade, and how many there will be in all.
+# Gets each new grade, and how many there will be in all.
+Tell = Callable[[Grade, int], None]
 
 
 class Grading:
     """One run of `grade`: an assignment, an engine, and where results go.
 
     extensions   days by which a student's due date is put off
-    partial      hears of results that are not final, at most once in ``write_every`` seconds
-    kept         students whose results were kept
+    partial      gets results that are not final, at most once in ``write_every`` seconds
+    kept         students whose results of an earlier run were used again
     reasons      why the others were marked
-    rescored     of those kept: whose lateness was counted anew, and why
+    rescored     why lateness was counted again for some of ``kept``
     """
 
     def __init__(
@@ -51,7 +52,8 @@ class Grading:
         self.folder = out / assignment.name
         self._extensions = extensions or {}
         self._partial, self._write_every = partial, write_every
-        self._written = 0.0  # When partial results were last written.
+        # The time when partial results were last written.
+        self._written = 0.0
         self.kept: set[str] = set()
         self.reasons: Counter[str] = Counter()
         self.rescored: Counter[str] = Counter()
@@ -87,7 +89,7 @@ class Grading:
         return result
 
     def _settled(self, submission: Submission, again: str, grades: dict[str, Grade]) -> bool:
-        """The grade is known without marking: it is kept, or the submission cannot be opened."""
+        """The grade if it is known without marking: kept, or the submission cannot be opened."""
         kept = result_files.read_grade(self.folder, submission.student)
         state = State.UNDECIDED if submission.undecided else State.NOT_OPENED
         new = self._untested(submission, state, submission.problem)
@@ -99,7 +101,7 @@ class Grading:
             self.reasons[reason] += 1
             return False
         if moved := changes(kept.provenance, new.provenance):
-            # Only arithmetic has changed: what the tests found stands.
+            # Only arithmetic has changed: the outcomes of the tests are still valid.
             self.rescored[moved] += 1
             late, factor, origin = new.late_days, new.late_factor, new.provenance
             scored = replace(kept, late_days=late, late_factor=factor, provenance=origin)
@@ -155,7 +157,7 @@ class Grading:
     def _seed(self, submission: Submission) -> int:
         """The same content meets the same hidden inputs.
 
-        Without the course's secret nobody can tell which.
+        Without the course's secret they cannot be foreseen.
         """
         message = f"{self.assignment.name}/{submission.digest}".encode()
         return int.from_bytes(
@@ -193,7 +195,7 @@ class Grading:
         )
 
     def _counts_zero(self, state: State) -> bool:
-        """Whether no points are zero points: not where only a person can settle what counts."""
+        """Whether the work counts zero points: not if a person must decide what counts."""
         return self.assignment.unreadable == "zero" and state is not State.UNDECIDED
 
     def _grade(self, submission: Submission, progress: Progress) -> Grade:
@@ -238,15 +240,15 @@ def _missing_outcome(test: Listed, progress: Progress) -> Outcome | None:
 
 
 def _reason(kept: Grade | None, provenance: dict[str, Any], again: str) -> str:
-    """Why a submission has to be marked; empty if what was kept stands.
+    """Why a submission has to be marked; empty if the kept grade is still valid.
 
-    ``again``: the option that asks for it anyway.
+    ``again``: the option that asks for marking anyway.
     """
     if kept is None:
         return "new"
     if again:
         return again
-    if changed := changes(kept.provenance, provenance, besides=LATENESS):
+    if changed := changes(kept.provenance, provenance, ignored=LATENESS):
         return f"{changed} changed"
     return "" if kept.complete else "not finished before"
 

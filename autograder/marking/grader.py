@@ -1,6 +1,6 @@
 """The grader process: reads the hidden tests once, then forks one process for each submission.
 
-It runs apart from the command that shows progress, which has threads and must survive whatever
+It is not the process of the command that shows progress, which has threads and must survive what
 happens here. Jobs arrive over one socket. Each brings a descriptor, on which the process that marks
 it sends its outcomes one by one, so that nothing is lost when it is cut off.
 """
@@ -37,7 +37,8 @@ from autograder.marking.messages import Message, Reader, send
 from autograder.marking.unreadable import import_problem
 from autograder.model import Outcome, to_data
 
-MAX_MEMORY = 4 << 30  # bytes of address space that marking one submission may add
+# Marking one submission may add this many bytes of address space.
+MAX_MEMORY = 4 << 30
 
 
 def main() -> None:
@@ -80,11 +81,12 @@ class Grader:
         warm_up(RANK_MODULES if assignment.isolation == "distributed" else ())
 
     def _work_out_before_forking(self) -> None:
-        """What every marking process would work out again otherwise."""
+        """Work out what every marking process would otherwise work out again."""
         for test in self._tests:
             test.asks_for  # noqa: B018
         for candidate in (self._key.reference, *self._key.broken.values()):
-            candidate.open(lambda event: None, None).close()  # This compiles the files.
+            # This compiles the files.
+            candidate.open(lambda event: None, None).close()
         self._key.changed  # noqa: B018
 
     def hello(self) -> Message:
@@ -106,7 +108,8 @@ class Grader:
 
     def serve(self, control: socket.socket) -> None:
         """Fork a marking process for each job. Raises ConnectionResetError when the line closes."""
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # The kernel reaps what has been forked.
+        # The kernel reaps what has been forked.
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         reader = Reader(control)
         while True:
             for job in reader.read():
@@ -117,7 +120,7 @@ class Grader:
                 os.close(line)
 
     def messages(self, job: Message, alive: Callable[[], None]) -> Iterator[Message]:
-        """Run every test on one submission, if it can be imported; what is found, as it is found.
+        """Run every test on one submission, if it can be imported; yields what it finds at once.
 
         ``alive`` is called now and then while a worker computes.
         """
@@ -173,7 +176,8 @@ def _import_problem(candidate: Candidate, assignment: Assignment) -> dict[str, s
     try:
         error = import_error(candidate, seconds)
     except IsolationError:
-        return None  # Each test will say so, and stay ungraded.
+        # Each test will say so, and stay ungraded.
+        return None
     if error is None:
         return None
     return {"problem": import_problem(error, assignment), "error": error.story()}
@@ -189,11 +193,12 @@ def outcomes(
 ) -> Iterator[Message]:
     """What each test may take, and its outcome as it is found.
 
-    At the end come once more those that a mistake was recognised for.
+    At the end, outcomes for which a mistake was recognised come once more.
     """
     found: list[Outcome] = []
     failures = Failures()
-    patient = candidate  # For learning checks: a loop elsewhere must not cost their points.
+    # This one is for learning checks: an endless loop elsewhere must not cost their points.
+    patient = candidate
     spent, told = meter.Meter(meter.running_workers), 0.0
 
     def look() -> None:
@@ -208,12 +213,13 @@ def outcomes(
         patience = times.grader_seconds(test.seconds, asked.limits.test_seconds)
         if patience != told:
             told = patience
-            yield {"patience": 2 * patience}  # A test may be run twice.
+            # A test may be run twice.
+            yield {"patience": 2 * patience}
         outcome = judge(test, asked, seed, key, patience, alive=look, keep=failures.add)
         found.append(outcome)
         yield {"outcome": to_data(outcome)}
         if outcome.limit and not test.learning:
-            # Code that never ends may do so in every test: half the time for each next one.
+            # Code that never ends may do so in every test: each next one gets half the time.
             candidate = replace(candidate, limits=shorter(candidate.limits, 2))
     spent.look()
     # The diagnosis is a courtesy: no answer of a student's may end the marking here.
@@ -232,7 +238,7 @@ def shorter(limits: Limits, divisor: float) -> Limits:
 
 
 def _cap_memory() -> None:
-    """Answers are bounded one by one; a test that keeps many must not take the machine."""
+    """Limit memory: each answer is bounded, but a test that keeps many could fill the machine."""
     virtual = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (virtual + MAX_MEMORY, virtual + MAX_MEMORY))
 

@@ -9,14 +9,16 @@ from typing import Any
 
 import msgpack
 
-HEAD = 8  # bytes
-CHUNK = 1 << 20  # bytes that are read at a time
+# Bytes of the length of a message.
+HEAD = 8
+# Bytes that are read at a time.
+CHUNK = 1 << 20
 
 Message = dict[str, Any]
 
 
 def send(line: socket.socket, message: Message, descriptors: Sequence[int] = ()) -> None:
-    """Send one message, and descriptors with it. Raises OSError where the other end has gone."""
+    """Send one message, and descriptors with it. Raises OSError if the other end has gone."""
     data = msgpack.packb(message)
     head = len(data).to_bytes(HEAD, "big")
     if descriptors:
@@ -51,7 +53,7 @@ class Reader:
         return self._descriptors.pop(0)
 
     def close(self) -> None:
-        """Close descriptors that nobody took."""
+        """Close descriptors that were not taken."""
         while self._descriptors:
             os.close(self._descriptors.pop())
 

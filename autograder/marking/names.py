@@ -1,4 +1,4 @@
-"""One normal form of names: submissions, rosters and times of receipt agree on who is who."""
+"""One normal form of names, for submissions, rosters and times of receipt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All that a score depends on in addition to the submission, and in words what has changed."""
+"""All that a score depends on in addition to the submission; says in words what has changed."""
 
 from __future__ import annotations
 
@@ -84,20 +84,20 @@ def provenance(course: Course, assignment: Assignment, layers: Layers) -> dict[s
 
 
 def changes(
-    old: Mapping[str, Any], new: Mapping[str, Any], besides: frozenset[str] = frozenset()
+    old: Mapping[str, Any], new: Mapping[str, Any], ignored: frozenset[str] = frozenset()
 ) -> str:
-    """What differs, in words: "the hidden tests, the limits". ``besides`` are left out.
+    """What differs, in words: "the hidden tests, the limits". The keys ``ignored`` do not count.
 
-    The causes alone: new content means new inputs anyway.
+    Only causes are named: new content always means new inputs.
     """
-    keys = [key for key in {**new, **old} if old.get(key) != new.get(key) and key not in besides]
+    keys = [key for key in {**new, **old} if old.get(key) != new.get(key) and key not in ignored]
     if {"submission", "secret"} & set(keys):
         keys = [key for key in keys if key != "seed"]
     return ", ".join(dict.fromkeys(WORDS.get(key, key) for key in keys))
 
 
 def _versions(libraries: Iterable[str]) -> dict[str, str]:
-    """Of those that come from a package of their name; the standard library's are Python's."""
+    """The versions of those that are packages; the standard library has Python's version."""
     found = {}
     for name in sorted(libraries):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

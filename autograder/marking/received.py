@@ -1,4 +1,4 @@
-"""received.csv: who submitted when. Its names go through the same matching as the roster's."""
+"""received.csv: when each student submitted. Its names are matched like the roster's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HEADS = ("student", "name", "login", "email", "sid")
 
 @dataclass(frozen=True)
 class Times:
-    """When each student submitted, and what the instructor should hear about the file."""
+    """When each student submitted, and what to tell the instructor about the file."""
 
     by_student: Mapping[str, datetime]
     remarks: tuple[str, ...] = ()
@@ -78,7 +78,7 @@ def _rows(path: Path) -> Iterator[_Row]:
     rows = [(line, cells) for line, cells in read_table(path) if any(cells)]
     for number, (line, cells) in enumerate(rows):
         text = cells[1] if len(cells) > 1 else ""
-        # A header says what its columns hold; no time is without a digit.
+        # This is a header: a time always has a digit.
         if number == 0 and (cells[0].casefold() in HEADS or (text and not re.search(r"\d", text))):
             continue
         try:
@@ -90,7 +90,7 @@ def _rows(path: Path) -> Iterator[_Row]:
 
 
 class _Finder:
-    """Whose submission a row means: the exact name first, then what is nearly the same."""
+    """Finds whose submission a row means: first by the exact name, then by a similar one."""
 
     def __init__(
         self, submitted: Mapping[str, Sequence[str]], roster: Roster | None, rows: list[_Row]
@@ -111,7 +111,7 @@ class _Finder:
         self._shared = {part for part in parts if parts.count(part) > 1}
 
     def students(self, name: str) -> list[str]:
-        """None if it is nobody, several if one person submitted under several names."""
+        """Empty if nobody has this name; several if one person submitted under several names."""
         if name in self._exact:
             return [self._exact[name]]
         alike = self._alike.get(key(name), [])

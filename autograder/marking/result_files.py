@@ -38,7 +38,7 @@ def write_results(folder: Path, assignment: Assignment, worth: float, grade: Gra
 
 
 def read_grade(folder: Path, student: str) -> Grade | None:
-    """The grade that an earlier run left, or None if there is none that can be read."""
+    """The grade that an earlier run left, or None if it cannot be read."""
     try:
         data = json.loads((folder / student / STAFF).read_text(encoding="utf-8"))
         grade = from_data(Grade, data)
@@ -134,9 +134,9 @@ def write_gradebook(
 
 
 def gone(folder: Path) -> list[str]:
-    """Students who have marks here, and were not among the submissions of the last run.
+    """Students who have marks here but were not among the submissions of the last run.
 
-    The gradebook names everybody who was.
+    The gradebook names all that were.
     """
     marked = sorted(path.parent.name for path in folder.glob(f"*/{STAFF}"))
     try:
@@ -148,7 +148,7 @@ def gone(folder: Path) -> list[str]:
 
 
 def harmless(cell: str) -> str:
-    """No cell that a spreadsheet would take for a formula, or for two rows."""
+    """The cell in a form that a spreadsheet takes neither for a formula nor for two rows."""
     cell = one_line(cell)
     return f"'{cell}" if cell[:1] in ("=", "+", "-", "@") else cell
 
@@ -157,7 +157,7 @@ def harmless(cell: str) -> str:
 
 
 def _json(data: Any, escape: bool = False) -> str:
-    """``escape``: only ASCII, so that students' raw text in it acts on no terminal."""
+    """``escape``: only ASCII, so that students' text in it cannot act on a terminal."""
     return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=escape, allow_nan=False) + "\n"
 
 
@@ -191,5 +191,6 @@ def _is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except OSError:
-        pass  # somebody else's
+        # The file belongs to another user.
+        pass
     return True

@@ -39,8 +39,8 @@ _TEST_STUDENTS = ("student, test", "test student")
 class Person:
     """One row of a roster.
 
-    ``student`` is the name under which work is submitted; ``late_days`` move this person's due
-    date by so many calendar days.
+    ``student`` is the name under which work is submitted. ``late_days`` is the number of calendar
+    days by which this person's due date moves.
     """
 
     student: str
@@ -65,7 +65,7 @@ class Person:
             if not comma:
                 first, _, last = self.name.rpartition(" ")
             names |= {f"{first.strip()} {last}", f"{last}, {first.strip()}"}
-            # Canvas names files after people like this, and two of one name with their number.
+            # Canvas names files after people like this. It adds a number if two have the same name.
             joined = re.sub(r"[\W_]", "", f"{last or self.last}{first or self.first}")
             names |= {joined, f"{joined}_{self.canvas}" if self.canvas else ""}
         else:
@@ -111,7 +111,7 @@ class Roster:
                 )
 
     def owner(self, *names: str) -> Person | None:
-        """Whose names these are, of a submission or in another file: the first that is known."""
+        """The person who has one of these names: the first that is known decides."""
         found = (self._owners.get(key(name)) for name in names)
         return next((person for person in found if person), None)
 

@@ -45,8 +45,8 @@ def lateness(
 ) -> tuple[int, float]:
     """Started days after the grace period, and the factor on the points.
 
-    ``extension`` moves the due date by days. Days are calendar days in the zone of ``due``, so that
-    the night in which clocks change costs nobody a day. Unknown times are not late.
+    ``extension`` moves the due date by days. Days are calendar days in the zone of ``due``, so
+    nobody loses a day when clocks change. Unknown times are not late.
     """
     if received is None or due is None:
         return 0, 1.0

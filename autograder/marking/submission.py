@@ -1,8 +1,8 @@
-"""What was handed in -> Submission: a file, a folder, a zip or a notebook, opened safely.
+"""What a student sent -> Submission: a file, a folder, a zip or a notebook, opened safely.
 
 Nothing is executed, unpacked to disk or followed out of its folder. What cannot be opened becomes a
-Submission with a ``problem``: one sentence for its student, and nobody else notices. The parts are
-in `marking.intake`.
+Submission with a ``problem``, which is one sentence for its student. Other students' work is not
+affected. The parts are in `marking.intake`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class Submission:
     problem: str = ""
     notes: tuple[str, ...] = ()
     known_as: tuple[str, ...] = ()
-    undecided: bool = False  # Only a person can say which of several submissions counts.
+    # Only a person can say which of several submissions counts.
+    undecided: bool = False
 
     @property
     def digest(self) -> str:
@@ -56,11 +57,11 @@ def read_all(
 def read_class(
     path: Path, main: str, starter: Path | None = None, layout: str = "auto"
 ) -> tuple[list[Submission], list[str]]:
-    """The submissions under ``path``, by student, and the names of what is nobody's submission.
+    """The submissions under ``path``, by student, and the names of what is not a submission.
 
     ``path``: one file or zip, one folder with ``main`` in it, or a folder of such things.
     ``starter``: the folder that students began with; a file as it is there is not an answer.
-    ``layout``: see `intake.layouts`. Raises CourseError where there is nothing to mark.
+    ``layout``: see `intake.layouts`. Raises CourseError if there is nothing to mark.
     """
     if not path.exists():
         raise CourseError(f"{path}: there is no such file or folder")
@@ -75,7 +76,7 @@ def read_class(
             f"one {', '.join(KINDS)} or folder for each student is expected"
         )
     by_stem = {entry.stem: entry for entry in found.entries}
-    # Student -> stem; whoever's name is safe as it is has the first claim to it.
+    # Student -> stem. Names that are safe as they are come first, so they stay as they are.
     claimed: dict[str, str] = {}
     for stem in sorted(by_stem, key=lambda stem: (safe(stem) != stem, stem)):
         claimed[names.student(stem, claimed)] = stem
@@ -115,17 +116,18 @@ def _read_one(student: str, paths: Mapping[str, Path], wanted: Wanted) -> Submis
         undecided = isinstance(error, Undecided)
         return Submission(student, problem=str(error), undecided=undecided)
     except OSError as error:
-        reason, remedy = error.strerror or error, "hand it in again"
+        reason, remedy = error.strerror or error, "submit it again"
         return Submission(student, problem=f"{shown} cannot be read ({reason}): {remedy}")
-    except Exception as error:  # hostile files take a parser's stack or memory; nobody else suffers
-        reason, remedy = type(error).__name__, "hand in one plain .py file"
+    except Exception as error:
+        # A hostile file may exhaust a parser's stack or memory. Other students' work still counts.
+        reason, remedy = type(error).__name__, "submit one plain .py file"
         return Submission(student, problem=f"{shown} cannot be read ({reason}): {remedy}")
 
 
 def _files(paths: Mapping[str, Path], wanted: Wanted) -> Chosen:
     """The files of one student. ``paths``: by the names that the student gave them."""
     if not paths:
-        raise SubmissionError(f"nothing was handed in: hand in {wanted.main}")
+        raise SubmissionError(f"nothing was submitted: submit {wanted.main}")
     if len(paths) == 1:
         ((name, path),) = paths.items()
         return _opened(name, path, wanted)
@@ -150,7 +152,7 @@ def _of_one_name(contents: archives.Contents, paths: Mapping[str, Path], wanted:
         _refuse_two(paths)
     ((name, data),) = left.items()
     chosen = read(name, data, wanted)
-    note = f"{name} was marked; what lies beside it is the starter as it was given"
+    note = f"{name} was marked; the other files are the starter as it was given"
     return Chosen(chosen.files, (note, *chosen.notes))
 
 
@@ -162,7 +164,7 @@ def _refuse_two(paths: Mapping[str, Path]) -> None:
 
 
 def _opened(name: str, path: Path, wanted: Wanted) -> Chosen:
-    """One file, zip or folder; of a folder with nothing but one zip the zip, as Moodle packs it."""
+    """One file, zip or folder. A folder that holds only a zip, as Moodle packs it, is that zip."""
     if path.is_dir() and not path.is_symlink():
         contents = archives.of_folder(path)
         zips = [one for one in contents.others if names.kind(one)[1] == ".zip"]
@@ -176,5 +178,5 @@ def _opened(name: str, path: Path, wanted: Wanted) -> Chosen:
         return read(name, archives.regular(path, path.name, archives.limit_of(name)), wanted)
     raise SubmissionError(
         f"{path.name} is neither a .py file, nor a notebook, a zip or a folder: "
-        f"hand in {wanted.main}"
+        f"submit {wanted.main}"
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from autograder.errors import CourseError
 
 SEPARATORS = ",;\t"
-# What Excel writes, and reads, on a line before the others.
+# Excel writes and reads this on the first line.
 _SAID = re.compile(rf"sep=([{SEPARATORS}])\s*$", re.MULTILINE | re.IGNORECASE)
 
 
@@ -32,7 +32,7 @@ def read_table(path: Path) -> list[tuple[int, list[str]]]:
 
 
 def _separator(text: str) -> str:
-    """The separator that the file names, or that of its first line that is not empty."""
+    """The separator that the file names, or that of its first line with any text."""
     if said := _SAID.match(text):
         return said[1]
     head = next((line for line in text.splitlines() if line.strip()), "")

@@ -13,7 +13,7 @@ _NOTEBOOK_NAMES = ("get_ipython", "display")
 
 
 def import_problem(error: StudentError, assignment: Assignment) -> str:
-    """One line: what the import ran into, where, and what to do about it."""
+    """One line: what went wrong in the import, where, and what to do about it."""
     frame = error.frames[-1] if error.frames else None
     if isinstance(error, StudentTimeout) or error.kind == OUT_OF_TIME:
         return _out_of_time(error, frame)

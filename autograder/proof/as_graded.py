@@ -1,9 +1,9 @@
 """A pytest plugin of `check`: a public test that passes is run again the way grading runs it.
 
-So nobody meets a failure for the first time in grading. In the second run the names that a public
-test has for the student's work lead to a fresh import of it over a Bridge in this same process:
-arguments and results are copied as data, through the codec of grading. A starter folder works
-without this, with pytest alone.
+So a failure does not show for the first time in grading. In the second run the names that a public
+test has for the student's work lead to a fresh import of it, over a Bridge in this process.
+Arguments and results are copied as data, through the codec of grading. A starter folder works
+without this plugin, with pytest alone.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SENTENCE = (
     "This passes here, but not in grading, where only copies of plain data come and go between "
     "a test and your code:"
 )
-# A test module's tuple of tests that look at shared memory, which a copy does not have.
+# The name of a test module's tuple of tests that look at shared memory. A copy does not share any.
 HERE_ONLY = "HERE_ONLY"
 _ERROR = pytest.StashKey[BaseException | None]()
 
@@ -69,7 +69,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def _again(
     item: pytest.Function, nextitem: pytest.Item | None, main: str
 ) -> list[pytest.TestReport]:
-    """The reports of the second run if it failed by the student's doing, else none."""
+    """The reports of the second run if it failed because of the student's code, otherwise none."""
     item.stash[_ERROR] = None
     with _over_a_bridge(item.module, Path(item.path.parent), main):
         reports = runtestprotocol(item, nextitem=nextitem, log=False)
@@ -83,7 +83,7 @@ def _again(
 
 
 def _is_the_test_s_own(error: BaseException) -> bool:
-    """The test passes something that cannot cross, say an environment; a hidden test lends it."""
+    """The test passes an object that cannot cross, say an environment; hidden tests lend these."""
     if isinstance(error, StudentError) or not isinstance(error, TypeError):
         return False
     trace = error.__traceback__

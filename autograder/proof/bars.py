@@ -1,8 +1,8 @@
 """The bars of learning checks, and how the reference solution does against them.
 
 grading/NAME/bars.py says how to measure. It holds ``BARS``, from the name of a learning check to a
-`Bar`; a check that measures two things has two, "test_name: what". Measuring takes minutes, so it
-is done on request (`verify NAME --bars`), and the figures are kept with the proof.
+`Bar`. A check that measures two things has two bars, "test_name: what". Measuring takes minutes, so
+it is done on request (`verify NAME --bars`), and the figures are in the proof.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from autograder.errors import CourseError
 from autograder.judging.hidden_test import HiddenTest
 from autograder.proof.inputs import code_digest, given_modules
 
-# More of the reference's seeds below the bar would make the points a matter of luck, although a
-# learning check gives several seeds a try.
+# If more of the reference's seeds were below the bar, the points would be a matter of luck, even
+# though a learning check tries several seeds.
 MOST_BELOW = 0.1
 DIGITS = 5
 
@@ -33,8 +33,9 @@ class Bar(NamedTuple):
     """What a learning check asks for at least, and how the reference is measured."""
 
     least: float
-    measure: Callable[[int], float]  # a seed of training -> what is held against the bar
-    # Neither the seeds of the grader nor those by which the bar was chosen.
+    # A seed of training -> the number that is compared with the bar.
+    measure: Callable[[int], float]
+    # These are neither the seeds of the grader nor those by which the bar was chosen.
     seeds: Sequence[int] = range(1000, 1030)
 
 
@@ -47,7 +48,7 @@ def path_of(assignment: Assignment) -> Path:
 
 
 def load(path: Path) -> ModuleType:
-    """A file of Python that lies in no package, as a module with a name of its own."""
+    """A Python file outside any package, as a module with a unique name."""
     name = f"{path.parent.name}_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
@@ -60,7 +61,10 @@ def load(path: Path) -> ModuleType:
 def measure(
     assignment: Assignment, tests: Sequence[HiddenTest], tell: Callable[[str], None]
 ) -> dict[str, Figures]:
-    """Train the reference with every seed of every bar. Raises CourseError for a bar of no test."""
+    """Train the reference with every seed of every bar.
+
+    Raises CourseError for a bar whose name is not a learning check.
+    """
     digests = _digests(assignment, tests)
     if not path_of(assignment).is_file():
         return {}
@@ -68,7 +72,7 @@ def measure(
     found = {}
     for name, bar in bars.items():
         if _test_of(name) not in digests:
-            raise CourseError(f"{path_of(assignment)}: '{name}' is no learning check")
+            raise CourseError(f"{path_of(assignment)}: '{name}' is not a learning check")
         values = []
         for done, seed in enumerate(bar.seeds, 1):
             values.append(float(bar.measure(seed)))
@@ -93,7 +97,7 @@ def _rounded(value: float) -> float:
 
 
 def unfair(bars: Mapping[str, Figures]) -> list[str]:
-    """Sentences about bars that too many runs of the reference stay below."""
+    """Sentences about bars that too many runs of the reference do not reach."""
     return [
         f"{figures['below']} of {figures['seeds']} runs of the reference stay below the bar of "
         f"{name} ({figures['bar']:g}): at most a tenth may"
@@ -110,7 +114,7 @@ def missing_or_stale(
     for test, digest in _digests(assignment, tests).items():
         kept = [figures for name, figures in bars.items() if _test_of(name) == test]
         if not kept:
-            notes.append(f"nobody has measured the bar of {test}: {renew}")
+            notes.append(f"the bar of {test} has not been measured: {renew}")
         elif any(figures["of"] != digest for figures in kept):
             notes.append(f"the bar of {test} was measured before its text changed: {renew}")
     return notes

@@ -11,13 +11,13 @@ from autograder.authoring.course import Assignment
 from autograder.errors import CourseError
 from autograder.proof import inputs, record
 
-# When the autograder has changed, these stand for all: arrays, training, and ranks.
+# If the autograder has changed, CI proves only these: arrays, training, and ranks.
 SENTINELS = ("gae", "dqn", "distributed_ppo")
 FOLDERS = ("assignments", "solutions", "grading")
 
 
 def stale(assignments: Sequence[Assignment]) -> dict[str, str]:
-    """By name, why the content of a proof is stale; assignments with a fresh proof are left out."""
+    """Name -> why its proof is stale in content. Assignments with a fresh proof are left out."""
     found = ((assignment.name, record.staleness(assignment)) for assignment in assignments)
     return {name: why for name, why in found if why}
 
@@ -46,9 +46,10 @@ def sentinels(assignments: Sequence[Assignment]) -> list[Assignment]:
 
 
 def since(base: str, assignments: Sequence[Assignment], root: Path) -> list[Assignment]:
-    """What has changed since a commit or is stale anyway; with a changed engine the sentinels too.
+    """Assignments that have changed since a commit or are stale anyway.
 
-    Raises CourseError where git does not know the commit.
+    If the engine has changed, the sentinels are among them. Raises CourseError if git does not know
+    the commit.
     """
     paths = _changed_paths(base, root)
     names = {path.split("/")[1] for path in paths if path.split("/")[0] in FOLDERS and "/" in path}

@@ -10,8 +10,8 @@ from autograder.authoring.course import Assignment
 from autograder.errors import IsolationError, StudentError
 
 SENTENCE = (
-    "Your file cannot be imported where it is graded. There it may write only in a small folder of "
-    "its own, and it finds no network and no other file than those that are submitted."
+    "Your file cannot be imported where it is graded. There it may write only in its own small "
+    "folder, and it finds no network and no files but those that are submitted."
 )
 
 
@@ -19,7 +19,8 @@ def failure(assignment: Assignment, files: Mapping[str, bytes]) -> str:
     """What the import raises behind the wall, with its lines; empty if nothing, or no wall."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return ""
-    from autograder.isolation.workers.walled import WorkerServer  # not for every system
+    # This module cannot be imported on every system.
+    from autograder.isolation.workers.walled import WorkerServer
 
     try:
         server = WorkerServer.start(assignment.libraries, profile=assignment.isolation)
@@ -31,7 +32,8 @@ def failure(assignment: Assignment, files: Mapping[str, bytes]) -> str:
             candidate.open(lambda event: None, None).close()
     except StudentError as error:
         return f"{SENTENCE}\n\n{error.story()}"
-    except IsolationError:  # `doctor` says what is missing
+    except IsolationError:
+        # `doctor` says what is missing.
         return ""
     finally:
         server.close()

@@ -1,4 +1,4 @@
-"""What a proof depends on, as digests, and in words what has changed since it was written."""
+"""Digests of what a proof depends on; says in words what has changed since it was written."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ENGINE = (
     "proof",
 )
 PROOF = "proof.json"
-# In grading/NAME, but nothing that a proof depends on.
+# Files in grading/NAME that a proof does not depend on.
 ASIDE = (PROOF, "CHANGES.md")
 ENGINE_WORDS = {"code": "the autograder", "lock": "the locked requirements", "python": "Python"}
 
@@ -53,14 +53,14 @@ def engine(root: Path) -> dict[str, str]:
 
 
 def changed_inputs(assignment: Assignment, proof: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """In words, the inputs that are not those of the proof: "hidden tests", "solution"."""
+    """In words, the inputs that have changed since the proof: "hidden tests", "solution"."""
     before, now = proof["inputs"], inputs(assignment)
     paths = [path for path in sorted({*before, *now}) if before.get(path) != now.get(path)]
     return sorted({word(path) for path in paths})
 
 
 def changed_engine(root: Path, proof: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """In words, what of the engine is not that of the proof."""
+    """In words, what of the engine has changed since the proof."""
     before, now = proof["engine"], engine(root)
     return [words for key, words in ENGINE_WORDS.items() if before.get(key) != now[key]]
 
@@ -102,7 +102,7 @@ def given_modules(assignment: Assignment) -> list[Path]:
 
 
 def _code() -> str:
-    """All proof-relevant code of ours as text in which comments and docstrings do not show."""
+    """All our code that is relevant for proofs, as text without comments and docstrings."""
     texts = []
     for name in ENGINE:
         path = PACKAGE / name

@@ -18,7 +18,7 @@ from autograder.isolation.codec import torch_module
 from autograder.isolation.ranks import in_process
 from autograder.judging.hidden_test import InProcess
 
-# A leaf of the true result, and the inputs -> what is answered instead.
+# (A leaf of the true result, the inputs) -> what is answered instead.
 Answer = Callable[[Any, tuple[Any, ...]], Any]
 
 
@@ -34,7 +34,7 @@ class Lazy:
         self._answer = answer
 
     def open(self, record: Callable[[Any], None], seconds: float | None) -> Bridge:
-        """A bridge to a module with lazy functions and classes; what they call is not lazy."""
+        """A bridge to a module with lazy functions and classes; what these call is not lazy."""
         return Bridge(Loopback(self._load()), record)
 
     def open_ranks(

@@ -1,4 +1,4 @@
-"""Proves assignments and keeps what was proven: grading/NAME/proof.json."""
+"""Proves assignments and writes what was proven: grading/NAME/proof.json."""
 
 from __future__ import annotations
 
@@ -21,30 +21,35 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Orders:
-    """What is asked of a proof beyond the usual."""
+    """Options of a proof.
 
-    draws: int = 0  # further draws of the test data
-    bars: bool = False  # measure the bars of learning checks anew
+    ``draws``: further draws of the test data. ``bars``: measure the bars of learning checks again.
+    ``compare``: write nothing; the committed proof must say the same. ``jobs``: submissions marked
+    at a time behind the wall.
+    """
+
+    draws: int = 0
+    bars: bool = False
     thorough: bool = False
-    compare: bool = False  # write nothing; the kept proof must say the same
-    jobs: int = 1  # submissions marked at a time behind the wall
+    compare: bool = False
+    jobs: int = 1
 
 
 @dataclass
 class Proven:
-    """What is printed of a proof."""
+    """What is printed about a proof. ``wrote``: paths in the course."""
 
     name: str
     summary: str = ""
     shortcomings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    wrote: list[str] = field(default_factory=list)  # paths in the course
+    wrote: list[str] = field(default_factory=list)
 
 
 def prove(assignment: Assignment, orders: Orders, tell: Tell = lambda line: None) -> Proven:
     """Prove one assignment in this process, then write or compare starter and proof.
 
-    Nothing of a proof is written as long as something falls short.
+    No proof is written as long as something falls short.
     """
     kept = record.read(assignment)
     proven = Proven(assignment.name)
@@ -69,11 +74,11 @@ def prove(assignment: Assignment, orders: Orders, tell: Tell = lambda line: None
 def prove_each(assignments: Sequence[Assignment], orders: Orders, at_once: int) -> Iterator[Proven]:
     """The proofs in this order, ``at_once`` at a time (0: one for each core).
 
-    Each is made in a process of its own: one process for all would grow with every assignment, and
-    each rank that distributed_ppo forks would have to copy that.
+    Each is made in a separate process. One process for all would grow with every assignment, and
+    each rank that distributed_ppo forks would have to copy its memory.
     """
     spawn = multiprocessing.get_context("spawn")
-    # Ctrl-C ends them without a word.
+    # Ctrl-C ends them without a message.
     default = signal.signal, (signal.SIGINT, signal.SIG_DFL)
     with ProcessPoolExecutor(
         at_once or os.cpu_count(), spawn, *default, max_tasks_per_child=1
@@ -96,7 +101,7 @@ def _bring_starter_up_to_date(assignment: Assignment, orders: Orders, proven: Pr
 def _figures(
     result: Verification, orders: Orders, kept: record.Record | None, proven: Proven, tell: Tell
 ) -> dict[str, bars.Figures]:
-    """The figures of the bars: measured now, or those that the kept proof has."""
+    """The figures of the bars: measured now, or those of the committed proof."""
     if orders.bars and not proven.shortcomings:
         figures = bars.measure(result.assignment, result.tests, tell)
         proven.shortcomings += bars.unfair(figures)

@@ -1,4 +1,4 @@
-"""grading/NAME/proof.json: what was proven of an assignment, as data that anybody can compare.
+"""grading/NAME/proof.json: what was proven of an assignment, as data that can be compared.
 
 The same inputs give the same file on every machine: keys are sorted, and no time is in it.
 """
@@ -14,7 +14,7 @@ from autograder.errors import CourseError
 from autograder.proof.inputs import PROOF, changed_engine, changed_inputs
 
 Record = dict[str, Any]
-# What only tells whether a proof is stale; `--compare` looks at everything else.
+# These only say whether a proof is stale; `--compare` looks at everything else.
 WORDS = {
     "bars": "the bars of the learning checks",
     "inputs": "the digests of its inputs",
@@ -26,12 +26,12 @@ WORDS = {
 
 
 def path_of(assignment: Assignment) -> Path:
-    """Where the proof of an assignment is kept."""
+    """The path of an assignment's proof."""
     return assignment.hidden_tests.with_name(PROOF)
 
 
 def read(assignment: Assignment) -> Record | None:
-    """The kept proof, or None. Raises CourseError for a file that is no proof."""
+    """The committed proof, or None. Raises CourseError for a file that is not a proof."""
     path = path_of(assignment)
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -48,7 +48,7 @@ def read(assignment: Assignment) -> Record | None:
 
 
 def text(record: Record) -> str:
-    """The proof as it is kept: one line for each bug, each test and each input."""
+    """The proof as text: one line for each bug, each test and each input."""
     entries = (f"{json.dumps(key)}: {_lines(value)}" for key, value in sorted(record.items()))
     return "{\n " + ",\n ".join(entries) + "\n}\n"
 
@@ -64,7 +64,7 @@ def _lines(value: Any) -> str:
 
 
 def differences(committed: Record, fresh: Record) -> list[str]:
-    """What a fresh proof says otherwise than the committed one, as sentences."""
+    """What a fresh proof says differently from the committed one, as sentences."""
     found = [
         f"the committed proof has other figures for {words}"
         for key, words in WORDS.items()

@@ -19,7 +19,7 @@ from autograder.judging.hidden_test import HiddenTest
 from autograder.model import Verdict
 from autograder.proof import wall
 
-# Draws of the test data that `verify` has not met.
+# Draws of the test data that `verify` does not use.
 SEEDS = range(20, 30)
 # How many bugs are marked in used and in fresh workers.
 BUGS = 5
@@ -60,7 +60,7 @@ def _both_sides(assignment: Assignment, tests: Tests, key: AnswerKey, say: Say) 
     for test in tests:
         here = hidden_test.run(test, key.broken[bug], wall.SEED).passed
         if here != (there[test.name].verdict is Verdict.PASSED):
-            say(f"'{bug}' fares otherwise in {test.name} behind the wall")
+            say(f"'{bug}' has another outcome in {test.name} behind the wall")
     if bug not in {mistake.bug for outcome in there.values() for mistake in outcome.named}:
         say(f"'{bug}' is not named behind the wall")
 
@@ -68,8 +68,8 @@ def _both_sides(assignment: Assignment, tests: Tests, key: AnswerKey, say: Say) 
 def _diagnoses(tests: Tests, key: AnswerKey, say: Say) -> None:
     """A real diagnosis names every bug and no other.
 
-    `verify` compares runs that it made side by side; in marking, what differs from run to run would
-    blind the diagnosis.
+    `verify` compares runs that it made side by side. In marking, results that differ from run to
+    run would make the diagnosis impossible.
     """
 
     def named(bug: str, by: Tests) -> set[str]:
@@ -98,7 +98,7 @@ def _fresh_workers(assignment: Assignment, say: Say, jobs: int) -> None:
 
 
 def _with_fresh_workers(assignment: Assignment, folder: Path) -> Assignment:
-    """A copy of the assignment in a course of its own, whose limits ask for fresh workers."""
+    """A copy of the assignment in another course, whose limits ask for fresh workers."""
     places = [assignment.handout, assignment.solution.parent, assignment.hidden_tests.parent]
     given = assignment.handout.with_name("given")
     for place in [*places, *([given] if given.is_dir() else [])]:

@@ -18,7 +18,7 @@ from autograder.judging.hidden_test import Candidate, HiddenTest, Trace
 from autograder.proof.lazy import LAZY, Lazy
 from autograder.proof.public import run_public_tests
 
-# The solution must pass on each of these draws; the bugs meet the first.
+# The solution must pass on each of these draws; the bugs are tested on the first.
 SEEDS = (0, 1, 2)
 LEARNING_SHARE = 0.25
 SECONDS = 20.0
@@ -41,18 +41,18 @@ class Verification:
 
     @property
     def exact(self) -> list[HiddenTest]:
-        """The tests that broken variants meet."""
+        """The tests that broken variants are run against."""
         return [test for test in self.tests if not test.learning]
 
 
 def verify(
     assignment: Assignment, tell: Callable[[str], None] = lambda line: None, draws: int = 0
 ) -> Verification:
-    """Look for all shortcomings, on so many further ``draws`` of the test data as well.
+    """Look for all shortcomings, also on this many further ``draws`` of the test data.
 
-    Learning checks are left to the wall (`wall.show`), where they are run anyway.
+    Learning checks are left to `wall.show`, which runs them anyway.
     """
-    # Before any test's clock runs: an import that is cut off stays broken.
+    # This comes before any test's clock runs: an import that is cut off stays broken.
     for library in assignment.libraries:
         importlib.import_module(library)
     result = Verification(assignment, plugin.collect(assignment.hidden_tests))
@@ -154,7 +154,7 @@ def _check_bugs(result: Verification, key: AnswerKey, say: Say) -> None:
 def _twins(
     test: HiddenTest, bug: str, reference: Trace, traces: Traces, bugs: Sequence[str]
 ) -> list[str]:
-    """Who else gives the bug's answers in this test: the solution, or other bugs that fail.
+    """What also gives the bug's answers in this test: the solution, or other bugs that fail.
 
     An exception is not an answer: any mistake may raise the same.
     """

@@ -1,4 +1,5 @@
-"""The corpus: hostile submissions, what each tries, which score it deserves, and how to show that it works without a wall.
+"""The corpus: hostile submissions, what each tries, which score it deserves, and how to show that
+it works without a wall.
 
 A case of the corpus is one file under corpus/ASSIGNMENT/ that begins with
 
@@ -16,10 +17,12 @@ Deserves   0                         nothing
 Base       nothing | stub | solution what stands in the submission above the attack
 Control    full marks                the naive grader (naive.py) gives all points
            taken down                the naive grader gives no score at all
-           works                     the attack ends the naive grader with SystemExit("the attack worked")
+           works                     the attack ends the naive grader with SystemExit("the attack
+                                     worked")
            none, because ...
 
-What cannot be committed as a file (archives, links, devices, odd names) is made by packages.py with the same four lines.
+What cannot be committed as a file (archives, links, devices, odd names) is made by packages.py with
+the same four lines.
 """
 
 from __future__ import annotations
@@ -71,7 +74,7 @@ class Case:
     control: str
     attack: str = ""  # the text that is put below the base
     build: Callable[[Path, str], None] | None = (
-        None  # instead: makes the hand-in from a folder and the base's text
+        None  # instead: makes the submission from a folder and the base's text
     )
 
     def __str__(self) -> str:
@@ -89,7 +92,7 @@ class Case:
         return f"{base(self.assignment, self.base)}\n\n{self.attack}"
 
     def write(self, folder: Path) -> None:
-        """Hand it in: put a file, an archive or a folder into ``folder``."""
+        """Submit it: put a file, an archive or a folder into ``folder``."""
         if self.build:
             self.build(folder, base(self.assignment, self.base))
         else:
@@ -105,7 +108,8 @@ def base(assignment: str, kind: str) -> str:
 
 
 def without(assignment: str, names: tuple[str, ...]) -> str:
-    """The solution with these functions raising an error: what an honest student would hand in who could not write them."""
+    """The solution with these functions raising an error: what an honest student would hand in who
+    could not write them."""
     missing = "".join(
         f"def {name}(*args, **kwargs):\n    raise RuntimeError('left out')\n\n\n" for name in names
     )
@@ -147,7 +151,8 @@ def described(
             raise CorpusError(f"{place}: begins with {line[:40]!r}, not with 'Tries: ...'")
     if tuple(found) != KEYS:
         raise CorpusError(
-            f"{place}: has {', '.join(found) or 'nothing'}; {', '.join(KEYS)} are expected, in this order"
+            f"{place}: has {', '.join(found) or 'nothing'}; {', '.join(KEYS)} are expected, "
+            f"in this order"
         )
     for key, pattern in (
         ("Deserves", DESERVES),
@@ -170,11 +175,12 @@ def described(
     )
 
 
-# -- controls: the same attack without a wall ------------------------------------------------------------------------
+# -- controls: the same attack without a wall ------------------------------------------------------
 
 
 def control_holds(case: Case) -> str:
-    """Run the attack under the naive grader. Empty if it does there what its Control line says, else what it did instead."""
+    """Run the attack under the naive grader. Empty if it does there what its Control line says,
+    else what it did instead."""
     with tempfile.TemporaryDirectory(prefix=f"{MARK}-control-") as name:
         folder = Path(name)
         (folder / "student.py").write_text(case.text, encoding="utf-8")
@@ -219,7 +225,8 @@ def _snapshot(assignment: str) -> str:
 def _under_the_naive_grader(
     folder: Path, assignment: str, seconds: float
 ) -> tuple[dict[str, int] | None, str]:
-    """The score, if there is one, and the end of what was said on stderr. Everything that is left of it is ended."""
+    """The score, if there is one, and the end of what was said on stderr. Everything that is left
+    of it is ended."""
     family = uuid.uuid4().hex
     environment = {
         "PATH": "/usr/bin:/bin",
@@ -232,8 +239,14 @@ def _under_the_naive_grader(
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
         process = subprocess.Popen(
             [sys.executable, str(folder / "naive.py"), str(folder), assignment],
-            cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True, preexec_fn=_bounded,
-        )  # fmt: skip
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+            preexec_fn=_bounded,
+        )
         try:
             code = process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -253,7 +266,8 @@ def _under_the_naive_grader(
 
 
 def _bounded() -> None:
-    """Limits for attacks that run without a wall: they are bounded themselves, this is the second line."""
+    """Limits for attacks that run without a wall: they are bounded themselves, this is the second
+    line."""
     for kind, limit in (
         (resource.RLIMIT_AS, 8 << 30),
         (resource.RLIMIT_FSIZE, 256 << 20),
@@ -263,7 +277,8 @@ def _bounded() -> None:
 
 
 def end_family(family: str) -> None:
-    """Kill every process that has this family in its environment: a control's, wherever it moved."""
+    """Kill every process that has this family in its environment: a control's, wherever it
+    moved."""
     mark = f"AUTOGRADER_FAMILY={family}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         try:

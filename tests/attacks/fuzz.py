@@ -1,10 +1,12 @@
-"""Mutated messages against the decoder: it may return something or raise WireError, and may take no more memory than a message brings.
+"""Mutated messages against the decoder: it may return something or raise WireError, and may take no
+more memory than a message brings.
 
     python tests/attacks/fuzz.py [--count 1000000] [--seed 0]
 
-The messages are real ones, changed with an eye to their structure: nodes are exchanged, copied, dropped and cut, numbers become
-extreme, tags and dtypes are mixed up, buffers swapped; then some bytes are changed too. Values go through ``unpack`` and ``Decoder``; whole
-answers go through a Bridge, which makes StudentErrors of what the decoder says.
+The messages are real ones, changed with an eye to their structure: nodes are exchanged, copied,
+dropped and cut, numbers become extreme, tags and dtypes are mixed up, buffers swapped; then some
+bytes are changed too. Values go through ``unpack`` and ``Decoder``; whole answers go through a
+Bridge, which makes StudentErrors of what the decoder says.
 """
 
 from __future__ import annotations
@@ -34,10 +36,70 @@ from autograder.isolation.codec.limits import NUMPY_DTYPES, TORCH_DTYPES
 Pair = collections.namedtuple("Pair", "left right")
 LOADED = codec.pack([0, "ok", ["l", ["d", [], []], ["d", [], []]], [], [], []], [])
 ROOM = 96 << 20  # bytes that the process may grow by: the largest message here has less than 100 kB
-EXTREMES = [0, -1, 1, 2, 7, 31, 2**31, 2**40, 2**63, 2**64 - 1, -(2**63), 0.5, float("nan"), float("inf"), -0.0, "", "l", "a", "T",
-            "x" * 2000, "9" * 1000, "__class__", "count", None, True, False, [], [[]], ["l"], ["b", 0], ["b", -1], ["o", 0]]  # fmt: skip
-TAGS = ["l", "t", "s", "fs", "d", "n", "D", "y", "c", "i", "sl", "e", "rg", "nd", "x", "a", "T", "o", "g", "G", "td", "tv", "tz", "b", "h",
-        "k", "m", "u8"]  # fmt: skip
+EXTREMES = [
+    0,
+    -1,
+    1,
+    2,
+    7,
+    31,
+    2**31,
+    2**40,
+    2**63,
+    2**64 - 1,
+    -(2**63),
+    0.5,
+    float("nan"),
+    float("inf"),
+    -0.0,
+    "",
+    "l",
+    "a",
+    "T",
+    "x" * 2000,
+    "9" * 1000,
+    "__class__",
+    "count",
+    None,
+    True,
+    False,
+    [],
+    [[]],
+    ["l"],
+    ["b", 0],
+    ["b", -1],
+    ["o", 0],
+]
+TAGS = [
+    "l",
+    "t",
+    "s",
+    "fs",
+    "d",
+    "n",
+    "D",
+    "y",
+    "c",
+    "i",
+    "sl",
+    "e",
+    "rg",
+    "nd",
+    "x",
+    "a",
+    "T",
+    "o",
+    "g",
+    "G",
+    "td",
+    "tv",
+    "tz",
+    "b",
+    "h",
+    "k",
+    "m",
+    "u8",
+]
 NAMES = [
     *sorted(NUMPY_DTYPES),
     *sorted(TORCH_DTYPES),
@@ -94,7 +156,8 @@ Target = Callable[[bytes], str]
 
 
 def frames() -> list[tuple[Target, Any, list[bytes]]]:
-    """Each sample as node and buffers, and as a whole answer with changes, outputs and a handle: with what each goes through."""
+    """Each sample as node and buffers, and as a whole answer with changes, outputs and a handle:
+    with what each goes through."""
     found: list[tuple[Target, Any, list[bytes]]] = []
     for value in samples():
         encoder = codec.Encoder(outputs=[])
@@ -121,7 +184,7 @@ def frames() -> list[tuple[Target, Any, list[bytes]]]:
     return [*found, (through_a_bridge, raised, [])]
 
 
-# -- mutations -------------------------------------------------------------------------------------------------------
+# -- mutations -------------------------------------------------------------------------------------
 
 
 def places(node: Any) -> Iterator[tuple[list[Any], int]]:
@@ -230,11 +293,21 @@ def _nest(rng: random.Random, everywhere: list[tuple[list[Any], int]]) -> None:
 
 
 CHANGES: list[Callable[[random.Random, list[tuple[list[Any], int]]], None]] = [
-    _replace, _replace, _transplant, _transplant, _drop, _multiply, _retag, _rename, _count, _count, _nest,
-]  # fmt: skip
+    _replace,
+    _replace,
+    _transplant,
+    _transplant,
+    _drop,
+    _multiply,
+    _retag,
+    _rename,
+    _count,
+    _count,
+    _nest,
+]
 
 
-# -- the targets -----------------------------------------------------------------------------------------------------
+# -- the targets -----------------------------------------------------------------------------------
 
 
 class Scripted:
@@ -296,7 +369,8 @@ def grown(since: int) -> int:
 
 
 def fuzz(count: int, seed: int, tell: Callable[[str], None] = lambda line: None) -> dict[str, int]:
-    """Send ``count`` mutated messages. Raises AssertionError for the first that does what none may; counts what came of them."""
+    """Send ``count`` mutated messages. Raises AssertionError for the first that does what none may;
+    counts what came of them."""
     rng, originals, seen = random.Random(seed), frames(), collections.Counter[str]()
     for target, node, buffers in originals:
         target(codec.pack(node, buffers))
@@ -338,7 +412,8 @@ def main() -> int:
         return 1
     accepted = seen.pop("value", 0)
     print(
-        f"{options.count} messages: {accepted} accepted, {sum(seen.values())} refused for {len(seen)} reasons"
+        f"{options.count} messages: {accepted} accepted, {sum(seen.values())} refused for "
+        f"{len(seen)} reasons"
     )
     print(
         f"nothing but WireError and StudentError was raised; {time.monotonic() - begun:.0f} seconds"

@@ -85,7 +85,7 @@ def mutated(rng: random.Random, text: str, lines_of_attacks: list[str]) -> str:
 def write_one(
     rng: random.Random, folder: Path, name: str, text: str, lines_of_attacks: list[str]
 ) -> None:
-    """One hand-in, in one of the forms that hand-ins have."""
+    """One submission, in one of the forms that submissions have."""
     changed = mutated(rng, text, lines_of_attacks).encode("utf-8", "replace")
     if rng.random() < 0.1:
         changed = rng.randbytes(rng.randrange(2000))
@@ -136,14 +136,14 @@ def fuzz(
         "call_seconds: 2, test_seconds: 20",
         "call_seconds: 1, test_seconds: 6",
     )
-    handed_in, text, lines = folder / "handed_in", course.submission(), attack_lines()
-    handed_in.mkdir()
+    submitted, text, lines = folder / "submitted", course.submission(), attack_lines()
+    submitted.mkdir()
     for number in range(count):
-        write_one(rng, handed_in, f"student{number:04}", text, lines)
+        write_one(rng, submitted, f"student{number:04}", text, lines)
     honest = [f"student{number:04}-honest" for number in {0, count // 2, count}]
     for name in honest:
-        (handed_in / f"{name}.py").write_text(text, encoding="utf-8")
-    submissions = read_all(handed_in, toy.MAIN)
+        (submitted / f"{name}.py").write_text(text, encoding="utf-8")
+    submissions = read_all(submitted, toy.MAIN)
     engine = LocalEngine(course.assignment, 2)
     try:
         grading = Grading(course.course, course.assignment, engine, folder / "results")
@@ -165,7 +165,7 @@ def problems(
     """Everything that is wrong with the results."""
     found = []
     if len(students) != count + len(honest):
-        found.append(f"{count + len(honest)} hand-ins became {len(students)} submissions")
+        found.append(f"{count + len(honest)} submissions became {len(students)} submissions")
     rows = (results / GRADEBOOK).read_text(encoding="utf-8").splitlines()[1:]
     if len(rows) != len(students):
         found.append(f"the gradebook has {len(rows)} rows for {len(students)} submissions")

@@ -1,10 +1,12 @@
-"""A grader without a wall, as many are: the student's code, the reference and the score share one process.
+"""A grader without a wall, as many are: the student's code, the reference and the score share one
+process.
 
     python naive.py FOLDER ASSIGNMENT
 
-FOLDER holds student.py, reference.py and expected.json, which lists the right answers as a snapshot test would. The score is the last
-line that is printed. A test counts unless it fails; the answers are compared as unittest and numpy compare. Attacks
-are tried here first: what does not work without a wall says nothing about the wall.
+FOLDER holds student.py, reference.py and expected.json, which lists the right answers as a snapshot
+test would. The score is the last line that is printed. A test counts unless it fails; the answers
+are compared as unittest and numpy compare. Attacks are tried here first: what does not work without
+a wall says nothing about the wall.
 """
 
 import json
@@ -16,7 +18,8 @@ import numpy as np
 
 
 def questions(assignment, reference):
-    """Names of functions, and what they are called with. Every answer is an array of several numbers."""
+    """Names of functions, and what they are called with. Every answer is an array of several
+    numbers."""
     if assignment == "gae":
         import torch
 
@@ -74,7 +77,8 @@ def mark(assignment):
 
 if __name__ == "__main__":
     sys.path.insert(0, sys.argv[1])
-    snapshot = open(os.path.join(sys.argv[1], "expected.json"))  # noqa: SIM115  left open, as a test module's fixtures are
+    # It stays open, as a test module's fixtures do.
+    snapshot = open(os.path.join(sys.argv[1], "expected.json"))  # noqa: SIM115
     if child := os.fork():
         sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     mark(sys.argv[2])

@@ -1,6 +1,8 @@
-"""Hostile hand-ins that cannot be committed as files: archives, links, devices, odd names, notebooks. Each function makes one.
+"""Hostile submissions that cannot be committed as files: archives, links, devices, odd names,
+notebooks. Each function makes one.
 
-``folder`` is where students' hand-ins lie; ``text`` is the base's text. The docstring is as in the corpus (see cases.py).
+``folder`` is where students' submissions lie; ``text`` is the base's text. The docstring is as in
+the corpus (see cases.py).
 """
 
 from __future__ import annotations
@@ -34,13 +36,13 @@ def cases() -> Iterator[Case]:
         )
 
 
-def hand_in(builder: Callable[[Path, str], None]) -> Callable[[Path, str], None]:
+def hostile(builder: Callable[[Path, str], None]) -> Callable[[Path, str], None]:
     """Take a builder into the corpus."""
     _BUILDERS.append(builder)
     return builder
 
 
-# -- archives --------------------------------------------------------------------------------------------------------
+# -- archives --------------------------------------------------------------------------------------
 
 
 def _zip(
@@ -56,7 +58,7 @@ def _zip(
             archive.writestr(entry, data)
 
 
-@hand_in
+@hostile
 def zip_bomb(folder: Path, text: str) -> None:
     """Tries: a zip of 200 kB that unpacks to 200 MiB.
 
@@ -67,7 +69,7 @@ def zip_bomb(folder: Path, text: str) -> None:
     _zip(folder, "zip_bomb", {MAIN: bytes(200 << 20)})
 
 
-@hand_in
+@hostile
 def zip_bomb_of_notebooks(folder: Path, text: str) -> None:
     """Tries: a small zip with 20 notebooks of 30 MiB each, all of which might be kept in memory.
 
@@ -81,7 +83,7 @@ def zip_bomb_of_notebooks(folder: Path, text: str) -> None:
     )
 
 
-@hand_in
+@hostile
 def zip_of_many_entries(folder: Path, text: str) -> None:
     """Tries: a zip with 20000 empty files beside the right one.
 
@@ -96,7 +98,7 @@ def zip_of_many_entries(folder: Path, text: str) -> None:
     )
 
 
-@hand_in
+@hostile
 def zip_slip(folder: Path, text: str) -> None:
     """Tries: entries whose names climb out of the folder that the zip is unpacked to.
 
@@ -111,7 +113,7 @@ def zip_slip(folder: Path, text: str) -> None:
     )
 
 
-@hand_in
+@hostile
 def zip_slip_with_backslashes(folder: Path, text: str) -> None:
     """Tries: the same with the separators and drive letters of another system.
 
@@ -126,7 +128,7 @@ def zip_slip_with_backslashes(folder: Path, text: str) -> None:
     )
 
 
-@hand_in
+@hostile
 def zip_with_a_link(folder: Path, text: str) -> None:
     """Tries: an entry that is a link to a file of the grader's.
 
@@ -137,9 +139,10 @@ def zip_with_a_link(folder: Path, text: str) -> None:
     _zip(folder, "zip_with_a_link", {MAIN: "/etc/passwd"}, links=(MAIN,))
 
 
-@hand_in
+@hostile
 def zip_with_names_that_act(folder: Path, text: str) -> None:
-    """Tries: a link in a zip whose name clears the screen and adds a line to what its student reads.
+    """Tries: a link in a zip whose name clears the screen and adds a line to what its student
+    reads.
 
     Deserves: 0
     Base: nothing
@@ -149,9 +152,10 @@ def zip_with_names_that_act(folder: Path, text: str) -> None:
     _zip(folder, "zip_with_names_that_act", {name: "/etc/passwd", MAIN: text}, links=(name,))
 
 
-@hand_in
+@hostile
 def zip_with_two_answers(folder: Path, text: str) -> None:
-    """Tries: two files of the same name in the same place: one for whoever looks, one for whoever runs.
+    """Tries: two files of the same name in the same place: one for whoever looks, one for whoever
+    runs.
 
     Deserves: anything
     Base: solution
@@ -164,7 +168,7 @@ def zip_with_two_answers(folder: Path, text: str) -> None:
         archive.writestr(MAIN, text)
 
 
-@hand_in
+@hostile
 def zip_in_pieces(folder: Path, text: str) -> None:
     """Tries: a zip that ends in the middle.
 
@@ -178,7 +182,7 @@ def zip_in_pieces(folder: Path, text: str) -> None:
     (folder / "zip_in_pieces.zip").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
 
 
-@hand_in
+@hostile
 def zip_with_wrong_sizes(folder: Path, text: str) -> None:
     """Tries: a zip whose directory says other sizes, checksums and methods than its entries have.
 
@@ -195,7 +199,7 @@ def zip_with_wrong_sizes(folder: Path, text: str) -> None:
     (folder / "zip_with_wrong_sizes.zip").write_bytes(data)
 
 
-@hand_in
+@hostile
 def zip_that_is_none(folder: Path, text: str) -> None:
     """Tries: a Python file that is called a zip.
 
@@ -206,10 +210,10 @@ def zip_that_is_none(folder: Path, text: str) -> None:
     (folder / "zip_that_is_none.zip").write_text(text, encoding="utf-8")
 
 
-# -- files that are none ---------------------------------------------------------------------------------------------
+# -- files that are none ---------------------------------------------------------------------------
 
 
-@hand_in
+@hostile
 def link_to_a_file_of_the_grader(folder: Path, text: str) -> None:
     """Tries: a link in place of the file, to one that only the grader can read.
 
@@ -220,7 +224,7 @@ def link_to_a_file_of_the_grader(folder: Path, text: str) -> None:
     (folder / "link_to_a_file_of_the_grader.py").symlink_to("/etc/shadow")
 
 
-@hand_in
+@hostile
 def link_to_the_solution(folder: Path, text: str) -> None:
     """Tries: a folder that is a link to the solutions.
 
@@ -233,7 +237,7 @@ def link_to_the_solution(folder: Path, text: str) -> None:
     )
 
 
-@hand_in
+@hostile
 def link_inside_the_folder(folder: Path, text: str) -> None:
     """Tries: a folder in which the file is a link to the solution.
 
@@ -246,7 +250,7 @@ def link_inside_the_folder(folder: Path, text: str) -> None:
     (place / MAIN).symlink_to(Path(__file__).parents[2] / "solutions" / ASSIGNMENT / MAIN)
 
 
-@hand_in
+@hostile
 def link_to_itself(folder: Path, text: str) -> None:
     """Tries: the right file, beside links that lead round in circles and out of the folder.
 
@@ -262,7 +266,7 @@ def link_to_itself(folder: Path, text: str) -> None:
     (place / "out").symlink_to("/")
 
 
-@hand_in
+@hostile
 def pipe(folder: Path, text: str) -> None:
     """Tries: a named pipe in place of the file: whoever opens it waits for ever.
 
@@ -273,9 +277,10 @@ def pipe(folder: Path, text: str) -> None:
     os.mkfifo(folder / "pipe.py")
 
 
-@hand_in
+@hostile
 def device(folder: Path, text: str) -> None:
-    """Tries: a device in place of the file, one that never ends (a pipe where devices cannot be made).
+    """Tries: a device in place of the file, one that never ends (a pipe where devices cannot be
+    made).
 
     Deserves: 0
     Base: nothing
@@ -289,7 +294,7 @@ def device(folder: Path, text: str) -> None:
         os.mkfifo(place / MAIN)
 
 
-@hand_in
+@hostile
 def huge_file(folder: Path, text: str) -> None:
     """Tries: 8 GiB of nothing below the right answer (a file with a hole, which takes no room).
 
@@ -302,7 +307,7 @@ def huge_file(folder: Path, text: str) -> None:
         file.truncate(8 << 30)
 
 
-@hand_in
+@hostile
 def very_long_line(folder: Path, text: str) -> None:
     """Tries: an expression of 300000 terms, 100000 brackets deep, to break the parser.
 
@@ -313,7 +318,7 @@ def very_long_line(folder: Path, text: str) -> None:
     (folder / "very_long_line.py").write_text(f"{text}\n{'-' * 1_000_000}1\n", encoding="utf-8")
 
 
-@hand_in
+@hostile
 def not_text(folder: Path, text: str) -> None:
     """Tries: bytes that are no text in a file that claims an encoding which nobody has.
 
@@ -326,7 +331,7 @@ def not_text(folder: Path, text: str) -> None:
     )
 
 
-@hand_in
+@hostile
 def deep_folders(folder: Path, text: str) -> None:
     """Tries: the right file, beside folders that lie 3000 deep.
 
@@ -345,10 +350,10 @@ def deep_folders(folder: Path, text: str) -> None:
     os.close(here)
 
 
-# -- names -----------------------------------------------------------------------------------------------------------
+# -- names -----------------------------------------------------------------------------------------
 
 
-@hand_in
+@hostile
 def name_that_is_no_text(folder: Path, text: str) -> None:
     """Tries: a file beside the right one whose name is no UTF-8.
 
@@ -369,10 +374,11 @@ def _named(name: str, tries: str) -> None:
 
     builder.__name__ = name
     builder.__doc__ = (
-        f"Tries: {tries}\n\nDeserves: full\nBase: solution\nControl: none, because it is aimed at whoever makes folders, tables and "
+        f"Tries: {tries}\n\nDeserves: full\nBase: solution\nControl: none, because it is "
+        f"aimed at whoever makes folders, tables and "
         "commands of names"
     )
-    hand_in(builder)
+    hostile(builder)
 
 
 _named("gradebook.csv", "a submission that is called like the file that all grades are written to.")
@@ -385,7 +391,7 @@ _named(
 _named("x" * 200, "a submission whose name is almost as long as a name can be.")
 
 
-# -- notebooks -------------------------------------------------------------------------------------------------------
+# -- notebooks -------------------------------------------------------------------------------------
 
 
 def _notebook(folder: Path, name: str, *cells: str, outputs: list[object] | None = None) -> None:
@@ -409,7 +415,7 @@ def _notebook(folder: Path, name: str, *cells: str, outputs: list[object] | None
     (folder / f"{name}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
 
 
-@hand_in
+@hostile
 def notebook_with_outputs(folder: Path, text: str) -> None:
     """Tries: a notebook with 8 MB of outputs: scripts, and scores that look like ours.
 
@@ -422,7 +428,7 @@ def notebook_with_outputs(folder: Path, text: str) -> None:
     _notebook(folder, "notebook_with_outputs", text, outputs=outputs)
 
 
-@hand_in
+@hostile
 def notebook_with_commands(folder: Path, text: str) -> None:
     """Tries: cells with shell commands and magics, and experiments that would run for hours.
 
@@ -442,7 +448,7 @@ def notebook_with_commands(folder: Path, text: str) -> None:
     )
 
 
-@hand_in
+@hostile
 def notebook_of_much_code(folder: Path, text: str) -> None:
     """Tries: 8 MB of code in a notebook, for whose syntax tree a parser takes 5 GB.
 
@@ -453,7 +459,7 @@ def notebook_of_much_code(folder: Path, text: str) -> None:
     _notebook(folder, "notebook_of_much_code", text, "x=1\n" * (2 << 20))
 
 
-@hand_in
+@hostile
 def notebook_of_many_cells(folder: Path, text: str) -> None:
     """Tries: 100000 cells, each of which is checked against a schema.
 
@@ -464,7 +470,7 @@ def notebook_of_many_cells(folder: Path, text: str) -> None:
     _notebook(folder, "notebook_of_many_cells", text, *["x = 1"] * 100_000)
 
 
-@hand_in
+@hostile
 def notebook_from_the_future(folder: Path, text: str) -> None:
     """Tries: a format that no library knows yet, which makes them print warnings with what it says.
 
@@ -482,7 +488,7 @@ def notebook_from_the_future(folder: Path, text: str) -> None:
     )
 
 
-@hand_in
+@hostile
 def notebook_nested_deeply(folder: Path, text: str) -> None:
     """Tries: a cell with an expression so deep that a parser gives up in its own way.
 
@@ -493,7 +499,7 @@ def notebook_nested_deeply(folder: Path, text: str) -> None:
     _notebook(folder, "notebook_nested_deeply", text, "x = " + "-" * 100_000 + "1")
 
 
-@hand_in
+@hostile
 def notebook_with_a_chain(folder: Path, text: str) -> None:
     """Tries: a cell with a chain of 100000 attributes, through which a parser calls itself.
 
@@ -504,7 +510,7 @@ def notebook_with_a_chain(folder: Path, text: str) -> None:
     _notebook(folder, "notebook_with_a_chain", text, "x = text" + ".a" * 100_000)
 
 
-@hand_in
+@hostile
 def notebook_that_is_no_text(folder: Path, text: str) -> None:
     """Tries: a cell with half a character, which JSON allows and UTF-8 does not.
 
@@ -515,7 +521,7 @@ def notebook_that_is_no_text(folder: Path, text: str) -> None:
     _notebook(folder, "notebook_that_is_no_text", text, "half = '\ud800'")
 
 
-@hand_in
+@hostile
 def notebook_that_is_none(folder: Path, text: str) -> None:
     """Tries: a notebook of a million opening brackets.
 
@@ -530,13 +536,14 @@ def notebook_that_is_none(folder: Path, text: str) -> None:
 
 
 def _with_own_given(folder: Path, name: str, text: str, place: str) -> None:
-    """A main file that takes everything from a given module, and a copy of that with the answers in it."""
+    """A main file that takes everything from a given module, and a copy of that with the answers in
+    it."""
     (folder / name / place).parent.mkdir(parents=True)
     (folder / name / MAIN).write_text("from plots import *\n")
     (folder / name / place).write_text(text)
 
 
-@hand_in
+@hostile
 def replaces_a_given_module(folder: Path, text: str) -> None:
     """Tries: bring plots.py, a module that the course gives, with content of its own.
 
@@ -547,7 +554,7 @@ def replaces_a_given_module(folder: Path, text: str) -> None:
     _with_own_given(folder, "replaces_a_given_module", text, "plots.py")
 
 
-@hand_in
+@hostile
 def replaces_a_given_module_by_a_package(folder: Path, text: str) -> None:
     """Tries: bring a package of a given module's name, which imports would prefer.
 

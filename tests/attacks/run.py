@@ -128,12 +128,12 @@ def _mark(
         if names
     }
     try:
-        students = hand_in(cases, folder)
+        students = submit(cases, folder)
         for name, text in neighbours.items():
-            (folder / "handed_in" / f"{name}.py").write_text(text, encoding="utf-8")
+            (folder / "submitted" / f"{name}.py").write_text(text, encoding="utf-8")
         grades, worth = _grades(course, assignment, folder)
     finally:
-        remove(folder / "handed_in")
+        remove(folder / "submitted")
     report.harm += unclean(
         folder / "results" / assignment, course / "grading" / assignment / "test_hidden.py"
     )
@@ -171,7 +171,7 @@ def unclean(results: Path, hidden_tests: Path) -> list[str]:
 
 
 def remove(folder: Path) -> None:
-    """One hand-in lies too deep for shutil.rmtree."""
+    """One submission is too deep for shutil.rmtree."""
     subprocess.run(["rm", "-rf", str(folder)], check=True)
 
 
@@ -179,9 +179,9 @@ def _left_out(names: tuple[str, ...]) -> str:
     return f"honest_without_{len(names)}_{zlib.crc32(' '.join(names).encode()):08x}"
 
 
-def hand_in(cases: Sequence[Case], folder: Path) -> dict[Case, str]:
-    """Put all hand-ins into folder/handed_in; the name that each gets there."""
-    together = folder / "handed_in"
+def submit(cases: Sequence[Case], folder: Path) -> dict[Case, str]:
+    """Put all submissions into folder/submitted; the name that each gets there."""
+    together = folder / "submitted"
     together.mkdir(parents=True)
     students = {}
     for case in cases:
@@ -204,7 +204,7 @@ def _grades(course: Path, assignment: str, folder: Path) -> tuple[dict[str, Grad
     try:
         grading = Grading(loaded, found, engine, folder / "results")
         grades = grading.run(
-            read_all(folder / "handed_in", found.main), True, lambda grade, left: None
+            read_all(folder / "submitted", found.main), True, lambda grade, left: None
         )
     finally:
         engine.close()

@@ -1,13 +1,17 @@
-"""A big class: does the thousandth submission cost what the first did, is nothing lost when the command is killed, what does a rerun cost?
+"""A big class: does the thousandth submission cost what the first did, is nothing lost when the
+command is killed, what does a rerun cost?
 
     python tests/benchmarks/big_class.py [--count 1000] [--small 50] [--jobs 2] [--kills 3]
 
-The class hands in variants of the tests' toy assignment (four hidden tests; right, wrong, unfinished and crashing answers, each with a comment
-of its own, so that no two are equal). Exit code 1 if a result is lost or differs.
+The class submits variants of the tests' toy assignment (four hidden tests; right, wrong,
+unfinished and crashing answers, each with a comment of its own, so that no two are equal). Exit
+code 1 if a result is lost or differs.
 
-size      the same engine and pipeline on the small and on the whole class: seconds and CPU of each submission, memory at the end.
-kill -9   the command `grade` on the whole class, killed several times, then left to finish: every result is compared with that of the
-          undisturbed run, to the byte but for the times. The last run and one more, with nothing left to do, say what resuming costs.
+size      the same engine and pipeline on the small and on the whole class: seconds and CPU of each
+          submission, memory at the end.
+kill -9   the command `grade` on the whole class, killed several times, then left to finish: every
+          result is compared with that of the undisturbed run, to the byte but for the times. The
+          last run and one more, with nothing left to do, say what resuming costs.
 """
 
 from __future__ import annotations
@@ -43,7 +47,7 @@ VARIANTS = (
 )
 
 
-def hand_in(toy: Toy, folder: Path, count: int) -> None:
+def submit(toy: Toy, folder: Path, count: int) -> None:
     """Write ``count`` different submissions."""
     folder.mkdir()
     for number in range(count):
@@ -51,12 +55,13 @@ def hand_in(toy: Toy, folder: Path, count: int) -> None:
         (folder / f"s{number:05}.py").write_text(f"{text}# copy {number}\n")
 
 
-# -- size ------------------------------------------------------------------------------------------------------------
+# -- size ------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Size:
-    """What one class cost, for each submission, and the memory (MiB, proportional set size) of all processes at its end."""
+    """What one class cost, for each submission, and the memory (MiB, proportional set size) of all
+    processes at its end."""
 
     wall: float
     cpu: float
@@ -86,7 +91,8 @@ def measure(toy: Toy, submissions: Path, out: Path, jobs: int) -> Size:
 
 
 def meter_cpu() -> float:
-    """CPU seconds of this process's other threads: the meter, which is not part of what it measures."""
+    """CPU seconds of this process's other threads: the meter, which is not part of what it
+    measures."""
     return time.process_time() - time.thread_time()
 
 
@@ -97,7 +103,7 @@ def _memory(pid: int) -> float:
     return 0.0
 
 
-# -- kill -9 ---------------------------------------------------------------------------------------------------------
+# -- kill -9 ---------------------------------------------------------------------------------------
 
 
 def start(toy: Toy, submissions: Path, out: Path, jobs: int) -> subprocess.Popen[bytes]:
@@ -181,8 +187,8 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp())
     try:
         toy = Toy.build(folder / "course")
-        hand_in(toy, folder / "small", options.small)
-        hand_in(toy, folder / "big", options.count)
+        submit(toy, folder / "small", options.small)
+        submit(toy, folder / "big", options.count)
         print(
             f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {options.jobs} at a time",
             flush=True,
@@ -197,11 +203,13 @@ def main() -> None:
         print(f"left to finish: {seconds:.1f} s. {said}")
         seconds, said = finish(start(toy, folder / "big", folder / "killed", options.jobs))
         print(
-            f"nothing to do: {seconds:.1f} s, {1000 * seconds / options.count:.1f} ms each, start-up included. {said}"
+            f"nothing to do: {seconds:.1f} s, {1000 * seconds / options.count:.1f} ms each, "
+            f"start-up included. {said}"
         )
         different = differences(folder / "big-out", folder / "killed")
         print(
-            f"{_done(folder / 'killed')} results, {len(different)} files differ from the undisturbed run"
+            f"{_done(folder / 'killed')} results, {len(different)} files differ from the "
+            f"undisturbed run"
         )
         for name in different[:3]:
             one, other = (_read(folder / part / name) or [] for part in ("big-out", "killed"))
@@ -216,7 +224,8 @@ def main() -> None:
 
 
 def table(sizes: list[Size], small: int, big: int) -> str:
-    """Small, big, small again (what else the machine does changes meanwhile), and the ratio of the big one to the small ones' mean."""
+    """Small, big, small again (what else the machine does changes meanwhile), and the ratio of the
+    big one to the small ones' mean."""
     lines = [f"{'submissions':26}{small:>10}{big:>10}{small:>10}{'ratio':>10}"]
     for name, label, digits in (
         ("wall", "wall, s each", 3),

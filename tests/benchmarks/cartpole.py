@@ -1,17 +1,22 @@
-"""Time and environment steps to balance CartPole-v1: the course's PPO and DQN against Stable-Baselines3's, in the same run.
+"""Time and environment steps to balance CartPole-v1: the course's PPO and DQN against
+Stable-Baselines3's, in the same run.
 
     python tests/benchmarks/cartpole.py [--seeds 5] [--only ppo|dqn]
 
-Balanced means: the greedy policy's mean return over 100 fresh episodes reaches 475. It is asked after every 1,024 environment steps (the
-length of our PPO's rollout), by one evaluator for all four, and the clock stands still while it is. A run that never gets there counts as its whole
+Balanced means: the greedy policy's mean return over 100 fresh episodes reaches 475. It is asked
+after every 1,024 environment steps (the length of our PPO's rollout), by one evaluator for all
+four, and the clock stands still while it is. A run that never gets there counts as its whole
 budget. That first hit is an optimistic rule, and equally so for everybody.
 
-What is tuned and what is not: our settings were tuned for this task (PPO: 6 epochs, learning rate 5e-3; DQN: TUNED_DQN below, found on other seeds
-than the comparison's). Those of Stable-Baselines3 are the published ones of rl-baselines3-zoo for CartPole-v1, unchanged. Both play the environment
-that suits their style: ours and SB3's PPO vectors of environments in one process, both DQNs a single one. So the ratio says what a student's reference
-costs against a stock library run. It does not say that either algorithm is better.
+What is tuned and what is not: our settings were tuned for this task (PPO: 6 epochs, learning rate
+5e-3; DQN: TUNED_DQN below, found on other seeds than the comparison's). Those of Stable-Baselines3
+are the published ones of rl-baselines3-zoo for CartPole-v1, unchanged. Both play the environment
+that suits their style: ours and SB3's PPO vectors of environments in one process, both DQNs a
+single one. So the ratio says what a student's reference costs against a stock library run. It does
+not say that either algorithm is better.
 
-Everything runs on one thread. CPU seconds are those of this process; wall-clock seconds are printed too, and mean little on a busy machine.
+Everything runs on one thread. CPU seconds are those of this process; wall-clock seconds are printed
+too, and mean little on a busy machine.
 """
 
 from __future__ import annotations
@@ -54,7 +59,8 @@ def evaluate(act: Act, seed: int) -> float:
 
 @dataclass
 class Run:
-    """A stopwatch that stands still during evaluations, and what it read when the pole was balanced."""
+    """A stopwatch that stands still during evaluations, and what it read when the pole was
+    balanced."""
 
     seed: int
     cpu: float = 0.0
@@ -72,7 +78,8 @@ class Run:
         self.wall += time.perf_counter() - self._wall
 
     def look(self, steps: int, act: Act) -> bool:
-        """True once the goal is reached; evaluates when EVERY steps have passed since it last did."""
+        """True once the goal is reached; evaluates when EVERY steps have passed since it last
+        did."""
         if steps // EVERY == self.steps // EVERY:
             return False
         self.stop()
@@ -82,7 +89,7 @@ class Run:
         return self.reached
 
 
-# -- ours ------------------------------------------------------------------------------------------------------------
+# -- ours ------------------------------------------------------------------------------------------
 
 
 def solution(name: str) -> ModuleType | None:
@@ -118,9 +125,14 @@ def our_ppo(work: ModuleType, run: Run) -> None:
     work.train_ppo(make_env, cfg, run.seed, on_update)
 
 
-# What differs from the defaults of DQNConfig. In CartPole the policy is good once its values have nearly grown to 1 / (1 - gamma), and they grow by one
-# target network at a time: gamma = 0.98 halves the way (50 instead of 100), and a larger learning rate follows the targets more closely. Exploration
-# that ends sooner saved steps, and layers of 128 units instead of 64 saved more than they cost: most of so small a gradient step is overhead of calls.
+# What differs from the defaults of DQNConfig. In CartPole the policy is good once its values have
+# nearly grown to 1 / (1 - gamma), and they grow by one target network at a time: gamma = 0.98
+# halves the way (50 instead of 100), and a larger learning rate follows the targets more closely.
+# Exploration that ends sooner saved steps, and layers of 128 units instead of 64 saved more than
+# they cost: most of so small a gradient step is overhead of calls.
+# units instead of 64 saved more than they cost: most of so small a gradient step is overhead of
+# calls.
+# most of so small a gradient step is overhead of calls.
 TUNED_DQN: dict[str, Any] = {
     "gamma": 0.98,
     "learning_rate": 4e-3,
@@ -149,7 +161,7 @@ def our_dqn(work: ModuleType, run: Run) -> None:
     work.train_dqn(gymnasium.make("CartPole-v1"), config, run.seed)
 
 
-# -- Stable-Baselines3 -----------------------------------------------------------------------------------------------
+# -- Stable-Baselines3 -----------------------------------------------------------------------------
 
 
 def zoo_ppo(run: Run) -> Any:
@@ -158,10 +170,19 @@ def zoo_ppo(run: Run) -> Any:
     from stable_baselines3.common.env_util import make_vec_env
 
     return PPO(
-        "MlpPolicy", make_vec_env("CartPole-v1", n_envs=8, seed=run.seed), n_steps=32, batch_size=256, gae_lambda=0.8, gamma=0.98,
-        n_epochs=20, ent_coef=0.0, learning_rate=lambda left: left * 0.001, clip_range=lambda left: left * 0.2,
-        seed=run.seed, device="cpu",
-    )  # fmt: skip
+        "MlpPolicy",
+        make_vec_env("CartPole-v1", n_envs=8, seed=run.seed),
+        n_steps=32,
+        batch_size=256,
+        gae_lambda=0.8,
+        gamma=0.98,
+        n_epochs=20,
+        ent_coef=0.0,
+        learning_rate=lambda left: left * 0.001,
+        clip_range=lambda left: left * 0.2,
+        seed=run.seed,
+        device="cpu",
+    )
 
 
 def zoo_dqn(run: Run) -> Any:
@@ -169,10 +190,22 @@ def zoo_dqn(run: Run) -> Any:
     from stable_baselines3 import DQN
 
     return DQN(
-        "MlpPolicy", gymnasium.make("CartPole-v1"), learning_rate=2.3e-3, batch_size=64, buffer_size=100_000, learning_starts=1000,
-        gamma=0.99, target_update_interval=10, train_freq=256, gradient_steps=128, exploration_fraction=0.16,
-        exploration_final_eps=0.04, policy_kwargs={"net_arch": [256, 256]}, seed=run.seed, device="cpu",
-    )  # fmt: skip
+        "MlpPolicy",
+        gymnasium.make("CartPole-v1"),
+        learning_rate=2.3e-3,
+        batch_size=64,
+        buffer_size=100_000,
+        learning_starts=1000,
+        gamma=0.99,
+        target_update_interval=10,
+        train_freq=256,
+        gradient_steps=128,
+        exploration_fraction=0.16,
+        exploration_final_eps=0.04,
+        policy_kwargs={"net_arch": [256, 256]},
+        seed=run.seed,
+        device="cpu",
+    )
 
 
 class Balanced(Exception):
@@ -198,7 +231,7 @@ def stock(make: Callable[[Run], Any], budget: int, run: Run) -> None:
         pass
 
 
-# -- the comparison --------------------------------------------------------------------------------------------------
+# -- the comparison --------------------------------------------------------------------------------
 
 
 def contest(seeds: int, train: Callable[[Run], None], budget: int) -> list[Run]:
@@ -217,7 +250,8 @@ def report(name: str, runs: list[Run]) -> None:
     cpu, wall, steps = ([getattr(run, field) for run in runs] for field in ("cpu", "wall", "steps"))
     hits = sum(run.reached for run in runs)
     print(
-        f"{name:28} {statistics.median(cpu):7.2f} {max(cpu):7.2f}   {statistics.median(wall):7.2f}   "
+        f"{name:28} {statistics.median(cpu):7.2f} {max(cpu):7.2f}   "
+        f"{statistics.median(wall):7.2f}   "
         f"{statistics.median(steps):8.0f} {max(steps):8d}   {hits}/{len(runs)}",
         flush=True,
     )
@@ -231,12 +265,14 @@ def main() -> int:
     options = parser.parse_args()
     if importlib.util.find_spec("stable_baselines3") is None:
         print(
-            f"CartPole against Stable-Baselines3 is left out, because that is not installed. To have it: {INSTALL}"
+            f"CartPole against Stable-Baselines3 is left out, because that is not installed. "
+            f"To have it: {INSTALL}"
         )
         return 0
     torch.set_num_threads(1)
     print(
-        f"CartPole-v1 to a mean return of {GOAL:g}, {options.seeds} seeds, one thread; medians and worst"
+        f"CartPole-v1 to a mean return of {GOAL:g}, {options.seeds} seeds, one thread; "
+        f"medians and worst"
     )
     print(f"{'':28} {'cpu s':>7} {'worst':>7}   {'wall s':>7}   {'steps':>8} {'worst':>8}   solved")
     for name, ours, zoo in (("ppo", our_ppo, zoo_ppo), ("dqn", our_dqn, zoo_dqn)):

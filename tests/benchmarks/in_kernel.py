@@ -1,4 +1,5 @@
-"""What the test cells of the otter-grader and nbgrader lanes call: a hidden test, run in the kernel's own process, without any wall."""
+"""What the test cells of the otter-grader and nbgrader lanes call: a hidden test, run in the
+kernel's own process, without any wall."""
 
 from __future__ import annotations
 

@@ -1,17 +1,22 @@
-"""What marking costs: the engine against one fresh pytest process for each submission, in the same run.
+"""What marking costs: the engine against one fresh pytest process for each submission, in the same
+run.
 
     python tests/benchmarks/marking.py [--count 20] [--jobs 2]
 
-Both lanes mark the same copies of a correct GAE submission, which differ in a comment and so in their digest and their hidden inputs.
+Both lanes mark the same copies of a correct GAE submission, which differ in a comment and so in
+their digest and their hidden inputs.
 
-engine     LocalEngine: one grader process, a marker forked for each submission, and sandboxed workers, fresh ones after a test that fails.
-pytest     `python -m pytest grading/gae --student COPY`, as many at a time as the engine has jobs: the hidden tests in the same
-           process as the student's code, without any wall.
+engine     LocalEngine: one grader process, a marker forked for each submission, and sandboxed
+           workers, fresh ones after a test that fails.
+pytest     `python -m pytest grading/gae --student COPY`, as many at a time as the engine has jobs:
+           the hidden tests in the same process as the student's code, without any wall.
 
-CPU is user plus system time of all processes involved. In the pytest lane they are children that are waited for, so getrusage
-knows. In the engine lane it does not: the kernel reaps markers without adding their time to anybody's. So each process's own CPU
-clock is read: the grader's and the fork server's once before they end, with the time of the workers that the fork server has
-waited for; each marker's every few milliseconds, so that at most one such interval of each is lost. The reading itself is not counted.
+CPU is user plus system time of all processes involved. In the pytest lane they are children that
+are waited for, so getrusage knows. In the engine lane it does not: the kernel reaps markers without
+adding their time to anybody's. So each process's own CPU clock is read: the grader's and the fork
+server's once before they end, with the time of the workers that the fork server has waited for;
+each marker's every few milliseconds, so that at most one such interval of each is lost. The reading
+itself is not counted.
 """
 
 from __future__ import annotations
@@ -52,7 +57,7 @@ class Cost:
     cpu: float = 0.0
 
 
-# -- the engine ------------------------------------------------------------------------------------------------------
+# -- the engine ------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -99,7 +104,8 @@ def _children(pid: int) -> list[int]:
 
 
 def _cpu(pid: int) -> float:
-    """CPU seconds of a process: its own clock, as clock_getcpuclockid(3) names it. 0 for one that has gone."""
+    """CPU seconds of a process: its own clock, as clock_getcpuclockid(3) names it. 0 for one that
+    has gone."""
     try:
         return time.clock_gettime((~pid << 3) | 2)
     except OSError:
@@ -130,7 +136,8 @@ def by_engine(assignment: Assignment, copies: dict[str, str], jobs: int) -> Cost
                 wrong or progress.trouble or len(progress.outcomes) != len(engine.tests)
             ):
                 sys.exit(
-                    f"engine: {progress.job.student} did not get full marks: {progress.trouble or wrong}"
+                    f"engine: {progress.job.student} did not get full marks: "
+                    f"{progress.trouble or wrong}"
                 )
         cost.wall = time.perf_counter() - begun
         cost.cpu = meter.stop() - cost.start_cpu
@@ -139,7 +146,7 @@ def by_engine(assignment: Assignment, copies: dict[str, str], jobs: int) -> Cost
     return cost
 
 
-# -- one pytest process each -----------------------------------------------------------------------------------------
+# -- one pytest process each -----------------------------------------------------------------------
 
 
 def by_pytest(assignment: Assignment, copies: dict[str, str], jobs: int, folder: Path) -> Cost:
@@ -164,7 +171,8 @@ def by_pytest(assignment: Assignment, copies: dict[str, str], jobs: int, folder:
         )
         if done.returncode != 0:
             raise SystemExit(
-                f"pytest: {name} did not get full marks:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+                f"pytest: {name} did not get full marks:\n"
+                f"{done.stdout[-2000:]}{done.stderr[-2000:]}"
             )
 
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
@@ -175,7 +183,7 @@ def by_pytest(assignment: Assignment, copies: dict[str, str], jobs: int, folder:
     return Cost(wall=time.perf_counter() - begun, cpu=cpu)
 
 
-# -- the table -------------------------------------------------------------------------------------------------------
+# -- the table -------------------------------------------------------------------------------------
 
 
 def main() -> None:
@@ -193,11 +201,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         pytest = by_pytest(assignment, copies, options.jobs, Path(folder))
     print(
-        f"{options.count} submissions of {NAME}, {options.jobs} at a time, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n"
+        f"{options.count} submissions of {NAME}, {options.jobs} at a time, "
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n"
     )
     print(table(engine, pytest, options.count))
     print(
-        f"\nThe engine's CPU may be low by up to {INTERVAL:g} s each: the file's first lines say what is measured."
+        f"\nThe engine's CPU may be low by up to {INTERVAL:g} s each: the file's first "
+        f"lines say what is measured."
     )
 
 

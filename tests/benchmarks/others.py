@@ -1,13 +1,17 @@
-"""What marking costs beside otter-grader and nbgrader: four lanes in one run, the same copies of a correct GAE submission.
+"""What marking costs beside otter-grader and nbgrader: four lanes in one run, the same copies of a
+correct GAE submission.
 
     python tests/benchmarks/others.py [--count 6] [--jobs 2] [--others PYTHON]
 
 engine, pytest   as in marking.py.
-otter            `otter run` on each submission's notebook, as Gradescope would; all hidden tests in one otter test file.
+otter            `otter run` on each submission's notebook, as Gradescope would; all hidden tests in
+                 one otter test file.
 nbgrader         one `nbgrader autograde` for the whole class, a test cell for each hidden test.
 
-PYTHON has otter-grader and nbgrader installed (requirements/ecosystem.txt); a lane whose tool is missing is left out. Both run the hidden tests in the
-kernel of the student's notebook: no wall. The engine marks before and after every other lane, which is compared with the mean. CPU is user plus system time of all processes; only the engine's lane needs a meter (marking.py).
+PYTHON has otter-grader and nbgrader installed (requirements/ecosystem.txt); a lane whose tool is
+missing is left out. Both run the hidden tests in the kernel of the student's notebook: no wall. The
+engine marks before and after every other lane, which is compared with the mean. CPU is user plus
+system time of all processes; only the engine's lane needs a meter (marking.py).
 """
 
 from __future__ import annotations
@@ -76,7 +80,7 @@ def has(python: Path, module: str) -> bool:
     )
 
 
-# -- otter-grader ----------------------------------------------------------------------------------------------------
+# -- otter-grader ----------------------------------------------------------------------------------
 
 
 def by_otter(
@@ -114,14 +118,15 @@ def by_otter(
         return timed(lambda: list(pool.map(mark, copies)))
 
 
-# -- nbgrader --------------------------------------------------------------------------------------------------------
+# -- nbgrader --------------------------------------------------------------------------------------
 
 
 def by_nbgrader(assignment: Assignment, copies: dict[str, str], folder: Path, python: Path) -> Cost:
     """Mark all copies with one `nbgrader autograde`."""
     names = [test.name for test in collect(assignment.hidden_tests)]
     (folder / "nbgrader_config.py").write_text(
-        "c = get_config()\nc.CourseDirectory.course_id = 'bench'\nc.ExecutePreprocessor.timeout = 600\n"
+        "c = get_config()\nc.CourseDirectory.course_id = 'bench'\n"
+        "c.ExecutePreprocessor.timeout = 600\n"
     )
     source = folder / "source" / assignment.name / "work.ipynb"
     source.parent.mkdir(parents=True)
@@ -147,7 +152,10 @@ def by_nbgrader(assignment: Assignment, copies: dict[str, str], folder: Path, py
 def _notebook(solution: str, tests: list[str], assignment: str) -> nbformat.NotebookNode:
     cells = [_cell(solution, "solution", solution=True)]
     for number, name in enumerate(tests):
-        text = f"### BEGIN HIDDEN TESTS\nfrom in_kernel import check\ncheck({assignment!r}, {name!r}, SOURCE)\n### END HIDDEN TESTS"
+        text = (
+            f"### BEGIN HIDDEN TESTS\nfrom in_kernel import check\ncheck({assignment!r}, "
+            f"{name!r}, SOURCE)\n### END HIDDEN TESTS"
+        )
         cells.append(_cell(text, f"test_{number}", solution=False))
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     return v4.new_notebook(cells=cells, metadata=kernel)
@@ -167,7 +175,7 @@ def _cell(text: str, identity: str, solution: bool) -> nbformat.NotebookNode:
     )
 
 
-# -- the table -------------------------------------------------------------------------------------------------------
+# -- the table -------------------------------------------------------------------------------------
 
 
 def main() -> None:
@@ -197,7 +205,8 @@ def main() -> None:
             assignment, copies, folder, options.others
         )
     print(
-        f"{options.count} submissions of {NAME}, {options.jobs} at a time, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n"
+        f"{options.count} submissions of {NAME}, {options.jobs} at a time, "
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n"
     )
     print(f"{'CPU, s each':24}{'':>10}{'engine':>10}{'ratio':>10}{'with its start-up':>20}")
     before = by_engine(assignment, copies, options.jobs)

@@ -1,16 +1,22 @@
-"""What the wall costs where a submission trains: the learning checks of the reference solution, behind it and in one process.
+"""What the wall costs where a submission trains: the learning checks of the reference solution,
+behind it and in one process.
 
     python tests/benchmarks/training.py [NAME...] [--runs 3] [--all]
 
-own code         seconds that the student's own functions take behind the wall, measured in their process
-behind the wall  seconds of the whole checks there: the start of a worker, every question and answer, and the test's own evaluation too
-in process       seconds of the same checks with the student's code, the test and the environment in one program
+own code         seconds that the student's own functions take behind the wall, measured in their
+                 process
+behind the wall  seconds of the whole checks there: the start of a worker, every question and
+                 answer, and the test's own evaluation too
+in process       seconds of the same checks with the student's code, the test and the environment in
+                 one program
 
-With --all, all hidden tests instead of the learning checks: what marking one submission takes. As there, a worker serves one test after the
-other. Steps of environments that a test lends count as the student's own code, which waits for them.
+With --all, all hidden tests instead of the learning checks: what marking one submission takes. As
+there, a worker serves one test after the other. Steps of environments that a test lends count as
+the student's own code, which waits for them.
 
-All lanes have the same test data. They run on one core, as in marking with a marker for every core; ranks, which marking lets use all cores, have
-all of them here too. The clock is the wall clock, and of the runs the quickest counts: whatever else the machine does only adds to it.
+All lanes have the same test data. They run on one core, as in marking with a marker for every core;
+ranks, which marking lets use all cores, have all of them here too. The clock is the wall clock, and
+of the runs the quickest counts: whatever else the machine does only adds to it.
 """
 
 from __future__ import annotations
@@ -40,7 +46,8 @@ SEED = 7
 CORES = os.sched_getaffinity(0)
 CORE = min(CORES)
 
-# Goes along with the solution: a submission may do in its own process what it likes, so it can take its own time.
+# Goes along with the solution: a submission may do in its own process what it likes, so it can take
+# its own time.
 WATCH = """
 
 own_seconds = 0.0
@@ -75,7 +82,8 @@ class Seconds:
 
 
 def timed(test: HiddenTest, candidate: Candidate) -> tuple[float, float]:
-    """Wall-clock seconds of one passing run, and of the student's own code in it (0 for ranks: nobody asks them)."""
+    """Wall-clock seconds of one passing run, and of the student's own code in it (0 for ranks:
+    nobody asks them)."""
     own: list[float] = []
 
     def asking(student: Any, lab: Any, rng: Any) -> None:
@@ -132,7 +140,8 @@ def main() -> None:
     )
     options = parser.parse_args()
     print(
-        f"{'hidden tests of' if options.all else 'learning checks of':24}{'own code, s':>12}{'behind the wall, s':>20}{'ratio':>7}{'in process, s':>15}{'ratio':>7}"
+        f"{'hidden tests of' if options.all else 'learning checks of':24}{'own code, s':>12}"
+        f"{'behind the wall, s':>20}{'ratio':>7}{'in process, s':>15}{'ratio':>7}"
     )
     for assignment in load_course(ROOT).assignments:
         if options.names and assignment.name not in options.names:
@@ -143,7 +152,8 @@ def main() -> None:
             to_own = f"{total.there / total.own:7.2f}" if total.own else f"{'-':>7}"
             own = f"{total.own:12.2f}" if total.own else f"{'-':>12}"
             print(
-                f"{assignment.name:24}{own}{total.there:20.2f}{to_own}{total.here:15.2f}{total.there / total.here:7.2f}",
+                f"{assignment.name:24}{own}{total.there:20.2f}{to_own}"
+                f"{total.here:15.2f}{total.there / total.here:7.2f}",
                 flush=True,
             )
 

@@ -1,4 +1,7 @@
-"""The five routes to marks, each as a function: hand-ins (name -> text of the main file) in, {name: {test's id: points}} out."""
+"""The five routes to marks, each as a function.
+
+It takes submissions (name -> text of the main file) and returns {name: {test's id: points}}.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,8 @@ ENVIRONMENT = os.environ | {
     "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
 }
 HARDENED = (
-    "--read-only --tmpfs /tmp:rw,nosuid,nodev,size=256m --cap-drop=ALL --cap-add=SETUID --cap-add=SETGID --cap-add=KILL "
+    "--read-only --tmpfs /tmp:rw,nosuid,nodev,size=256m --cap-drop=ALL "
+    "--cap-add=SETUID --cap-add=SETGID --cap-add=KILL "
     "--security-opt no-new-privileges --memory=4g --pids-limit=256"
 ).split()
 
@@ -62,27 +66,28 @@ def read(results: Path) -> dict[str, float]:
 
 
 def as_notebook(assignment: Assignment, text: str) -> str:
-    """A hand-in as the student edition of the notebook, filled in."""
+    """A submission as the student edition of the notebook, filled in."""
     return starter.notebook(assignment, text)
 
 
-def command_line(assignment: Assignment, handed_in: Mapping[str, str], folder: Path) -> Marks:
-    for name, text in handed_in.items():
-        place = folder / "handed_in" / f"{name}.ipynb"
+def command_line(assignment: Assignment, submitted: Mapping[str, str], folder: Path) -> Marks:
+    for name, text in submitted.items():
+        place = folder / "submitted" / f"{name}.ipynb"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(as_notebook(assignment, text))
-    command = [sys.executable, "-m", "autograder", "grade", assignment.name, folder / "handed_in"]
+    command = [sys.executable, "-m", "autograder", "grade", assignment.name, folder / "submitted"]
     must(*command, "--out", folder / "marks", "--course", assignment.root, "--quiet")
     return {
-        name: read(folder / "marks" / assignment.name / name / "results.json") for name in handed_in
+        name: read(folder / "marks" / assignment.name / name / "results.json") for name in submitted
     }
 
 
-def gradescope(assignment: Assignment, handed_in: Mapping[str, str], folder: Path) -> Marks:
-    """The zip as Gradescope unpacks it: everything to source/, run_autograder beside it, cwd there."""
+def gradescope(assignment: Assignment, submitted: Mapping[str, str], folder: Path) -> Marks:
+    """The zip as Gradescope unpacks it: everything to source/, run_autograder beside it, cwd
+    there."""
     export(assignment, "gradescope", folder)
     marks = {}
-    for name, text in handed_in.items():
+    for name, text in submitted.items():
         root = laid_out(folder / name, folder / f"{assignment.name}-gradescope.zip")
         (root / "submission" / f"{Path(assignment.main).stem}.ipynb").write_text(
             as_notebook(assignment, text)
@@ -106,7 +111,7 @@ def laid_out(root: Path, archive: Path) -> Path:
     return root
 
 
-def otter(assignment: Assignment, handed_in: Mapping[str, str], folder: Path) -> Marks:
+def otter(assignment: Assignment, submitted: Mapping[str, str], folder: Path) -> Marks:
     export(assignment, "otter", folder)
     stem = Path(assignment.main).stem
     place = folder / f"{assignment.name}-otter"
@@ -114,7 +119,7 @@ def otter(assignment: Assignment, handed_in: Mapping[str, str], folder: Path) ->
     (archive,) = (place / "dist" / "autograder").glob("*.zip")
     released = place / "dist" / "student" / f"{stem}.ipynb"
     marks = {}
-    for name, text in handed_in.items():
+    for name, text in submitted.items():
         results = folder / name
         results.mkdir()
         (results / f"{stem}.ipynb").write_text(filled(assignment, released, text))
@@ -128,28 +133,28 @@ def otter(assignment: Assignment, handed_in: Mapping[str, str], folder: Path) ->
     return marks
 
 
-def nbgrader(assignment: Assignment, handed_in: Mapping[str, str], folder: Path) -> Marks:
+def nbgrader(assignment: Assignment, submitted: Mapping[str, str], folder: Path) -> Marks:
     export(assignment, "nbgrader", folder)
     place, stem = folder / "nbgrader", Path(assignment.main).stem
     must("nbgrader", "generate_assignment", assignment.name, cwd=place)
     released = place / "release" / assignment.name / f"{stem}.ipynb"
-    for name, text in handed_in.items():
+    for name, text in submitted.items():
         submitted = place / "submitted" / name / assignment.name
         submitted.mkdir(parents=True)
         (submitted / f"{stem}.ipynb").write_text(filled(assignment, released, text))
     must("nbgrader", "autograde", assignment.name, cwd=place)
     must("nbgrader", "generate_feedback", assignment.name, cwd=place)
-    for name in handed_in:
+    for name in submitted:
         assert (place / "feedback" / name / assignment.name / f"{stem}.html").is_file()
-    return _from_the_database(place / "gradebook.db", assignment, handed_in)
+    return _from_the_database(place / "gradebook.db", assignment, submitted)
 
 
-def _from_the_database(path: Path, assignment: Assignment, handed_in: Mapping[str, str]) -> Marks:
+def _from_the_database(path: Path, assignment: Assignment, submitted: Mapping[str, str]) -> Marks:
     from nbgrader.api import Gradebook
 
     with Gradebook(f"sqlite:///{path}") as book:
         marks = {}
-        for name in handed_in:
+        for name in submitted:
             (submitted,) = book.find_submission(assignment.name, name).notebooks
             marks[name] = {grade.name: float(grade.score) for grade in submitted.grades}
     return marks
@@ -157,13 +162,13 @@ def _from_the_database(path: Path, assignment: Assignment, handed_in: Mapping[st
 
 def image(
     assignment: Assignment,
-    handed_in: Mapping[str, str],
+    submitted: Mapping[str, str],
     folder: Path,
     options: tuple[str, ...] = (),
 ) -> Marks:
-    """A container for each hand-in, from $GRADER_IMAGE by $GRADER_ENGINE."""
+    """A container for each submission, from $GRADER_IMAGE by $GRADER_ENGINE."""
     marks = {}
-    for name, text in handed_in.items():
+    for name, text in submitted.items():
         for part in ("submission", "results"):
             (folder / name / part).mkdir(parents=True)
         (folder / name / "submission" / assignment.main).write_text(text)
@@ -211,7 +216,8 @@ def export(assignment: Assignment, kind: str, folder: Path) -> None:
 
 
 def filled(assignment: Assignment, released: Path, text: str) -> str:
-    """A released notebook with the work in it: the cells to fill hold the definitions of ``text``, a new one imports and helpers."""
+    """A released notebook with the work in it: the cells to fill hold the definitions of ``text``,
+    a new one imports and helpers."""
     pieces = {
         _defines(source): source
         for kind, source in notebook.split(text)

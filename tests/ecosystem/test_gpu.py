@@ -1,4 +1,5 @@
-"""The gpu target's requirements resolve to a torch with CUDA, at the locked versions: asked of pip, nothing is downloaded whole or built."""
+"""The gpu target's requirements resolve to a torch with CUDA, at the locked versions: asked of pip,
+nothing is downloaded whole or built."""
 
 from __future__ import annotations
 

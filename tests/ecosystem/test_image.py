@@ -1,4 +1,7 @@
-"""The grading image, as an instructor runs it: right, wrong and hostile hand-ins, by the engine's defaults and hardened. Needs $GRADER_IMAGE, $GRADER_ENGINE."""
+"""The grading image, as an instructor runs it: right, wrong and hostile submissions.
+
+It runs with the engine's defaults and hardened. Needs $GRADER_IMAGE and $GRADER_ENGINE.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +70,8 @@ def test_hostile(tmp_path, options, name):
 
 
 def test_without_the_right_to_change_users_it_refuses(tmp_path):
-    """--cap-drop=ALL alone leaves no wall: nothing is marked, nobody gets a zero, and the reason is said."""
+    """--cap-drop=ALL alone leaves no wall: nothing is marked, nobody gets a zero, and the reason is
+    said."""
     for part in ("submission", "results"):
         (tmp_path / part).mkdir()
     (tmp_path / "submission" / "gae.py").write_text(SOURCE.solution())

@@ -1,10 +1,13 @@
-"""One source, five ways to be marked, equal scores: the solution, the stub and three bugs of an assignment over every route.
+"""One source, five ways to be marked, equal scores: the solution, the stub and three bugs of an
+assignment over every route.
 
-Test data are drawn from what is handed in, and every route hands it in with other cells around it. The solution and the stub get the same points on
-any data. So does a bug in the tests that say they catch it, and in those that never call what it changes; whether it gets through another one may hang
+Test data are drawn from the submission, and every route submits it with other cells around it.
+The solution and the stub get the same points on any data. So does a bug in the tests that say they
+catch it, and in those that never call what it changes; whether it gets through another one may hang
 on the draw, so those are left out.
 
-`make parity` runs all assignments of course.yml; PARITY=gae,ppo runs some. The image's route needs $GRADER_IMAGE and $GRADER_ENGINE.
+`make parity` runs all assignments of course.yml; PARITY=gae,ppo runs some. The image's route needs
+$GRADER_IMAGE and $GRADER_ENGINE.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ def assignment(request):
 
 
 @pytest.fixture(scope="module")
-def handed_in(assignment) -> dict[str, str]:
+def submitted(assignment) -> dict[str, str]:
     source = Source(assignment.solution)
     bugs = [bug.name for bug in source.bugs]
     chosen = [bugs[0], bugs[len(bugs) // 2], bugs[-1]]
@@ -47,8 +50,8 @@ def handed_in(assignment) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def marks(assignment, handed_in, tmp_path_factory):
-    found = routes.command_line(assignment, handed_in, tmp_path_factory.mktemp("line"))
+def marks(assignment, submitted, tmp_path_factory):
+    found = routes.command_line(assignment, submitted, tmp_path_factory.mktemp("line"))
     total = {name: sum(points.values()) for name, points in found.items()}
     assert total["solution"] == max(total.values()) > 0 and total["stub"] == 0
     assert all(points < total["solution"] for name, points in total.items() if name != "solution")
@@ -56,18 +59,18 @@ def marks(assignment, handed_in, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def certain(assignment, handed_in) -> dict[str, set[str]]:
-    """For each hand-in the tests whose points hang on no draw."""
+def certain(assignment, submitted) -> dict[str, set[str]]:
+    """For each submission the tests whose points hang on no draw."""
     key, tests = AnswerKey(assignment), plugin.collect(assignment.hidden_tests)
     ids = master.ids(test.name for test in tests)
-    found = {name: set() if name in key.texts else set(ids) for name in handed_in}
+    found = {name: set() if name in key.texts else set(ids) for name in submitted}
     for number, test in zip(ids, tests, strict=True):
         if test.learning:
             continue
         with relevance.calls(assignment.main) as called:
             assert hidden_test.run(test, key.reference, 0).passed
         near = key.within_reach(called)
-        for bug in key.texts.keys() & handed_in:
+        for bug in key.texts.keys() & submitted:
             if bug in test.catches or bug not in near:
                 found[bug].add(number)
     assert all(found.values())
@@ -91,27 +94,27 @@ def assert_the_same_as(marks, certain):
     return compare
 
 
-def test_gradescope(assignment, handed_in, assert_the_same_as, tmp_path):
-    assert_the_same_as(routes.gradescope(assignment, handed_in, tmp_path))
+def test_gradescope(assignment, submitted, assert_the_same_as, tmp_path):
+    assert_the_same_as(routes.gradescope(assignment, submitted, tmp_path))
 
 
-def test_otter(assignment, handed_in, assert_the_same_as, tmp_path):
+def test_otter(assignment, submitted, assert_the_same_as, tmp_path):
     pytest.importorskip(
         "otter", reason="requirements/ecosystem.txt is not installed: make ecosystem"
     )
-    assert_the_same_as(routes.otter(assignment, handed_in, tmp_path))
+    assert_the_same_as(routes.otter(assignment, submitted, tmp_path))
 
 
-def test_nbgrader(assignment, handed_in, assert_the_same_as, tmp_path):
+def test_nbgrader(assignment, submitted, assert_the_same_as, tmp_path):
     pytest.importorskip(
         "nbgrader", reason="requirements/ecosystem.txt is not installed: make ecosystem"
     )
-    assert_the_same_as(routes.nbgrader(assignment, handed_in, tmp_path))
+    assert_the_same_as(routes.nbgrader(assignment, submitted, tmp_path))
 
 
-def test_the_grading_image(assignment, handed_in, assert_the_same_as, tmp_path):
+def test_the_grading_image(assignment, submitted, assert_the_same_as, tmp_path):
     if "GRADER_IMAGE" not in os.environ:
         pytest.skip(
             "no grading image: `make image` builds one; then set GRADER_IMAGE and GRADER_ENGINE"
         )
-    assert_the_same_as(routes.image(assignment, handed_in, tmp_path))
+    assert_the_same_as(routes.image(assignment, submitted, tmp_path))

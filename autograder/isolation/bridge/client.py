@@ -31,8 +31,7 @@ class Bridge:
 
     Attributes:
         student: the handle to the student's module.
-        withheld: the generator of the test's data, which must not cross: whoever has it can set
-            its state.
+        withheld: the generator of the test's data. It must not cross: its holder can set its state.
     """
 
     def __init__(self, channel: Channel, on_answer: Listener | None = None) -> None:
@@ -81,7 +80,7 @@ class Bridge:
         return self._channel.prints
 
     def abort(self) -> None:
-        """Break the conversation from another thread; whoever waits for an answer hears of it."""
+        """Break the conversation from another thread; the request that waits raises an error."""
         self._channel.abort()
 
     def close(self, passed: bool = False) -> None:
@@ -206,15 +205,13 @@ class Bridge:
     # -- references -------------------------------------------------------------------------------
 
     def _special(self, value: Any, encoder: codec.Encoder) -> list[Any] | None:
-        """The node of what is not data."""
+        """The node of a value that is not data."""
         if isinstance(value, Remote):
             return ["h", handles.number(value)]
         if isinstance(value, Exposed):
             return self._loans.lend(value)
         if value is self.withheld:
-            raise TypeError(
-                "rng draws the test's own data: give the student a generator of their own"
-            )
+            raise TypeError("rng draws the test's own data: give the student another generator")
         torch = codec.torch_module()
         if torch is not None and isinstance(value, torch.nn.Module):
             if (description := layers.describe(value)) is None:
@@ -256,7 +253,7 @@ class Answers(Protocol):
 
 
 class Loopback:
-    """The channel to a Worker in this very process: for authors, for `check`, and for replays."""
+    """The channel to a Worker in this process: for authors, for `check`, and for replays."""
 
     prints = ""
     used = False
@@ -273,7 +270,7 @@ class Loopback:
         return self._worker.handle(message, on_callback)
 
     def abort(self) -> None:
-        """Nobody waits: the call is in this thread."""
+        """Nothing to do: no other thread waits, because the call is in this thread."""
 
     def close(self, passed: bool = False) -> None:
         """Nothing to end."""

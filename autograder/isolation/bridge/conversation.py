@@ -11,12 +11,14 @@ from autograder.isolation.codec.exceptions import rebuild
 
 __tracebackhide__ = True
 
-LOADING = 0  # the number of the report that a worker sends when it has loaded the files
+# The number of the report that a worker sends when it has loaded the files.
+LOADING = 0
 
-# What reading a hostile answer may raise, beside the errors that the codec itself raises.
+# What reading a hostile answer may raise in addition to the codec's own errors.
 NONSENSE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
-Listener = Callable[[Any], None]  # is told each answer of the student's code
+# Gets each answer of the student's code.
+Listener = Callable[[Any], None]
 Result = TypeVar("Result")
 
 
@@ -48,7 +50,8 @@ class Conversation:
     """Sends questions with increasing numbers and accepts the answer to the last one only."""
 
     def __init__(self, channel: Channel, on_callback: Callable[[bytes], bytes]) -> None:
-        self.asked = 0  # questions so far
+        # The number of questions so far.
+        self.asked = 0
         self.on_answer: Listener = lambda event: None
         self._channel = channel
         self._on_callback = on_callback

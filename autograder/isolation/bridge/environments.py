@@ -1,12 +1,11 @@
-"""Gymnasium environments for the student's code: lent ones, and ones beside it to practise in.
+"""Gymnasium environments for the student's code: lent ones, and ones to practise in.
 
-A lent environment runs and counts in the grader. What the student's code does in it is the test's
-own finding, so a test can grade the steps themselves. Each step crosses the wall twice, which costs
-0.06 ms beyond the step.
+If a test grades the steps themselves, it lends an environment. That runs in the grader, which
+counts the steps. Each step crosses the wall twice, which costs 0.06 ms in addition to the step.
 
-An environment to practise in lives in the student's process. Code that wants to cheat could change
-it, as it could train in an environment of its own making. That is no loss where the test judges
-the trained policy by an evaluation of its own.
+If a test grades only the trained policy, the student's code practises in an environment in its own
+process. Code that wants to cheat could change this environment, or train in another one. That gains
+nothing, because the test evaluates the policy itself.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ import numpy as np
 SPACES = ("action_space", "observation_space")
 SINGLE_SPACES = ("single_action_space", "single_observation_space")
 
-# In a row, without a step between them. Nobody needs more than two; a loop of them would go on
-# until its time is up.
+# This many resets are allowed without a step between them. Honest code needs at most two; a loop of
+# resets would go on until its time is up.
 RESETS = 1000
 
 
@@ -34,7 +33,8 @@ class _Lent:
     def __init__(self, environment: Any, budget: int | None, spaces: dict[str, Any]) -> None:
         self._environment = environment
         self._budget = budget
-        self._resets = 0  # since the last step
+        # The number of resets since the last step.
+        self._resets = 0
         self.steps = 0
         for name, space in spaces.items():
             setattr(self, name, space)
@@ -53,7 +53,7 @@ class _Lent:
         return observation, {}
 
     def close(self) -> None:
-        """Nothing: the test owns the environment."""
+        """Does nothing: the test owns the environment."""
 
     def _afford(self, steps: int) -> None:
         if self._budget is not None and self.steps + steps > self._budget:
@@ -151,7 +151,7 @@ def practice(
 
 
 def one_more_reset(resets: int) -> int:
-    """One more than ``resets``. Raises RuntimeError where there are too many in a row."""
+    """One more than ``resets``. Raises RuntimeError if there are too many in a row."""
     if resets >= RESETS:
         raise RuntimeError(f"reset() was called {RESETS} times in a row, and step() never")
     return resets + 1

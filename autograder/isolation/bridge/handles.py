@@ -1,11 +1,11 @@
 """Handles: what a test holds of objects that stay on the student's side.
 
 A handle (`Remote`) forwards attribute, call, item, len and iteration, and nothing else. Equality,
-truth, order, hash and conversion to a number never ask the student's object, so none of their
-objects can declare itself right.
+truth, order, hash and conversion to a number never ask the student's object. So no object of a
+student's can declare itself right.
 
-A handle's public names are those of the student's object. What the grader itself wants to know of
-a handle is therefore asked by functions of this module: `number`, `type_name`, `named`, `kept`.
+A handle's public names are those of the student's object. Functions of this module therefore say
+what the grader itself wants to know of a handle: `number`, `type_name`, `named`, `kept`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from autograder.errors import StudentMisuse
 
 __tracebackhide__ = True
 
-MODULE = 0  # the number of the student's module
+# The number of the student's module.
+MODULE = 0
 
 
 class Asker(Protocol):

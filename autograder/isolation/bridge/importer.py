@@ -1,6 +1,6 @@
 """Imports from the submitted files, which are held in memory.
 
-What a submission does to its copies on disk changes nothing, and none need be there.
+What a submission does to its copies on disk changes nothing; there need not be any.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _unmarshalled = functools.lru_cache(maxsize=512)(marshal.loads)
 class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds and runs the submitted files.
 
-    ``known``: code objects of theirs, marshalled; None where nobody collects them.
+    ``known``: their code objects, marshalled; None if they are not collected.
     """
 
     def __init__(self, files: Mapping[str, bytes], known: dict[str, bytes] | None) -> None:
@@ -52,7 +52,7 @@ class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self._imported: list[str] = []
 
     def compiled(self) -> dict[str, bytes]:
-        """The code objects of what was run and not known, marshalled. They are known from now on."""
+        """The code objects of new files that were run, marshalled. From now on they are known."""
         if self._known is None:
             return {}
         new = {file: marshal.dumps(self._again(file, code)) for file, code in self._ran.items()}
@@ -64,7 +64,7 @@ class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return [line for one in self._notebooks.values() for line in cells.left_out(vars(one))]
 
     def _again(self, file: str, code: types.CodeType) -> types.CodeType:
-        """What the next worker runs: of a notebook not again what took too long."""
+        """What the next worker runs: a notebook without the statements that took too long."""
         if file not in self._notebooks:
             return code
         text = importlib.util.decode_source(self._files[file])

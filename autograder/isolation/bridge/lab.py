@@ -15,7 +15,8 @@ from autograder.isolation.bridge.loans import Exposed
 __tracebackhide__ = True
 
 
-MAX_CURVE = 200  # points of a recorded learning curve
+# Points of a recorded learning curve.
+MAX_CURVE = 200
 
 
 class Tools(Protocol):
@@ -66,7 +67,7 @@ class Lab:
         ``backend`` "nccl": rank r has GPU r, and all that is communicated must lie there.
         """
         if self._make_ranks is None:
-            raise TypeError("ranks have no ranks of their own")
+            raise TypeError("a rank cannot have ranks")
         self._groups.append(self._make_ranks(count, backend))
         return self._groups[-1]
 
@@ -92,15 +93,15 @@ class Lab:
         than 200 are averaged down to 200, and what is not finite is left out.
         """
         if not self.recorded:
-            # What returns have to be is for other tests to say.
+            # Other tests say what returns must be.
             with contextlib.suppress(TypeError, ValueError):
                 self.recorded = _thinned(values)
 
     def rate(self, name: str, value: float) -> None:
         """Record how fast something went, say "tokens per second", for student and leaderboard.
 
-        It costs no points. The test takes the time, here: what is computed there may say what it
-        likes. Raises ValueError for a rate that is negative or not finite.
+        It costs no points. The test measures the time here, because code there can claim anything.
+        Raises ValueError for a rate that is negative or not finite.
         """
         if not (np.isfinite(value) and value >= 0):
             raise ValueError(f"a rate must be a number that is not negative, but {name} is {value}")
@@ -163,16 +164,16 @@ class Lab:
         """A handle to one of Gymnasium's environments beside the student's code.
 
         It is for training that the test judges by the trained policy alone. It behaves like a lent
-        one (with ``num_envs``, like a lent vector of as many), and a step costs what it costs
-        without a wall. Its ``steps`` tell honest mistakes; code that means to cheat could train
-        elsewhere and for longer anyway.
+        one, or with ``num_envs`` like a lent vector, and a step costs what it costs without a wall.
+        Its ``steps`` show honest mistakes only: code that wants to cheat could train elsewhere and
+        for longer.
         """
         return self.make(
             "autograder.isolation.bridge.environments.practice", name, budget, num_envs
         )
 
     def _spaces(self, environment: Any, *names: str) -> dict[str, Any]:
-        """An environment's spaces, made anew over there."""
+        """An environment's spaces, made again over there."""
         spaces = {}
         for name in names:
             path, arguments = environments.describe(getattr(environment, name))

@@ -37,7 +37,7 @@ def describe(layer: Any) -> list[Any] | None:
 def build(description: list[Any]) -> Any:
     """The layer again, made of the very tensors that were sent.
 
-    So changes and gradients of these tensors find their way back.
+    So changes and gradients of these tensors come back.
     """
     torch = codec.torch_module()
     name, arguments, content = description

@@ -14,7 +14,8 @@ from autograder.isolation import codec
 
 __tracebackhide__ = True
 
-MAX_CALLBACKS = 100_000  # in one test
+# Calls of lent objects in one test.
+MAX_CALLBACKS = 100_000
 
 
 class Exposed:

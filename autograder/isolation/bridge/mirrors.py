@@ -1,7 +1,7 @@
 """Parameters of student networks that exist on both sides, values and gradients.
 
-On the grader's side they are real `nn.Parameter`s. A test may hand ``net.parameters()`` to an
-optimizer of its own, call ``loss.backward()``, read ``p.grad``, save and load a state dict. Each
+On the grader's side they are real `nn.Parameter`s. A test may give ``net.parameters()`` to its own
+optimizer, call ``loss.backward()``, read ``p.grad``, save and load a state dict. Each
 request and each answer carries what has changed on the side that sends it. Mirrors are made when a
 test first asks for them.
 

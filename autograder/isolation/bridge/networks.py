@@ -32,7 +32,7 @@ class _ModuleMethods:
             parameter.grad = None if set_to_none else parameter.grad * 0
 
     def requires_grad_(self, requires_grad: bool = True) -> Any:
-        """Freeze or unfreeze over there; mirrors are made anew."""
+        """Freeze or unfreeze over there; mirrors are made again."""
         self._change("requires_grad_", requires_grad)
         self._asker.forget_parameters(_handle(self))
         return self
@@ -55,7 +55,7 @@ class _ModuleMethods:
         return self.train(False)
 
     def double(self) -> Any:
-        """Double precision, over there; mirrors are made anew."""
+        """Double precision, over there; mirrors are made again."""
         self._change("double")
         self._asker.forget_parameters(_handle(self))
         return self

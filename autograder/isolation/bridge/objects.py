@@ -1,7 +1,7 @@
 """The student's objects by number: what stays on the student's side, and what crosses as data.
 
-A class with a metaclass of its own and a name beyond ASCII are not reported: a test that uses them
-asks for them by name, as for any other attribute.
+Classes with their own metaclass and names beyond ASCII are not reported. A test that uses them asks
+for them by name, as for any other attribute.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import numpy as np
 from autograder.isolation import codec
 from autograder.isolation.bridge.handles import MODULE
 
-MAX_REPORTED = 1000  # functions and classes of a module that loading reports
+# The number of functions and classes of a module that loading reports.
+MAX_REPORTED = 1000
 
 DATA = (
     bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, range,

@@ -50,7 +50,7 @@ class Operations:
         return len(target)
 
     def _op_iter(self, target: Any) -> list[Any]:
-        """[steps, what "next" would answer]: who asks for an iterator asks for an item next."""
+        """[steps, what "next" would answer]: after an iterator, its first item is asked for."""
         steps = Steps(iter(target))
         return [steps, self._op_next(steps)]
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 
 class CallsBack(Protocol):
-    """Whoever can call a method of a lent object: the worker."""
+    """What can call a method of a lent object: the worker."""
 
     def call_back(
         self, loan: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]

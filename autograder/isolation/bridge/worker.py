@@ -1,8 +1,8 @@
 """The student's side of the wall: does what the grader asks for and answers with data.
 
 `Worker` is the same in a sandboxed process (workers/server.py) and in-process (client.Loopback),
-so a test behaves alike in both. It trusts the grader and need not trust itself: whatever student
-code does to it changes only answers that student code may choose anyway.
+so a test behaves alike in both. It trusts the grader. It need not be trusted: student code that
+tampers with it changes only answers that student code may choose anyway.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ from autograder.isolation.bridge.operations import Operations
 from autograder.isolation.bridge.stand_ins import Lent, Loan, number_of, stand_in
 from autograder.isolation.codec.exceptions import describe, frames_of
 
-MAX_GRAPHS = 1000  # calls back to which backward() may reach
+# backward() may reach back over this many calls.
+MAX_GRAPHS = 1000
 
-Callback = Callable[[bytes], bytes]  # sends a request to the grader's side, returns its answer
+# Sends a request to the grader's side and returns its answer.
+Callback = Callable[[bytes], bytes]
 
-# Given up when memory runs out, so that there is room to say so. The heap grows by huge pages of
-# 2 MiB: less may not be enough for one more object.
+# This memory is freed when there is no more, so that the worker can still say so. The heap grows by
+# huge pages of 2 MiB: less may not be enough for one more object.
 _reserve = bytearray(4 << 20)
 
 
@@ -47,7 +49,7 @@ class Worker(Operations):
         self._importer = importer
         self._objects = Objects(module)
         self._mirrors = Mirrors()
-        # By the number of a call: its outputs, and the leaves that backward() has gradients for.
+        # For each call, by its number: outputs, and the leaves that backward() has gradients for.
         self._graphs: dict[int, tuple[list[Any], list[Any]]] = {}
         self._callback: Callback | None = None
 
@@ -84,7 +86,7 @@ class Worker(Operations):
             return codec.pack([request, "raise", *self._described(error)], [])
 
     def _described(self, error: BaseException) -> tuple[str, list[str], str, list[list[Any]]]:
-        """As `describe` does; a name that a notebook's left-out statement would have made says so."""
+        """As `describe` does, but a NameError also names a notebook's left-out statement."""
         kind, bases, text, frames = describe(error, self.source_files)
         if isinstance(error, NameError):
             text = (text + cells.explain(vars(self.module), error.name))[:2000]
@@ -200,7 +202,7 @@ class Worker(Operations):
 
 
 def _stays(result: Any, keep: bool, constructed: bool) -> bool:
-    """Whether a result is answered with a handle, be it data or not.
+    """Whether a result is answered with a handle, even if it is data.
 
     An object that a test makes by calling its class stays here, so that the test can use it.
     """

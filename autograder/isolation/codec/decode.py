@@ -30,7 +30,7 @@ from autograder.isolation.codec.structures import (
 
 
 class Decoder:
-    """Turns nodes back into values. Everything is checked; whatever is wrong is a WireError.
+    """Turns nodes back into values. Everything is checked; a mistake raises WireError.
 
     ``special(tag, fields, decoder)`` decodes the tags that are not data (handles, loans).
     ``known(index)`` resolves back references. ``outputs`` are the tensors that "o" nodes are for.
@@ -55,7 +55,8 @@ class Decoder:
         self._classes = classes or (lambda name, fields: None)
         self._nodes = self._keys = 0
         self._classes_made: set[tuple[str, ...]] = set()
-        self.leaves: list[Any] = []  # tensors that came with requires_grad, in order
+        # Tensors that came with requires_grad, in order.
+        self.leaves: list[Any] = []
 
     def decode(self, node: Any) -> Any:
         """The value of ``node``."""
@@ -63,7 +64,7 @@ class Decoder:
             return self._decode(node, 0)
         except WireError:
             raise
-        # Whatever a malformed node provokes is the message's fault.
+        # Any error here is the fault of a malformed message.
         except Exception as error:
             raise WireError(f"malformed data ({type(error).__name__})") from None
 
@@ -323,7 +324,7 @@ def _count(shape: Any) -> int:
         or not all(type(n) is int and 0 <= n <= 2**40 for n in shape)
     ):
         raise WireError("a malformed shape")
-    # Without its zeros: [2**40, 0] holds nothing, and is walked for ever.
+    # Zeros do not count: [2**40, 0] holds nothing, but walking over it would never end.
     if math.prod(size for size in shape if size) > MAX_BUFFERS:
         raise WireError("an array that is too large")
     return math.prod(shape)

@@ -31,7 +31,7 @@ class Encoder:
     given) under that index. Meeting one of them again yields a back reference, so identity and
     aliasing survive. ``special(value, encoder)`` may return a node for what is not data (handles,
     loans, module parameters); None means "no". ``outputs`` collects tensors that require grad
-    when it is a list: they travel apart, because the other side must tie them to its own graph
+    when it is a list: they cross separately, because the other side must tie them to its own graph
     first. ``register`` is told each mutable object that gets an index.
     """
 
@@ -65,7 +65,7 @@ class Encoder:
             raise WireError(f"data nested deeper than {MAX_DEPTH} levels")
         if (index := self._known.get(id(value))) is not None:
             return ["b", index]
-        # The most frequent kinds: none of the questions below is about them.
+        # The most frequent kinds come first: the checks below do not concern them.
         if type(value) in CONTAINERS:
             return self._container(value, depth + 1)
         if isinstance(value, (np.ndarray, np.generic)):
@@ -183,7 +183,7 @@ class Encoder:
         return None
 
     def tensor(self, value: Any) -> Any:
-        """A tensor's node. ``grad`` in it is 1 for a leaf that requires grad, 2 for a result, or 0."""
+        """A tensor's node. ``grad``: 1 for a leaf that requires grad, 2 for a result, or 0."""
         torch = torch_module()
         name = str(value.dtype)[6:]
         if name not in TORCH_DTYPES or value.layout != torch.strided or value.is_meta:

@@ -15,7 +15,8 @@ from autograder.errors import Frame, StudentError
 from autograder.isolation import cells
 from autograder.isolation.codec.limits import WireError
 
-MAX_TEXT = 2000  # characters of an exception's message that travel
+# At most this many characters of an exception's message cross.
+MAX_TEXT = 2000
 MAX_FRAMES = 12
 BUILTIN_ERRORS = frozenset(
     name
@@ -60,7 +61,7 @@ def frames_of(error: BaseException, source_files: tuple[str, ...]) -> list[list[
 
 
 def _place(file: str, line: int) -> tuple[str, int]:
-    """File and line as its student knows them: of a notebook the cell and the line in it."""
+    """File and line as the student knows them; in a notebook, the cell and the line in it."""
     lines = [text.rstrip("\n") for text in linecache.getlines(file)]
     found = cells.place(lines, line) if cells.HEADER in lines[:3] else None
     return (f"cell {found[0]}", found[1]) if found else (os.path.basename(file), line)

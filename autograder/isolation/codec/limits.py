@@ -1,4 +1,4 @@
-"""How much may cross the wall, of which kinds, and what is said of anything else."""
+"""How much may cross the wall, of which kinds, and the error for anything else."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 
-MAX_HEADER = 4 << 20  # bytes
-MAX_BUFFERS = 256 << 20  # bytes together
+# Bytes of the header, and of all buffers together.
+MAX_HEADER = 4 << 20
+MAX_BUFFERS = 256 << 20
 MAX_BUFFER_COUNT = 4096
 MAX_DEPTH = 40
 MAX_NODES = 200_000
-MAX_KEYS = 4096  # in one message, that are not strings: their hashes can be made to collide
-MAX_CLASSES = 64  # of named tuples and dataclasses in one message
+# Keys in one message that are not strings: their hashes can be made to collide.
+MAX_KEYS = 4096
+# Classes of named tuples and dataclasses in one message.
+MAX_CLASSES = 64
 MAX_DIGITS = 1000
 
 NUMPY_DTYPES = frozenset(
@@ -25,7 +28,8 @@ TORCH_DTYPES = frozenset(
     + ["complex128"]
 )
 
-SCALARS = frozenset({type(None), bool, int, float, str})  # exactly these cross as they are
+# Exactly these types cross as they are.
+SCALARS = frozenset({type(None), bool, int, float, str})
 
 
 class WireError(Exception):

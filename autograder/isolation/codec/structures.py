@@ -41,7 +41,7 @@ def fields_class(name: str) -> type[Fields]:
 
 
 def instance(cls: type, names: list[str], values: list[Any]) -> Any:
-    """A named tuple or dataclass of ``cls``; its own constructor is not asked."""
+    """A named tuple or dataclass of ``cls``; its own constructor is not called."""
     if issubclass(cls, tuple):
         return tuple.__new__(cls, values)
     if issubclass(cls, Fields):

@@ -24,7 +24,8 @@ NCCL = {
     "NCCL_IB_DISABLE": "1",
     "NCCL_NET_PLUGIN": "none",
 }
-dist: Any = torch.distributed  # its stubs leave out what it exports
+# The stubs of torch.distributed leave out what it exports.
+dist: Any = torch.distributed
 _stores: list[Any] = []
 
 
@@ -47,7 +48,7 @@ def join(rank: int, world: int, port: int, seconds: float, backend: str = "gloo"
     """Make this process ``rank`` of ``world`` ranks on loopback.
 
     A collective that waits longer than ``seconds`` fails.
-    ``backend``: "gloo", or "nccl", where each rank has a GPU of its own.
+    ``backend``: "gloo", or "nccl", where each rank has its own GPU.
     """
     limit = timedelta(seconds=seconds)
     os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = "lo"
@@ -78,7 +79,7 @@ def _floating_bytes(value: Any) -> int:
     return sum(map(_floating_bytes, value)) if isinstance(value, (list, tuple)) else 0
 
 
-# The first use imports hundreds of modules: once, before the fork.
+# The first use imports hundreds of modules, so it comes once, before the fork.
 with _Counter():
     torch.zeros(1)
 _counters: list[_Counter] = []

@@ -15,14 +15,15 @@ from autograder.isolation.bridge.conversation import Listener
 from autograder.isolation.bridge.worker import Worker
 from autograder.isolation.workers import meter, stream
 
-SECONDS = 60.0  # wall-clock; collectives give up earlier
+# Wall-clock seconds to wait for an answer; collectives give up earlier.
+SECONDS = 60.0
 
 
 def open_ranks(
     load: Callable[[], Worker], count: int, listeners: Sequence[Listener]
 ) -> list[Bridge]:
-    """Bridges to ``count`` processes, each of which loads the student's module anew."""
-    # Once, before the fork, and not in each process.
+    """Bridges to ``count`` processes, each of which loads the student's module again."""
+    # This import comes once, before the fork, and not in each process.
     import autograder.isolation.ranks.group  # noqa: F401
 
     return [Bridge(ForkedChannel(load), listeners[rank]) for rank in range(count)]
@@ -71,7 +72,7 @@ class ForkedChannel:
             kind, message = stream.ANSWER, on_callback(answer)
 
     def abort(self) -> None:
-        """Break the conversation; whoever waits for an answer hears of it."""
+        """Break the conversation; the request that waits raises an error."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(ProcessLookupError):

@@ -1,9 +1,9 @@
 """Several workers of one submission as the ranks of one process group: what `lab.ranks(n)` gives.
 
 The test writes a program, a function of (student, rank). It runs once for each rank, side by side,
-each against a worker of its own. A rank whose program has ended can enter no further collective
-operation, so those that still wait for it after a while wait for ever: they are cut off, and the
-test fails with a sentence that says who waits for whom.
+each against its own worker. A rank whose program has returned cannot join another collective
+operation. So ranks that still wait for it after a while are stuck. They are ended, and the test
+fails with a sentence that says which rank waits for which.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ from autograder.isolation.bridge.lab import Lab
 
 __tracebackhide__ = True
 
-TURN = 0.01  # seconds of computing here that make one turn
-PAUSE = 0.05  # seconds between turns
-# That the others get after a rank has returned. On a loaded machine they take longer, as
-# everything does.
+# A turn is this many seconds of computing in this process; between turns it pauses.
+TURN = 0.01
+PAUSE = 0.05
+# The other ranks get this many turns after one has returned. On a loaded machine a turn takes
+# longer, as everything does.
 TURNS = 50
 TURNS_AFTER_AN_ERROR = 10
-COLLECTIVE_SECONDS = 10.0  # after which a collective gives up when all ranks wait
+# When all ranks wait, a collective gives up after this many seconds.
+COLLECTIVE_SECONDS = 10.0
 Result = TypeVar("Result")
 
 
@@ -112,10 +114,7 @@ class Ranks:
         )
 
     def _gather(self, futures: list[Future[Result]]) -> list[int]:
-        """Wait for all; returns the ranks that had to be cut off.
-
-        The ones that they wait for have ended.
-        """
+        """Wait for all; returns the ranks that were ended because they waited for ended ones."""
         _, pending = wait(futures, return_when=FIRST_COMPLETED)
         while pending:
             done, rest = self._wait_patiently(futures, pending)
@@ -146,7 +145,7 @@ class Ranks:
         return set(), pending
 
     def _cut_off(self, futures: list[Future[Result]], pending: set[Future[Result]]) -> list[int]:
-        """End the ranks that have returned. Whoever waits for them hears their sockets close."""
+        """End the ranks that have returned. Their sockets close, so ranks waiting for them fail."""
         for bridge, future in zip(self._bridges, futures, strict=True):
             if future not in pending:
                 bridge.close()
@@ -154,7 +153,7 @@ class Ranks:
         return [rank for rank, future in enumerate(futures) if future in pending]
 
     def _publish(self, alone: list[int]) -> None:
-        """Tell what the ranks answered, in order of rank, whatever order they answered in."""
+        """Pass on what the ranks answered, in order of rank, whatever order they answered in."""
         for rank, events in enumerate(self._events):
             told = list(events)
             events.clear()
@@ -175,7 +174,7 @@ def _verdict(futures: list[Future[Any]], alone: list[int]) -> BaseException | No
         if isinstance(error, IsolationError) or not isinstance(error, StudentError):
             return error
     if own:
-        # When a process ends, the other ranks lose their connections to it: that is no cause.
+        # When a process ends, the other ranks lose their connections to it: that is not the cause.
         endings = [error for error in own if isinstance(error, (StudentDied, StudentTimeout))]
         return (endings or own)[0]
     if not alone:

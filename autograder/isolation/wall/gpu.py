@@ -6,10 +6,10 @@ import os
 
 
 def gpu_missing() -> str:
-    """Why no test can have a GPU on this machine; empty where one can."""
+    """Why no test can have a GPU on this machine; empty if one can."""
     import torch
 
-    # Asked through NVML: CUDA itself, once asked, could not be used in what this process forks.
+    # NVML answers this. CUDA itself, once asked, could not be used in what this process forks.
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     if torch.cuda.is_available():
         return ""

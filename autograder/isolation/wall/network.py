@@ -1,6 +1,6 @@
-"""A network of its own for the ranks of one test.
+"""A separate network for the ranks of one test.
 
-They reach each other over loopback, and nobody else reaches them.
+They reach each other over loopback, and no other process reaches them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from contextlib import contextmanager
 
 from autograder.isolation.wall.sandbox import CLONE_NEWNET
 
-SET_FLAGS, UP = 0x8914, 1  # SIOCSIFFLAGS, IFF_UP
+# SIOCSIFFLAGS and IFF_UP.
+SET_FLAGS, UP = 0x8914, 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -1,8 +1,8 @@
 """What a worker may not do, layer by layer. Each layer is tried, and what is in force is reported.
 
-    another uid   its own for every worker: no signals, no ptrace, no files of root's
+    another uid   one for every worker: no signals, no ptrace, no files of root's
     seccomp       an allow-list of system calls: no new processes, no sockets
-    landlock      reading only the interpreter and its libraries, writing only in a world of its own
+    landlock      reading only the interpreter and its libraries, writing only in the worker's world
     namespaces    no network device at all; no folders but the system's
     rlimits       address space, CPU seconds, threads, descriptors, size of files, no core
 
@@ -43,12 +43,13 @@ READABLE_DIRECTORIES = (
     "/usr/share/zoneinfo",
     "/sys/devices/system/cpu",
 )
-READABLE_BY_RANKS = (  # gloo looks for the machine's network devices
+# gloo looks for the machine's network devices.
+READABLE_BY_RANKS = (
     "/sys/bus/pci/devices",
     "/sys/class/net",
     *map(str, Path("/sys/devices").glob("pci*")),
 )
-# What CUDA opens, from its documentation and other sandboxes' lists: not measured with a GPU.
+# What CUDA opens, from its documentation and other sandboxes' lists. Not measured with a GPU.
 READABLE_WITH_A_GPU = (
     "/proc/driver/nvidia",
     "/sys/bus/pci/devices",
@@ -69,9 +70,8 @@ READABLE_FILES = (
     "/proc/cpuinfo",
     "/proc/meminfo",
 )
-SYSTEM_FOLDERS = frozenset(
-    "bin dev lib lib32 lib64 libx32 proc sbin sys usr".split()
-)  # of "/"; nobody's own files lie there
+# Folders in "/" that hold no person's files.
+SYSTEM_FOLDERS = frozenset("bin dev lib lib32 lib64 libx32 proc sbin sys usr".split())
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -85,7 +85,8 @@ class Layers:
     landlock: bool
     namespaces: bool
     rlimits: bool = True
-    world: bool = False  # somewhere to write (world.py)
+    # Whether there is a place to write (world.py).
+    world: bool = False
 
     @property
     def strong(self) -> bool:
@@ -97,9 +98,9 @@ class Layers:
 class Cell:
     """What one worker gets: its uid, its limits, and the prepared filter.
 
-    ``memory``: bytes of address space. ``ruleset``: Landlock's, a descriptor. ``gpu``: CUDA
-    reserves far more addresses than memory, so the limit is on private memory then. ``file_bytes``:
-    how large a file may be that it writes. ``counted``: the filter has calls wait for an answer.
+    ``memory``: bytes of address space. ``ruleset``: a descriptor of Landlock's. ``gpu``: CUDA
+    reserves far more addresses than memory, so the limit is on private memory. ``file_bytes``: how
+    large a file may be that it writes. ``counted``: calls that write wait for an answer.
     """
 
     uid: int | None
@@ -116,7 +117,7 @@ class Cell:
 def enter(cell: Cell) -> int | None:
     """Lock this process in, for good: called once, in a freshly forked worker.
 
-    Returns the descriptor that answers for the calls that are counted. Raises OSError where a layer
+    Returns the descriptor that answers for the calls that are counted. Raises OSError if a layer
     fails.
     """
     _limit(cell)
@@ -129,7 +130,8 @@ def enter(cell: Cell) -> int | None:
         os.setgroups([])
         os.setresgid(cell.uid, cell.uid, cell.uid)
         os.setresuid(cell.uid, cell.uid, cell.uid)
-    die_with_parent()  # after setuid, which clears it
+    # This comes after setuid, which would clear it.
+    die_with_parent()
     _prctl(PR_SET_DUMPABLE, 0)
     return seccomp.install(cell.filter, cell.counted) if cell.filter is not None else None
 
@@ -140,14 +142,14 @@ def die_with_parent() -> None:
 
 
 def interpreter_folders() -> list[str]:
-    """What a lazy import may have to read."""
+    """What a late import may have to read."""
     return sorted({os.path.realpath(folder) for folder in _named_interpreter_folders()})
 
 
 def _named_interpreter_folders() -> set[str]:
     """The same as the interpreter calls them: some may be links."""
     folders = {sys.prefix, sys.base_prefix, *site.getsitepackages(), os.path.dirname(os.__file__)}
-    # Where one environment lies on top of another, a .pth file names the lower one's.
+    # If one environment is on top of another, a .pth file names the lower one's folder.
     folders |= {
         folder
         for folder in sys.path
@@ -182,7 +184,8 @@ def _limit(cell: Cell) -> None:
     }
     for kind, value in limits.items():
         resource.setrlimit(kind, (value, value))
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + CPU_GRACE_SECONDS))  # SIGXCPU, then SIGKILL
+    # The soft limit sends SIGXCPU, the hard one SIGKILL.
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + CPU_GRACE_SECONDS))
 
 
 def _prctl(option: int, value: int) -> None:
@@ -192,15 +195,16 @@ def _prctl(option: int, value: int) -> None:
 
 # -- landlock -------------------------------------------------------------------------------------
 
-_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
+# These numbers are the same on every architecture.
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _WRITE_FILE, _READ_FILE, _READ_DIRECTORY, _DEVICE_IOCTL = 1 << 1, 1 << 2, 1 << 3, 1 << 15
-# Remove folders and files, make folders and plain files, move them from folder to folder, cut them.
+# Remove folders and files, make folders and plain files, move them between folders, truncate them.
 _CHANGE = 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 13 | 1 << 14
 _FILE_RIGHTS_BY_VERSION = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 
 
 def landlock_version() -> int:
-    """Landlock's ABI version in this kernel; 0 where there is none."""
+    """Landlock's ABI version in this kernel; 0 if there is none."""
     return max(0, int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(1))))
 
 
@@ -212,8 +216,9 @@ def file_rules(ranks: bool = False, gpu: bool = False, writable: str | None = No
     """
     version = landlock_version()
     handled = (1 << _FILE_RIGHTS_BY_VERSION.get(version, 16)) - 1
-    network = 3 if version >= 4 and not ranks else 0  # bind and connect
-    scoped = 3 if version >= 6 else 0  # abstract sockets and signals
+    # Bind and connect; abstract sockets and signals.
+    network = 3 if version >= 4 and not ranks else 0
+    scoped = 3 if version >= 6 else 0
     attributes = struct.pack("=QQQ", handled, network, scoped)[
         : 8 if version < 4 else 16 if version < 6 else 24
     ]
@@ -238,7 +243,8 @@ def file_rules(ranks: bool = False, gpu: bool = False, writable: str | None = No
         try:
             parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except OSError:
-            continue  # what is not there need not be allowed
+            # What is not there need not be allowed.
+            continue
         _libc.syscall(
             _ADD_RULE, ruleset, 1, struct.pack("=Qi", allowed, parent), ctypes.c_uint32(0)
         )
@@ -256,11 +262,11 @@ def gpu_devices() -> list[str]:
 
 
 def separate(hidden: Sequence[str]) -> bool:
-    """Give the fork server a network without devices, and mounts of its own.
+    """Give the fork server a network without devices, and its own mounts.
 
-    Little else than the system and Python is left there: folders that others may read (homes,
-    submissions, /etc) are empty. An interpreter in a folder that other users may not enter (a home
-    folder, say) is made reachable. False where the machine does not allow it.
+    Only the system and Python remain visible: folders that others may read (homes, submissions,
+    /etc) are empty. An interpreter in a folder that other users may not enter (say a home folder)
+    is made reachable. Returns False if the machine does not allow it.
     """
     if _libc.unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC) != 0:
         return False

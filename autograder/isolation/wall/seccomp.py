@@ -1,7 +1,7 @@
-"""The system calls that a worker may make: an allow-list, as a BPF program that libseccomp builds
-and the kernel enforces.
+"""The system calls that a worker may make.
 
-Which files calls that write may reach is for Landlock and the worker's uid to say (world.py).
+They are an allow-list in a BPF program, which libseccomp builds and the kernel enforces. Landlock
+and the worker's uid say which files calls that write may reach (world.py).
 """
 
 from __future__ import annotations
@@ -44,23 +44,18 @@ FILE_CALLS = (
     "fchmodat fchmodat2 utime utimes futimesat utimensat statfs fstatfs sendfile copy_file_range"
 ).split()
 CREATING_CALLS = ("mkdir", "mkdirat")
-# shutil.copy2 takes "not supported" for an answer, and "not permitted" for an error.
+# These answer "not supported", which shutil.copy2 accepts. It would not accept "not permitted".
 ATTRIBUTE_CALLS = "listxattr llistxattr flistxattr getxattr lgetxattr fgetxattr".split()
-SOCKET_CALLS = (
-    "bind listen accept accept4 connect getsockname getpeername epoll_create"
-).split()  # only for ranks, which talk over loopback
-SIGNAL_CALLS = ("kill", "tkill", "tgkill")  # harmless under a uid of one's own
-ALLOWED_IOCTLS = (
-    0x5401,
-    0x5413,
-    0x541B,
-    0x5421,
-    0x5450,
-    0x5451,
-)  # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX
+# These are only for ranks, which talk over loopback.
+SOCKET_CALLS = "bind listen accept accept4 connect getsockname getpeername epoll_create".split()
+# Signals are harmless if no other process has the worker's uid.
+SIGNAL_CALLS = ("kill", "tkill", "tgkill")
+# TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX and FIOCLEX.
+ALLOWED_IOCTLS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 # (mask, value): NVIDIA's driver, its unified memory, and that one's first and last call.
 GPU_IOCTLS = ((0xFF00, 0x4600), (0xFFFFFF00, 0), (0xFFFFFFFC, 0x30000000))
-UNNAMED = 0o20000000  # O_TMPFILE's own bit: a file without a name
+# The bit of O_TMPFILE that means a file without a name.
+UNNAMED = 0o20000000
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | UNNAMED
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -88,9 +83,10 @@ class _Rules:
         self._context = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(REFUSE | EPERM)))
 
     def add(self, action: int, name: str, *comparisons: _Compare) -> None:
-        """What becomes of a call whose arguments compare like this. Raises OSError."""
+        """Add what happens to a call whose arguments compare like this. Raises OSError."""
         number = self._library.seccomp_syscall_resolve_name(name.encode())
-        if number < 0:  # unknown on this architecture: refused anyway
+        if number < 0:
+            # The call does not exist on this architecture, so it is refused anyway.
             return
         array = (_Compare * len(comparisons))(*comparisons)
         count, verdict = len(comparisons), ctypes.c_uint32(action)
@@ -98,7 +94,7 @@ class _Rules:
             raise OSError(f"seccomp refuses a rule for {name}")
 
     def program(self) -> bytes | None:
-        """All of them for the kernel; they cannot be used any more."""
+        """All rules as a program for the kernel. Afterwards no rule can be added."""
         descriptor = os.memfd_create("filter")
         try:
             if self._library.seccomp_export_bpf(self._context, descriptor) != 0:
@@ -116,9 +112,9 @@ def build_filter(
 
     ``ranks``: TCP sockets too, and the kernel's table of interfaces, which gloo reads. ``gpu``:
     opening existing files for reading and writing, and the driver's requests. ``writes``: making
-    and changing files; where this is "counted", each opening for writing and each new folder waits
-    for the answer of whoever has the listener that ``install`` returns. Which files all that
-    reaches is for Landlock to say, so there must be one. Raises OSError.
+    and changing files. If it is "counted", each opening for writing and each new folder waits for
+    an answer through the listener that ``install`` returns. Landlock must be in force, because it
+    limits which files all that reaches. Raises OSError.
     """
     library = _library()
     if library is None:
@@ -130,7 +126,7 @@ def build_filter(
         rules.add(ALLOW, name)
     if ranks:
         _allow_loopback(rules)
-    # AF_UNIX, SOCK_STREAM is what asyncio needs: a datagram socket could send to any other process.
+    # asyncio needs AF_UNIX with SOCK_STREAM. A datagram socket could send to any other process.
     stream_pair = (_Compare(0, EQUAL, 1, 0), _Compare(1, MASKED_EQUAL, 0xF, 1))
     rules.add(ALLOW, "socketpair", *stream_pair)
     # Threads yes, processes no.
@@ -140,7 +136,8 @@ def build_filter(
         rules.add(ALLOW, "ioctl", _Compare(1, EQUAL, request, 0))
     for mask, request in GPU_IOCTLS if gpu else ():
         rules.add(ALLOW, "ioctl", _Compare(1, MASKED_EQUAL, mask, request))
-    for name in ("clone3", "openat2"):  # libraries fall back
+    # Libraries fall back to the older calls.
+    for name in ("clone3", "openat2"):
         rules.add(REFUSE | ENOSYS, name)
     return rules.program()
 
@@ -153,7 +150,7 @@ def _library() -> ctypes.CDLL | None:
 
 
 def can_count() -> bool:
-    """Whether calls can be held until somebody answers for them: libseccomp 2.5, Linux 5.0."""
+    """Whether calls can be held until they are answered for: libseccomp 2.5, Linux 5.0."""
     library = _library()
     return library is not None and library.seccomp_api_get() >= 5
 
@@ -169,7 +166,7 @@ def _allow_loopback(rules: _Rules) -> None:
 
 
 def _allow_files(rules: _Rules, gpu: bool, writes: Writes) -> None:
-    """Opening and changing files. One without a name is never made: nobody could count it."""
+    """Opening and changing files. A file without a name is refused: it could not be counted."""
     for name, place in (("openat", 2), ("open", 1)):
         if writes == "allowed":
             rules.add(ALLOW, name, _Compare(place, MASKED_EQUAL, UNNAMED, 0))
@@ -203,7 +200,8 @@ def install(program: bytes, listen: bool = False) -> int | None:
             raise OSError(ctypes.get_errno(), "seccomp")
         return None
     library = _library()
-    assert library is not None  # it has built the program
+    # The library has built the program.
+    assert library is not None
     number = library.seccomp_syscall_resolve_name(b"seccomp")
     listener = int(_libc.syscall(number, SET_MODE_FILTER, NEW_LISTENER, ctypes.byref(header)))
     if listener < 0:

@@ -1,13 +1,13 @@
-"""What a worker may write to: a small world of its own, which ends with it.
+"""What a worker may write to: its own small world, which ends with it.
 
     .       $HOME
     tmp     $TMPDIR
     work    the current folder, with the submission's own files in it
 
-Each uid of a fork server has one such folder, which only that uid and root may enter. Where the
-server has mounts of its own, the folder is a file system in memory with a fixed number of bytes and
-files. Elsewhere it is a folder in /tmp, and the server answers for each file that is opened for
-writing (quota.py). When the worker has ended, the server empties it.
+Each uid of a fork server has one such folder, which only that uid and root may enter. If the server
+has its own mounts, the folder is a file system in memory with a fixed number of bytes and files.
+Otherwise it is a folder in /tmp, and the server answers for each file that is opened for writing
+(quota.py). When the worker has ended, the server empties it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ COUNTED_FILES, COUNTED_FILE_BYTES = 256, 8 << 20
 USER = "student"
 PLACES = ("tmp", "work")
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MNT_DETACH = 2, 4, 8, 2
-FOLDER = "/tmp"  # empty and the server's own where it has mounts of its own
+# If the server has its own mounts, this folder is empty and only the server's.
+FOLDER = "/tmp"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -42,7 +43,7 @@ class Worlds:
 
     @classmethod
     def prepare(cls, uids: Sequence[int], mounted: bool) -> Worlds | None:
-        """Make them; None where they cannot be had. ``mounted``: this process has its own mounts."""
+        """Make them; None if that is impossible. ``mounted``: this process has its own mounts."""
         name = f"autograder-{uids[0]}-"
         try:
             for left in Path(FOLDER).glob(f"{name}*"):
@@ -87,7 +88,8 @@ class Worlds:
         try:
             with _acting_as(uid):
                 size, count = quota.used(self.of(uid))
-        except OSError:  # folders that nobody can look into
+        except OSError:
+            # There are folders that cannot be looked into.
             return False
         return size < WORLD_BYTES and count < COUNTED_FILES
 
@@ -103,7 +105,7 @@ class Worlds:
             self._mount(uid)
 
     def remove(self) -> None:
-        """Remove all of them; no worker is left. Mounts of one's own end with the server."""
+        """Remove all of them; no worker is left. The server's own mounts end with it."""
         if self._mounted:
             return
         for name in os.listdir(self.base):
@@ -161,7 +163,8 @@ class World:
         temporary, self._work = (os.path.join(folder, place) for place in PLACES)
         os.environ.update(HOME=folder, TMPDIR=temporary, USER=USER, LOGNAME=USER)
         os.environ["MPLCONFIGDIR"] = os.path.join(folder, ".config", "matplotlib")
-        tempfile.tempdir = None  # as the fork server found it
+        # The fork server has chosen another folder.
+        tempfile.tempdir = None
 
     def lay(self, files: Mapping[str, bytes]) -> None:
         """The folder as a submission finds it: nothing but its own files. Raises OSError."""
@@ -174,7 +177,8 @@ class World:
             os.mkdir(place)
         os.chdir(self._work)
         for name, data in files.items():
-            with contextlib.suppress(OSError):  # more than there is room for: imports need none
+            # There may not be room for all files. Imports do not need them.
+            with contextlib.suppress(OSError):
                 if "/" in name:
                     os.makedirs(os.path.dirname(name), exist_ok=True)
                 with open(name, "wb", 0) as file:

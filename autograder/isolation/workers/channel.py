@@ -24,8 +24,10 @@ from autograder.isolation import codec
 from autograder.isolation.limits import Limits
 from autograder.isolation.workers import meter, stream
 
-MAX_PIECES = 256  # of prints that are read at a time: a thread may print as fast as they are read
-MAX_RECEIVED = 512 << 20  # bytes of answers in one test
+# At most this many pieces of prints are read at a time: a thread may print as fast as we read.
+MAX_PIECES = 256
+# Bytes of answers in one test.
+MAX_RECEIVED = 512 << 20
 
 
 class ProcessChannel:
@@ -44,13 +46,15 @@ class ProcessChannel:
         It returns True if the worker is to live on (KeptWorker.leave).
         """
         self.born = time.monotonic()
-        self.used = False  # by an earlier test
+        # Whether an earlier test has used this worker.
+        self.used = False
         self.limits = limits
         self._leave = leave
         self._socket = conversation
         self._prints = prints
         self._status = status
-        self._told: list[list[Any]] = []  # What the status line has said, the first word first.
+        # What the status line has said, in order.
+        self._told: list[list[Any]] = []
         meter.workers.add(self)
         self._deadline = meter.Patience(limits.test_seconds, self.pids)
         self._stream = stream.Stream(conversation, prints, self._drain)
@@ -63,7 +67,7 @@ class ProcessChannel:
 
     def send_files(self, message: bytes) -> None:
         """The worker's first message."""
-        # Whoever waits for the report hears of a failure.
+        # If it fails, the request for the report raises the failure.
         with contextlib.suppress(stream.Closed, stream.Late):
             self._stream.send(stream.QUESTION, message, self._deadline)
 
@@ -79,7 +83,7 @@ class ProcessChannel:
         self.limits = limits
         self._deadline = meter.Patience(limits.test_seconds, self.pids)
         try:
-            self._stream.send(stream.ANEW, codec.pack(None, []), self._deadline)
+            self._stream.send(stream.RELOAD, codec.pack(None, []), self._deadline)
         except (stream.Closed, stream.Late):
             self.finish()
             return False
@@ -163,9 +167,9 @@ class ProcessChannel:
         return text + (f"\n... and {self._dropped} bytes more" if self._dropped else "")
 
     def close(self, passed: bool = False) -> None:
-        """The test has ended: so does the worker, unless it is kept for the next one.
+        """The test has ended, and the worker ends too, unless the next test may use it.
 
-        It is not if nobody has waited for its report, which the next test would take for its own.
+        A worker whose report has not been read ends: the next test would take it for its own.
         """
         if self.closed:
             return
@@ -181,12 +185,12 @@ class ProcessChannel:
         self.closed = True
 
     def abort(self) -> None:
-        """Break the conversation from another thread; whoever waits for an answer hears of it."""
+        """Break the conversation from another thread; the request that waits raises an error."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def pids(self) -> list[int]:
-        """The worker's process, as soon as the fork server has told it, until it is ended."""
+        """The worker's process, from the fork server's message until it is ended."""
         if not self._told:
             with contextlib.suppress(OSError):
                 self._listen(socket.MSG_DONTWAIT)
@@ -243,7 +247,7 @@ class ProcessChannel:
         return self._ending(code, cpu)
 
     def _ending(self, code: int, cpu: float) -> StudentError:
-        """What to say of a process that ended with this code after so many CPU seconds."""
+        """The error for a process that ended with this code after this many CPU seconds."""
         limit = self.limits.call_seconds
         if code == -signal.SIGXCPU or (code == -signal.SIGKILL and cpu >= limit):
             text = f"more than {limit:g} seconds of computing in one test; the process was ended"

@@ -26,14 +26,14 @@ def become_a_worker(
 ) -> None:
     """In the forked child: keep few descriptors, enter the cell, serve. Never returns.
 
-    ``folder``: its world. ``counting``: where the fork server waits for the descriptor that answers
-    for what this worker writes.
+    ``folder``: its world. ``counting``: a socket on which the fork server waits for the descriptor
+    that answers for what this worker writes.
     """
     try:
         os.setsid()
         os.dup2(prints, 1)
         os.dup2(prints, 2)
-        # Before the filter, which refuses its questions.
+        # This comes before the filter, which refuses the system calls that it needs.
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=conversation)
         first = 3
         needed = (conversation, cell.ruleset, counting.fileno() if counting else None)
@@ -47,9 +47,10 @@ def become_a_worker(
             os.close(listener)
             counting.close()
         line = stream.Stream(sock, patient=True)
-        # From here on, whatever happens is the student's doing.
+        # From here on, the student's code is responsible for everything that happens.
         line.send(stream.READY, codec.pack(None, []))
-    except BaseException as error:  # a worker that cannot start says why
+    except BaseException as error:
+        # A worker that cannot start says why.
         os.write(2, f"{type(error).__name__}: {error}\n".encode())
         os._exit(1)
     try:
@@ -78,7 +79,7 @@ def serve_worker(line: stream.Stream, world: World | None, seconds: float) -> No
 
 
 def converse(line: stream.Stream, load: Callable[[], worker.Worker]) -> None:
-    """Report what loading has come to, then answer questions, for as long as the line stands.
+    """Report how loading went, then answer questions as long as the connection holds.
 
     For a new test all this begins again.
     """
@@ -91,7 +92,7 @@ def converse(line: stream.Stream, load: Callable[[], worker.Worker]) -> None:
     line.send(stream.ANSWER, student.report())
     while True:
         kind, message = line.receive()
-        if kind == stream.ANEW:
+        if kind == stream.RELOAD:
             generators.begin_anew()
             student = load()
             line.send(stream.ANSWER, student.report())

@@ -1,9 +1,9 @@
-"""Tells waiting from computing: a time limit that counts waiting must not end who computes.
+"""Separates waiting from computing: a limit on waiting must not end a process that computes.
 
 On a loaded machine, or in a container with half a core, wall time passes while a process computes
-or waits for a core. Once in a while the meter looks at the processes of a test. Where one of them
-has used CPU time since the last look, or is ready to run, that time was computing. Otherwise
-everybody was waiting: for an answer, a lock, a sleep.
+or waits for a core. From time to time the meter looks at the processes of a test. If one of them
+has used CPU time since the last look, or is ready to run, that time was computing. Otherwise all of
+them were waiting: for an answer, a lock, a sleep.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ Pids = Callable[[], Iterable[int]]
 
 
 class HasPids(Protocol):
-    """Somebody who talks to processes."""
+    """An object that talks to processes, such as a channel."""
 
     def pids(self) -> Iterable[int]:
         """The processes."""
 
 
-# To whom this process talks at the moment: open channels.
+# The open channels of this process.
 workers: WeakSet[HasPids] = WeakSet()
 
 
@@ -40,8 +40,8 @@ def running_workers() -> list[int]:
 class Meter:
     """Seconds of waiting and of computing since it was made, of this process and of others.
 
-    ``pids``: whom to look at now. ``own``: this process belongs to them. Both numbers grow at the
-    looks only, which are LOOK_SECONDS apart.
+    ``pids``: returns the processes to look at. ``own``: this process is one of them. Both numbers
+    grow only at the looks, which are LOOK_SECONDS apart.
     """
 
     def __init__(self, pids: Pids, own: bool = True) -> None:
@@ -57,7 +57,7 @@ class Meter:
         return self._looked + LOOK_SECONDS - time.monotonic()
 
     def look(self) -> bool:
-        """Charge the time since the last look. True if somebody computed in it."""
+        """Count the time since the last look. True if a process computed in it."""
         now, used = time.monotonic(), self._cpu_seconds()
         passed = now - self._looked
         moved = sum(max(0.0, seconds - self._used.get(pid, 0.0)) for pid, seconds in used.items())
@@ -91,7 +91,7 @@ class Patience:
 
 
 class Until:
-    """A deadline on the clock on the wall, for who talks to a trusted process."""
+    """A deadline in wall time, for talking to a trusted process."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
@@ -102,9 +102,9 @@ class Until:
 
 
 def answers(line: socket.socket, pid: int) -> bool:
-    """Wait until a process that starts has written or closed; False where it does nothing.
+    """Wait until a process that starts has written or closed; False if it does nothing.
 
-    It is waited for while it, or a process that it has started, computes.
+    Waiting goes on as long as it, or a process that it has started, computes.
     """
     watch = Meter(lambda: family(pid), own=False)
     poll = select.poll()

@@ -1,12 +1,16 @@
-"""What a worker prints, up to a limit: a training loop that prints a million lines at import would
-otherwise spend more time on printing than on training, in every test."""
+"""What a worker prints, up to a limit.
+
+Without one, a training loop that prints a million lines at import would spend more time on printing
+than on training, in every test.
+"""
 
 from __future__ import annotations
 
 import io
 import os
 
-BYTES = 1 << 20  # in one import or one test; the grader keeps less (limits.prints_kib)
+# Bytes that may be printed in one import or one test. The grader keeps less (limits.prints_kib).
+BYTES = 1 << 20
 NOTICE = b"\n... and more, which was not kept\n"
 
 
@@ -26,11 +30,11 @@ class Prints(io.RawIOBase):
         return True
 
     def fileno(self) -> int:
-        """Where libraries that print by themselves do so."""
+        """The descriptor, for libraries that print without Python."""
         return self._descriptor
 
     def write(self, data: object) -> int:
-        """Pass on what there is room for; how many bytes were taken: all."""
+        """Pass on as much as there is room for. Returns the number of all bytes."""
         view = memoryview(data).cast("B")  # type: ignore[arg-type]
         if self._left > 0:
             self._pass_on(view[: self._left])

@@ -1,8 +1,8 @@
 """The worker that a test leaves to the next one.
 
 Forking a worker costs ten times what most tests do in it. So a worker whose test has passed may
-serve the next test, for which it imports the submission again and sets the global generators as
-they were (server.converse). No points are lost by it: a test that does not pass ends its worker,
+serve the next test. For that it imports the submission again and sets the global generators as
+they were (life.converse). No points are lost by this: a test that does not pass ends its worker,
 and `judge` repeats it in a fresh one if that worker had been used before.
 """
 
@@ -16,7 +16,7 @@ from autograder.isolation.workers.channel import ProcessChannel
 
 
 class KeptWorker:
-    """At most one worker of one submission. ``wanted``: False has each test served by a new one."""
+    """At most one worker of one submission. If not ``wanted``, each test gets a new worker."""
 
     def __init__(self, wanted: bool) -> None:
         self._wanted = wanted
@@ -36,8 +36,8 @@ class KeptWorker:
     def leave(self, channel: ProcessChannel, passed: bool) -> bool:
         """A test has ended; True if the worker is kept for the next one, False if it is to end.
 
-        Where a test has failed in a used worker and passes in a fresh one, the submission leaves
-        something behind that its next tests stumble over: from then on each has a fresh worker.
+        If a test has failed in a used worker and passes in a fresh one, the submission leaves state
+        behind. From then on every one of its tests gets a fresh worker.
         """
         if self._failed_when_used and passed:
             self._wanted = False

@@ -2,8 +2,8 @@
 
 It is exec'ed with an empty environment before any test is read, so the memory that workers inherit
 holds no secret. It speaks over one socket: a request carries the limits and three descriptors (the
-conversation, the prints, the status line). When the status line closes or says so, the worker is
-killed; when the worker ends, its world is emptied and the status line says how.
+conversation, the prints, the status line). When the status line closes or asks for it, the worker
+is killed. When the worker ends, its world is emptied and the status line says how it ended.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ MAX_RANKS = 8
 UID_BLOCKS = range(61000, 65000, 64)
 
 
-_libc = ctypes.PyDLL(None)  # keeps the interpreter's lock, which the child needs
+# PyDLL keeps the interpreter's lock, which the child needs.
+_libc = ctypes.PyDLL(None)
 
 
 def main() -> None:
@@ -46,28 +47,27 @@ def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     libraries, hidden, profile, gpu = msgpack.unpackb(control.recv(65536))
     distributed = profile == "distributed"
-    sys.argv[:] = sys.orig_argv[:] = [""]  # workers inherit what this process remembers
+    # Workers inherit what this process remembers.
+    sys.argv[:] = sys.orig_argv[:] = [""]
     os.environ.pop("PYTHONPATH", None)
     package = os.path.realpath(os.path.join(os.path.dirname(__file__), *3 * [".."]))
     import_plots()
     failures = warm_up([*COMMON_MODULES, *libraries, *(RANK_MODULES if distributed else ())])
-    if gpu and "torch" in sys.modules:  # many of its operations have no deterministic form there
+    if gpu and "torch" in sys.modules:
+        # Many operations have no deterministic form on a GPU.
         sys.modules["torch"]._C._set_deterministic_algorithms(False)
-    generators.seed(
-        0
-    )  # workers begin with these global generators: what uses them gives the same again
-    block = (
-        _claim_uids() if os.geteuid() == 0 else None
-    )  # before the network namespace, which has names of its own
+    # All workers begin with these global generators, so results that use them are the same again.
+    generators.seed(0)
+    # This comes before the network namespace, which has its own abstract names.
+    block = _claim_uids() if os.geteuid() == 0 else None
     namespaces = sandbox.separate(hidden)
     sys.path[:] = [path for path in sys.path if path and os.path.realpath(path) != package]
     sys.meta_path[:] = [
         finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", "")
     ]
     landlock = sandbox.landlock_version() > 0
-    with_gpu = (
-        gpu and landlock
-    )  # nothing else keeps a worker that may write from writing everywhere
+    # With a GPU, only Landlock limits where a worker may write.
+    with_gpu = gpu and landlock
     worlds = _worlds(block, landlock, namespaces)
     writes = worlds.writes if worlds else "refused"
     writable = worlds.base if worlds else None
@@ -94,7 +94,7 @@ def main() -> None:
 def _claim_uids() -> tuple[socket.socket, range] | None:
     """A block of uids that no other fork server on this machine uses.
 
-    Whoever holds the abstract socket owns the block.
+    The process that holds the abstract socket owns the block.
     """
     for first in UID_BLOCKS:
         lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -110,7 +110,7 @@ def _claim_uids() -> tuple[socket.socket, range] | None:
 def _worlds(
     block: tuple[socket.socket, range] | None, landlock: bool, namespaces: bool
 ) -> Worlds | None:
-    """Where workers may write: nowhere, unless Landlock says where and somebody counts."""
+    """Where workers may write: nowhere, unless Landlock limits where and writing is counted."""
     if block is None or not landlock or not (namespaces or seccomp.can_count()):
         return None
     return Worlds.prepare(block[1], mounted=namespaces)
@@ -132,7 +132,8 @@ class Server:
         self._control = control
         self._gpu = gpu
         self._worlds = worlds
-        self._listeners: dict[int, int] = {}  # descriptor -> the uid whose writing is counted
+        # Descriptor -> the uid whose writing is counted.
+        self._listeners: dict[int, int] = {}
         self._layers = layers
         self._filter = bpf
         self._ruleset = ruleset
@@ -141,10 +142,11 @@ class Server:
         self._free = list(block[1]) if block else []
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
-        self._workers: dict[int, _Child] = {}  # by pidfd and by status descriptor
+        # Each worker is here twice: by its pidfd and by its status descriptor.
+        self._workers: dict[int, _Child] = {}
 
     def serve(self) -> None:
-        """Until the control socket closes; then every worker is killed."""
+        """Serve until the control socket closes; then kill every worker."""
         while True:
             for descriptor, _ in self._poll.poll():
                 if descriptor == self._control.fileno():
@@ -179,7 +181,7 @@ class Server:
     def _start_ranks(
         self, limits: dict[str, Any], lines: list[list[int]], bpf: bytes | None, ruleset: int | None
     ) -> None:
-        """Several workers, in a network of their own where that can be had."""
+        """Several workers, in their own network if that is possible."""
         home = network.of_their_own() if self._layers.namespaces else contextlib.nullcontext()
         try:
             with home:
@@ -234,12 +236,14 @@ class Server:
         """Answer from now on for what this worker writes."""
         with line:
             _, descriptors, _, _ = socket.recv_fds(line, 1, 1)
-        for listener in descriptors:  # none: it could not lock itself in
+        # There is no descriptor if the worker could not lock itself in.
+        for listener in descriptors:
             self._listeners[listener] = uid
             self._poll.register(listener, select.POLLIN)
 
     def _attend(self, child: _Child, descriptor: int) -> None:
-        if descriptor == child.status:  # closed, or asked to kill: either way this worker is done
+        if descriptor == child.status:
+            # The line was closed, or it asks to kill: in both cases this worker must end.
             self._poll.unregister(child.status)
             self._kill(child)
             return
@@ -259,12 +263,13 @@ class Server:
             self._tidy(child.uid)
 
     def _tidy(self, uid: int) -> None:
-        """The worker with this uid has ended: nothing of it is left for the next one."""
+        """The worker with this uid has ended: remove all that it has left."""
         for listener in [known for known, owner in self._listeners.items() if owner == uid]:
             del self._listeners[listener]
             self._poll.unregister(listener)
             os.close(listener)
-        with contextlib.suppress(OSError):  # a world that cannot be emptied is not used again
+        # A world that cannot be emptied is not used again.
+        with contextlib.suppress(OSError):
             if self._worlds:
                 self._worlds.empty(uid)
             self._free.append(uid)
@@ -273,7 +278,8 @@ class Server:
         try:
             os.write(descriptor, msgpack.packb(message))
         except OSError:
-            pass  # the grader has gone
+            # The grader has gone.
+            pass
 
     def _kill(self, child: _Child) -> None:
         try:
@@ -297,8 +303,8 @@ class _Child:
 def bare_fork() -> int:
     """fork(2) itself: os.fork would run every library's after-fork hooks.
 
-    They cost a millisecond for locks that only threads need. They would also seed `random` anew in
-    each worker; so its state is the same in all of them, and so is what a submission does with it.
+    They cost a millisecond for locks that only threads need. They would also seed `random` again in
+    each worker. Without them its state, and what a submission does with it, is always the same.
     """
     pid: int = _libc.fork()
     if pid < 0:
@@ -309,7 +315,8 @@ def bare_fork() -> int:
 def stay_on(core: int | None) -> None:
     """Run on this core only, if there is one to run on (engines/local.py says why)."""
     if core is not None:
-        with contextlib.suppress(OSError):  # taken from this process meanwhile
+        # The core may have been taken from this process meanwhile.
+        with contextlib.suppress(OSError):
             os.sched_setaffinity(0, {core})
 
 

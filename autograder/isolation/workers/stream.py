@@ -15,14 +15,15 @@ from autograder.isolation.codec.message import PREFIX_SIZE, check_sizes, prefix_
 
 # The first byte of a message: the worker is locked in; a question (the files come as one too); an
 # answer (also the report of loading); a call of a lent object; load the files again.
-READY, QUESTION, ANSWER, CALLBACK, ANEW = b"R", b"Q", b"A", b"C", b"N"
+READY, QUESTION, ANSWER, CALLBACK, RELOAD = b"R", b"Q", b"A", b"C", b"N"
 CHUNK = 1 << 20
 HEAD = 1 + PREFIX_SIZE
-AHEAD = 1 << 13  # bytes
+# How many bytes are read at a time, at least.
+AHEAD = 1 << 13
 
 
 class Deadline(Protocol):
-    """Says how long to wait; meter.Patience counts waiting only, meter.Until the wall's clock."""
+    """Says how long to wait. meter.Patience counts waiting only; meter.Until counts wall time."""
 
     def left(self) -> float:
         """Seconds until it must be asked again; 0 when the time is over."""
@@ -39,9 +40,9 @@ class Late(Exception):
 class Stream:
     """One end of the conversation.
 
-    ``watch``, ``idle``: while waiting, ``idle`` is called when this descriptor can be read. The
-    grader drains the student's prints there. ``patient``: this end, a worker's, never gives a
-    deadline.
+    ``watch``, ``idle``: while waiting, ``idle`` is called when the descriptor ``watch`` can be
+    read. The grader reads the student's prints there. ``patient``: this end, a worker's, never
+    gives a deadline.
     """
 
     def __init__(
@@ -55,10 +56,12 @@ class Stream:
         self._watch = watch
         self._idle = idle
         self._patient = patient
-        self._ahead = bytearray()  # received, and not yet taken
+        # What was received and not yet taken.
+        self._ahead = bytearray()
         self._piece = memoryview(bytearray(AHEAD))
         self._polls = {event: self._poll(event) for event in (select.POLLIN, select.POLLOUT)}
-        self.received = 0  # bytes so far
+        # Bytes received so far.
+        self.received = 0
         sock.setblocking(patient)
 
     def send(self, kind: bytes, message: bytes, deadline: Deadline | None = None) -> None:
@@ -90,7 +93,7 @@ class Stream:
         return kind, message
 
     def _gather(self, count: int, deadline: Deadline | None) -> None:
-        """Have that many bytes, and some that came behind them.
+        """Read at least this many bytes, and some that came behind them.
 
         A system call costs more than a small message does.
         """

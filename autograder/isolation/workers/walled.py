@@ -23,7 +23,8 @@ from autograder.isolation.workers import meter
 from autograder.isolation.workers.channel import ProcessChannel
 from autograder.isolation.workers.reuse import KeptWorker
 
-MAX_NOTES, MAX_NOTE = 30, 400  # lines, and characters of one, about what was left out
+# The number of lines about what was left out, and characters of one line.
+MAX_NOTES, MAX_NOTE = 30, 400
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 ENVIRONMENT = ONE_THREAD | {
     "PATH": "/usr/bin:/bin",
@@ -37,11 +38,12 @@ ENVIRONMENT = ONE_THREAD | {
     # There is no home to keep it in.
     "CUDA_CACHE_DISABLE": "1",
 }
-# Everything on malloc's heap, in huge pages: fewer page tables to copy, forking torch costs half.
+# Everything is on malloc's heap, in huge pages. There are fewer page tables to copy, so forking
+# torch costs half.
 ENVIRONMENT |= {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 
-# To one worker: its conversation, its prints (to read), its status line.
+# The lines to one worker: its conversation, its prints (to read), its status line.
 Lines = tuple[socket.socket, int, socket.socket]
 
 
@@ -141,7 +143,7 @@ class WorkerServer:
                 self._process.wait(10)
 
     def detached(self) -> WorkerServer:
-        """The same server as seen by a forked grader, which must not end it."""
+        """The same server for a forked grader, which must not end it."""
         return WorkerServer(self._control, None, self.layers)
 
 
@@ -170,14 +172,14 @@ def _hello(ours: socket.socket, process: subprocess.Popen[bytes]) -> Layers:
 
 @dataclass
 class Shared:
-    """What the tests of one submission share: each may leave something to the next ones.
+    """What the tests of one submission share.
 
     Attributes:
         kept: the worker that serves several tests (reuse.py).
-        compiled: the files' code objects, marshalled. The first worker reports them, the next
-            ones are sent them, and the grader never looks into them.
+        compiled: the files' code objects, marshalled. The first worker reports them, and later
+            workers get them. The grader never looks into them.
         left_out: what of a notebook was left out, as its worker says.
-        import_failures: what waiting for the first worker's import has raised.
+        import_failures: errors of the first worker's import.
     """
 
     kept: KeptWorker
@@ -200,8 +202,8 @@ class Walled:
     def open(self, on_answer: Listener, seconds: float | None) -> Bridge:
         """A bridge to a worker that loads the files: a fresh one, or the one that waits.
 
-        A test with a time limit of its own always has a fresh worker, which ends with it. Raises
-        the StudentError of an import that has failed twice: an endless loop there must not be met
+        A test with its own time limit always gets a fresh worker, which ends with it. Raises the
+        StudentError of an import that has failed twice, so that an endless loop in it is not run
         in every test.
         """
         failures, kept = self.shared.import_failures, self.shared.kept

@@ -46,9 +46,10 @@ def warm_up(libraries: Sequence[str]) -> list[str]:
 
 
 def import_plots() -> None:
-    """Import matplotlib, which students use for their own plots, with its list of fonts."""
+    """Import matplotlib, which students use for plots, with its list of fonts."""
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(ImportError, OSError):
-        os.environ["MPLCONFIGDIR"] = folder  # a worker has one of its own (wall/world.py)
+        # A worker gets its own folder for this later (wall/world.py).
+        os.environ["MPLCONFIGDIR"] = folder
         importlib.import_module("matplotlib.pyplot")
 
 
@@ -63,7 +64,8 @@ def _use_torch(torch: Any, optimise: bool) -> None:
     loss = layer(torch.ones(1, 2, dtype=torch.float64)).pow(2).mean()
     torch.autograd.backward([loss], [torch.ones_like(loss)], retain_graph=True)
     torch.distributions.Categorical(logits=torch.zeros(2)).log_prob(torch.tensor(1))
-    if optimise:  # brings torch._dynamo and sympy: about 800 modules
+    if optimise:
+        # This would import torch._dynamo and sympy: about 800 modules.
         optimizer = torch.optim.Adam(layer.parameters())
         loss.backward()
         optimizer.step()

@@ -22,22 +22,26 @@ class Job:
 
 @dataclass(frozen=True)
 class Listed:
-    """A hidden test as the command knows it."""
+    """A hidden test as the command knows it.
+
+    ``extra``: it is worth nothing, because it is in a GPU part that the course does not require.
+    """
 
     name: str
     says: str
     part: str
     worth: float
     learning: bool
-    extra: bool = False  # worth nothing: a GPU part that the course does not require
+    extra: bool = False
 
 
 @dataclass
 class Progress:
     """What is known about one job so far.
 
-    ``finished`` comes once, with ``trouble`` if it could not be completed. ``problem`` says why the
-    submission cannot be imported, for its student; ``error`` holds their exception and lines.
+    ``finished`` comes once, with ``trouble`` if the job could not be completed. ``problem`` tells
+    the student why the submission cannot be imported. ``error`` holds the student's exception and
+    lines. ``notes`` say what of a notebook was left out.
     """
 
     job: Job
@@ -47,17 +51,25 @@ class Progress:
     problem: str = ""
     error: str = ""
     seconds: float = 0.0
-    notes: tuple[str, ...] = ()  # what of a notebook was left out
+    notes: tuple[str, ...] = ()
 
 
 class Engine(Protocol):
-    """Takes jobs and yields what is found as it is found; it knows nothing of reports."""
+    """Takes jobs and yields results as they come; it knows nothing of reports.
+
+    Attributes:
+        tests: the hidden tests.
+        layers: the layers of the wall, as weak as on the weakest machine.
+        leaks: what a probe in a worker could do and must not.
+        gpu: what happens to the tests that need a GPU.
+        where: the machines that ``layers`` and ``leaks`` describe.
+    """
 
     tests: list[Listed]
-    layers: Layers  # of the wall, as weak as on the weakest machine
-    leaks: list[str]  # what a probe in a worker could do and must not
-    gpu: GpuStatus  # what became of the tests that need a GPU
-    where: str  # which machine these two speak of
+    layers: Layers
+    leaks: list[str]
+    gpu: GpuStatus
+    where: str
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Progress]:
         """Mark every job; yields a job's progress as it grows, finished exactly once."""

@@ -26,7 +26,8 @@ from autograder.marking.engines.base import Job, Listed, Progress
 from autograder.marking.messages import Message, Reader, send
 from autograder.model import Outcome, from_data
 
-TRIES = 2  # A submission whose process dies is tried once more; what was found before stands.
+# A submission whose process dies is tried once more. What was found before is valid.
+TRIES = 2
 
 
 class LocalEngine:
@@ -46,7 +47,7 @@ class LocalEngine:
         try:
             hello = self._hello()
         except BaseException:
-            # They are still starting, and would hear only later that nobody needs them.
+            # They are still starting, and would notice only later that they are not needed.
             for pid in meter.family(self._process.pid):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -123,11 +124,12 @@ class LocalEngine:
 
 
 class Cores:
-    """Gives each submission's process and its workers a core, where there is one for each core.
+    """Gives each submission's process and its workers one core, if all cores are in use.
 
     Such a process and its worker take turns. On two cores each turn wakes a sleeping core, which
-    costs more than most questions do; on one core the turn is a switch between processes. With
-    fewer submissions at a time than cores they are left alone: other commands have the same cores.
+    costs more than most questions do. On one core the turn is a switch between processes. If fewer
+    submissions than cores are marked at a time, no core is set, because other commands may use the
+    same cores.
     """
 
     def __init__(self, jobs: int) -> None:
@@ -136,7 +138,7 @@ class Cores:
         self._taking = threading.Lock()
 
     def take(self) -> int | None:
-        """The core that fewest have; None: any."""
+        """The core that the fewest have; None means any core."""
         with self._taking:
             core = min(self._users, key=self._users.__getitem__, default=None)
             if core is not None:
@@ -159,7 +161,8 @@ class _Line:
         self.line = line
         self.core = core
         self.progress = progress
-        self._patience = patience  # Seconds that the test which runs now may take.
+        # Seconds that the test which runs now may take.
+        self._patience = patience
         self._reader = Reader(line)
         self._pids: list[int] = []
         self._begun = time.monotonic()
@@ -186,8 +189,8 @@ class _Line:
     def end_if_silent(self) -> None:
         """Kill a process that has said nothing for longer than its test may take.
 
-        While a worker computes, the process says so. The limit is on what it computes itself, say
-        for a diagnosis, which runs every known bug, and on waiting.
+        While a worker computes, the process says so. The limit is on waiting and on what the
+        process computes itself, say for a diagnosis, which runs every known bug.
         """
         if self._silence.next_look() > 0:
             return

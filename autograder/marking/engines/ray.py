@@ -1,4 +1,4 @@
-"""The engine of a Ray cluster: on each node an actor with a LocalEngine of its own.
+"""The engine of a Ray cluster: on each node an actor with its own LocalEngine.
 
 Each submission is a task of one of them. Every node has the course in the same folder (an image, a
 shared file system): nothing of the hidden tests travels. A node takes part only if its files and
@@ -26,7 +26,8 @@ from autograder.marking.engines.base import Job, Listed, Progress
 from autograder.marking.engines.local import LocalEngine
 from autograder.marking.provenance import changes, fingerprint
 
-LOSSES = 3  # Nodes that may be lost while one submission is on them; then it stays ungraded.
+# If this many nodes are lost while they mark one submission, it stays ungraded.
+LOSSES = 3
 PACKAGE = str(Path(__file__).resolve().parents[3])
 
 
@@ -34,7 +35,7 @@ class NodeActor:
     """The actor: one node's engine."""
 
     def start(self, root: str, name: str, jobs: int) -> dict[str, Any]:
-        """Start the engine there; says what the wall and the files are like, or what is wrong."""
+        """Start the engine there. Returns the state of the wall and the files, or what is wrong."""
         try:
             assignment = load_assignment(Path(root), name)
             self._engine = LocalEngine(assignment, jobs)
@@ -116,7 +117,7 @@ class Cluster:
         return self.ray.remote(NodeActor).options(**options).remote()
 
     def answers(self, calls: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        """What each call came to, or the error in its place."""
+        """The result of each call, or its error."""
         self.ray.wait(
             list(calls.values()), num_returns=len(calls), timeout=seconds
         ) if calls else None
@@ -138,7 +139,7 @@ class Cluster:
 
 
 def _reach(address: str) -> None:
-    """Raise OSError where nobody listens: Ray itself would try for minutes."""
+    """Raise OSError if no process listens there: Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if port.isdigit() and "://" not in address:
         socket.create_connection((host, int(port)), 10).close()
@@ -178,7 +179,8 @@ class RayEngine:
         self._assignment, self._jobs, self._notice = assignment, jobs, notice
         self._expected = fingerprint(assignment)
         self._nodes: dict[str, Node] = {}
-        self._refused: Counter[str] = Counter()  # nodes that were lost or turned away
+        # Nodes that were lost or refused.
+        self._refused: Counter[str] = Counter()
         self._cluster = Cluster(address)
         try:
             self._enlist_all()
@@ -330,7 +332,7 @@ class RayEngine:
 
 
 def _gpu(each: Sequence[GpuStatus]) -> GpuStatus:
-    """What becomes of the GPU part on a cluster: it is run only if every node runs it."""
+    """What happens to the GPU part on a cluster: it is run only if every node runs it."""
     lacking = sorted({one.reason for one in each if one.state is GpuState.NOT_RUN})
     return GpuStatus(GpuState.NOT_RUN, "; ".join(lacking)) if lacking else each[0]
 

@@ -19,13 +19,16 @@ from pathlib import Path, PurePosixPath
 from autograder.errors import SubmissionError
 from autograder.marking.intake.names import SKIPPED_FOLDERS, kind
 
-MAX_FILE, MAX_NOTEBOOK = 2 << 20, 32 << 20  # bytes
-MAX_TOTAL, MAX_FILES, MAX_ENTRIES = 64 << 20, 200, 10_000  # bytes, files, entries of a zip
-TOO_MUCH = "hand in only what the assignment asks for"
-CLEAR = 'clear the outputs ("Restart and clear all outputs"), save it and hand it in again'
+# Bytes of one file, and of one notebook.
+MAX_FILE, MAX_NOTEBOOK = 2 << 20, 32 << 20
+# Bytes in all, number of files, and number of entries of a zip.
+MAX_TOTAL, MAX_FILES, MAX_ENTRIES = 64 << 20, 200, 10_000
+TOO_MUCH = "submit only what the assignment asks for"
+CLEAR = 'clear the outputs ("Restart and clear all outputs"), save it and submit it again'
 OTHER_PACKERS = {b"Rar!": "RAR", b"7z\xbc\xaf": "7-Zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2"}
 
-_Read = Callable[[int], bytes]  # reads at most so many bytes
+# Reads at most this many bytes.
+_Read = Callable[[int], bytes]
 
 
 @dataclass
@@ -56,11 +59,11 @@ def regular(path: Path, name: str, limit: int) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         raise SubmissionError(
-            f"{name} cannot be read ({error.strerror}): hand in a regular file"
+            f"{name} cannot be read ({error.strerror}): submit a regular file"
         ) from None
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise SubmissionError(f"{name} is not a regular file: hand in {name} itself")
+            raise SubmissionError(f"{name} is not a regular file: submit {name} itself")
         data = file.read(limit + 1)
     if len(data) > limit:
         raise _too_large(name, limit)
@@ -100,7 +103,7 @@ def _printable(name: str) -> str:
 
 
 def is_environment(folder: Path) -> bool:
-    """An environment or a tool's folder, whatever its name."""
+    """A virtual environment or a tool's folder, whatever its name."""
     return folder.name in SKIPPED_FOLDERS or (folder / "pyvenv.cfg").is_file()
 
 
@@ -164,12 +167,12 @@ def _opened(path: Path) -> zipfile.ZipFile:
             break
     packer = next((name for head, name in OTHER_PACKERS.items() if raw.startswith(head)), "")
     if packer:
-        raise SubmissionError(f"{path.name} is a {packer} archive: pack a zip, or hand in the file")
+        raise SubmissionError(f"{path.name} is a {packer} archive: pack a zip, or submit the file")
     if not raw:
-        raise SubmissionError(f"{path.name} is empty: the upload broke off; hand it in again")
+        raise SubmissionError(f"{path.name} is empty: the upload broke off; submit it again")
     raise SubmissionError(
         f"{path.name} is not a zip file that can be opened: "
-        "pack it again, or hand in the .py file itself"
+        "pack it again, or submit the .py file itself"
     )
 
 
@@ -201,11 +204,12 @@ def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> byt
     try:
         with archive.open(entry) as file:
             return file.read(limit)
-    except Exception as error:  # zlib.error and its kin have no common base
+    except Exception as error:
+        # The errors of zlib and other packers have no common base class.
         if entry.flag_bits & 1:
             reason, remedy = "it is encrypted", "pack it again without a password"
         elif isinstance(error, NotImplementedError):
             reason, remedy = "it is packed in an uncommon way", "pack it again as an ordinary zip"
         else:
-            reason, remedy = "the zip is damaged", "hand it in again, or the .py file itself"
+            reason, remedy = "the zip is damaged", "submit it again, or the .py file itself"
         raise SubmissionError(f"{name} cannot be unpacked ({reason}): {remedy}") from None

@@ -1,7 +1,7 @@
 """A student's notebook -> one Python module, without running anything (see isolation.cells).
 
 The module holds the code cells in order. A definition that cannot fail is kept as it is; every
-other statement stands in a block that leaves it out if it fails. A cell that is not Python is left
+other statement is in a block that leaves it out if it fails. A cell that is not Python is left
 out here. Cells are counted as a student counts them: code cells only, from the top, from 1.
 """
 
@@ -22,7 +22,8 @@ from jupytext.magics import comment_magic
 from autograder.errors import SubmissionError
 from autograder.isolation.cells import GUARD, HEADER, SKIP
 
-MAX_CELLS, MAX_CODE = 2000, 256 << 10  # code cells and characters of a notebook
+# Code cells and characters of a notebook.
+MAX_CELLS, MAX_CODE = 2000, 256 << 10
 PYTHON_CELL = re.compile(r"\A\s*%%(?:time|timeit|capture|prun)\b.*(?:\n|\Z)")
 WRITES = re.compile(r"\A\s*%%(?:writefile|file)\s+(-a\s+|--append\s+)?['\"]?([^\s'\"]+)['\"]?\s*\n")
 TIMED_LINE = re.compile(r"^(\s*)%time(?:it)?\s+(?![-])(.+)$")
@@ -32,7 +33,7 @@ NOT_PARSED = (SyntaxError, ValueError, MemoryError, RecursionError)
 
 @dataclass
 class Notebook:
-    """What a notebook comes to: the module's text, files that its cells write, remarks."""
+    """A notebook as the module's text, the files that its cells write, and remarks."""
 
     code: bytes
     files: dict[str, bytes] = field(default_factory=dict)
@@ -55,10 +56,11 @@ def read(name: str, data: bytes, main: str) -> Notebook:
         raise
     except MemoryError:
         raise
-    except Exception as error:  # nbformat raises whatever its parsers raise
+    except Exception as error:
+        # nbformat raises whatever its parsers raise.
         raise SubmissionError(
             f"{name} cannot be read as a notebook ({type(error).__name__}): "
-            "save it again, or hand in a .py file"
+            "save it again, or submit a .py file"
         ) from None
 
 
@@ -69,15 +71,20 @@ def _code_cells(name: str, document: str) -> list[str | None]:
     """The sources of the code cells; None for one that is not the student's, or not Python."""
     _refuse_too_much_code(name, json.loads(document))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of formats that are newer than the libraries
+        # These are about formats that are newer than the libraries.
+        warnings.simplefilter("ignore")
         parsed = nbformat.reads(document, as_version=4)  # type: ignore[no-untyped-call]
     cells = [cell for cell in parsed.cells if cell.cell_type == "code"]
     return [_source(cell) for cell in cells]
 
 
 def _refuse_too_much_code(name: str, notebook: Any) -> None:
-    """Parsing takes 600 bytes of memory for a byte of code, and this process marks everybody."""
-    sheets = [notebook, *notebook.get("worksheets", [])]  # before version 4 cells lay on sheets
+    """Refuse a notebook with too much code.
+
+    Parsing takes 600 bytes of memory for a byte of code, and this process marks everybody.
+    """
+    # Before version 4, cells were on worksheets.
+    sheets = [notebook, *notebook.get("worksheets", [])]
     cells = [
         cell
         for sheet in sheets
@@ -88,12 +95,12 @@ def _refuse_too_much_code(name: str, notebook: Any) -> None:
     if len(cells) > MAX_CELLS or size > MAX_CODE:
         raise SubmissionError(
             f"{name} holds more than {MAX_CELLS} code cells or {MAX_CODE >> 10} KiB of code: "
-            "hand in only what the assignment asks for"
+            "submit only what the assignment asks for"
         )
 
 
 def _source(cell: Any) -> str | None:
-    """What to run of a cell; None of one that otter-grader or nbgrader put there to mark with."""
+    """What to run of a cell; None for cells that otter-grader or nbgrader added for marking."""
     text: str = re.sub(r"\r\n?", "\n", cell.source)
     marks = cell.metadata.get("nbgrader", {})
     is_a_test = "otter.Notebook(" in text or (marks.get("grade") and not marks.get("solution"))
@@ -150,7 +157,7 @@ class _Module:
         self.notes: list[str] = []
 
     def text(self) -> str:
-        """Imports from ``__future__`` come first, wherever they stood."""
+        """The text; imports from ``__future__`` come first, wherever they were."""
         future = f"from __future__ import {', '.join(dict.fromkeys(self._future))}"
         return "\n".join([future if self._future else "#", HEADER, *self._lines]) + "\n"
 
@@ -191,7 +198,8 @@ class _Module:
         imports = all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in nodes)
         try:
             names = tuple(dict.fromkeys(name for node in nodes for name in _bound(node)))
-        except RecursionError:  # a chain of a hundred thousand attributes
+        except RecursionError:
+            # For instance a chain of a hundred thousand attributes.
             names = ()
         last = ", True" if imports else ""
         return f"with {GUARD}(globals(), {cell}, {first}, {_shown(lines)!r}, {names!r}{last}):"
@@ -221,7 +229,7 @@ def _parsed(source: str) -> ast.Module | Exception:
 
 
 def _wrong(text: str) -> Exception | None:
-    """Why a statement cannot stand in the module (`return`, `await`), or None."""
+    """Why a statement cannot be in the module (`return`, `await`), or None."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -232,14 +240,14 @@ def _wrong(text: str) -> Exception | None:
 
 
 def _why(error: Exception) -> str:
-    """In a student's words."""
+    """The error in a student's words."""
     if isinstance(error, SyntaxError):
         return f"this is not Python: {error.msg}"
     return f"this cannot be read as Python: {type(error).__name__}"
 
 
 def _groups(tree: ast.Module) -> Iterator[tuple[int, int, list[ast.stmt]]]:
-    """First line, last line and nodes of the statements; those that share a line go together."""
+    """First line, last line and nodes of the statements; those on the same line are together."""
     first, last, nodes = 0, 0, list[ast.stmt]()
     for node in tree.body:
         begin = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
@@ -270,7 +278,7 @@ def _cannot_fail(node: ast.stmt) -> bool:
 
 
 def _indented(lines: list[str], nodes: list[ast.stmt], first: int) -> list[str]:
-    """The lines, four to the right; what lies inside a text of several lines stays as it is."""
+    """The lines, indented by four; the inside of a string of several lines stays as it is."""
     inside = set[int]()
     for node in (inner for outer in nodes for inner in ast.walk(outer)):
         text = isinstance(node, ast.JoinedStr) or (
@@ -281,7 +289,8 @@ def _indented(lines: list[str], nodes: list[ast.stmt], first: int) -> list[str]:
     return [
         line
         if number in inside
-        else f"    {line.lstrip(chr(12))}"  # a form feed undoes indentation
+        # A form feed undoes indentation.
+        else f"    {line.lstrip(chr(12))}"
         for number, line in enumerate(lines, first)
     ]
 

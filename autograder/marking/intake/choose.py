@@ -43,7 +43,7 @@ class Wanted:
         return self.main.removesuffix(".py")
 
     def given(self) -> frozenset[str]:
-        """The names of the starter's other files: nobody's answer."""
+        """The names of the starter's other files, which are not answers."""
         return _given(self.starter) - {self.main, f"{self.module}.ipynb"}
 
     def is_untouched(self, name: str, data: bytes) -> bool:
@@ -56,7 +56,7 @@ class Wanted:
 
 
 def read(name: str, data: bytes, wanted: Wanted) -> Chosen:
-    """One file or notebook, under the name that it is asked for."""
+    """One file or notebook, under the name that the assignment asks for."""
     if kind(name)[1] == ".ipynb":
         made = cells.read(PurePosixPath(name).name, data, wanted.main)
         return Chosen({wanted.main: made.code} | made.files, made.notes)
@@ -65,9 +65,9 @@ def read(name: str, data: bytes, wanted: Wanted) -> Chosen:
 
 
 def choose(found: Contents, wanted: Wanted) -> Chosen:
-    """The file that is asked for, or what can only be it, with its neighbours.
+    """The file that is asked for, or the only one that can be it, with its neighbours.
 
-    Raises SubmissionError where there is none, or where there are several and none is plainly it.
+    Raises SubmissionError if there is none, or if there are several and none is plainly it.
     """
     names = [name for name in found.files if _base(name) not in wanted.given()]
     ranked = _ranked(names, wanted)
@@ -103,7 +103,7 @@ def _base(name: str) -> str:
 
 
 def _rank(name: str, wanted: Wanted) -> tuple[int, int]:
-    """The file's own name before the notebook's before names that resemble them; the outermost."""
+    """Sort key: first the file's name, then the notebook's, then similar ones; outermost first."""
     stem, suffix = kind(_base(name))
     exact = stem.lower() == wanted.module.lower()
     order = (0 if suffix == ".py" else 1) if exact else (2 if suffix == ".py" else 3)
@@ -121,11 +121,11 @@ def _ranked(names: list[str], wanted: Wanted) -> list[str]:
 
 
 def _missing(found: Contents, names: list[str], wanted: Wanted) -> str:
-    """What the folder holds instead, and what to do."""
+    """The message: what the folder holds instead, and what to do."""
     main, other = wanted.main, [_base(name) for name in found.others]
     packed = [name for name in other if kind(name)[1] == ".zip"]
     if not names and packed:
-        return f"{main} is missing (there is another zip inside, {packed[0]}): hand in that one"
+        return f"{main} is missing (there is another zip inside, {packed[0]}): submit that one"
     shown = sorted({_base(name) for name in names})
     near = difflib.get_close_matches(main, shown, n=1)
     notebooks = [name for name in shown if kind(name)[1] == ".ipynb"]
@@ -154,7 +154,7 @@ def _notes(first: str, left: list[str], idle: list[str]) -> Iterable[str]:
     if untouched and first in left and first not in idle:
         yield f"{first} was marked; {' and '.join(untouched)} is the starter as it was given"
     if unread:
-        yield f"{first} was marked; {' and '.join(unread)} was not: hand in only what counts"
+        yield f"{first} was marked; {' and '.join(unread)} was not: submit only what counts"
 
 
 # -- the starter -----------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ def _starter_s(wanted: Wanted) -> frozenset[str]:
 
 
 def _definitions(name: str, data: bytes, main: str) -> set[str] | None:
-    """Functions and classes as dumps, comments and layout aside; None if there is no reading it."""
+    """Functions and classes as dumps without comments and layout; None if it cannot be read."""
     try:
         if kind(name)[1] == ".ipynb":
             data = cells.read(name, data, main).code
@@ -195,7 +195,7 @@ def _definitions(name: str, data: bytes, main: str) -> set[str] | None:
 
 
 def _as_utf_8(name: str, data: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """A file as Python reads it, with remarks on what Python will not."""
+    """A file as Python reads it, with remarks on what Python cannot read."""
     base = _base(name)
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         try:
@@ -207,7 +207,7 @@ def _as_utf_8(name: str, data: bytes) -> tuple[bytes, tuple[str, ...]]:
 
 
 def _remarks(name: str, data: bytes) -> Iterable[str]:
-    """Of a file that Python will not take: the lines that tell why."""
+    """The lines that say why Python cannot read a file."""
     if not re.match(rb"(?:[^\n]*\n)?[ \t\f]*#.*?coding[:=]", data):
         for number, line in enumerate(data.split(b"\n"), 1):
             try:
@@ -224,4 +224,5 @@ def _remarks(name: str, data: bytes) -> Iterable[str]:
             shown = found[0].strip()[:60]
             yield f"line {number} of {name} is a notebook's (`{shown}`): delete it"
     except (ValueError, MemoryError, RecursionError):
-        pass  # importing it will say so
+        # Importing it will say so.
+        pass

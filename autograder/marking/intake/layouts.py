@@ -43,23 +43,26 @@ LAYOUTS = ("auto", "plain", "canvas", "moodle", "gradescope")
 class Entry:
     """One student's files, by the names that the student gave them, and what the platform says."""
 
-    stem: str  # whose it is
+    # The name that says whose work it is.
+    stem: str
     paths: dict[str, Path] = field(default_factory=dict)
     received: datetime | None = None
-    known_as: tuple[str, ...] = ()  # further names for the same person: numbers, addresses
-    late: bool = False  # the platform says so, and not since when
+    # Further names for the same person: numbers, addresses.
+    known_as: tuple[str, ...] = ()
+    # The platform says that it is late, but not since when.
+    late: bool = False
 
 
 @dataclass
 class Layout:
-    """The entries of a folder, and the names of what is nobody's submission."""
+    """The entries of a folder, and the names of what is not a submission."""
 
     entries: list[Entry]
     passed_over: list[str]
 
 
 def read(folder: Path, layout: str = "auto") -> Layout:
-    """The submissions in a folder. Raises CourseError for a layout that it does not have."""
+    """The submissions in a folder. Raises CourseError if the folder does not have the layout."""
     if layout not in LAYOUTS:
         raise CourseError(f"--layout {layout}: one of {', '.join(LAYOUTS)} is expected")
     listed = sorted(entry for entry in folder.iterdir() if not names.is_silent(entry.name))
@@ -82,7 +85,7 @@ def _is_tool_s(folder: Path) -> bool:
 
 
 def _recognised(folder: Path, entries: list[Path]) -> str:
-    """The platform whose names all of them have; plain if there is one that does not."""
+    """The platform that names all of them; plain if one of them has another form."""
     if (folder / METADATA).is_file() and any(e.name.startswith("submission_") for e in entries):
         return "gradescope"
     if entries and all(MOODLE.fullmatch(entry.name) for entry in entries):
@@ -149,7 +152,7 @@ def _gradescope(folder: Path, entries: list[Path]) -> list[Entry]:
 
 
 def _one_of_gradescope(folder: Path, told: Any) -> Entry:
-    """The first submitter's; a group's other members are among the further names."""
+    """The first submitter's work; a group's other members are among the further names."""
     data = told if isinstance(told, dict) else {}
     people = [one for one in data.get("submitters") or [] if isinstance(one, dict)]
     known = [str(one[key]) for one in people for key in ("email", "sid", "name") if one.get(key)]
@@ -162,7 +165,8 @@ def _one_of_gradescope(folder: Path, told: Any) -> Entry:
         except ValueError:
             time = None
     if isinstance(time, datetime) and time.tzinfo is None:
-        time = time.replace(tzinfo=UTC)  # YAML's time stamps are UTC where they name no zone
+        # YAML's time stamps are UTC if they name no zone.
+        time = time.replace(tzinfo=UTC)
     received = time if isinstance(time, datetime) else None
     return Entry(stem, {folder.name: folder}, received, tuple(known))
 

@@ -11,7 +11,8 @@ from pathlib import PurePath
 from autograder.marking.names import safe
 from autograder.marking.received import RECEIVED
 
-RESERVED = {"gradebook.csv", "report.html"}  # what lies beside the students' folders
+# Files beside the students' folders.
+RESERVED = {"gradebook.csv", "report.html"}
 KINDS = (".py", ".ipynb", ".zip")
 SKIPPED_FOLDERS = {
     *("__MACOSX", "__pycache__", ".ipynb_checkpoints", ".git", ".venv", "venv"),
@@ -19,7 +20,7 @@ SKIPPED_FOLDERS = {
 }
 # Endings that systems and browsers add: gae.py.txt, gae.ipynb.json.
 ADDED = (".txt", ".json", ".download", ".html")
-# What a student may hand in by mistake. Kinds that nobody hands in are passed over.
+# Kinds that a student may submit by mistake. Other kinds are passed over.
 WORK = {
     *(".doc", ".docx", ".odt", ".pdf", ".rtf", ".txt", ".md", ".html", ".htm", ".pages", ".tex"),
     *(".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".pyc", ".java", ".m", ".r", ".c"),
@@ -42,7 +43,7 @@ def kind(name: str) -> tuple[str, str]:
 
 
 def stem(name: str, is_folder: bool) -> str:
-    """Whose a file or folder among the submissions is: its name without what says the kind."""
+    """The owner of a file or folder among the submissions: its name without the kind."""
     found, suffix = kind(name)
     if suffix or is_folder:
         return found
@@ -53,13 +54,13 @@ def stem(name: str, is_folder: bool) -> str:
 
 
 def is_silent(name: str) -> bool:
-    """Nothing that anybody need hear of."""
+    """Whether a file is so ordinary that it need not be mentioned."""
     hidden = name.startswith(".") or name.upper().startswith("README")
     return hidden or name == RECEIVED or name in SKIPPED_FOLDERS
 
 
 def is_not_a_submission(name: str) -> bool:
-    """A file that is nobody's work: a table, a system's own file, something half written."""
+    """A file that is not a submission: a table, a system's file, a file that is half written."""
     lower = name.lower()
     if kind(name)[1]:
         return False
@@ -75,7 +76,7 @@ def passed_over(name: str) -> str:
 
 
 def student(stem: str, taken: Mapping[str, object]) -> str:
-    """A name that is safe as a folder's, and nobody else's: letters, digits, and . _ @ + -."""
+    """A name that is safe for a folder and not yet taken: letters, digits, and . _ @ + -."""
     name = safe(stem)
     if name.casefold() in {other.casefold() for other in taken} | RESERVED:
         name += f"-{hashlib.sha256(os.fsencode(stem)).hexdigest()[:6]}"
