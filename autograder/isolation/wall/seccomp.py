@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
+from collections.abc import Iterable
 from typing import Literal
 
 PR_SET_SECCOMP = 22
@@ -147,6 +148,15 @@ def _library() -> ctypes.CDLL | None:
         return ctypes.CDLL("libseccomp.so.2")
     except OSError:
         return None
+
+
+def numbers(names: Iterable[str]) -> dict[str, int]:
+    """The numbers that these system calls have on this machine; of those that it has."""
+    library = _library()
+    if library is None:
+        return {}
+    found = {name: int(library.seccomp_syscall_resolve_name(name.encode())) for name in names}
+    return {name: number for name, number in found.items() if number >= 0}
 
 
 def can_count() -> bool:
