@@ -205,7 +205,7 @@ if not sandbox.separate([]):
     sys.exit("no namespaces here")
 bpf = seccomp.build_filter(own_uid=True)
 sandbox.enter(sandbox.Cell(64999, 5, sandbox.address_space() + (512 << 20), 16, bpf, None))
-import colorsys, zoneinfo  # nobody has imported these yet
+import colorsys, zoneinfo  # these have not been imported yet
 others = [path for path in ("/tmp", "/home", "/var", "/run", "/mnt") if os.path.isdir(path)]
 found = [sorted(os.listdir("/etc")), [os.listdir(path) for path in others], colorsys.__name__]
 print(json.dumps(found))
@@ -227,9 +227,8 @@ def test_behind_namespaces_nobody_s_files_are_left_and_python_still_imports():
         pytest.skip("this machine has no namespaces for us")
     etc, others, imported = json.loads(done.stdout)
     assert set(etc) <= {"ld.so.cache", "localtime"}
-    way = {
-        part for folder in sandbox.interpreter_folders() for part in Path(folder).parts
-    }  # Python itself may lie there
+    # Python itself may be there.
+    way = {part for folder in sandbox.interpreter_folders() for part in Path(folder).parts}
     assert not {name for names in others for name in names} - way and imported == "colorsys"
 
 

@@ -73,7 +73,7 @@ def notebook(*cells: str | dict[str, object]) -> bytes:
     return json.dumps({"cells": whole, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
 
 
-# -- the forms of a submission ------------------------------------------------------------------------
+# -- the forms of a submission ---------------------------------------------------------------------
 
 
 def test_the_same_content_has_the_same_digest_whatever_it_is_packed_in(tmp_path):

@@ -1,8 +1,8 @@
 """Hostile submissions that cannot be committed as files: archives, links, devices, odd names,
 notebooks. Each function makes one.
 
-``folder`` is where students' submissions lie; ``text`` is the base's text. The docstring is as in the
-corpus (see cases.py).
+``folder`` is where students' submissions lie; ``text`` is the base's text. The docstring is as in
+the corpus (see cases.py).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The five routes to marks, each as a function: submissions (name -> text of the main file) in, {name:
-{test's id: points}} out."""
+"""The five routes to marks, each as a function: submissions (name -> text of the main file) in,
+{name: {test's id: points}} out."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The grading image, as an instructor runs it: right, wrong and hostile submissions, by the engine's
-defaults and hardened. Needs $GRADER_IMAGE, $GRADER_ENGINE."""
+"""The grading image, as an instructor runs it: right, wrong and hostile submissions, by the
+engine's defaults and hardened. Needs $GRADER_IMAGE, $GRADER_ENGINE."""
 
 from __future__ import annotations
 
