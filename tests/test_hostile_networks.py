@@ -1,6 +1,6 @@
 """Student networks that fight back: their parameters lie, change, grow and are none.
 
-A test meets a StudentError or a wrong number, in time.
+A test gets a StudentError or a wrong number, in time.
 """
 
 from __future__ import annotations

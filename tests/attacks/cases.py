@@ -180,7 +180,7 @@ def described(
 
 def control_holds(case: Case) -> str:
     """Run the attack under the naive grader. Empty if it does there what its Control line says,
-    else what it did instead."""
+    otherwise what it did instead."""
     with tempfile.TemporaryDirectory(prefix=f"{MARK}-control-") as name:
         folder = Path(name)
         (folder / "student.py").write_text(case.text, encoding="utf-8")
