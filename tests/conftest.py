@@ -35,6 +35,7 @@ NEEDS = {
     "wall": (
         "test_as_graded",
         "test_attacks",
+        "test_class_report",
         "test_cli",
         "test_engine_ray",
         "test_export",
@@ -50,6 +51,7 @@ NEEDS = {
         "test_sandbox",
         "test_scaffold",
         "test_starter",
+        "test_student_page",
         "test_time",
         "test_unreadable",
         "test_wire_fuzz",

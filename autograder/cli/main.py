@@ -1,21 +1,19 @@
-"""The commands for graders: grade, report, doctor."""
+"""The commands for graders. Nothing outside of this package prints or exits."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from autograder.authoring.course import find_root, load_assignment
-from autograder.cli import authoring, authors, console, options, platforms
+from autograder.authoring.course import find_root
+from autograder.cli import authoring, authors, console, options, platforms, reports
 from autograder.cli.console import complain, err, explained, out, say, the_course
 from autograder.cli.options import AddressOption, CourseOption
 from autograder.cli.table import print_class
 from autograder.cli.watch import Watch, summary
-from autograder.errors import CourseError
 from autograder.judging.gpu_part import GpuState, GpuStatus
 from autograder.marking import feedback
 from autograder.marking.score import score
@@ -30,6 +28,7 @@ app = typer.Typer(
 authors.add_to(app)
 platforms.add_to(app)
 authoring.add_to(app)
+reports.add_to(app)
 
 
 def main() -> None:
@@ -108,38 +107,6 @@ def _line(grade: Grade, worth: float) -> dict[str, Any]:
         "worth": worth,
         "note": feedback.note(grade),
     }
-
-
-# -- report ----------------------------------------------------------------------------------------
-
-
-@app.command("report")
-@explained
-def report_class(
-    folder: Annotated[
-        Path, typer.Argument(help="The folder of 'grade --out', or one assignment's in it.")
-    ],
-    similar: Annotated[
-        Path | None,
-        typer.Option(help="List similar pairs among the submissions in this folder; no verdict."),
-    ] = None,
-    course: CourseOption = None,
-) -> None:
-    """Write report.html for the staff, and feedback.html beside each student's results."""
-    from autograder.reports import pages
-    from autograder.reports.similar import of_class
-
-    found = the_course(course)
-    marked = pages.folders(folder)
-    if similar and len(marked) > 1:
-        raise CourseError(f"{folder}: --similar wants one assignment's folder, as in {marked[0]}")
-    for one in marked:
-        pairs = of_class(load_assignment(found.root, one.name), similar) if similar else None
-        facts = pages.write(found, one, pairs)
-        say(
-            f"{one / pages.CLASS_PAGE}: {len(facts.rows)} students, {len(facts.ungraded)} ungraded"
-            + (f", {len(pairs)} similar pairs to look at" if pairs is not None else "")
-        )
 
 
 # -- doctor ----------------------------------------------------------------------------------------

@@ -7,8 +7,9 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-WIDTH, HEIGHT = 420, 200  # of a chart with its labels
-LEFT, RIGHT, TOP, BOTTOM = 44, 14, 18, 30
+WIDTH, HEIGHT = 420, 220  # of a chart with its labels
+LEFT, RIGHT, TOP, BOTTOM = 44, 14, 36, 44
+APART = 10  # between the last bar of a histogram, full marks, and the others
 
 
 @dataclass(frozen=True)
@@ -41,17 +42,25 @@ class LineChart:
 
 
 def histogram(counts: Sequence[tuple[str, int]]) -> list[Bar]:
-    """Bars side by side, the highest one as high as the chart."""
-    step = (WIDTH - LEFT - RIGHT) / len(counts)
+    """Bars side by side, the highest one as high as the chart, the last one a little apart."""
+    step = (WIDTH - LEFT - RIGHT - APART) / len(counts)
     high = max([count for _, count in counts] + [1])
     room = HEIGHT - TOP - BOTTOM
     bars = []
     for number, (label, count) in enumerate(counts):
         height = room * count / high
-        bars.append(
-            Bar(LEFT + number * step + 2, TOP + room - height, step - 4, height, label, count)
-        )
+        apart = APART if number == len(counts) - 1 else 0
+        left = LEFT + number * step + apart + 2
+        bars.append(Bar(left, TOP + room - height, step - 4, height, label, count))
     return bars
+
+
+def place(bars: Sequence[Bar], percent: float) -> float:
+    """Where a score is on the histogram's axis; full marks are in the middle of the last bar."""
+    if percent >= 100:
+        return bars[-1].x + bars[-1].width / 2
+    first, last = bars[0].x - 2, bars[-2].x + bars[-2].width + 2
+    return first + (last - first) * percent / 100
 
 
 def line_chart(curves: Iterable[Sequence[float]]) -> LineChart:

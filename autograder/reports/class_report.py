@@ -2,42 +2,53 @@
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
 
 from autograder.marking import feedback
-from autograder.marking.score import score
+from autograder.marking.roster import Roster
+from autograder.marking.score import earned, score
 from autograder.model import Grade, Mistake, Outcome, State, Verdict
+from autograder.reports.origin import received_at
+from autograder.reports.people import People
+from autograder.reports.spread import BINS, Spread, bin_labels, bin_of, discrimination, spread
 
-BINS = 10  # of the histogram, each 10 per cent wide
 SLOWEST = 10  # submissions listed
 
 
 @dataclass
 class Tally:
-    """How often something was passed, failed, ... by those who were graded on it."""
+    """Who passed, failed, ... something; ``discriminates`` is told of single tests only."""
 
     name: str
     label: str
     part: str
     worth: float
-    counts: Counter[Verdict] = field(default_factory=Counter)
+    students: dict[Verdict, list[str]] = field(default_factory=lambda: defaultdict(list))
+    discriminates: float | None = None
 
     @property
     def graded(self) -> int:
         """Outcomes that say something about the student."""
-        return self.counts.total() - self.counts[Verdict.UNGRADED]
+        return sum(map(len, self.students.values())) - self.count("ungraded")
 
     @property
     def rate(self) -> float | None:
         """The share that passed, or None where nobody was graded."""
-        return self.counts[Verdict.PASSED] / self.graded if self.graded else None
+        return self.count("passed") / self.graded if self.graded else None
 
     def count(self, verdict: str) -> int:
         """How many got this verdict."""
-        return self.counts[Verdict(verdict)]
+        return len(self.students.get(Verdict(verdict), ()))
+
+    def who(self, verdict: str) -> list[str]:
+        """The students of this verdict, each once."""
+        return list(dict.fromkeys(self.students.get(Verdict(verdict), ())))
 
 
 @dataclass(frozen=True)
@@ -51,17 +62,37 @@ class Made:
 
 @dataclass(frozen=True)
 class Row:
-    """One student in the class."""
+    """One student in the class. ``before``: points before lateness."""
 
     student: str
     state: State
     points: float | None
+    before: float
     percent: float | None
+    received: datetime | None
     late_days: int
     passed: int
     tests: int
     note: str
     seconds: float
+
+
+@dataclass(frozen=True)
+class Bin:
+    """One bar of the histogram, and who is in it."""
+
+    label: str
+    students: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of the course; ``missing`` is how many submitted nothing."""
+
+    name: str
+    submitted: int
+    missing: int
+    spread: Spread | None
 
 
 @dataclass(frozen=True)
@@ -73,18 +104,27 @@ class Curves:
 
 
 class ClassReport:
-    """Everything that the class report shows, computed from the grades."""
+    """Everything that the class report shows, computed from the grades and, if given, a roster."""
 
-    def __init__(self, grades: Sequence[Grade], worth: float) -> None:
-        self.grades = sorted(grades, key=lambda grade: grade.student)
+    def __init__(self, grades: Sequence[Grade], worth: float, roster: Roster | None = None) -> None:
+        self.people = People(roster, grades)
+        self.grades = sorted(grades, key=lambda grade: self._order(grade.student))
         self.worth = worth
         self.rows = [_row(grade, worth) for grade in self.grades]
+        self.row = {row.student: row for row in self.rows}
+
+    def _order(self, student: str) -> tuple[str, str]:
+        return self.people.name(student).casefold(), student
 
     @property
     def percents(self) -> list[float]:
         """Of those whose submission was tested and who have a score."""
+        return [row.percent for row in self._scored if row.percent is not None]
+
+    @property
+    def _scored(self) -> list[Row]:
         tested = (row for row in self.rows if row.state is State.TESTED)
-        return [row.percent for row in tested if row.percent is not None]
+        return [row for row in tested if row.percent is not None]
 
     @property
     def ungraded(self) -> list[Row]:
@@ -106,54 +146,87 @@ class ClassReport:
         return sum(row.late_days > 0 for row in self.rows)
 
     @property
-    def mean(self) -> float | None:
-        """Mean score in per cent."""
-        return statistics.fmean(self.percents) if self.percents else None
+    def spread(self) -> Spread | None:
+        """Median, quartiles, mean and deviation of the scores in per cent."""
+        return spread(self.percents)
 
     @property
-    def median(self) -> float | None:
-        """Median score in per cent."""
-        return statistics.median(self.percents) if self.percents else None
+    def sections(self) -> list[Section]:
+        """Each section by itself, where the roster names several."""
+        names = self.people.sections
+        return [self._section(name) for name in names] if len(names) > 1 else []
+
+    def _section(self, name: str) -> Section:
+        rows = [row for row in self.rows if self.people.section(row.student) == name]
+        here = [row for row in self._scored if self.people.section(row.student) == name]
+        percents = [row.percent for row in here if row.percent is not None]
+        missing = sum(person.section == name for person in self.people.missing)
+        return Section(name, len(rows), missing, spread(percents))
 
     @property
-    def histogram(self) -> list[tuple[str, int]]:
-        """Scores in tenths: label and number of students; full marks are in the last."""
-        counts = Counter(min(int(percent / 100 * BINS), BINS - 1) for percent in self.percents)
-        width = 100 // BINS
-        labels = [f"{number * width} to {(number + 1) * width} %" for number in range(BINS)]
-        return [(label, counts[number]) for number, label in enumerate(labels)]
+    def histogram(self) -> list[Bin]:
+        """Scores in tenths; full marks are in a bin of their own, the last."""
+        members: list[list[str]] = [[] for _ in range(BINS + 1)]
+        for row in self._scored:
+            members[bin_of(row.percent or 0.0)].append(row.student)
+        return [Bin(label, tuple(who)) for label, who in zip(bin_labels(), members, strict=True)]
 
-    @property
+    @cached_property
     def tests(self) -> list[Tally]:
         """One tally for each hidden test, in the tests' order."""
         tallies: dict[str, Tally] = {}
-        for outcome in self._outcomes():
+        for student, outcome in self._outcomes():
             new = Tally(outcome.test, outcome.says, outcome.part, outcome.worth)
-            tallies.setdefault(outcome.test, new).counts[outcome.verdict] += 1
+            tally = tallies.setdefault(outcome.test, new)
+            tally.students[outcome.verdict].append(student)
+        for tally in tallies.values():
+            tally.discriminates = self._discrimination(tally)
         return list(tallies.values())
+
+    def _discrimination(self, tally: Tally) -> float | None:
+        """Over those who were graded on everything."""
+        scored = {row.student for row in self._scored}
+        passed, rest = [], []
+        for grade in (grade for grade in self.grades if grade.student in scored):
+            own = [one for one in grade.outcomes if one.test == tally.name]
+            others = [one for one in grade.outcomes if one.test != tally.name]
+            if own and own[0].verdict is not Verdict.UNGRADED:
+                passed.append(own[0].verdict is Verdict.PASSED)
+                rest.append(earned(others))
+        return discrimination(passed, rest)
+
+    @property
+    def hardest(self) -> list[Tally]:
+        """The tests, those that fewest passed first."""
+        return sorted(self.tests, key=_by_rate)
+
+    @property
+    def doubtful(self) -> list[Tally]:
+        """Tests that those who are otherwise strong pass less often than the others."""
+        return [one for one in self.hardest if (one.discriminates or 0.0) < 0]
 
     @property
     def parts(self) -> list[Tally]:
-        """One tally for each part: all its tests together that are worth something."""
+        """One tally for each part, all its tests that are worth something; the hardest first."""
         tallies: dict[str, Tally] = {}
         for test in filter(lambda test: test.worth, self.tests):
             part = tallies.setdefault(test.part, Tally(test.part, test.part, test.part, 0.0))
-            part.counts += test.counts
+            for verdict, students in test.students.items():
+                part.students[verdict] += students
             part.worth += test.worth
-        return list(tallies.values())
+        return sorted(tallies.values(), key=_by_rate)
 
     @property
     def mistakes(self) -> list[Made]:
         """Recognised mistakes, the most frequent first: what to teach again."""
         students: dict[Mistake, set[str]] = defaultdict(set)
         parts: dict[Mistake, set[str]] = defaultdict(set)
-        for grade in self.grades:
-            for outcome in grade.outcomes:
-                for mistake in outcome.named:
-                    students[mistake].add(grade.student)
-                    parts[mistake].add(outcome.part)
+        for student, outcome in self._outcomes():
+            for mistake in outcome.named:
+                students[mistake].add(student)
+                parts[mistake].add(outcome.part)
         found = [
-            Made(mistake, tuple(sorted(who)), tuple(sorted(parts[mistake])))
+            Made(mistake, tuple(sorted(who, key=self._order)), tuple(sorted(parts[mistake])))
             for mistake, who in students.items()
         ]
         return sorted(found, key=lambda made: (-len(made.students), made.mistake.when))
@@ -165,33 +238,41 @@ class ClassReport:
         return sorted(timed, key=lambda row: -row.seconds)[:SLOWEST]
 
     @property
+    def usual_seconds(self) -> float | None:
+        """The median time that marking took."""
+        timed = [row.seconds for row in self.rows if row.seconds]
+        return statistics.median(timed) if timed else None
+
+    @property
     def curves(self) -> list[Curves]:
         """Learning curves, test by test, where tests have recorded some."""
         found: dict[str, Curves] = {}
-        for grade in self.grades:
-            for outcome in grade.outcomes:
-                if outcome.curve:
-                    found.setdefault(outcome.test, Curves(outcome.says, {})).lines[
-                        grade.student
-                    ] = outcome.curve
+        for student, outcome in self._outcomes():
+            if outcome.curve:
+                curves = found.setdefault(outcome.test, Curves(outcome.says, {}))
+                curves.lines[student] = outcome.curve
         return list(found.values())
 
-    def _outcomes(self) -> list[Outcome]:
-        return [outcome for grade in self.grades for outcome in grade.outcomes]
+    def _outcomes(self) -> list[tuple[str, Outcome]]:
+        return [(grade.student, outcome) for grade in self.grades for outcome in grade.outcomes]
+
+
+def _by_rate(tally: Tally) -> float:
+    return math.inf if tally.rate is None else tally.rate
 
 
 def _row(grade: Grade, worth: float) -> Row:
     total = score(grade, worth)
-    passed = sum(outcome.verdict is Verdict.PASSED for outcome in grade.outcomes)
-    late, tests, seconds = grade.late_days, len(grade.outcomes), grade.seconds
     return Row(
-        grade.student,
-        grade.state,
-        total.points,
-        total.percent,
-        late,
-        passed,
-        tests,
-        feedback.note(grade),
-        seconds,
+        student=grade.student,
+        state=grade.state,
+        points=total.points,
+        before=earned(grade.outcomes),
+        percent=total.percent,
+        received=received_at(grade.provenance),
+        late_days=grade.late_days,
+        passed=sum(outcome.verdict is Verdict.PASSED for outcome in grade.outcomes),
+        tests=len(grade.outcomes),
+        note=feedback.note(grade),
+        seconds=grade.seconds,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -30,33 +30,91 @@ LEAST = 4  # Fingerprints that a listed pair has in common at least.
 
 
 @dataclass(frozen=True)
+class Passage:
+    """Neighbouring lines of one submission that the other one has too; ``first`` counts from 1."""
+
+    first: int
+    text: str
+
+    @property
+    def last(self) -> int:
+        """The number of the last line."""
+        return self.first + self.text.count("\n")
+
+
+@dataclass(frozen=True)
 class Pair:
     """Two submissions, and for each one the share of its own text that is in the other.
 
-    ``lines`` are those of the passages in either.
+    ``passages``: those of either one. ``earlier``: the folder of an earlier term in which the
+    second one is.
     """
 
     first: str
     second: str
     shares: tuple[float, float]
-    lines: tuple[str, str]
+    passages: tuple[tuple[Passage, ...], tuple[Passage, ...]]
+    earlier: str = ""
 
     @property
     def share(self) -> float:
         """The larger of the two shares."""
         return max(self.shares)
 
+    @property
+    def lines(self) -> int:
+        """How many lines with something on them are in the passages, in the one that has fewer."""
+        texts = ("\n".join(one.text for one in own).split("\n") for own in self.passages)
+        return min(sum(bool(line.strip()) for line in lines) for lines in texts)
 
-def of_class(assignment: Assignment, submissions: Path) -> list[Pair]:
-    """The pairs among the submissions in a folder, with the assignment's starter left out."""
+
+def of_class(assignment: Assignment, submissions: Path, against: Sequence[Path] = ()) -> list[Pair]:
+    """The pairs among the submissions in a folder, with the assignment's starter left out.
+
+    ``against``: folders of earlier terms. Theirs are compared with those of this term, and not with
+    each other.
+    """
     given = assignment.starter / assignment.main
     starter = given.read_text(encoding="utf-8") if given.is_file() else ""
     read = read_all(submissions, assignment.main, assignment.starter)
-    return pairs(read, assignment.main, starter)
+    earlier = {
+        str(folder): read_all(folder, assignment.main, assignment.starter) for folder in against
+    }
+    return pairs(read, assignment.main, starter, earlier)
 
 
-def pairs(submissions: Sequence[Submission], main: str, starter: str) -> list[Pair]:
-    """The pairs to look at, the most alike first. Raises CourseError without copydetect."""
+def pairs(
+    submissions: Sequence[Submission],
+    main: str,
+    starter: str,
+    earlier: Mapping[str, Sequence[Submission]] | None = None,
+) -> list[Pair]:
+    """The pairs to look at, those with most lines in common first.
+
+    ``earlier``: folder -> submissions of an earlier term. Only this term's count in what half of
+    the class wrote. Raises CourseError without copydetect.
+    """
+    read, compare_files = _tools(main)
+    texts = {("", one.student): _text(one, main) for one in submissions if not one.problem}
+    given = set(read(starter, (), 1).hashes)
+    once = [read(text, given, 1) for text in texts.values()]
+    shared = Counter(value for found in once for value in set(found.hashes))
+    limit = COMMON * len(texts) if len(texts) >= SMALL else len(texts)
+    ignored = given | {value for value, count in shared.items() if count > limit}
+    for folder, others in (earlier or {}).items():
+        texts |= {(folder, one.student): _text(one, main) for one in others if not one.problem}
+    prints = {key: read(text, ignored) for key, text in texts.items()}
+    found = [
+        _pair(compare_files, first, second, prints)
+        for first, second in combinations(sorted(prints), 2)
+        if not first[0] and len(set(prints[first].hashes) & set(prints[second].hashes)) >= LEAST
+    ]
+    listed = (pair for pair in found if pair.share >= THRESHOLD)
+    return sorted(listed, key=lambda pair: (-pair.lines, -pair.share))
+
+
+def _tools(main: str) -> tuple[Callable[..., Any], Any]:
+    """What reads a text's fingerprints, and what compares two."""
     try:
         from copydetect import CodeFingerprint, compare_files
     except ImportError:
@@ -70,39 +128,35 @@ def pairs(submissions: Sequence[Submission], main: str, starter: str) -> list[Pa
             main, GRAM, window, boilerplate, fp=io.StringIO(text), language="python"
         )
 
-    texts = {one.student: _text(one, main) for one in submissions if not one.problem}
-    given = set(read(starter, (), 1).hashes)
-    once = {student: read(text, given, 1) for student, text in texts.items()}
-    shared = Counter(value for found in once.values() for value in set(found.hashes))
-    limit = COMMON * len(texts) if len(texts) >= SMALL else len(texts)
-    ignored = given | {value for value, count in shared.items() if count > limit}
-    prints = {student: read(text, ignored) for student, text in texts.items()}
-    found = [
-        _pair(compare_files, first, second, prints)
-        for first, second in combinations(sorted(prints), 2)
-        if len(set(prints[first].hashes) & set(prints[second].hashes)) >= LEAST
-    ]
-    return sorted((pair for pair in found if pair.share >= THRESHOLD), key=lambda pair: -pair.share)
+    return read, compare_files
 
 
-def _pair(compare_files: Any, first: str, second: str, prints: dict[str, Any]) -> Pair:
+def _pair(
+    compare_files: Any, first: tuple[str, str], second: tuple[str, str], prints: dict[Any, Any]
+) -> Pair:
     _, shares, slices = compare_files(prints[first], prints[second])
-    lines = [
-        _lines(prints[student].raw_code, found)
-        for student, found in zip((first, second), slices, strict=True)
-    ]
+    own, theirs = (
+        _passages(prints[key].raw_code, found)
+        for key, found in zip((first, second), slices, strict=True)
+    )
     one, other = (min(1.0, float(share)) for share in shares)
-    return Pair(first, second, (one, other), (lines[0], lines[1]))
+    return Pair(first[1], second[1], (one, other), (own, theirs), second[0])
 
 
-def _lines(text: str, slices: Any) -> str:
-    """The lines of the passages: "12-30, 41-44"."""
-    if not np.size(slices):
-        return ""
-    spans = [
-        (text.count("\n", 0, int(a)) + 1, text.count("\n", 0, int(b)) + 1) for a, b in slices.T
-    ]
-    return ", ".join(f"{a}-{b}" if a != b else f"{a}" for a, b in dict.fromkeys(spans))
+def _passages(text: str, slices: Any) -> tuple[Passage, ...]:
+    """Whole lines; what overlaps or touches is one passage."""
+    lines = text.split("\n")
+    wanted: set[int] = set()
+    for a, b in slices.T if np.size(slices) else ():
+        last = text.count("\n", 0, int(b))
+        wanted |= set(range(text.count("\n", 0, int(a)), last + 1))
+    found: list[Passage] = []
+    for number in sorted(wanted):
+        if found and found[-1].last == number:
+            found[-1] = Passage(found[-1].first, f"{found[-1].text}\n{lines[number]}")
+        else:
+            found.append(Passage(number + 1, lines[number]))
+    return tuple(found)
 
 
 def _text(submission: Submission, main: str) -> str:

@@ -1,5 +1,7 @@
-"""The five routes to marks, each as a function: submissions (name -> text of the main file) in,
-{name: {test's id: points}} out."""
+"""The five routes to marks, each as a function.
+
+It takes submissions (name -> text of the main file) and returns {name: {test's id: points}}.
+"""
 
 from __future__ import annotations
 

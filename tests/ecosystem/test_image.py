@@ -1,5 +1,7 @@
-"""The grading image, as an instructor runs it: right, wrong and hostile submissions, by the
-engine's defaults and hardened. Needs $GRADER_IMAGE, $GRADER_ENGINE."""
+"""The grading image, as an instructor runs it: right, wrong and hostile submissions.
+
+It runs with the engine's defaults and hardened. Needs $GRADER_IMAGE and $GRADER_ENGINE.
+"""
 
 from __future__ import annotations
 
