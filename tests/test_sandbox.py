@@ -412,7 +412,7 @@ def test_a_worker_that_cannot_enter_its_cell_is_our_fault(server):
 
 @root
 def test_the_doctor_finds_the_needed_layers_in_force(tmp_path):
-    findings = {finding.layer: finding for finding in doctor.examine(tmp_path)}
+    findings = {finding.layer: finding for finding in doctor.inspect(tmp_path)}
     assert all(finding.holds for finding in findings.values() if finding.needed)
     assert findings["probe"].text == "everything forbidden that was tried was refused"
     assert {
@@ -432,7 +432,7 @@ def test_the_doctor_says_how_to_mend_what_is_missing(monkeypatch, server, tmp_pa
     monkeypatch.setattr(doctor.WorkerServer, "start", lambda *args, **options: weak)
     monkeypatch.setattr(WorkerServer, "close", lambda self: None)
     monkeypatch.setattr(doctor, "allowed", lambda bridge, hidden: ["start a process (7)"])
-    findings = {finding.layer: finding for finding in doctor.examine(tmp_path)}
+    findings = {finding.layer: finding for finding in doctor.inspect(tmp_path)}
     assert "run as root" in findings["another uid"].text and not findings["another uid"].holds
     assert "libseccomp2" in findings["seccomp"].text
     assert findings["probe"].text == "not refused: start a process (7)" and findings["probe"].needed
@@ -443,7 +443,7 @@ def test_the_doctor_survives_a_machine_without_any_wall(monkeypatch, tmp_path):
         raise IsolationError("the fork server did not start")
 
     monkeypatch.setattr(doctor.WorkerServer, "start", refuse)
-    (finding,) = doctor.examine(tmp_path)
+    (finding,) = doctor.inspect(tmp_path)
     assert (finding.layer, finding.holds, finding.needed) == ("fork server", False, True)
 
 
