@@ -1,4 +1,4 @@
-"""The course's autograder. Reading order: the order in which a submission meets the packages.
+"""The course's autograder. Reading order: the order in which packages see a submission.
 
 1. errors, model: what can go wrong, and the data that everything passes on.
 2. authoring: course (course.yml and assignment.yml, with yaml_file and dates), prerequisites and

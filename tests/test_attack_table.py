@@ -20,7 +20,7 @@ def report(cases: list, surprise: bool = False) -> run.Report:
 
 
 def test_the_table_in_the_docs_is_fresh():
-    assert run.stale(run.ATTACKS) == [], "python tests/attacks/run.py --markdown writes it anew"
+    assert run.stale(run.ATTACKS) == [], "python tests/attacks/run.py --markdown writes it again"
 
 
 @pytest.fixture

@@ -247,10 +247,8 @@ def test_a_test_s_structure_becomes_the_student_s_own_class_of_that_name_and_for
 @pytest.mark.parametrize("name", ["PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"])
 def test_numpy_generators_cross_with_their_state_and_come_back_advanced(reach, name):
     generator, twin = (np.random.Generator(getattr(np.random, name)(7)) for _ in range(2))
-    (
-        generator.integers(5, dtype=np.int32),
-        twin.integers(5, dtype=np.int32),
-    )  # half a word is kept in some
+    # Some generators now keep half a word.
+    (generator.integers(5, dtype=np.int32), twin.integers(5, dtype=np.int32))
     drawn = reach("def draw(rng): return rng.normal(size=3)\n").student.draw(generator)
     assert np.array_equal(drawn, twin.normal(size=3))
     assert generator.integers(2**32) == twin.integers(2**32)
@@ -989,9 +987,8 @@ OBJECTS = """
 def cheat(reach):
     reached = reach(OBJECTS)
     yield reached.student.Cheat()
-    assert (
-        reached.student.ask() == []
-    )  # whatever the test did, the student's object was never asked
+    # Whatever the test did, the student's object was never asked.
+    assert reached.student.ask() == []
 
 
 @pytest.mark.parametrize("other", [1.0, None, "x", (), Fields()], ids=repr)

@@ -177,9 +177,8 @@ def test_tolerances_are_absolute_plus_relative_to_what_is_expected():
     assert_close(100.0 + 1.09, 100.0, rtol=0.01, atol=0.1)
     failure(assert_close, 100.0 + 1.11, 100.0, rtol=0.01, atol=0.1)
     failure(assert_close, 1e-8, 0.0)
-    failure(
-        assert_close, 1e30, 1.0, rtol=0.5
-    )  # relative to the expected number, not to the student's
+    # The tolerance is relative to the expected number, not to the student's.
+    failure(assert_close, 1e30, 1.0, rtol=0.5)
 
 
 @pytest.mark.parametrize(

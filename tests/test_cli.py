@@ -52,7 +52,7 @@ def call(*arguments: object) -> Said:
 
 
 def shell(*arguments: object, cwd: Path) -> Said:
-    """One command as a process of its own."""
+    """One command as a separate process."""
     done = subprocess.run(
         [sys.executable, "-m", "autograder", *map(str, arguments)],
         cwd=cwd,
@@ -222,9 +222,8 @@ def test_the_same_command_again_keeps_what_has_not_changed(marked):
     before = {path: path.stat().st_mtime_ns for path in marked.out.rglob("results.json")}
     said = marked.grade("--json")
     after = {path: path.stat().st_mtime_ns for path in marked.out.rglob("results.json")}
-    assert {path.parent.name for path in before if after[path] != before[path]} <= {
-        "dan"
-    }  # which is opened anew each time
+    # dan's submission is opened again each time.
+    assert {path.parent.name for path in before if after[path] != before[path]} <= {"dan"}
     lines = [json.loads(line) for line in said.out.splitlines()]
     assert [line["student"] for line in lines] == [
         "ada",
@@ -465,7 +464,7 @@ COURSES = {
         lambda toy: toy.edit("course.yml", "term:", "trem:"),
         "course.yml: 'trem' is not a known key; did you mean 'term'?",
     ),
-    "course.yml that is no YAML": (
+    "course.yml that is not YAML": (
         lambda toy: toy.write("course.yml", "title: [\n"),
         "course.yml:2: this is not YAML",
     ),

@@ -241,7 +241,7 @@ COURSE_MISTAKES = {
         "tracks: {one: [sequences], two: [sequences]}\nassignments:",
         "tracks: 'sequences' is there more than once (one and two): keep one",
     ),
-    "a track that is no list": (
+    "a track that is not a list": (
         "assignments:",
         "tracks: {all: sequences}\nassignments:",
         "a list is expected, as in [a, b]",

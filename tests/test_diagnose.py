@@ -19,10 +19,8 @@ from autograder.judging.hidden_test import InProcess, Trace
 from autograder.model import Mistake, Verdict
 
 WEIGHTS = "gamma ** np.arange(float(len(rewards)))"  # how the toy's solution discounts
-NO_DISCOUNT = (
-    WEIGHTS,
-    "gamma * 0 + np.array([1.0] * len(rewards))",
-)  # the known mistake, written another way
+# The known mistake, written in another way.
+NO_DISCOUNT = (WEIGHTS, "gamma * 0 + np.array([1.0] * len(rewards))")
 LAST_WHOLE = (WEIGHTS, "np.array([gamma**k for k in range(len(rewards) - 1)] + [1.0])")
 SEED = 3
 

@@ -20,7 +20,7 @@ FOLDERS += ("solutions", "starter", "tests", ".ci")
 HANDOUTS = sorted(ROOT.glob("assignments/*/*.md"))
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 DOCUMENTS += [ROOT / "requirements" / "README.md", ROOT / "examples" / "submissions" / "README.md"]
-# Described already and not in the code yet. Whoever adds one takes it out of this list.
+# These are described but not in the code yet. When one is added, remove it from this list.
 COMING: set[str] = set()
 ENDS = {"|", "||", "&&", ";", ">", "<", "&", "\\"}
 

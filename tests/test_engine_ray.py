@@ -160,9 +160,10 @@ def test_a_node_that_is_killed_in_the_middle_costs_nothing(cluster, toy_on_clust
         killer.join()
     finally:
         engine.close()
+    # No job is lost, and none comes twice.
     assert Counter(progress.job.student for progress in found) == Counter(
         job.student for job in jobs
-    )  # nothing lost, nothing twice
+    )
     for progress in found:
         assert progress.finished and not progress.trouble
         assert [outcome.verdict for outcome in progress.outcomes.values()] == [Verdict.PASSED] * 4

@@ -142,7 +142,7 @@ def test_a_loop_of_resets_is_ended(here):
     env, _ = lab.lend(gymnasium.make("CartPole-v1"))
     student.begin(env, None)
     student.resets(env, RESETS)
-    student.resets(env, RESETS)  # the step between them starts the count anew
+    student.resets(env, RESETS)  # the step between them starts the count again
     with pytest.raises(
         StudentError, match=rf"reset\(\) was called {RESETS} times in a row, and step\(\) never"
     ):

@@ -20,7 +20,7 @@ SEED = 3
 WEIGHTS = "gamma ** np.arange(float(len(rewards)))"
 EQUAL = ("weights = " + WEIGHTS, "weights = np.array([1.0] * len(rewards))")
 
-# A helper that two functions share, with a known mistake of its own.
+# A helper that two functions share, with its own known mistake.
 SHARED = '''
 
 ### BEGIN SOLUTION

@@ -223,9 +223,8 @@ def test_results_are_written_as_tests_end(toy, box, monkeypatch):
 
 
 def test_what_is_ungraded_leaves_no_score(toy, box):
-    toy.edit_hidden(
-        "numbers.sum() / 7", "numbers.sum() / 8"
-    )  # a hidden test that the solution fails
+    # The solution fails this hidden test.
+    toy.edit_hidden("numbers.sum() / 7", "numbers.sum() / 8")
     (box / "results").mkdir()
     (box / "results" / "results.json").write_text("an old one")
     (box / "submission" / MAIN).write_text(toy.submission())

@@ -190,7 +190,7 @@ def _until_marking_begins(process: subprocess.Popen[bytes], out: Path) -> Iterat
 def disturbed(
     folder: Path, victims: list[str], seed: int, quiet: dict[str, object]
 ) -> tuple[int, list[str]]:
-    """Kill each victim in a run of its own, then run again.
+    """Kill each victim in a separate run, then run again.
 
     Returns how many were there to be killed, and what differs from the quiet run.
     """

@@ -73,7 +73,7 @@ class Overheard:
 
 
 def _telling(text: str) -> bool:
-    """A number of at least five digits: nobody meets it by chance."""
+    """A number of at least five digits, which cannot be right by chance."""
     return len(re.sub(r"^-?0*\.?0*|[^0-9]", "", text.split("e")[0])) >= 5
 
 

@@ -144,9 +144,8 @@ def test_failing_an_optional_part_costs_nothing(course, mark):
 
 @walled_only
 def test_an_optional_part_that_is_our_fault_keeps_no_score_open(course, mark):
-    course.edit(
-        f"grading/{NAME}/test_scale.py", "1000.0, what", "999.0, what"
-    )  # even the reference fails
+    # Even the reference fails this test.
+    course.edit(f"grading/{NAME}/test_scale.py", "1000.0, what", "999.0, what")
     grade, found, _ = mark(course.submission(), "")
     assert verdicts(grade)[-1] is Verdict.UNGRADED and grade.complete and found["score"] == 10.0
 

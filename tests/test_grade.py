@@ -463,9 +463,8 @@ def test_a_marker_that_dies_is_tried_once_more_and_then_reported(engine, toy):
         assert progress.trouble == "the marking process ended before it was done"
         assert "test_probabilities_sum_to_one" not in progress.outcomes
     assert tries.read_text() == "xxxx"
-    assert (
-        found["ada"].outcomes["test_three_rewards"].verdict is Verdict.PASSED
-    )  # what was found before stands
+    # What was found before is still valid.
+    assert found["ada"].outcomes["test_three_rewards"].verdict is Verdict.PASSED
     assert found["ben"].outcomes["test_three_rewards"].verdict is Verdict.NOT_WRITTEN
 
 
@@ -572,9 +571,8 @@ def test_one_student_is_marked_again_and_the_others_keep_their_marks(toy, tmp_pa
 
     run(PaperEngine(Verdict.FAILED, Verdict.FAILED), "ada", "ben")
     engine = PaperEngine(Verdict.PASSED, Verdict.PASSED)
-    grades = run(
-        engine, "ada", "new", only="ada"
-    )  # ben's submission need not be there; new is not asked for
+    # ben's submission need not be there, and new is not asked for.
+    grades = run(engine, "ada", "new", only="ada")
     assert [job.student for job in engine.jobs] == ["ada"] and [
         grade.student for grade in grades
     ] == ["ada", "ben"]

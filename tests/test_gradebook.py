@@ -1,4 +1,4 @@
-"""Canvas and Gradescope CSV, and the course total; who is ungraded has an empty cell."""
+"""Canvas and Gradescope CSV, and the course total; an ungraded student has an empty cell."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Student networks that fight back: their parameters lie, change, grow and are none.
 
-A test meets a StudentError or a wrong number, in time.
+A test gets a StudentError or a wrong number, in time.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ NETWORKS = {
     "a gradient of another shape": "def forward(self, x):\n"
     "    self.layer.weight._grad = torch.ones(7)\n"
     "    return self.layer(x)\nNet.forward = forward",
-    "a network whose parameters are no function": "Net.named_parameters = 5",
+    "a network whose parameters are not a function": "Net.named_parameters = 5",
     "a forward that frees its own parameters": "Net.forward = "
     "lambda self, x: self._modules.clear() or x.sum()",
 }
@@ -117,8 +117,8 @@ CHANGES = {
     "parameters that are handles": parameter(f"['h', {NET_NUMBER}, 'Net', True, True]"),
     "a gradient that is a number": "buffers.append(bytes(16)); "
     + parameter(f"['T', 'float64', [1, 2], None, 0, {BUFFER}]", "1.0"),
-    "changes that are no list": "header[5] = {'a': 1}",
-    "outputs nobody tied": "header[2] = ['o', 0]",
+    "changes that are not a list": "header[5] = {'a': 1}",
+    "outputs that were not tied": "header[2] = ['o', 0]",
     "a thousand outputs": "buffers.append(bytes(8)); "
     f"header[3] = [['T', 'float64', [1], None, 2, {BUFFER}]] * 1000; header[2] = ['o', 999]",
     "outputs that are integers": "buffers.append(bytes(8)); "
@@ -154,7 +154,7 @@ def test_the_control_a_parameter_that_changes_there_changes_here(behind_the_wall
 
 
 def test_a_network_cannot_reach_a_tensor_of_the_test_through_its_mirror(behind_the_wall):
-    """The test computes its expectation from tensors of its own; no answer may write into these."""
+    """The test computes its expectation from its own tensors; no answer may write into these."""
     change = "def change(header, buffers):\n    header[5] = header[5] * 2\npatched(change)\n"
     reached = behind_the_wall(NET + WORKER + change)
     mine = torch.full((1, 2), 3.0, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""A worker whose test has passed serves the next one. Nobody loses a point by it."""
+"""A worker whose test has passed serves the next one. No points are lost by it."""
 
 from __future__ import annotations
 

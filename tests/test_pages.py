@@ -165,13 +165,12 @@ def test_charts_stay_inside_their_frame():
         for x, y in points
     )
     assert [tick.label for tick in chart.ticks] == ["0", "5", "10"]
-    assert (
-        charts.line_chart([(2.0, 2.0)]).ticks[1].label == "2"
-    )  # a flat line is no division by zero
+    # A flat line does not cause a division by zero.
+    assert charts.line_chart([(2.0, 2.0)]).ticks[1].label == "2"
     assert charts.line_chart([]).lines == ()
 
 
-# -- what stands in the pages, and what must not ---------------------------------------------------
+# -- what is in the pages, and what must not be ---------------------------------------------------
 
 
 class Shape(HTMLParser):

@@ -1,4 +1,4 @@
-"""Proofs as data: what is kept, when it is stale, and that nobody can edit it by hand."""
+"""Proofs as data: what is kept, when it is stale, and that an edit by hand is found."""
 
 from __future__ import annotations
 

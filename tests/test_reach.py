@@ -84,7 +84,7 @@ def test_calls_in_another_thread_are_seen():
     assert called == {"other"}
 
 
-def test_whoever_watched_before_watches_again():
+def test_an_earlier_trace_function_is_set_again():
     import sys
 
     seen = []

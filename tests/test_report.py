@@ -20,7 +20,7 @@ SCHEMA = json.loads((Path(__file__).parent / "schemas" / "gradescope_results.jso
 STRONG = {
     "wall": {"uid": True, "seccomp": True, "landlock": True, "namespaces": True, "rlimits": True}
 }
-EXPECTED = "expected [0.31415926]"  # stands in details, which students must not see
+EXPECTED = "expected [0.31415926]"  # is in details, which students must not see
 
 PASSED = Outcome("test_a", "Sums are sums.", "sums", Verdict.PASSED, 2.0)
 FAILED = Outcome(
@@ -94,9 +94,8 @@ def test_results_are_as_gradescope_documents_them(assignment, name):
     )
     jsonschema.validate(found, SCHEMA)
     assert len(found["tests"]) == len(GRADES[name].outcomes)
-    assert not any(
-        "visibility" in test for test in found["tests"]
-    )  # a hidden test would hide the total
+    # A hidden test would hide the total.
+    assert not any("visibility" in test for test in found["tests"])
 
 
 def test_points_and_verdicts_stand_with_each_test(assignment):

@@ -206,7 +206,7 @@ if not sandbox.separate([]):
     sys.exit("no namespaces here")
 bpf = seccomp.build_filter(own_uid=True)
 sandbox.enter(sandbox.Cell(64999, 5, sandbox.address_space() + (512 << 20), 16, bpf, None))
-import colorsys, zoneinfo  # nobody has imported these yet
+import colorsys, zoneinfo  # these have not been imported yet
 others = [path for path in ("/tmp", "/home", "/var", "/run", "/mnt") if os.path.isdir(path)]
 found = [sorted(os.listdir("/etc")), [os.listdir(path) for path in others], colorsys.__name__]
 print(json.dumps(found))
@@ -228,9 +228,8 @@ def test_behind_namespaces_nobody_s_files_are_left_and_python_still_imports():
         pytest.skip("this machine has no namespaces for us")
     etc, others, imported = json.loads(done.stdout)
     assert set(etc) <= {"ld.so.cache", "localtime"}
-    way = {
-        part for folder in sandbox.interpreter_folders() for part in Path(folder).parts
-    }  # Python itself may lie there
+    # Python itself may be there.
+    way = {part for folder in sandbox.interpreter_folders() for part in Path(folder).parts}
     assert not {name for names in others for name in names} - way and imported == "colorsys"
 
 
@@ -414,7 +413,7 @@ def test_a_worker_that_cannot_enter_its_cell_is_our_fault(server):
 
 @root
 def test_the_doctor_finds_the_needed_layers_in_force(tmp_path):
-    findings = {finding.layer: finding for finding in doctor.examine(tmp_path)}
+    findings = {finding.layer: finding for finding in doctor.inspect(tmp_path)}
     assert all(finding.holds for finding in findings.values() if finding.needed)
     assert findings["probe"].text == "everything forbidden that was tried was refused"
     assert {
@@ -434,7 +433,7 @@ def test_the_doctor_says_how_to_mend_what_is_missing(monkeypatch, server, tmp_pa
     monkeypatch.setattr(doctor.WorkerServer, "start", lambda *args, **options: weak)
     monkeypatch.setattr(WorkerServer, "close", lambda self: None)
     monkeypatch.setattr(doctor, "allowed", lambda bridge, hidden: ["start a process (7)"])
-    findings = {finding.layer: finding for finding in doctor.examine(tmp_path)}
+    findings = {finding.layer: finding for finding in doctor.inspect(tmp_path)}
     assert "run as root" in findings["another uid"].text and not findings["another uid"].holds
     assert "libseccomp2" in findings["seccomp"].text
     assert findings["probe"].text == "not refused: start a process (7)" and findings["probe"].needed
@@ -445,7 +444,7 @@ def test_the_doctor_survives_a_machine_without_any_wall(monkeypatch, tmp_path):
         raise IsolationError("the fork server did not start")
 
     monkeypatch.setattr(doctor.WorkerServer, "start", refuse)
-    (finding,) = doctor.examine(tmp_path)
+    (finding,) = doctor.inspect(tmp_path)
     assert (finding.layer, finding.holds, finding.needed) == ("fork server", False, True)
 
 

@@ -95,10 +95,8 @@ def test_points_are_never_negative():
 
 def test_time_zones_are_respected():
     east = timezone(timedelta(hours=9))
-    assert lateness(datetime(2027, 2, 6, 8, 59, tzinfo=east), DUE, RULE) == (
-        0,
-        1.0,
-    )  # the same moment
+    # This is the same moment.
+    assert lateness(datetime(2027, 2, 6, 8, 59, tzinfo=east), DUE, RULE) == (0, 1.0)
     assert lateness(datetime(2027, 2, 6, 9, 30, tzinfo=east), DUE, RULE)[0] == 1
 
 

@@ -21,7 +21,7 @@ PUBLIC = f"assignments/{NAME}/test_local.py"
 
 @pytest.fixture
 def no_public_tests(monkeypatch):
-    """Leave out what starts processes of its own."""
+    """Leave out what starts processes."""
     monkeypatch.setattr(module, "_check_public_tests", lambda *args: None)
 
 
@@ -227,9 +227,10 @@ def test_a_shortcoming_is_found_and_nothing_else(toy, no_public_tests, name):
 def test_further_draws_find_what_the_first_ones_cannot(toy, no_public_tests):
     assert verify(toy.assignment, draws=10).shortcomings == []
     numbers, logits = "    numbers = rng.normal(size=7)", "    logits = rng.normal(size=4)"
+    # Here the median is the mean.
     toy.edit_hidden(
         numbers, f"{numbers}\n    numbers = np.arange(7.0) if numbers[0] > 1.0 else numbers"
-    )  # where the median is the mean
+    )
     toy.edit_hidden(logits, f"{logits}\n    assert logits[0] > 0.2")
     forget_hidden_tests()
     assert verify(toy.assignment, draws=10).shortcomings == [
@@ -398,7 +399,7 @@ def test_lazy_objects_answer_lazily_and_do_not_change(lazy):
     assert box.double() == 0.0 and box.x == 0.0 and box.calls == 0 and len(box) == 0
 
 
-def test_options_for_whoever_runs_pytest_do_not_matter(toy, monkeypatch):
+def test_options_for_people_who_run_pytest_do_not_matter(toy, monkeypatch):
     monkeypatch.setenv("PYTEST_ADDOPTS", "--durations=60 --no-such-option")
     assert len(collect(toy.assignment.hidden_tests)) == 4
     assert os.environ["PYTEST_ADDOPTS"]

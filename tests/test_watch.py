@@ -57,7 +57,7 @@ def test_the_end_says_what_was_kept_and_why_the_rest_was_marked(kept, reasons, s
     assert summary(kept, Counter(reasons)) == said
 
 
-def test_whose_lateness_alone_was_counted_anew_is_said():
+def test_it_says_whose_lateness_alone_was_counted_again():
     moved = Counter({"the due date or late rule": 3})
     said = (
         " Counted lateness again for 3, without running anything: the due date or late "

@@ -1,4 +1,4 @@
-"""Each worker has a small world of its own: what right programs do at import works behind the wall,
+"""Each worker has its own small world: what right programs do at import works behind the wall,
 and nothing of it is left afterwards."""
 
 from __future__ import annotations
@@ -227,7 +227,7 @@ def without_mounts():
 
 @pytest.fixture(params=["server", "without_mounts"])
 def any_server(request):
-    """A fork server with mounts of its own, then one without."""
+    """A fork server with its own mounts, then one without."""
     return request.getfixturevalue(request.param)
 
 

@@ -35,7 +35,7 @@ class Finding:
     needed: bool = False
 
 
-def examine(root: Path) -> list[Finding]:
+def inspect(root: Path) -> list[Finding]:
     """Start a fork server and a worker, and try everything. Never raises for what it finds."""
     hidden = root / "grading"
     try:
@@ -181,7 +181,7 @@ def _ranks() -> Finding:
         limits = Limits(memory_mib=2048, processes=32)
         candidate = server.candidate({"meeting.py": MEETING}, "meeting.py", limits)
         group = Ranks(
-            lambda count, records: candidate.open_ranks(count, records, None), 2, lambda event: None
+            lambda count, each: candidate.open_ranks(count, each, None), 2, lambda event: None
         )
         try:
             sums = group.run(lambda student, rank: student.total(float(rank + 1)))

@@ -68,14 +68,14 @@ class HiddenTest:
 class Candidate(Protocol):
     """Code that a test can be run against."""
 
-    def open(self, record: Callable[[Any], None], seconds: float | None) -> Bridge:
+    def open(self, on_answer: Callable[[Any], None], seconds: float | None) -> Bridge:
         """A bridge to a worker that has freshly imported the files.
 
         Raises StudentError if they cannot be imported, here or at the first question.
         """
 
     def open_ranks(
-        self, count: int, records: Sequence[Callable[[Any], None]], seconds: float | None
+        self, count: int, on_answers: Sequence[Callable[[Any], None]], seconds: float | None
     ) -> list[Bridge]:
         """Bridges to fresh workers that can reach each other over loopback (`lab.ranks`)."""
 
@@ -92,15 +92,15 @@ class InProcess:
         """A candidate of one file."""
         return cls({main: text.encode()}, main)
 
-    def open(self, record: Callable[[Any], None], seconds: float | None) -> Bridge:
+    def open(self, on_answer: Callable[[Any], None], seconds: float | None) -> Bridge:
         """A bridge to a module that was freshly executed."""
-        return Bridge(Loopback(worker.load(self.files, self.main)), record)
+        return Bridge(Loopback(worker.load(self.files, self.main)), on_answer)
 
     def open_ranks(
-        self, count: int, records: Sequence[Callable[[Any], None]], seconds: float | None
+        self, count: int, on_answers: Sequence[Callable[[Any], None]], seconds: float | None
     ) -> list[Bridge]:
         """Bridges to forked processes."""
-        return in_process.open_ranks(lambda: worker.load(self.files, self.main), count, records)
+        return in_process.open_ranks(lambda: worker.load(self.files, self.main), count, on_answers)
 
 
 @dataclass
@@ -132,10 +132,10 @@ def run(
     """
     trace = Trace()
     bridge = lab = None
-    record = watch or trace.events.append
+    on_answer = watch or trace.events.append
     try:
-        bridge = candidate.open(record, test.seconds)
-        lab = laboratory(bridge, candidate, record, test.seconds)
+        bridge = candidate.open(on_answer, test.seconds)
+        lab = laboratory(bridge, candidate, on_answer, test.seconds)
         rng = bridge.withheld = generator(seed, test.name)
         available = {"student": bridge.student, "lab": lab, "rng": rng, **test.parameters}
         with warnings.catch_warnings(), changes_known_to(lab):
@@ -166,16 +166,16 @@ def _end(bridge: Bridge, lab: Lab | None, trace: Trace) -> None:
 def laboratory(
     bridge: Bridge,
     candidate: Candidate,
-    record: Callable[[Any], None],
+    on_answer: Callable[[Any], None],
     seconds: float | None,
     device: str = "cuda",
 ) -> Lab:
     """The `lab` of one run: it acts where ``bridge`` leads, and can have ranks of the candidate."""
 
-    def open_ranks(count: int, records: Sequence[Callable[[Any], None]]) -> list[Bridge]:
-        return candidate.open_ranks(count, records, seconds)
+    def open_ranks(count: int, on_answers: Sequence[Callable[[Any], None]]) -> list[Bridge]:
+        return candidate.open_ranks(count, on_answers, seconds)
 
-    return Lab(bridge, lambda count, backend: Ranks(open_ranks, count, record, backend), device)
+    return Lab(bridge, lambda count, backend: Ranks(open_ranks, count, on_answer, backend), device)
 
 
 def import_error(candidate: Candidate, seconds: float) -> StudentError | None:

@@ -113,7 +113,7 @@ class Grading:
         return True
 
     def _mark(self, left: Sequence[Submission], grades: dict[str, Grade], tell: Tell) -> None:
-        """Equal content is marked once: it would meet the same inputs anyway."""
+        """Equal content is marked once: it would get the same inputs anyway."""
         by_content: dict[str, list[Submission]] = {}
         for submission in left:
             by_content.setdefault(submission.digest, []).append(submission)
@@ -155,7 +155,7 @@ class Grading:
         return Job(submission.student, submission.files, self._seed(submission))
 
     def _seed(self, submission: Submission) -> int:
-        """The same content meets the same hidden inputs.
+        """The same content gets the same hidden inputs.
 
         Without the course's secret they cannot be foreseen.
         """

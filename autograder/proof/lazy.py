@@ -33,15 +33,15 @@ class Lazy:
         self._reference = reference
         self._answer = answer
 
-    def open(self, record: Callable[[Any], None], seconds: float | None) -> Bridge:
+    def open(self, on_answer: Callable[[Any], None], seconds: float | None) -> Bridge:
         """A bridge to a module with lazy functions and classes; what these call is not lazy."""
-        return Bridge(Loopback(self._load()), record)
+        return Bridge(Loopback(self._load()), on_answer)
 
     def open_ranks(
-        self, count: int, records: Sequence[Callable[[Any], None]], seconds: float | None
+        self, count: int, on_answers: Sequence[Callable[[Any], None]], seconds: float | None
     ) -> list[Bridge]:
         """Bridges to forked processes, each as lazy."""
-        return in_process.open_ranks(self._load, count, records)
+        return in_process.open_ranks(self._load, count, on_answers)
 
     def _load(self) -> worker.Worker:
         true = worker.load(self._reference.files, self._reference.main)

@@ -14,7 +14,7 @@ Deserves   0                         nothing
            full                      all points: a trick around right code neither gains nor loses
            full without F, G         what the solution gets when F and G raise an error
            anything                  its own score does not matter, only everybody else's
-Base       nothing | stub | solution what stands in the submission above the attack
+Base       nothing | stub | solution what is in the submission above the attack
 Control    full marks                the naive grader (naive.py) gives all points
            taken down                the naive grader gives no score at all
            works                     the attack ends the naive grader with SystemExit("the attack
@@ -108,7 +108,7 @@ def base(assignment: str, kind: str) -> str:
 
 
 def without(assignment: str, names: tuple[str, ...]) -> str:
-    """The solution with these functions raising an error: what an honest student would hand in who
+    """The solution with these functions raising an error: what a student would submit who
     could not write them."""
     missing = "".join(
         f"def {name}(*args, **kwargs):\n    raise RuntimeError('left out')\n\n\n" for name in names
@@ -180,16 +180,15 @@ def described(
 
 def control_holds(case: Case) -> str:
     """Run the attack under the naive grader. Empty if it does there what its Control line says,
-    else what it did instead."""
+    otherwise what it did instead."""
     with tempfile.TemporaryDirectory(prefix=f"{MARK}-control-") as name:
         folder = Path(name)
         (folder / "student.py").write_text(case.text, encoding="utf-8")
         (folder / "reference.py").write_text(base(case.assignment, "solution"), encoding="utf-8")
         shutil.copy(HERE / "naive.py", folder)
         (folder / "expected.json").write_text(_snapshot(case.assignment), encoding="utf-8")
-        patience = (
-            10.0 if case.control == "taken down" else 60.0
-        )  # what ends by itself may take its time on a busy machine
+        # An attack that ends by itself may take long on a busy machine.
+        patience = 10.0 if case.control == "taken down" else 60.0
         score, complaint = _under_the_naive_grader(folder, case.assignment, patience)
     if case.control == "full marks":
         return (
@@ -254,9 +253,8 @@ def _under_the_naive_grader(
         end_family(family)
         process.wait()
     with (folder / "out").open("rb") as log:
-        said = (
-            log.read(1 << 20).decode(errors="replace").strip().splitlines()
-        )  # whoever logs more is not read on
+        # What an attack prints beyond this is not read.
+        said = log.read(1 << 20).decode(errors="replace").strip().splitlines()
     complaint = (folder / "err").read_bytes()[-2000:].decode(errors="replace")
     try:
         score = json.loads(said[-1]) if said and code == 0 else None

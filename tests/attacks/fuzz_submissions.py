@@ -1,4 +1,4 @@
-"""Mutated and random submissions: each gets a valid result, and nobody else's score changes.
+"""Mutated and random submissions: each gets a valid result, and no other score changes.
 
     python tests/attacks/fuzz_submissions.py [--count 500] [--seed 0]
 

@@ -64,7 +64,7 @@ def zip_bomb(folder: Path, text: str) -> None:
 
     Deserves: 0
     Base: nothing
-    Control: none, because it is aimed at whoever opens archives
+    Control: none, because it is aimed at code that opens archives
     """
     _zip(folder, "zip_bomb", {MAIN: bytes(200 << 20)})
 
@@ -75,7 +75,7 @@ def zip_bomb_of_notebooks(folder: Path, text: str) -> None:
 
     Deserves: 0
     Base: nothing
-    Control: none, because it is aimed at whoever opens archives
+    Control: none, because it is aimed at code that opens archives
     """
     blank = b" " * (30 << 20)
     _zip(
@@ -89,7 +89,7 @@ def zip_of_many_entries(folder: Path, text: str) -> None:
 
     Deserves: 0
     Base: solution
-    Control: none, because it is aimed at whoever opens archives
+    Control: none, because it is aimed at code that opens archives
     """
     _zip(
         folder,
@@ -104,7 +104,7 @@ def zip_slip(folder: Path, text: str) -> None:
 
     Deserves: 0
     Base: solution
-    Control: none, because it is aimed at whoever unpacks archives
+    Control: none, because it is aimed at code that unpacks archives
     """
     _zip(
         folder,
@@ -119,7 +119,7 @@ def zip_slip_with_backslashes(folder: Path, text: str) -> None:
 
     Deserves: 0
     Base: solution
-    Control: none, because it is aimed at whoever unpacks archives
+    Control: none, because it is aimed at code that unpacks archives
     """
     _zip(
         folder,
@@ -134,7 +134,7 @@ def zip_with_a_link(folder: Path, text: str) -> None:
 
     Deserves: 0
     Base: nothing
-    Control: none, because it is aimed at whoever unpacks archives
+    Control: none, because it is aimed at code that unpacks archives
     """
     _zip(folder, "zip_with_a_link", {MAIN: "/etc/passwd"}, links=(MAIN,))
 
@@ -146,7 +146,7 @@ def zip_with_names_that_act(folder: Path, text: str) -> None:
 
     Deserves: 0
     Base: nothing
-    Control: none, because it is aimed at whoever tells of archives
+    Control: none, because it is aimed at code that tells of archives
     """
     name = "\x1b[2J\x9b31m\nPassed.\u202e.py"
     _zip(folder, "zip_with_names_that_act", {name: "/etc/passwd", MAIN: text}, links=(name,))
@@ -154,12 +154,12 @@ def zip_with_names_that_act(folder: Path, text: str) -> None:
 
 @hostile
 def zip_with_two_answers(folder: Path, text: str) -> None:
-    """Tries: two files of the same name in the same place: one for whoever looks, one for whoever
-    runs.
+    """Tries: two files of the same name in the same place: one for code that looks, one for code
+    that runs.
 
     Deserves: anything
     Base: solution
-    Control: none, because it is aimed at whoever opens archives
+    Control: none, because it is aimed at code that opens archives
     """
     with zipfile.ZipFile(folder / "zip_with_two_answers.zip", "w") as archive:
         archive.writestr(MAIN, "raise SystemExit\n")
@@ -174,7 +174,7 @@ def zip_in_pieces(folder: Path, text: str) -> None:
 
     Deserves: 0
     Base: solution
-    Control: none, because it is aimed at whoever opens archives
+    Control: none, because it is aimed at code that opens archives
     """
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w") as archive:
@@ -188,7 +188,7 @@ def zip_with_wrong_sizes(folder: Path, text: str) -> None:
 
     Deserves: 0
     Base: solution
-    Control: none, because it is aimed at whoever opens archives
+    Control: none, because it is aimed at code that opens archives
     """
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w") as archive:
@@ -205,7 +205,7 @@ def zip_that_is_none(folder: Path, text: str) -> None:
 
     Deserves: 0
     Base: solution
-    Control: none, because it is aimed at whoever opens archives
+    Control: none, because it is aimed at code that opens archives
     """
     (folder / "zip_that_is_none.zip").write_text(text, encoding="utf-8")
 
@@ -219,7 +219,7 @@ def link_to_a_file_of_the_grader(folder: Path, text: str) -> None:
 
     Deserves: 0
     Base: nothing
-    Control: none, because it is aimed at whoever opens files
+    Control: none, because it is aimed at code that opens files
     """
     (folder / "link_to_a_file_of_the_grader.py").symlink_to("/etc/shadow")
 
@@ -230,7 +230,7 @@ def link_to_the_solution(folder: Path, text: str) -> None:
 
     Deserves: 0
     Base: nothing
-    Control: none, because it is aimed at whoever opens folders
+    Control: none, because it is aimed at code that opens folders
     """
     (folder / "link_to_the_solution").symlink_to(
         Path(__file__).parents[2] / "solutions" / ASSIGNMENT
@@ -243,7 +243,7 @@ def link_inside_the_folder(folder: Path, text: str) -> None:
 
     Deserves: 0
     Base: nothing
-    Control: none, because it is aimed at whoever opens folders
+    Control: none, because it is aimed at code that opens folders
     """
     place = folder / "link_inside_the_folder"
     place.mkdir()
@@ -256,7 +256,7 @@ def link_to_itself(folder: Path, text: str) -> None:
 
     Deserves: full
     Base: solution
-    Control: none, because it is aimed at whoever walks through folders
+    Control: none, because it is aimed at code that walks through folders
     """
     place = folder / "link_to_itself"
     place.mkdir()
@@ -268,11 +268,11 @@ def link_to_itself(folder: Path, text: str) -> None:
 
 @hostile
 def pipe(folder: Path, text: str) -> None:
-    """Tries: a named pipe in place of the file: whoever opens it waits for ever.
+    """Tries: a named pipe in place of the file: code that opens it waits for ever.
 
     Deserves: 0
     Base: nothing
-    Control: none, because it is aimed at whoever opens files
+    Control: none, because it is aimed at code that opens files
     """
     os.mkfifo(folder / "pipe.py")
 
@@ -284,7 +284,7 @@ def device(folder: Path, text: str) -> None:
 
     Deserves: 0
     Base: nothing
-    Control: none, because it is aimed at whoever opens files
+    Control: none, because it is aimed at code that opens files
     """
     place = folder / "device"
     place.mkdir()
@@ -300,7 +300,7 @@ def huge_file(folder: Path, text: str) -> None:
 
     Deserves: 0
     Base: solution
-    Control: none, because it is aimed at whoever reads files
+    Control: none, because it is aimed at code that reads files
     """
     with (folder / "huge_file.py").open("w", encoding="utf-8") as file:
         file.write(text)
@@ -313,7 +313,7 @@ def very_long_line(folder: Path, text: str) -> None:
 
     Deserves: 0
     Base: solution
-    Control: none, because whoever imports it is broken alike, here a process of its own
+    Control: none, because any code that imports it is broken alike, here a process of its own
     """
     (folder / "very_long_line.py").write_text(f"{text}\n{'-' * 1_000_000}1\n", encoding="utf-8")
 
@@ -324,7 +324,7 @@ def not_text(folder: Path, text: str) -> None:
 
     Deserves: 0
     Base: nothing
-    Control: none, because whoever imports it gets a SyntaxError
+    Control: none, because any code that imports it gets a SyntaxError
     """
     (folder / "not_text.py").write_bytes(
         b"# -*- coding: unknown-8bit-of-mine -*-\n\xff\xfe\x00" + bytes(range(256))
@@ -337,7 +337,7 @@ def deep_folders(folder: Path, text: str) -> None:
 
     Deserves: anything
     Base: solution
-    Control: none, because it is aimed at whoever walks through folders
+    Control: none, because it is aimed at code that walks through folders
     """
     place = folder / "deep_folders"
     place.mkdir()
@@ -359,7 +359,7 @@ def name_that_is_no_text(folder: Path, text: str) -> None:
 
     Deserves: anything
     Base: solution
-    Control: none, because it is aimed at whoever writes names down
+    Control: none, because it is aimed at code that writes names down
     """
     place = folder / "name_that_is_no_text"
     place.mkdir()
@@ -375,7 +375,7 @@ def _named(name: str, tries: str) -> None:
     builder.__name__ = name
     builder.__doc__ = (
         f"Tries: {tries}\n\nDeserves: full\nBase: solution\nControl: none, because it is "
-        f"aimed at whoever makes folders, tables and "
+        f"aimed at code that makes folders, tables and "
         "commands of names"
     )
     hostile(builder)

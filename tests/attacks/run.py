@@ -45,10 +45,8 @@ from autograder.model import Grade, State, Verdict
 
 WORKER_UIDS = range(61000, 65000)
 LIMITS = {"call_seconds": 3, "test_seconds": 10}
-LEARNING = {
-    "call_seconds": 4,
-    "test_seconds": 24,
-}  # learning checks need two CPU seconds, on a busy machine ten by the clock
+# Learning checks need two CPU seconds, on a busy machine ten by the clock.
+LEARNING = {"call_seconds": 4, "test_seconds": 24}
 LEARN = ("q_learning", "distributed_ppo")
 JOBS = 4  # some attacks only wait
 AS_DESERVED = "as deserved"
@@ -84,9 +82,8 @@ class Report:
     """The corpus, marked."""
 
     results: list[Result] = field(default_factory=list)
-    harm: list[str] = field(
-        default_factory=list
-    )  # to others: neighbours, processes and files left behind
+    # Harm to others: neighbours, processes and files left behind.
+    harm: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -166,7 +163,7 @@ def unclean(results: Path, hidden_tests: Path) -> list[str]:
             if not plain_text or sum(line.startswith(("Passed", "Hint: ")) for line in ours) > 1:
                 found.append(f"{path.parent.name}: its result is not plain text: {text[:80]!r}")
             if any(line in text for line in asserting):
-                found.append(f"{path.parent.name}: a line of the hidden tests stands in its result")
+                found.append(f"{path.parent.name}: a line of the hidden tests is in its result")
     return found
 
 
@@ -248,9 +245,8 @@ def _orphans() -> Iterator[str]:
             uid, parent = int(told["Uid"].split()[0]), told["PPid"].strip()
             if uid in WORKER_UIDS and not told["State"].startswith("Z"):
                 mother = Path("/proc", parent, "cmdline").read_bytes()
-                if (
-                    b"autograder.isolation.workers.server" not in mother
-                ):  # another run's fork server ends its own
+                # Another run's fork server ends its own workers.
+                if b"autograder.isolation.workers.server" not in mother:
                     yield f"pid {folder.name}, uid {uid}"
         except (OSError, KeyError):
             continue
@@ -381,7 +377,7 @@ def write_markdown(text: str, path: Path) -> None:
     head, begin, rest = document.partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:
-        sys.exit(f"{path}: {BEGIN} and {END} are expected, each on a line of its own")
+        sys.exit(f"{path}: {BEGIN} and {END} are expected, each on its own line")
     path.write_text(f"{head}{BEGIN}\n\n{text}\n\n{END}{tail}", encoding="utf-8")
 
 

@@ -4,7 +4,7 @@ command is killed, what does a rerun cost?
     python tests/benchmarks/big_class.py [--count 1000] [--small 50] [--jobs 2] [--kills 3]
 
 The class submits variants of the tests' toy assignment (four hidden tests; right, wrong,
-unfinished and crashing answers, each with a comment of its own, so that no two are equal). Exit
+unfinished and crashing answers, each with its own comment, so that no two are equal). Exit
 code 1 if a result is lost or differs.
 
 size      the same engine and pipeline on the small and on the whole class: seconds and CPU of each
@@ -69,7 +69,7 @@ class Size:
 
 
 def measure(toy: Toy, submissions: Path, out: Path, jobs: int) -> Size:
-    """Mark a class in this process, which pays for the pipeline, with an engine of its own."""
+    """Mark a class in this process, which pays for the pipeline, with its own engine."""
     engine = LocalEngine(toy.assignment, jobs)
     try:
         grading = Grading(toy.course, toy.assignment, engine, out)

@@ -33,9 +33,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-sys.path.insert(
-    0, str(Path(__file__).resolve().parents[2])
-)  # the repository, whether it is installed or not
+# The repository is found whether it is installed or not.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from autograder.authoring.course import Assignment, load_assignment
 from autograder.authoring.source import Source

@@ -213,9 +213,8 @@ def main() -> None:
     for name, lane in lanes.items():
         with tempfile.TemporaryDirectory() as folder:
             cost = lane(Path(folder))
-        after = by_engine(
-            assignment, copies, options.jobs
-        )  # the machine may be faster now than when the lane began
+        # The machine may be faster now than when the lane began.
+        after = by_engine(assignment, copies, options.jobs)
         engine, started = (before.cpu + after.cpu) / 2, (before.start_cpu + after.start_cpu) / 2
         each = f"{cost.cpu / options.count:10.2f}{engine / options.count:10.3f}"
         print(

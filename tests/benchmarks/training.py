@@ -30,9 +30,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(
-    0, str(Path(__file__).resolve().parents[2])
-)  # the repository, whether it is installed or not
+# The repository is found whether it is installed or not.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from autograder.authoring.course import Assignment, load_course
 from autograder.authoring.given import with_given
@@ -111,13 +110,12 @@ def compare(assignment: Assignment, runs: int, everything: bool) -> Seconds:
         there = server.candidate(
             files, assignment.main, assignment.limits, CORE, keeps_workers=True
         )
-        there.open(
-            lambda event: None, None
-        ).close()  # compiled, as for all tests but a submission's first
+        # The files are compiled now, as for all tests but a submission's first.
+        there.open(lambda event: None, None).close()
         for test in [
             test for test in plugin.collect(assignment.hidden_tests) if test.learning or everything
         ]:
-            timed(test, here)  # what is imported at the first use is no training
+            timed(test, here)  # imports at the first use are not training
             # In turn: the machine may be faster now than a minute later.
             found = [(timed(test, there), timed(test, here)[0]) for _ in range(runs)]
             (wall, own), _ = min(found)

@@ -20,10 +20,8 @@ def test_the_gpu_target_resolves_to_cuda(tmp_path):
     report = tmp_path / "report.json"
     options = ["--dry-run", "--ignore-installed", "--quiet", "--report", report, "--no-cache-dir"]
     wanted = ["-c", REQUIREMENTS / "lock.txt", "-r", REQUIREMENTS / "image.txt"]
-    own = {
-        "PIP_FIND_LINKS": "",
-        "PIP_CONFIG_FILE": os.devnull,
-    }  # a CPU wheel lying here is not what the image would get
+    # A local CPU wheel is not what the image would get.
+    own = {"PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
     try:
         done = routes.run(
             sys.executable,

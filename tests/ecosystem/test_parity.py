@@ -60,7 +60,7 @@ def marks(assignment, submitted, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def certain(assignment, submitted) -> dict[str, set[str]]:
-    """For each submission the tests whose points hang on no draw."""
+    """For each submission the tests whose points do not depend on the draw."""
     key, tests = AnswerKey(assignment), plugin.collect(assignment.hidden_tests)
     ids = master.ids(test.name for test in tests)
     found = {name: set() if name in key.texts else set(ids) for name in submitted}

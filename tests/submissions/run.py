@@ -136,7 +136,7 @@ def write(found: list[tuple[str, ...]], path: Path) -> None:
     head, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:
-        sys.exit(f"{path}: {BEGIN} and {END} are expected, each on a line of its own")
+        sys.exit(f"{path}: {BEGIN} and {END} are expected, each on its own line")
     lines = [f"| {' | '.join(cells)} |" for cells in (HEAD, ("--",) * len(HEAD), *found)]
     deserved = sum(cells[-1] == "yes" for cells in found)
     lines += ["", f"{deserved} of {len(found)} cases came to what they deserve."]

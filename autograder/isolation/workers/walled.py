@@ -142,10 +142,6 @@ class WorkerServer:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(10)
 
-    def detached(self) -> WorkerServer:
-        """The same server for a forked grader, which must not end it."""
-        return WorkerServer(self._control, None, self.layers)
-
 
 def _hello(ours: socket.socket, process: subprocess.Popen[bytes]) -> Layers:
     """Wait for a fork server's first words. Raises IsolationError if it cannot serve."""

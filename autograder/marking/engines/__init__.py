@@ -34,7 +34,7 @@ def start(
 def inspect(name: str, root: Path, address: str) -> dict[str, list[doctor.Finding]]:
     """What `doctor` finds on each machine that the engine would use, by the machine's name."""
     if name == "local":
-        return {LocalEngine.where: doctor.examine(root)}
+        return {LocalEngine.where: doctor.inspect(root)}
     if name == "ray":
         from autograder.marking.engines import ray
 

@@ -58,7 +58,7 @@ class NodeActor:
 
     def inspect(self, root: str) -> list[doctor.Finding]:
         """`doctor` on this node."""
-        return doctor.examine(Path(root))
+        return doctor.inspect(Path(root))
 
 
 @dataclass

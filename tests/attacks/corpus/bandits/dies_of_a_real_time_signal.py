@@ -1,4 +1,4 @@
-"""Tries: end itself with a signal that has no name, which whoever reports it must be able to say.
+"""Tries: end itself with a signal that has no name, which code that reports it must be able to say.
 
 Deserves: full without softmax
 Base: solution

@@ -1,4 +1,4 @@
-"""Tries: print 64 MiB, so that whoever keeps the log runs out of room and the result is lost in it.
+"""Tries: print 64 MiB, so that code that keeps the log runs out of room and the result is lost in it.
 
 Deserves: full
 Base: solution

@@ -1,4 +1,4 @@
-"""Tries: hide files in folders so deep that whoever counts or removes them cannot name them, and lock them.
+"""Tries: hide files in folders so deep that code that counts or removes them cannot name them, and lock them.
 
 Deserves: full
 Base: solution

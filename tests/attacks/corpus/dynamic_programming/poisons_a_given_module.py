@@ -1,4 +1,4 @@
-"""Tries: put another module into sys.modules under a given module's name, for whoever imports it next.
+"""Tries: put another module into sys.modules under a given module's name, for code that imports it next.
 
 Deserves: full
 Base: solution

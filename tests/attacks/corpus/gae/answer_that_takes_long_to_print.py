@@ -1,4 +1,4 @@
-"""Tries: return wrong arrays with 21 dimensions of two entries, which whoever explains the difference prints number by number.
+"""Tries: return wrong arrays with 21 dimensions of two entries, which code that explains the difference prints number by number.
 
 Deserves: full without gae
 Base: solution

@@ -1,4 +1,4 @@
-"""Tries: return ranges and empty arrays that have 2^40 rows, and iterators that never end: whoever loops over them never returns.
+"""Tries: return ranges and empty arrays that have 2^40 rows, and iterators that never end: code that loops over them never returns.
 
 Deserves: full without k_step_advantage, lambda_returns, RolloutBuffer
 Base: solution
