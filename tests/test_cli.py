@@ -595,7 +595,7 @@ def test_the_doctor_ends_with_code_1_when_grading_would_refuse(toy, monkeypatch)
             doctor.Finding("seccomp", holds, "apt-get install libseccomp2", needed=True),
             doctor.Finding("landlock", False, "no"),
         ]
-        monkeypatch.setattr(doctor, "examine", lambda root, findings=findings: findings)
+        monkeypatch.setattr(doctor, "inspect", lambda root, findings=findings: findings)
         said = call("doctor", "--course", toy.root)
         assert said.code == code and "apt-get install libseccomp2" in flat(said.out)
 
