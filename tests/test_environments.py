@@ -301,3 +301,8 @@ def test_a_vector_to_practise_in_behaves_like_a_lent_one(vectors):
     assert env.steps == counter.steps == 75
     with pytest.raises(StudentError, match="the budget of 80 environment steps is used up"):
         student.walk(lambda asked: env, 3, 2, 5)
+
+
+def test_one_to_practise_in_can_be_had_behind_the_wall(behind_the_wall):
+    reached = behind_the_wall("def first(env):\n    env.reset(seed=0)\n    return env.step(0)[1]\n")
+    assert reached.student.first(reached.lab.practice("CartPole-v1", 10)) == 1.0
