@@ -26,7 +26,13 @@ from autograder.isolation.bridge import generators
 from autograder.isolation.wall import network, quota, sandbox, seccomp
 from autograder.isolation.wall.world import Worlds
 from autograder.isolation.workers.life import become_a_worker
-from autograder.isolation.workers.warm import COMMON_MODULES, RANK_MODULES, import_plots, warm_up
+from autograder.isolation.workers.warm import (
+    COMMON_MODULES,
+    PRACTICE_MODULE,
+    RANK_MODULES,
+    import_plots,
+    warm_up,
+)
 
 MAX_RANKS = 8
 UID_BLOCKS = range(61000, 65000, 64)
@@ -52,7 +58,8 @@ def main() -> None:
     os.environ.pop("PYTHONPATH", None)
     package = os.path.realpath(os.path.join(os.path.dirname(__file__), *3 * [".."]))
     import_plots()
-    failures = warm_up([*COMMON_MODULES, *libraries, *(RANK_MODULES if distributed else ())])
+    ranks = RANK_MODULES if distributed else ()
+    failures = warm_up([*COMMON_MODULES, PRACTICE_MODULE, *libraries, *ranks])
     if gpu and "torch" in sys.modules:
         # Many operations have no deterministic form on a GPU.
         sys.modules["torch"]._C._set_deterministic_algorithms(False)

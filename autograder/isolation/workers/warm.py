@@ -20,11 +20,11 @@ RANK_MODULES = ("torch.distributed", "autograder.isolation.ranks.group")
 # Tests ask for this one by its name (`lab.practice`), and a worker cannot read our package.
 PRACTICE_MODULE = "autograder.isolation.bridge.environments"
 COMMON_MODULES = (
-    f"{PRACTICE_MODULE} abc argparse array bisect collections contextlib copy csv dataclasses datetime decimal enum "
-    "fractions functools getpass glob hashlib heapq html inspect io itertools json logging math "
-    "numbers operator os pathlib pickle platform pprint queue random re secrets shutil statistics "
-    "string tempfile textwrap threading time timeit traceback types typing unittest uuid warnings "
-    "weakref"
+    "abc argparse array bisect collections contextlib copy csv dataclasses datetime decimal "
+    "enum fractions functools getpass glob hashlib heapq html inspect io itertools json "
+    "logging math numbers operator os pathlib pickle platform pprint queue random re secrets "
+    "shutil statistics string tempfile textwrap threading time timeit traceback types typing "
+    "unittest uuid warnings weakref"
 ).split()
 
 
