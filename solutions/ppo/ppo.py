@@ -1157,7 +1157,7 @@ class _Training:
         # BUG(gamma-and-lambda-swapped): targets = gae(rewards, rollout.values, rollout.next_values, *ends, cfg.lam, cfg.gamma)
         # WHEN the discount and lambda change places in the call of gae.
         targets = gae(rewards, rollout.values, rollout.next_values, *ends, cfg.gamma, cfg.lam)
-        # BUG(returns-are-rewards): targets = targets._replace(returns=rewards)
+        # BUG(returns-are-rewards): advantages, returns = targets[0], rewards
         # WHEN the values are fitted to the rewards instead of the returns.
         advantages, returns = targets
         columns = (rollout.obs, rollout.actions, rollout.logp, rollout.values, advantages, returns)
