@@ -265,9 +265,12 @@ def test_the_toy_course_gives_nothing_away(toy, overheard):
 CHANGES = {
     "an expected value": lambda outcome: dataclasses.replace(outcome, finding=outcome.detail),
     "a line of the assertion": lambda outcome: dataclasses.replace(
-        outcome, hint=f"{outcome.hint}\n{outcome.detail}"
+        outcome, hint=f"{outcome.hint}\n{outcome.detail}", mistakes=()
     ),
-    "a line of unknown origin": lambda outcome: dataclasses.replace(outcome, hint="something else"),
+    # A hint is shown where no mistake is named.
+    "a line of unknown origin": lambda outcome: dataclasses.replace(
+        outcome, hint="something else", mistakes=()
+    ),
     "a line of the hidden tests": lambda outcome: dataclasses.replace(
         outcome, finding="expected = float(rewards[0] + 0.5 * rewards[1] + 0.25 * rewards[2])"
     ),

@@ -342,8 +342,9 @@ def test_flag_belongs_to_its_own_step(student, rng):
     """The flag of step t cuts between step t and step t + 1, not one row earlier or later."""
     roll = rollout(rng, "..T..", ".T...")
     roll = roll._replace(rewards=roll.rewards * torch.tensor([[1.0], [3.0], [9.0], [27.0], [81.0]]))
-    result = student.gae(*roll, 0.9, 0.7)
-    assert_near(result.advantages, sum_of_td_errors(roll, 0.9, 0.7), "advantages")
+    # Without discounting, what becomes of gamma in the recursion is left to other tests.
+    result = student.gae(*roll, 1.0, 0.7)
+    assert_near(result.advantages, sum_of_td_errors(roll, 1.0, 0.7), "advantages")
 
 
 @points(
