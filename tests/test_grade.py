@@ -535,7 +535,7 @@ def test_a_course_that_cannot_be_read_is_explained_by_the_engine(engine, toy):
     toy.edit_solution("# TODO(means): subtract the mean.", "# TODO: subtract the mean.")
     with pytest.raises(
         IsolationError,
-        match=r"sequences\.py:\d+: '# TODO: subtract the mean\.' looks like a marker but is not one",
+        match=r"sequences\.py:\d+: '# TODO: subtract the mean\.' looks like a marker but is not",
     ):
         engine()
 
