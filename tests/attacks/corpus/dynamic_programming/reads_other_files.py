@@ -1,4 +1,4 @@
-"""Tries: read what is not its business: accounts, keys, logs, other people's folders, the folder it runs in.
+"""Tries: read what is not its business: accounts, keys, logs, other people's folders.
 
 Deserves: full
 Base: solution
@@ -14,7 +14,7 @@ for path in ("/etc/passwd", "/etc/shadow", "/etc/hosts", "/var/log/dpkg.log", "/
             found.append(file.read(1))
     except OSError:
         pass
-for folder in ("/", "/root", "/home", "/tmp", "/etc", "/var", os.getcwd()):
+for folder in ("/", "/root", "/home", "/tmp", "/etc", "/var"):
     try:
         found += os.listdir(folder)
     except OSError:
