@@ -139,9 +139,9 @@ def nbgrader(assignment: Assignment, submitted: Mapping[str, str], folder: Path)
     must("nbgrader", "generate_assignment", assignment.name, cwd=place)
     released = place / "release" / assignment.name / f"{stem}.ipynb"
     for name, text in submitted.items():
-        submitted = place / "submitted" / name / assignment.name
-        submitted.mkdir(parents=True)
-        (submitted / f"{stem}.ipynb").write_text(filled(assignment, released, text))
+        own = place / "submitted" / name / assignment.name
+        own.mkdir(parents=True)
+        (own / f"{stem}.ipynb").write_text(filled(assignment, released, text))
     must("nbgrader", "autograde", assignment.name, cwd=place)
     must("nbgrader", "generate_feedback", assignment.name, cwd=place)
     for name in submitted:
