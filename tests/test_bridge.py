@@ -70,7 +70,9 @@ DATA = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", DATA, ids=lambda value: repr(value)[:30])
+@pytest.mark.parametrize(
+    "value", DATA, ids=[f"{n}-{type(one).__name__}" for n, one in enumerate(DATA)]
+)
 def test_plain_data_crosses_unchanged(reach, value):
     expected = bytes(value) if isinstance(value, bytearray) else value
     assert same(reach(ECHO).student.echo(value), expected)
