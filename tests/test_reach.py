@@ -104,7 +104,7 @@ def test_what_differs_everywhere_can_always_be_told():
     assert can_tell({"other"}, frozenset({"other", "Box.put"}))
 
 
-def test_the_kill_matrix_is_that_of_running_every_variant(toy, monkeypatch):
+def test_the_kills_are_those_of_running_every_variant(toy, monkeypatch):
     monkeypatch.setattr(verify, "_check_public_tests", lambda *args: None)
     quick = verify.verify(toy.assignment)
     runs = []
