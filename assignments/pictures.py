@@ -59,6 +59,44 @@ def dynamic_programming() -> Picture:
     return picture
 
 
+def td_learning() -> Picture:
+    """One episode, and how far each method looks before it trusts the table."""
+    picture = Picture(300, "Targets of the first step: one, two and three steps, and Monte Carlo")
+    picture.text(
+        20, 24, "How far does one look before one trusts the table?", anchor="start", size=16
+    )
+    states, rewards, x0 = ("A", "B", "A", "C", "end"), ("1", "0", "2", "4"), 130
+    for k, state in enumerate(states):
+        picture.dot(x0 + 95 * k, 62, 15, full=False)
+        picture.text(x0 + 95 * k, 67, state, size=14 if k < 4 else 11)
+        if k < 4:
+            picture.arrow(x0 + 95 * k + 17, 62, x0 + 95 * k + 78, 62, "faint")
+            picture.text(x0 + 95 * k + 47, 54, rewards[k], "reward")
+    rows = (
+        ("one step", 1, "V(B) = 4", "3", "1/2"),
+        ("two steps", 2, "V(A) = 2", "1.5", "1/4"),
+        ("three steps", 3, "V(C) = 6", "2.25", "1/8"),
+        ("Monte Carlo", 4, "", "2", "1/8"),
+    )
+    picture.text(570, 67, "target")
+    picture.text(665, 67, "weight, lambda 1/2", size=12)
+    for row, (name, looks, worth, target, weight) in enumerate(rows):
+        y = 100 + 42 * row
+        picture.text(x0 - 22, y + 20, name, anchor="end")
+        for k in range(looks):
+            picture.box(x0 + 95 * k + 10, y, 75, 30, "reward", full=True)
+            factor = ("", "1/2 x ", "1/4 x ", "1/8 x ")[k]
+            picture.text(x0 + 95 * k + 47, y + 20, factor + rewards[k], "reward")
+        if worth:
+            picture.text(x0 + 95 * looks + 47, y + 20, worth, "value")
+        picture.text(570, y + 20, target, "advantage", size=16)
+        picture.text(665, y + 20, weight)
+    picture.path([(545, 270), (700, 270)], "faint", 1.2)
+    picture.text(570, 290, "2.41", "advantage", size=16)
+    picture.text(535, 290, "discount 1/2; the lambda-return is the weighted mean:", anchor="end")
+    return picture
+
+
 def q_learning() -> Picture:
     """Four backup diagrams that differ below the next state."""
     picture = Picture(
@@ -292,6 +330,7 @@ def distributed_ppo() -> Picture:
 PICTURES: dict[str, Callable[[], Picture]] = {
     "bandits": bandits,
     "dynamic_programming": dynamic_programming,
+    "td_learning": td_learning,
     "q_learning": q_learning,
     "reinforce": reinforce,
     "gae": gae,

@@ -9,7 +9,6 @@ the tables hold made-up values, so that nobody can look there unnoticed.
 from itertools import product
 from typing import NamedTuple
 
-import gymnasium
 import numpy as np
 
 from autograder.isolation.bridge.environments import one_more_reset
@@ -161,7 +160,7 @@ def replay_traces(V, episodes, lam, alpha, gamma, kind):
 
 
 @points(
-    3,
+    2,
     part="monte_carlo",
     catches=(
         "returns-accumulate-forwards",
@@ -186,7 +185,7 @@ def test_the_return_is_the_reward_plus_the_discounted_rest(student, rng):
 
 
 @points(
-    2,
+    1,
     part="monte_carlo",
     catches=("returns-accumulate-forwards", "discount-counts-from-the-start"),
     hint="An action is paid for what comes after it. What may the first return know of the last "
@@ -207,7 +206,7 @@ def test_a_reward_counts_for_the_steps_before_it(student, rng):
 
 
 @points(
-    3,
+    2,
     part="monte_carlo",
     catches=("first-visit-is-the-last", "only-the-latest-is-remembered"),
     hint="Walk through the keys in order of time. Which of them have you not met before?",
@@ -222,7 +221,7 @@ def test_a_first_visit_has_no_predecessor(student, rng):
 
 
 @points(
-    5,
+    4,
     part="monte_carlo",
     catches=(
         "first-visit-is-the-last",
@@ -253,7 +252,7 @@ def test_a_state_that_comes_back_tells_first_from_every_visit(student, rng):
 
 
 @points(
-    4,
+    3,
     part="monte_carlo",
     catches=(
         "divides-by-episodes",
@@ -301,7 +300,7 @@ def test_a_terminating_step_is_worth_its_reward(student, rng):
 
 
 @points(
-    2,
+    1,
     part="td",
     catches=("target-discounts-the-reward", "target-forgets-gamma"),
     hint="The discount belongs to the future alone.",
@@ -317,7 +316,7 @@ def test_the_target_is_the_reward_plus_the_discounted_value(student, rng):
 
 
 @points(
-    4,
+    3,
     part="td",
     catches=(
         "moves-the-next-state",
@@ -356,7 +355,7 @@ def batch_reference(episodes, alpha, gamma, sweeps, error):
 
 
 @points(
-    4,
+    3,
     part="batch",
     catches=("changes-within-the-sweep", "batch-counts-repeats-once", "batch-averages-the-errors"),
     hint="In one sweep every error is computed with the same table. They are added up, also where "
@@ -382,7 +381,7 @@ def test_a_sweep_adds_up_the_errors_of_all_steps(student, rng):
 
 
 @points(
-    4,
+    3,
     part="batch",
     catches=(
         "batch-mc-bootstraps",
@@ -412,7 +411,7 @@ def test_the_predictor_of_example_6_4(student):
 
 
 @points(
-    4,
+    3,
     part="batch",
     catches=(
         "model-forgets-the-end",
@@ -433,7 +432,7 @@ def test_certainty_equivalence_solves_the_model_of_the_data(student, rng):
 
 
 @points(
-    4,
+    3,
     part="batch",
     catches=(
         "batch-treats-cut-off-as-ended",
@@ -464,7 +463,7 @@ def test_batch_learning_settles_where_the_errors_cancel(student, rng):
 
 
 @points(
-    3,
+    2,
     part="n_step",
     catches=("looks-one-step-further", "n-step-forgets-gamma", "bootstrap-has-one-discount"),
     hint="Write one n-step return down, term by term: which power of gamma has the k-th reward, "
@@ -484,7 +483,7 @@ def test_the_n_step_return_is_n_rewards_and_a_value(student, rng):
 
 
 @points(
-    4,
+    2,
     part="n_step",
     catches=("n-step-bootstraps-over-the-end", "n-step-drops-the-last-value"),
     hint="A look ahead can stop at an end, or at a clock. In one case the state there is worth "
@@ -508,7 +507,7 @@ def test_a_look_ahead_stops_at_ends_and_clocks(student, rng):
 
 
 @points(
-    3,
+    2,
     part="n_step",
     catches=("looks-one-step-further", "n-step-moves-the-state-ahead"),
     hint="With n = 1 there is one reward and one value. Compare with td0_update_, step by step.",
@@ -528,7 +527,7 @@ def test_with_one_step_it_is_td0(student, rng):
 
 
 @points(
-    3,
+    2,
     part="n_step",
     catches=("short-tails-are-left-out", "n-step-bootstraps-over-the-end", "n-step-forgets-gamma"),
     hint="If n is larger than the episode, no value is left in the target. The last steps learn as "
@@ -548,7 +547,7 @@ def test_with_all_steps_it_is_monte_carlo(student, rng):
 
 
 @points(
-    3,
+    2,
     part="n_step",
     catches=(
         "looks-at-the-old-table",
@@ -576,7 +575,7 @@ def test_each_step_learns_from_the_table_of_its_moment(student, rng):
 
 
 @points(
-    3,
+    2,
     part="traces",
     catches=("lambda-is-turned-round", "the-tail-loses-its-weight", "lambda-return-forgets-gamma"),
     hint="The weights of the n-step returns add up to 1: the longest one has all that is left.",
@@ -595,7 +594,7 @@ def test_the_lambda_return_is_a_mean_of_n_step_returns(student, rng):
 
 
 @points(
-    3,
+    2,
     part="traces",
     catches=("lambda-return-bootstraps-over-the-end", "lambda-return-drops-the-last-value"),
     hint="Which value may enter the last lambda-return of an episode that terminated, and which "
@@ -617,7 +616,7 @@ def test_lambda_zero_is_one_step_and_lambda_one_all(student, rng):
 
 
 @points(
-    5,
+    3,
     part="traces",
     catches=(
         "backward-view-forgets-gamma",
@@ -645,7 +644,7 @@ def test_forward_and_backward_view_are_one(student, rng):
 
 
 @points(
-    2,
+    1,
     part="traces",
     catches=("backward-view-forgets-gamma", "returns-the-new-table", "backward-view-replaces"),
     hint="With lambda = 1 no value of a later state is left in the increments: they cancel.",
@@ -662,7 +661,7 @@ def test_with_lambda_one_the_traces_are_monte_carlo(student, rng):
 
 
 @points(
-    3,
+    2,
     part="traces",
     catches=("accumulating-traces-replace", "replacing-traces-pile-up", "trace-forgets-gamma"),
     hint="At a second visit: one kind of trace grows by 1, one is set to 1, one does something in "
@@ -682,7 +681,7 @@ def test_a_second_visit_tells_the_traces_apart(student, rng):
 
 
 @points(
-    3,
+    2,
     part="traces",
     catches=(
         "trace-forgets-gamma",
@@ -714,7 +713,7 @@ def test_an_error_fades_by_gamma_and_lambda_on_its_way_back(student, rng):
 
 
 @points(
-    2,
+    1,
     part="traces",
     catches=("trace-fades-after-the-visit", "trace-step-bootstraps-over-the-end"),
     hint="With lambda = 0 every trace but that of the present state is 0, whatever its kind.",
@@ -733,7 +732,7 @@ def test_with_lambda_zero_it_is_td0(student, rng):
 
 
 @points(
-    3,
+    2,
     part="traces",
     catches="traces-survive-the-episode",
     hint="What happens in one episode is not the doing of the states of the one before.",
@@ -757,7 +756,7 @@ def test_traces_begin_anew_with_each_episode(student, rng):
 
 
 @points(
-    3,
+    2,
     part="traces",
     catches=(
         "trace-step-bootstraps-over-the-end",
@@ -797,7 +796,7 @@ def online_lambda_return(V, episode, lam, alpha, gamma):
 
 
 @points(
-    3,
+    2,
     part="traces",
     catches=("dutch-without-correction", "dutch-traces-pile-up", "old-value-is-looked-up-again"),
     hint="The two corrections make up for what the table has learned since the previous step. "
@@ -866,7 +865,7 @@ def off_policy_pairs(episodes, target, behaviour, gamma, weighted, first_visit):
 
 
 @points(
-    2,
+    1,
     part="off_policy",
     catches=("ratio-is-upside-down", "ratio-of-the-next-state"),
     hint="An action that the target policy likes better than the behaviour has a ratio above 1.",
@@ -884,7 +883,7 @@ def test_the_ratio_is_target_over_behaviour(student, rng):
 
 
 @points(
-    3,
+    2,
     part="off_policy",
     catches=(
         "weight-of-the-whole-episode",
@@ -910,7 +909,7 @@ def test_one_episode_is_weighed_from_the_visit_to_the_end(student, rng):
 
 
 @points(
-    3,
+    2,
     part="off_policy",
     catches=(
         "weighted-divides-by-visits",
@@ -943,7 +942,7 @@ def test_two_ways_to_divide(student, rng):
 
 
 @points(
-    3,
+    2,
     part="off_policy",
     catches=(
         "q-counts-its-own-action",
@@ -969,7 +968,7 @@ def test_the_given_action_needs_no_correction(student, rng):
 
 
 @points(
-    2,
+    1,
     part="off_policy",
     catches=("off-policy-counts-every-visit", "ratio-of-the-next-state"),
     hint="If both policies are the same, all ratios are 1. What is left?",
@@ -987,7 +986,7 @@ def test_identical_policies_are_plain_monte_carlo(student, rng):
 
 
 @points(
-    4,
+    2,
     part="off_policy",
     catches=(
         "ratio-is-upside-down",
@@ -1022,7 +1021,7 @@ def test_ordinary_importance_sampling_is_unbiased(student, rng):
 
 
 @points(
-    3,
+    2,
     part="off_policy",
     catches=("weighted-divides-by-visits", "weight-of-one-step", "v-leaves-its-own-action-out"),
     hint="One state, two actions. The target always goes left, the behaviour tosses a coin: each "
@@ -1057,7 +1056,7 @@ def test_infinite_variance_in_example_5_5(student):
 
 
 @points(
-    3,
+    2,
     part="off_policy",
     catches=(
         "rho-on-the-reward-alone",
@@ -1166,7 +1165,7 @@ def control_values(episodes, gamma):
 
 
 @points(
-    3,
+    2,
     part="control",
     catches=(
         "exploring-skips-the-best",
@@ -1184,7 +1183,7 @@ def test_a_soft_policy_never_excludes_an_action(student, rng):
     Q[2] = -1.5
     before = Q.copy()
     for epsilon in (0.0, 0.15, 0.6, 1.0):
-        best = (Q == Q.max(axis=1, keepdims=True)).astype(float)
+        best = (Q.max(axis=1, keepdims=True) == Q).astype(float)
         greedy = best / best.sum(axis=1, keepdims=True)
         found = student.soft_policy(Q, epsilon)
         assert_close(found, epsilon / 5 + (1 - epsilon) * greedy, what="the policy")
@@ -1196,7 +1195,7 @@ def test_a_soft_policy_never_excludes_an_action(student, rng):
 
 
 @points(
-    3,
+    2,
     part="control",
     catches=("plays-greedily", "ignores-the-policy", "global-dice"),
     hint="Each action is a draw from the policy's row of the state, with the rng that is passed "
@@ -1213,8 +1212,7 @@ def test_play_draws_from_the_policy(student, lab, rng):
     assert_equal(lab.global_rng_state(), before, what="the state of the global generators")
     assert_close(episode.rewards, env.episodes()[0].rewards, what="rewards")
     assert_equal(len(env.diary[0]), 1500, what="the number of steps")
-    # All draws count, each for the interval of the unit line on which its action lies.
-    counts, expected = np.zeros((6, 3)), np.zeros((6, 3))
+    counts = np.zeros((6, 3))
     for s, a, *_ in env.diary[0]:
         counts[s, a] += 1
     expected = chances * counts.sum(axis=1, keepdims=True)
@@ -1224,7 +1222,7 @@ def test_play_draws_from_the_policy(student, lab, rng):
 
 
 @points(
-    3,
+    1,
     part="control",
     catches=("a-time-limit-is-an-ending", "plays-on-after-the-time-limit"),
     hint="Write down what you see: T + 1 states, T actions, T rewards, and which of the two flags "
@@ -1247,7 +1245,7 @@ def test_play_records_what_happened(student, lab, rng):
 
 
 @points(
-    4,
+    2,
     part="control",
     catches=(
         "control-counts-every-visit",
@@ -1270,7 +1268,7 @@ def test_control_averages_the_first_visits_to_each_pair(student, lab, rng):
 
 
 @points(
-    3,
+    2,
     part="control",
     catches=(
         "policy-never-improves",
@@ -1301,7 +1299,7 @@ def test_control_plays_the_soft_policy_of_its_table(student, lab, rng):
 
 
 @points(
-    3,
+    1,
     part="control",
     catches=("learns-from-cut-off-episodes", "a-time-limit-is-an-ending"),
     hint="Nobody knows the return of an episode that a clock cut off.",
@@ -1319,7 +1317,7 @@ def test_control_learns_nothing_from_a_truncated_episode(student, lab, rng):
 
 
 @points(
-    2,
+    1,
     part="control",
     catches=("seeds-every-episode", "control-discounts-the-record"),
     hint="The seed goes to the first reset. What is recorded of an episode is its plain sum of "
@@ -1335,3 +1333,254 @@ def test_control_seeds_once_and_records_plain_sums(student, lab, rng):
     assert_equal(env.seeds, [31] + [None] * 5, what="the seeds of the resets")
     with assert_raises(ValueError):
         student.mc_control(env.lent, 2, SHAPE, 0, 0.7, 0.6, np.random.default_rng(8), 31)
+
+
+# -- learning checks: any of the declared seeds may pass -------------------------------------------
+#
+# The first four compare algorithms on random walks, as figures of S&B do: the episodes come from
+# here, and nothing about the submission is random. Blackjack is learned on the submission's side,
+# and the greedy policy of the table is then evaluated exactly. The bars were set with 400 batches
+# of walks each and 120 trainings (grading/td_learning/bars.py; run as a script, it prints these
+# figures). p is the chance that a correct solution fails with all its seeds: the share below the
+# bar to the power of the number of seeds (none below: 3 / runs, the upper 95% bound).
+#
+#   check            what is measured                          mean      sd   lowest     bar  seeds
+# (measured below)
+
+EXAMPLE_6_2_BAR, BATCH_BAR, N_STEP_BAR, LAMBDA_BAR = 0.015, 0.008, 0.02, 0.03
+BLACKJACK_BAR = -0.15
+
+
+def walk(rng, n, left):
+    """A random walk over the states 1 to n, from the middle; ``left`` is paid at state 0, 1 at
+    n + 1."""
+    states = [(n + 1) // 2]
+    while 0 < states[-1] <= n:
+        states.append(states[-1] + int(rng.choice([-1, 1])))
+    actions = (np.diff(states) > 0).astype(int)
+    rewards = np.zeros(len(actions))
+    rewards[-1] = 1.0 if states[-1] else left
+    return Episode(np.array(states), actions, rewards, True)
+
+
+def error_of(V, left, what):
+    """The root mean square error of a table over the states of a walk."""
+    assert_finite(V, what)
+    assert_close(0.0 * V, np.zeros(len(V)), what=f"0 * {what}")
+    truth = left + (1.0 - left) * np.arange(len(V)) / (len(V) - 1)
+    return float(np.sqrt(np.mean((np.asarray(V, float) - truth)[1:-1] ** 2)))
+
+
+def assert_some_seed(measure, seeds, bar, what):
+    """``measure(seed)`` reaches the bar for one of the seeds at least."""
+    found = {}
+    for seed in seeds:
+        found[seed] = measure(seed)
+        if found[seed] >= bar:
+            return
+    assert_true(False, f"{what} reaches {bar} for one of the seeds: {found}")
+
+
+def lead_online(student, seed, runs=8, episodes=50):
+    """Example 6.2: by how much TD(0) is closer to the truth than the best of four Monte Carlos."""
+    rng, errors = np.random.default_rng([seed, 1]), np.zeros((runs, 5))
+    settings = ((1, 0.05), (1000, 0.01), (1000, 0.02), (1000, 0.03), (1000, 0.04))
+    for run in range(runs):
+        batch = [walk(rng, 5, 0.0) for _ in range(episodes)]
+        for k, (n, alpha) in enumerate(settings):
+            V = np.array([0.0, *[0.5] * 5, 0.0])
+            student.n_step_td_(V, batch, n, alpha, 1.0)
+            errors[run, k] = error_of(V, 0.0, "V")
+    mean = errors.mean(axis=0)
+    return float(mean[1:].min() - mean[0])
+
+
+def lead_batch(student, seed, runs=40, episodes=25):
+    """By how much batch TD's answer is closer to the truth than batch Monte Carlo's."""
+    rng, errors = np.random.default_rng([seed, 2]), np.zeros((runs, 2))
+    for run in range(runs):
+        batch = [walk(rng, 5, 0.0) for _ in range(episodes)]
+        errors[run, 0] = error_of(student.certainty_equivalence(batch, 7, 1.0), 0.0, "V")
+        errors[run, 1] = error_of(student.mc_prediction(batch, 7, 1.0, False).values, 0.0, "V")
+    return float(errors[:, 1].mean() - errors[:, 0].mean())
+
+
+def mean_error(learn, seed, runs, settings):
+    """{setting: error over the first ten episodes of walks with 19 states, mean over runs}."""
+    rng, errors = np.random.default_rng([seed, 3]), {setting: [] for setting in settings}
+    for _ in range(runs):
+        batch = [walk(rng, 19, -1.0) for _ in range(10)]
+        for setting in settings:
+            V = np.zeros(21)
+            for episode in batch:
+                learn(V, episode, *setting)
+                errors[setting].append(error_of(V, -1.0, "V"))
+    return {setting: float(np.mean(found)) for setting, found in errors.items()}
+
+
+def lead_of_the_middle(errors, middle):
+    """By how much the best setting of the middle beats the best of all others."""
+    others = [error for (dial, _), error in errors.items() if dial != middle]
+    return min(others) - min(error for (dial, _), error in errors.items() if dial == middle)
+
+
+def lead_n_step(student, seed, runs=8):
+    """Figure 7.2: the lead of n = 4 over n = 1 and n = 512."""
+
+    def learn(V, episode, n, alpha):
+        student.n_step_td_(V, [episode], n, alpha, 1.0)
+
+    settings = ((1, 0.6), (1, 0.8), (4, 0.3), (4, 0.4), (512, 0.05))
+    return lead_of_the_middle(mean_error(learn, seed, runs, settings), 4)
+
+
+def lead_lambda(student, seed, runs=8):
+    """Figure 12.3: the lead of lambda = 0.8 over 0 and 1, offline lambda-return algorithm."""
+
+    def learn(V, episode, lam, alpha):
+        targets = student.lambda_returns(V, episode, lam, 1.0)
+        assert_close(0.0 * targets, np.zeros(len(episode.rewards)), what="0 * targets")
+        for s, target in zip(episode.states[:-1].tolist(), targets.tolist(), strict=True):
+            V[s] += alpha * (target - V[s])
+
+    settings = ((0.0, 0.6), (0.0, 0.8), (0.8, 0.3), (1.0, 0.03), (1.0, 0.06))
+    return lead_of_the_middle(mean_error(learn, seed, runs, settings), 0.8)
+
+
+@points(
+    3,
+    part="td",
+    learning=True,
+    hint="TD(0) and constant-alpha Monte Carlo on a walk of five states. If the exact tests of "
+    "n_step_td_ pass, this one does.",
+)
+def test_td_beats_monte_carlo_in_example_6_2(student):
+    """On the walk of five states, TD(0) gets closer to the true values than Monte Carlo."""
+    assert_some_seed(
+        lambda seed: lead_online(student, seed), (1, 2, 3), EXAMPLE_6_2_BAR, "the lead of TD(0)"
+    )
+
+
+@points(
+    2,
+    part="batch",
+    learning=True,
+    hint="Both answers fit the same data. One fits the returns, the other the model.",
+)
+def test_the_model_of_the_data_predicts_better_than_its_returns(student):
+    """On the walk of five states, the certainty-equivalence solution is closer to the truth than
+    the mean returns."""
+    assert_some_seed(
+        lambda seed: lead_batch(student, seed), (1, 2, 3), BATCH_BAR, "the lead of batch TD"
+    )
+
+
+@points(
+    3,
+    part="n_step",
+    learning=True,
+    hint="A walk of 19 states, ten episodes. Neither one step nor all of them is best.",
+)
+def test_a_few_steps_are_best_in_figure_7_2(student):
+    """On the walk of 19 states, n = 4 beats both n = 1 and n = 512."""
+    assert_some_seed(
+        lambda seed: lead_n_step(student, seed), (1, 2, 3), N_STEP_BAR, "the lead of n = 4"
+    )
+
+
+@points(
+    3,
+    part="traces",
+    learning=True,
+    hint="The same walk with lambda-returns: neither end of the dial is best.",
+)
+def test_the_middle_of_the_dial_is_best_in_figure_12_3(student):
+    """On the walk of 19 states, lambda = 0.8 beats both lambda = 0 and lambda = 1."""
+    assert_some_seed(
+        lambda seed: lead_lambda(student, seed), (1, 2, 3), LAMBDA_BAR, "the lead of lambda = 0.8"
+    )
+
+
+# The deck of Blackjack-v1 has no end: an ace, the numbers 2 to 9, and four kinds of ten.
+CARDS = np.array([0.0, *[1 / 13] * 9, 4 / 13])
+TABLE = (32, 11, 2)  # the player's sum, the dealer's card, whether an ace counts 11
+
+
+def with_card(total, ace, card):
+    """The sum of a hand with one more card, and whether an ace counts 11 in it."""
+    hard = total - 10 * ace + card
+    soft = int((ace or card == 1) and hard <= 11)
+    return hard + 10 * soft, soft
+
+
+def dealer_chances(card):
+    """(27,) How probable each final sum of the dealer is; sums above 21 are busts."""
+    chances, hands = np.zeros(27), {with_card(0, 0, card): 1.0}
+    drawn = 1
+    while hands:
+        after = {}
+        for (total, ace), chance in hands.items():
+            if drawn > 1 and total >= 17:
+                chances[total] += chance
+                continue
+            for another in range(1, 11):
+                hand = with_card(total, ace, another)
+                after[hand] = after.get(hand, 0.0) + chance * CARDS[another]
+        hands, drawn = after, drawn + 1
+    return chances
+
+
+def value_at_the_table(chances_to_hit):
+    """The expected reward of a hand of Blackjack-v1 with sab=True, exactly.
+
+    ``chances_to_hit``: (32, 11, 2) the policy. A natural wins against a dealer's other 21.
+    """
+    value = 0.0
+    for card in range(1, 11):
+        final = dealer_chances(card)
+        final[22:], final[0] = 0.0, final[22:].sum()  # a bust counts as 0
+        stick = [final[:total].sum() - final[total + 1 : 22].sum() for total in range(22)]
+        V = np.full((32, 2), -1.0)  # worth -1 above 21
+        # Hard sums from above, then soft ones, then small hard sums, which an ace can make soft.
+        order = [*((t, 0) for t in range(21, 10, -1)), *((t, 1) for t in range(21, 10, -1))]
+        for total, ace in [*order, *((t, 0) for t in range(10, 3, -1))]:
+            hit = sum(CARDS[one] * V[with_card(total, ace, one)] for one in range(1, 11))
+            p = chances_to_hit[total, card, ace]
+            V[total, ace] = p * hit + (1 - p) * stick[total]
+        natural = CARDS[10] if card == 1 else CARDS[1] if card == 10 else 0.0
+        bonus = (1 - chances_to_hit[21, card, 1]) * (final[21] - natural)
+        for one, two in product(range(1, 11), repeat=2):
+            hand = with_card(*with_card(0, 0, one), two)
+            worth = V[hand] + (bonus if hand == (21, 1) else 0.0)
+            value += CARDS[card] * CARDS[one] * CARDS[two] * worth
+    return float(value)
+
+
+def at_the_table(student, lab, seed, episodes=5000):
+    """The exact value of the greedy policy of Q after Monte Carlo control."""
+    env = lab.make("gymnasium.make", "Blackjack-v1", sab=True)
+    rng = np.random.default_rng(seed)
+    found = student.mc_control(env, 2, TABLE, episodes, 0.1, 1.0, rng, seed)
+    assert_finite(found.Q, "Q")
+    assert_close(0.0 * found.Q, np.zeros((704, 2)), what="0 * Q")
+    lab.curve(found.returns)
+    Q = np.asarray(found.Q, float).reshape(*TABLE, 2)
+    best = Q.max(axis=-1, keepdims=True) == Q
+    return value_at_the_table((best / best.sum(axis=-1, keepdims=True))[..., 1])
+
+
+@points(
+    4,
+    part="control",
+    learning=True,
+    hint="If the exact tests of mc_control pass, so does this one: 5000 hands of Blackjack are "
+    "enough to lose less than by never taking a card.",
+)
+def test_monte_carlo_control_learns_blackjack(student, lab):
+    """After 5000 hands of Blackjack, the greedy policy of Q loses little."""
+    assert_some_seed(
+        lambda seed: at_the_table(student, lab, seed),
+        (1, 2, 3),
+        BLACKJACK_BAR,
+        "the expected reward of the greedy policy",
+    )
