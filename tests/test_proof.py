@@ -86,7 +86,8 @@ def test_a_proof_says_what_was_shown(once):
     toy, found = once
     assert found.shortcomings == [] and found.notes == [] and found.wrote == [PROOF]
     assert found.summary == (
-        "sequences: 4 hidden tests, 10 points, 4 bugs, 4 named, 1 right answers behind the wall"
+        "sequences: 4 hidden tests, 10 points, 4 bugs in 4 spellings, 4 named, "
+        "1 right answers behind the wall"
     )
     proof = committed(toy)
     assert proof["kills"] == {
