@@ -73,13 +73,14 @@ def td_learning() -> Picture:
             picture.arrow(x0 + 95 * k + 17, 62, x0 + 95 * k + 78, 62, "faint")
             picture.text(x0 + 95 * k + 47, 54, rewards[k], "reward")
     rows = (
-        ("one step", 1, "V(B) = 4", "3", "1/2"),
-        ("two steps", 2, "V(A) = 2", "1.5", "1/4"),
-        ("three steps", 3, "V(C) = 6", "2.25", "1/8"),
+        ("one step", 1, "1/2 x V(B)", "3", "1/2"),
+        ("two steps", 2, "1/4 x V(A)", "1.5", "1/4"),
+        ("three steps", 3, "1/8 x V(C)", "2.25", "1/8"),
         ("Monte Carlo", 4, "", "2", "1/8"),
     )
-    picture.text(570, 67, "target")
-    picture.text(665, 67, "weight, lambda 1/2", size=12)
+    picture.text(700, 24, "V(A) = 2, V(B) = 4, V(C) = 6", "value", "end")
+    picture.text(580, 67, "target")
+    picture.text(660, 67, "weight")
     for row, (name, looks, worth, target, weight) in enumerate(rows):
         y = 100 + 42 * row
         picture.text(x0 - 22, y + 20, name, anchor="end")
@@ -89,11 +90,13 @@ def td_learning() -> Picture:
             picture.text(x0 + 95 * k + 47, y + 20, factor + rewards[k], "reward")
         if worth:
             picture.text(x0 + 95 * looks + 47, y + 20, worth, "value")
-        picture.text(570, y + 20, target, "advantage", size=16)
-        picture.text(665, y + 20, weight)
+        picture.text(580, y + 20, target, "advantage", size=16)
+        picture.text(660, y + 20, weight)
     picture.path([(545, 270), (700, 270)], "faint", 1.2)
-    picture.text(570, 290, "2.41", "advantage", size=16)
-    picture.text(535, 290, "discount 1/2; the lambda-return is the weighted mean:", anchor="end")
+    picture.text(580, 290, "2.41", "advantage", size=16)
+    picture.text(
+        535, 290, "discount and lambda 1/2; their mean is the lambda-return:", anchor="end"
+    )
     return picture
 
 

@@ -53,14 +53,20 @@ def named(rng, *patterns):
 
 
 def complete(rng):
-    """Three terminated episodes in which states come back, next to each other and later."""
-    patterns = named(rng, [0, 1, 0, 0, 2, 1, END], [1, 3, 1, END], [2, 2, 0, 3, END])
+    """Three terminated episodes in which states come back, next to each other and later.
+
+    The last one ends on its way into a state in which others go on.
+    """
+    patterns = named(rng, [0, 1, 0, 0, 2, 1, END], [1, 3, 1, END], [2, 2, 0, 3, 1])
     return [record(rng, states) for states in patterns]
 
 
 def cut_off(rng):
-    """Three episodes; a clock stopped the second one, in a state that the others know."""
-    patterns = named(rng, [0, 1, 0, 2, 1, END], [1, 3, 0, 1, 2], [2, 0, 3, END])
+    """Three episodes; a clock stopped the second one, in a state that the others know.
+
+    The last one ends on its way into a state in which others go on.
+    """
+    patterns = named(rng, [0, 1, 0, 2, 1, END], [1, 3, 0, 1, 2], [2, 0, 3, 0])
     ends = (True, False, True)
     return [record(rng, states, end) for states, end in zip(patterns, ends, strict=True)]
 
@@ -226,7 +232,6 @@ def test_a_first_visit_has_no_predecessor(student, rng):
     catches=(
         "first-visit-is-the-last",
         "every-visit-counts",
-        "later-returns-overwrite",
         "repeats-drop-their-reward",
         "visit-is-the-arrival",
     ),
@@ -383,12 +388,7 @@ def test_a_sweep_adds_up_the_errors_of_all_steps(student, rng):
 @points(
     3,
     part="batch",
-    catches=(
-        "batch-mc-bootstraps",
-        "batch-bootstraps-over-the-end",
-        "model-forgets-the-end",
-        "model-adds-up-rewards",
-    ),
+    catches=("batch-mc-bootstraps", "model-adds-up-rewards"),
     hint="Eight episodes: A was seen once, went to B for nothing, and that episode paid 0. B paid "
     "1 in six of eight visits. What is A worth to somebody who believes in the model?",
 )
@@ -448,11 +448,11 @@ def test_batch_learning_settles_where_the_errors_cancel(student, rng):
     return."""
     ended, mixed = complete(rng), cut_off(rng)
     for episodes in (ended, mixed):
-        # The slowest error shrinks by 0.91 in a sweep or faster: 1e-9 is left of it.
-        found = student.batch_td(episodes, 6, 0.15, 0.7, 240)
+        # The slowest error shrinks by 0.83 in a sweep: 1e-10 is left of it.
+        found = student.batch_td(episodes, 6, 0.15, 0.7, 120)
         expected = value_of(*model_of(episodes, 6), 0.7)
         assert_close(found, expected, rtol=1e-5, atol=1e-5, what="batch TD after many sweeps")
-    found = student.batch_mc(ended, 6, 0.15, 0.7, 240)
+    found = student.batch_mc(ended, 6, 0.15, 0.7, 120)
     expected, _ = mean_returns(ended, 6, 0.7, first_visit=False)
     assert_close(found, expected, rtol=1e-5, atol=1e-5, what="batch Monte Carlo after many sweeps")
     with assert_raises(ValueError):
@@ -619,7 +619,6 @@ def test_lambda_zero_is_one_step_and_lambda_one_all(student, rng):
     3,
     part="traces",
     catches=(
-        "backward-view-forgets-gamma",
         "backward-view-fades-after-the-visit",
         "backward-view-replaces",
         "returns-the-new-table",
@@ -646,7 +645,7 @@ def test_forward_and_backward_view_are_one(student, rng):
 @points(
     1,
     part="traces",
-    catches=("backward-view-forgets-gamma", "returns-the-new-table", "backward-view-replaces"),
+    catches=("returns-the-new-table", "backward-view-replaces"),
     hint="With lambda = 1 no value of a later state is left in the increments: they cancel.",
 )
 def test_with_lambda_one_the_traces_are_monte_carlo(student, rng):
@@ -687,6 +686,7 @@ def test_a_second_visit_tells_the_traces_apart(student, rng):
         "trace-forgets-gamma",
         "trace-forgets-lambda",
         "only-the-present-state-learns",
+        "the-end-wipes-the-traces",
         "trace-fades-after-the-visit",
     ),
     hint="A TD error k steps later reaches a state with the factor (gamma * lambda) ** k: both of "
@@ -798,7 +798,7 @@ def online_lambda_return(V, episode, lam, alpha, gamma):
 @points(
     2,
     part="traces",
-    catches=("dutch-without-correction", "dutch-traces-pile-up", "old-value-is-looked-up-again"),
+    catches=("dutch-without-correction", "dutch-traces-pile-up"),
     hint="The two corrections make up for what the table has learned since the previous step. "
     "v_old is a number that was read before the update.",
 )
@@ -948,7 +948,6 @@ def test_two_ways_to_divide(student, rng):
         "q-counts-its-own-action",
         "pair-needs-a-new-state",
         "weight-of-the-past",
-        "off-policy-counts-every-visit",
     ),
     hint="The action of a pair is given. Only what comes after it has to be corrected, and at the "
     "last step nothing has.",
@@ -970,7 +969,7 @@ def test_the_given_action_needs_no_correction(student, rng):
 @points(
     1,
     part="off_policy",
-    catches=("off-policy-counts-every-visit", "ratio-of-the-next-state"),
+    catches="off-policy-counts-every-visit",
     hint="If both policies are the same, all ratios are 1. What is left?",
 )
 def test_identical_policies_are_plain_monte_carlo(student, rng):
@@ -1023,7 +1022,7 @@ def test_ordinary_importance_sampling_is_unbiased(student, rng):
 @points(
     2,
     part="off_policy",
-    catches=("weighted-divides-by-visits", "weight-of-one-step", "v-leaves-its-own-action-out"),
+    catches=("weighted-divides-by-visits", "ratio-is-upside-down"),
     hint="One state, two actions. The target always goes left, the behaviour tosses a coin: each "
     "step left doubles the weight of what follows.",
 )
@@ -1097,19 +1096,25 @@ def test_the_ratio_weighs_the_whole_error(student, rng):
 class Scripted:
     """A small lent world with a diary. Its observations are pairs (row, column) of a 2 by 3 board.
 
-    ``overtime``: who plays on after the time limit may take so many steps more, and one that
-    terminates: the numbers are wrong then, where an exception would say less.
+    ``length``: an episode terminates after so many steps. ``overtime``: who plays on after the
+    time limit may take so many steps more, and one that terminates: the numbers are wrong then,
+    where an exception would say less. ``luck``: added to each reward, once more for each reset, and
+    a seed brings back the luck of the beginning.
     """
 
-    def __init__(self, lab, moves, rewards, *, end=5, limit=1000, overtime=0):
+    def __init__(
+        self, lab, moves, rewards, *, end=5, limit=1000, overtime=0, length=10_000, luck=0.0
+    ):
         self.moves, self.rewards = np.asarray(moves), np.asarray(rewards, float)
         self.end, self.limit, self.overtime = end, limit, overtime
+        self.length, self.luck, self.lucky = length, luck, 0
         self.lent = lab.expose(self, "reset", "step")
         self.diary, self.seeds, self.resets, self.state = [], [], 0, None
 
     def reset(self, *, seed=None, options=None):
         self.resets = one_more_reset(self.resets)
         self.state, self.clock = 0, 0
+        self.lucky = self.lucky + 1 if seed is None else 0
         self.seeds.append(seed)
         self.diary.append([])
         return self.shown(), {}
@@ -1125,9 +1130,10 @@ class Scripted:
             raise ValueError(f"There is no action {a}.")
         self.clock += 1
         self.state = int(self.moves[s, a])
-        terminated = self.state == self.end or self.clock > self.limit + self.overtime
+        terminated = self.state == self.end or self.clock >= self.length
+        terminated = terminated or self.clock > self.limit + self.overtime
         truncated = self.clock >= self.limit and not terminated
-        reward = float(self.rewards[s, a])
+        reward = float(self.rewards[s, a]) + self.luck * self.lucky
         self.diary[-1].append((s, a, reward, self.state, terminated, truncated))
         observation = self.shown()
         if terminated or (truncated and not self.overtime):
@@ -1148,8 +1154,8 @@ class Scripted:
 
 
 SHAPE = (2, 3)
-# Action 1 walks on to the end; action 0 steps back, so that states and pairs come back.
-MOVES = [[1, 1], [0, 2], [1, 3], [1, 5], [0, 5], [5, 5]]
+# Action 1 walks on to the end; action 0 stays or steps back, so that states and pairs come back.
+MOVES = [[1, 1], [0, 2], [2, 3], [1, 5], [0, 5], [5, 5]]
 
 
 def control_values(episodes, gamma):
@@ -1217,8 +1223,9 @@ def test_play_draws_from_the_policy(student, lab, rng):
         counts[s, a] += 1
     expected = chances * counts.sum(axis=1, keepdims=True)
     assert_frequencies(counts.ravel(), expected.ravel(), what="how often each action was taken")
+    env = Scripted(lab, moves, pay, limit=50)
     again = student.play(env.lent, chances, SHAPE, np.random.default_rng(3))
-    assert_equal(again.actions, env.episodes()[0].actions, what="actions with the same generator")
+    assert_equal(again.actions, episode.actions[:50], what="actions with the same generator")
 
 
 @points(
@@ -1259,10 +1266,10 @@ def test_play_records_what_happened(student, lab, rng):
 def test_control_averages_the_first_visits_to_each_pair(student, lab, rng):
     """Q is the mean return of all first visits to each pair, over the episodes that were played."""
     env = Scripted(lab, MOVES, rng.uniform(1.0, 2.0, size=(6, 2)))
-    arguments = (2, SHAPE, 40, 0.8, 0.9, np.random.default_rng(11), 23)
+    arguments = (2, SHAPE, 25, 0.8, 0.9, np.random.default_rng(11), 23)
     found = student.mc_control(env.lent, *arguments)
     values, visits = control_values(env.episodes(), 0.9)
-    assert_equal(len(env.diary), 40, what="the number of episodes")
+    assert_equal(len(env.diary), 25, what="the number of episodes")
     assert_close(found.Q, values, what="Q")
     assert_equal(found.visits, visits, what="visits")
 
@@ -1283,17 +1290,20 @@ def test_control_plays_the_soft_policy_of_its_table(student, lab, rng):
     """Once the best action is known, it is taken with 1 - epsilon + epsilon / A, each other one
     with epsilon / A."""
     best = int(rng.integers(4))
-    pay = np.tile(np.where(np.arange(4) == best, 2.0, -1.0), (6, 1))
-    env = Scripted(lab, np.full((6, 4), 5), pay)
-    found = student.mc_control(env.lent, 4, SHAPE, 1200, 0.4, 0.9, np.random.default_rng(1), 2)
-    actions = [one[0][1] for one in env.diary]
-    counts = np.bincount(actions, minlength=4)
-    assert_close(found.Q[0], np.where(counts > 0, pay[0], 0.0), what="Q of the start")
-    assert_close(found.returns, pay[0][actions], what="returns")
-    known = actions[actions.index(best) + 1 :]
-    counts = np.bincount(known, minlength=4)
-    share = student.soft_policy(pay[:1], 0.4)
+    pay = np.where(np.arange(4) == best, 2.0, -1.0)
+    # Nobody looks ahead (gamma is 0), and so Q is the reward itself from the first visit on.
+    env = Scripted(lab, np.zeros((6, 4), int), np.tile(pay, (6, 1)), length=50)
+    found = student.mc_control(env.lent, 4, SHAPE, 32, 0.4, 0.0, np.random.default_rng(1), 2)
+    actions, counts = np.array([[step[1] for step in one] for one in env.diary]), np.zeros(4)
+    known = np.zeros(4, bool)
+    for episode in actions:
+        if known.all():
+            counts += np.bincount(episode, minlength=4)
+        known[episode] = True
+    assert_close(found.Q[0], np.where(known, pay, 0.0), what="Q of the start")
+    assert_close(found.returns, pay[actions].sum(axis=1), what="returns")
     expected = np.where(np.arange(4) == best, 0.7, 0.1)
+    share = student.soft_policy(pay[None], 0.4)
     assert_close(share, expected[None], what="the soft policy of the true values")
     assert_frequencies(counts, expected, what="how often each action was taken")
 
@@ -1306,7 +1316,11 @@ def test_control_plays_the_soft_policy_of_its_table(student, lab, rng):
 )
 def test_control_learns_nothing_from_a_truncated_episode(student, lab, rng):
     """Truncated episodes are recorded in the returns, and do not enter Q."""
-    env = Scripted(lab, MOVES, rng.uniform(1.0, 2.0, size=(6, 2)), limit=5)
+    env = Scripted(lab, MOVES, rng.uniform(1.0, 2.0, size=(6, 2)), limit=2)
+    one = student.play(env.lent, np.full((6, 2), 0.5), SHAPE, np.random.default_rng(2))
+    assert_equal(one.terminated, False, what="terminated, of an episode of two steps")
+    assert_close(one.rewards, env.episodes()[0].rewards, what="its rewards")
+    env = Scripted(lab, MOVES, env.rewards, limit=5)
     arguments = (2, SHAPE, 60, 1.0, 0.9, np.random.default_rng(4), 3)
     found = student.mc_control(env.lent, *arguments)
     episodes = env.episodes()
@@ -1325,7 +1339,7 @@ def test_control_learns_nothing_from_a_truncated_episode(student, lab, rng):
 )
 def test_control_seeds_once_and_records_plain_sums(student, lab, rng):
     """The seed is given to the first reset alone, and the recorded sums are not discounted."""
-    env = Scripted(lab, MOVES, rng.uniform(1.0, 2.0, size=(6, 2)))
+    env = Scripted(lab, MOVES, rng.uniform(1.0, 2.0, size=(6, 2)), luck=0.3)
     arguments = (2, SHAPE, 6, 0.7, 0.6, np.random.default_rng(8), 31)
     found = student.mc_control(env.lent, *arguments)
     sums = np.array([one.rewards.sum() for one in env.episodes()])

@@ -7,9 +7,10 @@ Conventions, the same everywhere in this file
   each state, the ends included; ``Q`` has shape (S, A).
 * An ``Episode`` is a finished record, time first. ``rewards[t]`` is what the step from
   ``states[t]`` to ``states[t + 1]`` paid.
-* ``terminated`` says that the last step led to a real end: the future is worth 0 there. An episode
-  that is not terminated was truncated, that is cut off by a clock: its last state still has its
-  value.
+* ``terminated`` says that the last step led to a real end: the future is worth 0 there, whatever
+  the table says of the state that it led to. (It need not be a state of its own: in Blackjack-v1
+  who sticks is shown the same cards once more.) An episode that is not terminated was truncated,
+  that is cut off by a clock: its last state still has its value.
 * Names ending in ``_`` change their table in place. Everything else leaves its arguments alone.
 * All randomness comes from the ``rng`` that is passed in.
 
@@ -153,6 +154,7 @@ def discounted_returns(rewards: np.ndarray, gamma: float) -> np.ndarray:
         # WHEN the return is the plain sum of the rewards: gamma is an argument that nothing uses.
         G = rewards[t] + gamma * G
         found[t] = G
+    # BUG(returns-accumulate-forwards, 2): return np.cumsum(gamma ** np.arange(len(rewards)) * rewards)
     # BUG(discount-counts-from-the-start): return found * gamma ** np.arange(len(rewards))
     # WHEN every reward is discounted from the beginning of the episode, not from the step whose
     # WHEN return is asked for.
@@ -173,8 +175,8 @@ def first_visits(keys: np.ndarray) -> np.ndarray:
     ### BEGIN SOLUTION
     fresh, seen = np.zeros(len(keys), bool), set()
     # BUG(first-visit-is-the-last): for t in reversed(range(len(keys))):
-    # WHEN the visits are counted from the end of the episode, so that each state's last visit takes
-    # WHEN the place of its first one.
+    # WHEN each state's last visit in an episode takes the place of its first one, as it happens to
+    # WHEN whoever looks for new states from the end, or overwrites one return with the next.
     for t in range(len(keys)):
         fresh[t] = int(keys[t]) not in seen
         # BUG(only-the-latest-is-remembered): seen = {int(keys[t])}
@@ -247,13 +249,12 @@ def mc_prediction(
         # BUG(visit-is-the-arrival): states, returns = episode.states[1:], discounted_returns(episode.rewards, gamma)
         # WHEN each reward is filed under the state that the step led to, not under the one that it
         # WHEN left.
+        # BUG(return-forgets-gamma, 2): returns = np.cumsum(episode.rewards[::-1])[::-1]
         returns = discounted_returns(episode.rewards, gamma)
         # BUG(every-visit-counts): counted = np.ones(len(states), bool)
         # WHEN Monte Carlo prediction counts every visit although the first ones alone are asked
         # WHEN for.
-        # BUG(later-returns-overwrite): counted = _last_of_each(states) if first_visit else np.ones(len(states), bool)
-        # WHEN one return for each state is kept in an episode, and that of a later visit overwrites
-        # WHEN that of the first.
+        # BUG(first-visit-is-the-last, 2): counted = _last_of_each(states) if first_visit else np.ones(len(states), bool)
         # BUG(seen-is-never-cleared): counted = first_visits(states) & (visits[states] == 0) if first_visit else np.ones(len(states), bool)
         # WHEN a state that was seen in an earlier episode is never new again.
         # BUG(only-the-start-counts): counted = np.arange(len(states)) == 0
@@ -336,6 +337,7 @@ def td0_update_(
     _check_rates(alpha=alpha, gamma=gamma)
     # TODO(td): compute the TD error with the table as it is, then move the one entry V[s].
     ### BEGIN SOLUTION
+    # BUG(bootstraps-over-the-end, 2): delta = td_target(r, V[s2], gamma, False) - V[s]
     delta = td_target(r, V[s2], gamma, terminated) - V[s]
     # BUG(moves-the-next-state): V[s2] += alpha * delta
     # WHEN the value of the state that the step reached moves, not of the one that it left.
@@ -516,6 +518,7 @@ def _n_step_return(V: np.ndarray, episode: Episode, t: int, n: int, gamma: float
     last = min(t + n, steps)
     # BUG(n-step-bootstraps-over-the-end): worth = V[episode.states[last]]
     # WHEN the n-step return uses the table's value of the state after a real end.
+    # BUG(n-step-bootstraps-over-the-end, 2): worth = 0.0 if t + n > steps and episode.terminated else V[episode.states[last]]
     # BUG(n-step-drops-the-last-value): worth = 0.0 if last == steps else V[episode.states[last]]
     # WHEN the n-step return takes the last state of a truncated episode for worthless.
     worth = 0.0 if last == steps and episode.terminated else V[episode.states[last]]
@@ -649,6 +652,7 @@ def lambda_returns(V: np.ndarray, episode: Episode, lam: float, gamma: float) ->
     # BUG(lambda-return-drops-the-last-value): worth = _next_values(V, episode._replace(terminated=True))
     # WHEN the lambda-return takes the last state of a truncated episode for worthless.
     worth = _next_values(V, episode)
+    # BUG(lambda-return-bootstraps-over-the-end, 2): found, L = np.zeros(len(worth)), V[episode.states[-1]]
     found, L = np.zeros(len(worth)), worth[-1]
     for t in reversed(range(len(worth))):
         # BUG(lambda-is-turned-round): L = episode.rewards[t] + gamma * (lam * worth[t] + (1.0 - lam) * L)
@@ -698,8 +702,7 @@ def backward_increments(
     z, total = np.zeros(len(V)), np.zeros(len(V))
     deltas = episode.rewards + gamma * _next_values(V, episode) - V[episode.states[:-1]]
     for s, delta in zip(episode.states[:-1], deltas, strict=True):
-        # BUG(backward-view-forgets-gamma): z *= lam
-        # WHEN the traces of the backward view fade by lambda alone.
+        # BUG(trace-forgets-gamma, 2): z *= lam
         # BUG(backward-view-fades-after-the-visit): z[s] += 1.0
         # WHEN the traces of the backward view fade between the visit and the sharing of the error,
         # WHEN so that the present state gets less than its full share.
@@ -772,7 +775,7 @@ def td_lambda_(
             v, v2 = V[s], 0.0 if ends and episode.terminated else V[s2]
             delta = episode.rewards[t] + gamma * v2 - v
             # BUG(trace-forgets-gamma): z *= lam
-            # WHEN the traces of TD(lambda) fade by lambda alone: gamma is forgotten.
+            # WHEN the traces fade by lambda alone: gamma is forgotten.
             # BUG(trace-forgets-lambda): z *= gamma
             # WHEN the traces of TD(lambda) fade by gamma alone.
             # BUG(trace-fades-after-the-visit): z[s] = _visited(z[s], alpha, traces)
@@ -786,8 +789,8 @@ def td_lambda_(
             z[s] = _visited(z[s], alpha, traces)
             if traces == "dutch":
                 # BUG(dutch-without-correction): V += alpha * delta * z
-                # WHEN dutch traces are put into the plain update, without the correction of true
-                # WHEN online TD(lambda).
+                # WHEN dutch traces get no correction for what the table has learned since the previous
+                # WHEN step: it is left out, or v_old is read after the update, so that it is always 0.
                 V += alpha * (delta + v - v_old) * z
                 # BUG(dutch-without-correction): pass
                 V[s] -= alpha * (v - v_old)
@@ -796,9 +799,7 @@ def td_lambda_(
                 # WHEN only the state that is being visited moves: earlier ones do not hear of the
                 # WHEN error.
                 V += alpha * delta * z
-            # BUG(old-value-is-looked-up-again): v_old = V[s2]
-            # WHEN the old value of true online TD(lambda) is read after the update, from the table
-            # WHEN that has just changed.
+            # BUG(dutch-without-correction, 2): v_old = V[s2]
             v_old = v2
     ### END SOLUTION
 
@@ -868,6 +869,7 @@ def _weighted_means(found: list, size: int, weighted: bool) -> Estimate:
     # WHEN weighted importance sampling divides by the number of visits.
     # BUG(ordinary-divides-by-weights): divisor = np.where(weight > 0.0, weight, 1.0)
     # WHEN ordinary importance sampling divides by the sum of the weights.
+    # BUG(divides-by-episodes, 2): divisor = np.where(weight > 0.0, weight, 1.0) if weighted else np.full(size, len(found))
     divisor = np.where(weight > 0.0, weight, 1.0) if weighted else np.maximum(visits, 1)
     return Estimate(total / divisor, visits)
 
@@ -878,7 +880,9 @@ def _to_the_end(ratios: np.ndarray) -> np.ndarray:
     # WHEN every return of an episode is weighed with the product of all of its ratios, those of the
     # WHEN steps before the visit included.
     # BUG(weight-of-the-past): return np.cumprod(ratios)
-    # WHEN a return is weighed with the ratios up to its step, not with those from there on.
+    # BUG(weight-of-the-past, 2): return np.append(1.0, np.cumprod(ratios)[:-1])
+    # WHEN a return is weighed with the ratios of the steps up to its own, not with those from there
+    # WHEN on.
     # BUG(weight-of-one-step): return ratios
     # WHEN a return is weighed with the ratio of a single step.
     return np.cumprod(ratios[::-1])[::-1]
@@ -923,6 +927,7 @@ def off_policy_v(
     found = []
     for episode in episodes:
         states = episode.states[:-1]
+        # BUG(v-leaves-its-own-action-out, 2): weights = np.roll(_to_the_end(importance_ratios(episode, target, behaviour)), -1)
         # BUG(v-leaves-its-own-action-out): weights = np.append(_to_the_end(importance_ratios(episode, target, behaviour))[1:], 1.0)
         # WHEN the ratio of the action at the visit itself is left out of a state's weight.
         weights = _to_the_end(importance_ratios(episode, target, behaviour))
@@ -965,6 +970,7 @@ def off_policy_q(
         pairs = episode.states[:-1] * n_actions + episode.actions
         weights = _to_the_end(importance_ratios(episode, target, behaviour))
         # BUG(q-counts-its-own-action): pass
+        # BUG(q-counts-its-own-action, 2): weights = np.append(weights[:1], weights[2:])[: len(pairs)] if len(pairs) == 1 else np.append(weights[1:], weights[-1])
         # WHEN the ratio of the given action itself enters the weight of an action value.
         weights = np.append(weights[1:], 1.0)
         returns = discounted_returns(episode.rewards, gamma)
@@ -1165,6 +1171,7 @@ def mc_control(
             continue
         G = discounted_returns(episode.rewards, gamma)
         pairs = episode.states[:-1] * n_actions + episode.actions
+        # BUG(seen-is-never-cleared, 2): counted = first_visits(pairs) & (visits[episode.states[:-1], episode.actions] == 0)
         # BUG(control-counts-every-visit): counted = np.ones(len(pairs), bool)
         # WHEN Monte Carlo control counts every visit to a pair, not the first one alone.
         # BUG(control-needs-a-new-state): counted = first_visits(episode.states[:-1])
