@@ -246,6 +246,7 @@ def mc_prediction(
         # BUG(repeats-drop-their-reward): returns = _returns_without_repeats(episode, gamma)
         # WHEN the return grows only at visits that are counted, so that the rewards of the other
         # WHEN steps are lost.
+        # BUG(repeats-drop-their-reward, 2): returns = _returns_without_repeats(episode, gamma)
         # BUG(visit-is-the-arrival): states, returns = episode.states[1:], discounted_returns(episode.rewards, gamma)
         # WHEN each reward is filed under the state that the step led to, not under the one that it
         # WHEN left.
@@ -255,6 +256,7 @@ def mc_prediction(
         # WHEN Monte Carlo prediction counts every visit although the first ones alone are asked
         # WHEN for.
         # BUG(first-visit-is-the-last, 2): counted = _last_of_each(states) if first_visit else np.ones(len(states), bool)
+        # BUG(repeats-drop-their-reward, 2): counted = _last_of_each(states) if first_visit else np.ones(len(states), bool)
         # BUG(seen-is-never-cleared): counted = first_visits(states) & (visits[states] == 0) if first_visit else np.ones(len(states), bool)
         # WHEN a state that was seen in an earlier episode is never new again.
         # BUG(only-the-start-counts): counted = np.arange(len(states)) == 0
