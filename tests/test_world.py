@@ -240,7 +240,7 @@ def test_without_mounts_somebody_counts(without_mounts):
 def kept(any_server):
     """Asks functions of LEAVES in test after test, which one worker serves while all is well."""
     files = {MAIN: textwrap.dedent(LEAVES).encode()}
-    candidate = any_server.candidate(files, MAIN, Limits(), keeps_workers=True)
+    candidate = any_server.candidate(files, MAIN, Limits(), reuses_workers=True)
 
     def ask(*questions, passed=True):
         bridge = candidate.open(lambda event: None, None)
