@@ -264,6 +264,11 @@ COURSE_MISTAKES = {
 }
 
 ASSIGNMENT_MISTAKES = {
+    "a misspelt file": (
+        "submit: [sequences.py]",
+        "submit: [sequence.py]",
+        "submit is sequence.py, and solutions/sequences has no such file; did you mean",
+    ),
     "a missing key": ("title: Sequences\n", "", "'title' is missing"),
     "a misspelt key": (
         "libraries:",

@@ -334,4 +334,12 @@ def _assignment(root: Path, name: str, course: _CourseFile) -> Assignment:
         "unreadable": course.unreadable,
         "regrade": course.regrade,
     }
-    return parse(Assignment, path, data | said)
+    found = parse(Assignment, path, data | said)
+    # A machine that only exports or shows marks may have no solutions.
+    there = [one.name for one in found.solution.parent.glob("*.py")]
+    if there and found.main not in there:
+        raise CourseError(
+            f"{path}: submit is {found.main}, and solutions/{name} has no such file"
+            f"{guess(found.main, there)}"
+        )
+    return found
