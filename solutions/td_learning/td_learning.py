@@ -65,8 +65,8 @@ def _check_rates(
 
 
 def _check_episodes(episodes: Sequence[Episode], *, complete: bool = False) -> None:
-    """Raise ValueError unless there are episodes, their arrays fit together, and, where ``complete``
-    ones are needed, none was cut off."""
+    """Raise ValueError unless there are episodes, their arrays fit together, and, if they must be
+    ``complete``, none was cut off."""
     if len(episodes) == 0:
         raise ValueError("At least one episode is needed, but there is none.")
     for episode in episodes:
@@ -110,7 +110,8 @@ def random_walk(n: int, rng: np.random.Generator, left: float = 0.0, right: floa
 
 
 def random_walk_values(n: int, left: float = 0.0, right: float = 1.0) -> np.ndarray:
-    """(n + 2,) What the states of ``random_walk`` are worth with gamma = 1; the ends are worth 0."""
+    """(n + 2,) What the states of ``random_walk`` are worth with gamma = 1; both ends are worth
+    0."""
     values = left + (right - left) * np.arange(n + 2) / (n + 1)
     values[[0, -1]] = 0.0
     return values
@@ -278,7 +279,7 @@ def mc_prediction(
     ### END SOLUTION
 
 
-# -- Part 2: one step --------------------------------------------------------------------------------
+# -- Part 2: one step ------------------------------------------------------------------------------
 
 
 def td_target(r: float, v_next: float, gamma: float, terminated: bool) -> float:
@@ -354,7 +355,7 @@ def td0_update_(
     ### END SOLUTION
 
 
-# -- Part 3: a batch of episodes, over and over -----------------------------------------------------
+# -- Part 3: a batch of episodes, over and over ----------------------------------------------------
 
 
 ### BEGIN SOLUTION
@@ -508,7 +509,7 @@ def certainty_equivalence(episodes: Sequence[Episode], n_states: int, gamma: flo
     ### END SOLUTION
 
 
-# -- Part 4: n steps ----------------------------------------------------------------------------------
+# -- Part 4: n steps -------------------------------------------------------------------------------
 
 
 ### BEGIN SOLUTION
@@ -555,7 +556,7 @@ def n_step_returns(V: np.ndarray, episode: Episode, n: int, gamma: float) -> np.
     _check_rates(gamma=gamma)
     _check_episodes([episode])
     _check_steps(n)
-    # TODO(n_step): from each t find where the look ahead stops, and what is there; then walk back to t.
+    # TODO(n_step): from each t find where the look ahead stops and what is there; walk back to t.
     ### BEGIN SOLUTION
     return np.array([_n_step_return(V, episode, t, n, gamma) for t in range(len(episode.rewards))])
     ### END SOLUTION
@@ -604,12 +605,12 @@ def n_step_td_(
     ### END SOLUTION
 
 
-# -- Part 5: traces -----------------------------------------------------------------------------------
+# -- Part 5: traces --------------------------------------------------------------------------------
 
 
 ### BEGIN BUGS
 def _without_the_tail(V, episode, lam, gamma):
-    """The weights (1 - lam) lam^(n - 1) for the complete return as well: they do not add up to 1."""
+    """The complete return has the weight (1 - lam) lam^(n - 1), too: they do not add up to 1."""
     steps, found = len(episode.rewards), []
     for t in range(steps):
         terms = [
@@ -791,8 +792,9 @@ def td_lambda_(
             z[s] = _visited(z[s], alpha, traces)
             if traces == "dutch":
                 # BUG(dutch-without-correction): V += alpha * delta * z
-                # WHEN dutch traces get no correction for what the table has learned since the previous
-                # WHEN step: it is left out, or v_old is read after the update, so that it is always 0.
+                # WHEN dutch traces get no correction for what the table has learned since the
+                # WHEN previous step: it is left out, or always 0 because v_old is read after the
+                # WHEN update.
                 V += alpha * (delta + v - v_old) * z
                 # BUG(dutch-without-correction): pass
                 V[s] -= alpha * (v - v_old)
@@ -825,7 +827,7 @@ def _visited(trace: float, alpha: float, traces: str) -> float:
 ### END SOLUTION
 
 
-# -- Part 6: another policy's episodes --------------------------------------------------------------
+# -- Part 6: another policy's episodes -------------------------------------------------------------
 
 
 def importance_ratios(episode: Episode, target: np.ndarray, behaviour: np.ndarray) -> np.ndarray:
