@@ -65,8 +65,8 @@ def _check_rates(
 
 
 def _check_episodes(episodes: Sequence[Episode], *, complete: bool = False) -> None:
-    """Raise ValueError unless there are episodes, their arrays fit together, and, where ``complete``
-    ones are needed, none was cut off."""
+    """Raise ValueError unless there are episodes, their arrays fit together, and, if they must be
+    ``complete``, none was cut off."""
     if len(episodes) == 0:
         raise ValueError("At least one episode is needed, but there is none.")
     for episode in episodes:
@@ -110,7 +110,8 @@ def random_walk(n: int, rng: np.random.Generator, left: float = 0.0, right: floa
 
 
 def random_walk_values(n: int, left: float = 0.0, right: float = 1.0) -> np.ndarray:
-    """(n + 2,) What the states of ``random_walk`` are worth with gamma = 1; the ends are worth 0."""
+    """(n + 2,) What the states of ``random_walk`` are worth with gamma = 1; both ends are worth
+    0."""
     values = left + (right - left) * np.arange(n + 2) / (n + 1)
     values[[0, -1]] = 0.0
     return values
@@ -188,7 +189,7 @@ def mc_prediction(
     raise NotImplementedError("TODO(monte_carlo): in each episode find returns and counted visits; add up; divide at the end.")
 
 
-# -- Part 2: one step --------------------------------------------------------------------------------
+# -- Part 2: one step ------------------------------------------------------------------------------
 
 
 def td_target(r: float, v_next: float, gamma: float, terminated: bool) -> float:
@@ -242,7 +243,7 @@ def td0_update_(
     raise NotImplementedError("TODO(td): compute the TD error with the table as it is, then move the one entry V[s].")
 
 
-# -- Part 3: a batch of episodes, over and over -----------------------------------------------------
+# -- Part 3: a batch of episodes, over and over ----------------------------------------------------
 
 
 def batch_td(
@@ -334,7 +335,7 @@ def certainty_equivalence(episodes: Sequence[Episode], n_states: int, gamma: flo
     raise NotImplementedError("TODO(batch): count moves and add up rewards, divide by the visits, solve the linear system.")
 
 
-# -- Part 4: n steps ----------------------------------------------------------------------------------
+# -- Part 4: n steps -------------------------------------------------------------------------------
 
 
 def n_step_returns(V: np.ndarray, episode: Episode, n: int, gamma: float) -> np.ndarray:
@@ -359,9 +360,9 @@ def n_step_returns(V: np.ndarray, episode: Episode, n: int, gamma: float) -> np.
     _check_rates(gamma=gamma)
     _check_episodes([episode])
     _check_steps(n)
-    # TODO(n_step): from each t find where the look ahead stops, and what is there; then walk back to t.
+    # TODO(n_step): from each t find where the look ahead stops and what is there; walk back to t.
     # YOUR CODE HERE
-    raise NotImplementedError("TODO(n_step): from each t find where the look ahead stops, and what is there; then walk back to t.")
+    raise NotImplementedError("TODO(n_step): from each t find where the look ahead stops and what is there; walk back to t.")
 
 
 def n_step_td_(
@@ -394,7 +395,7 @@ def n_step_td_(
     raise NotImplementedError("TODO(n_step): one update for each step, in order of time, with the table of that moment.")
 
 
-# -- Part 5: traces -----------------------------------------------------------------------------------
+# -- Part 5: traces --------------------------------------------------------------------------------
 
 
 def lambda_returns(V: np.ndarray, episode: Episode, lam: float, gamma: float) -> np.ndarray:
@@ -508,7 +509,7 @@ def td_lambda_(
     raise NotImplementedError("TODO(traces): new traces for each episode; then fade, visit and share the error, step by step.")
 
 
-# -- Part 6: another policy's episodes --------------------------------------------------------------
+# -- Part 6: another policy's episodes -------------------------------------------------------------
 
 
 def importance_ratios(episode: Episode, target: np.ndarray, behaviour: np.ndarray) -> np.ndarray:

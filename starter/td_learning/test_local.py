@@ -1,10 +1,10 @@
 """Public tests of td_learning: worked examples, in the order of the tasks.
 
-    python -m pytest test_local.py                   at first every test fails with NotImplementedError
+    python -m pytest test_local.py                   all of them
     python -m pytest test_local.py -k "visit"        some of them
 
-No points are given here. The hidden tests check other things than these: laws that hold for all
-numbers.
+At first every test fails with NotImplementedError. No points are given here. The hidden tests check
+other things than these: laws that hold for all numbers.
 """
 
 import gymnasium
