@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 # Integers up to this are shifted by one; larger ones are doubled.
@@ -42,7 +42,12 @@ _METHODS = ("detach", "clone", "copy", "abs")
 _WRAPPERS = ("copy", "deepcopy", "reversed", "abs")
 _KEYWORDS = ("dim", "axis", "keepdim", "keepdims", "correction", "ddof", "generator", "reduction")
 _NO_GRADIENT = ("no_grad", "inference_mode")
-_SYMMETRIC = ("max", "min", "maximum", "minimum", "allclose", "isclose", "equal", "array_equal")
+_SYMMETRIC = (
+    "max min maximum minimum logaddexp allclose isclose equal array_equal mse_loss l1_loss "
+    "smooth_l1_loss huber_loss"
+).split()
+# Keywords that change no result: they guard, or choose between equal ways.
+_NO_MATTER = ("strict", "fused", "foreach")
 _COUNTING = ("range", "arange")
 _COMPOUND = (ast.If, ast.While, ast.For, ast.With, ast.FunctionDef)
 _WITHOUT_HEAD = (ast.ClassDef, ast.Try, ast.Match, ast.Import, ast.ImportFrom)
@@ -133,15 +138,15 @@ def _others(node: ast.AST) -> Iterator[ast.AST]:
             yield from (_with(node, test=test) for test in _negated(node.test))
         case ast.comprehension():
             for number, test in enumerate(node.ifs):
-                for other in [ast.Constant(True), *_negated(test)]:
-                    yield _with(node, ifs=_replaced(node.ifs, number, other))
+                for instead in [ast.Constant(True), *_negated(test)]:
+                    yield _with(node, ifs=_replaced(node.ifs, number, instead))
         case ast.Slice():
             yield from _shifted_slices(node)
         case ast.Call():
             yield from _calls(node)
 
 
-def _near(value: object) -> list[object]:
+def _near(value: object) -> Sequence[bool | float]:
     if isinstance(value, bool):
         return [not value]
     if isinstance(value, int):
@@ -154,11 +159,13 @@ def _near(value: object) -> list[object]:
 def _negated(test: ast.expr) -> Iterator[ast.expr]:
     """The opposite, unless it comes of another operator."""
     operators = (ast.Eq, ast.NotEq, ast.Is, ast.IsNot, ast.In, ast.NotIn)
-    simple = isinstance(test, ast.Compare) and len(test.ops) == 1
-    if simple and isinstance(test.ops[0], operators):
-        return
-    if not (isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not)):
-        yield ast.UnaryOp(ast.Not(), test)
+    match test:
+        case ast.Compare(ops=[operator]) if isinstance(operator, operators):
+            return
+        case ast.UnaryOp(op=ast.Not()):
+            return
+        case _:
+            yield ast.UnaryOp(ast.Not(), test)
 
 
 def _shifted_slices(node: ast.Slice) -> Iterator[ast.Slice]:
@@ -223,9 +230,13 @@ def _places(parent: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST
         if name in _LEFT_ALONE:
             continue
         for number, node in enumerate(value) if isinstance(value, list) else [(None, value)]:
-            if isinstance(node, ast.AST) and not isinstance(node, ast.JoinedStr):
+            if isinstance(node, ast.AST) and not _stays(node):
                 yield parent, name, number, node
                 yield from _places(node)
+
+
+def _stays(node: ast.AST) -> bool:
+    return isinstance(node, ast.JoinedStr) or getattr(node, "arg", None) in _NO_MATTER
 
 
 def _put(parent: ast.AST, name: str, number: int | None, node: ast.AST) -> None:

@@ -97,8 +97,7 @@ def _order(known: Sequence[_Known], function: str | None, blind: bool, first: st
     differ = None if function is None else frozenset({function})
     may_tell = [one for one in known if blind or relevance.can_tell(one.called, differ)]
     return sorted(
-        may_tell,
-        key=lambda one: (one.test.name != first, function not in one.called, one.seconds),
+        may_tell, key=lambda one: (one.test.name != first, function not in one.called, one.seconds)
     )
 
 
