@@ -232,6 +232,7 @@ def _diff(solution: str, broken: str, file: str, bug: str) -> str:
 
 def _kills(assignment: Assignment) -> str:
     """Each known bug, when it happens, and the tests that catch it, with their points."""
+    from autograder.authoring.markers import bug_of
     from autograder.authoring.source import Source
     from autograder.proof import record
 
@@ -244,6 +245,6 @@ def _kills(assignment: Assignment) -> str:
     when = {bug.name: bug.when for bug in Source(assignment.solution).bugs}
     lines = []
     for bug, tests in proof["kills"].items():
-        lines += [f"{bug}: {when.get(bug, 'this bug is gone')}"]
+        lines += [f"{bug}: {when.get(bug_of(bug), 'this bug is gone')}"]
         lines += [f"  {test} ({proof['tests'][test]['points']:g})" for test in tests]
     return "\n".join(lines)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from autograder.authoring.course import Assignment
+from autograder.authoring.markers import bug_of
 from autograder.judging import alarm, hidden_test, plugin, relevance
 from autograder.judging.answers import RTOL, gives_the_numbers_of
 from autograder.judging.diagnose import AnswerKey
@@ -32,6 +33,7 @@ class Verification:
 
     assignment: Assignment
     tests: list[HiddenTest] = field(default_factory=list)
+    # Every spelling of every bug.
     bugs: list[str] = field(default_factory=list)
     # (test, bug) -> the test fails
     kills: dict[tuple[str, str], bool] = field(default_factory=dict)
@@ -90,9 +92,9 @@ def _check_declarations(result: Verification, key: AnswerKey, say: Say) -> None:
     if learning > LEARNING_SHARE * sum(test.worth for test in result.tests):
         say("learning checks carry more than a quarter of the points")
     declared = {bug for test in result.exact for bug in test.catches}
-    for bug in key.texts:
-        if bug not in declared:
-            say(f"no test says that it catches '{bug}'")
+    for known in key.source.bugs:
+        if known.name not in declared:
+            say(f"no test says that it catches '{known.name}'")
 
 
 def _check_solution(result: Verification, key: AnswerKey, say: Say) -> None:
@@ -141,7 +143,7 @@ def _check_bugs(result: Verification, key: AnswerKey, say: Say) -> None:
         result.named[bug] = not all(twins.values())
         if not twins:
             say(f"'{bug}' loses no points")
-        elif not result.named[bug] and bug not in unnamed:
+        elif not result.named[bug] and bug_of(bug) not in unnamed:
             say(_cannot_be_named(bug, twins))
         elif result.named[bug] and bug in unnamed:
             say(f"'{bug}' is declared UNNAMED, and the diagnosis can name it")
@@ -164,7 +166,11 @@ def _twins(
         alike = ["any code that raises the same exception"]
     for other in bugs:
         trace = traces[test.name, other]
-        if other != bug and not trace.passed and gives_the_numbers_of(trace, answers):
+        if (
+            bug_of(other) != bug_of(bug)
+            and not trace.passed
+            and gives_the_numbers_of(trace, answers)
+        ):
             alike.append(f"'{other}'")
     return alike
 

@@ -238,7 +238,8 @@ class Walled:
         if seconds is None:
             return self.limits
         waiting = times.waiting_seconds(seconds, self.limits.test_seconds)
-        return self.limits.model_copy(update={"call_seconds": seconds, "test_seconds": waiting})
+        computing = seconds * self.limits.share
+        return self.limits.model_copy(update={"call_seconds": computing, "test_seconds": waiting})
 
     def _bridge(self, channel: ProcessChannel, on_answer: Listener) -> Bridge:
         """To a fresh worker, which is sent the files."""
