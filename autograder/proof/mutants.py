@@ -13,7 +13,8 @@ from types import CodeType
 from typing import Any
 
 from autograder.authoring import lines
-from autograder.authoring.source import BEGIN, END, Source
+from autograder.authoring.markers import Markers
+from autograder.authoring.source import Source
 from autograder.proof import operators
 
 
@@ -47,14 +48,14 @@ def make(source: Source) -> list[Mutant]:
     """All mutants in file order; none does what the solution does or what another one does."""
     text = source.text
     rows, spans = text.split("\n"), lines.logical(text)
-    blocks = _blocks(text)
+    marks = Markers(source.path, text)
     made: list[Mutant] = []
     counts: dict[str, int] = {}
-    for top in ast.parse(text).body:
+    for top in marks.tree.body:
         seen = {_behaviour(_compiled(rows, top, top.lineno, top.lineno, None))}
         for place in _places([top], "", False, top):
             first = place.statement.lineno
-            inside = any(begin < first < end for begin, end in blocks)
+            inside = any(block.begin < first < block.end for block in marks.blocks)
             if not inside or _shares_its_line(place.statement) or first not in spans:
                 continue
             old = operators.line(place.statement)
@@ -71,14 +72,6 @@ def make(source: Source) -> list[Mutant]:
                 function = place.scope if place.inside else None
                 made.append(Mutant(name, function, first, other))
     return made
-
-
-def _blocks(text: str) -> list[tuple[int, int]]:
-    """First and last lines of what students write."""
-    comments = lines.comments(text)
-    begins = [number for number, comment in comments.items() if comment == BEGIN]
-    ends = [number for number, comment in comments.items() if comment == END]
-    return list(zip(begins, ends, strict=True))
 
 
 def _places(body: list[ast.stmt], scope: str, inside: bool, top: ast.stmt) -> Iterator[_Place]:
