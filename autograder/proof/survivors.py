@@ -143,6 +143,8 @@ def _in_a_fork(function: Callable[[], str]) -> str | None:
 def _answer(function: Callable[[], str], writing: int) -> None:
     """In the child: write what the function returns, and end. Never returns."""
     try:
+        # A signal to "all of us" must not reach the parent.
+        os.setpgid(0, 0)
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
         memory = pages * resource.getpagesize() + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
