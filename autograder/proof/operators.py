@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 # Integers up to this are shifted by one; larger ones are doubled.
 SMALL = 100
+# Floats below this keep a division from failing. Nobody can see them doubled or subtracted.
+TINY = 1e-6
 Node = TypeVar("Node", bound=ast.AST)
 
 
@@ -124,7 +126,7 @@ def _others(node: ast.AST) -> Iterator[ast.AST]:
         case ast.Constant():
             yield from (ast.Constant(value) for value in _near(node.value))
         case ast.BinOp():
-            if type(node.op) in _ARITHMETIC:
+            if type(node.op) in _ARITHMETIC and not _is_tiny(node.right):
                 yield _with(node, op=_ARITHMETIC[type(node.op)]())
         case ast.BoolOp():
             yield _with(node, op=ast.Or() if isinstance(node.op, ast.And) else ast.And())
@@ -152,6 +154,8 @@ def _near(value: object) -> Sequence[bool | float]:
     if isinstance(value, int):
         return [value + 1, value - 1] if abs(value) <= SMALL else [2 * value]
     if isinstance(value, float):
+        if 0 < abs(value) < TINY:
+            return [0.0, 1e4 * value]
         return [2 * value, -value] if value else [1.0]
     return []
 
@@ -204,6 +208,11 @@ def _calls(node: ast.Call) -> Iterator[ast.AST]:
             first, second = args[number : number + 2]
             if not (_is_text(first) or _is_text(second)):
                 yield _with(node, args=[*args[:number], second, first, *args[number + 2 :]])
+
+
+def _is_tiny(node: ast.expr) -> bool:
+    value = getattr(node, "value", None)
+    return isinstance(value, float) and 0 < abs(value) < TINY
 
 
 def _shifted(value: ast.expr | None) -> Iterator[ast.expr]:
