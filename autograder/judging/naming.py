@@ -124,8 +124,10 @@ class _Case:
 
     def known_to_fail(self, bug: str) -> set[str]:
         """The tests that say that they catch the bug, and those that a proof has seen fail."""
-        declared = {name for name, test in self._tests.items() if bug in test.catches}
-        return declared | (self.key.kills.get(bug, set()) & self._tests.keys())
+        return self._declared(bug) | (self.key.kills.get(bug, set()) & self._tests.keys())
+
+    def _declared(self, bug: str) -> set[str]:
+        return {name for name, test in self._tests.items() if bug in test.catches}
 
     def known_fit(self, name: str, bug: str) -> Fit | None:
         """What the failed test says about the bug, if that was asked."""
@@ -134,10 +136,12 @@ class _Case:
     def vetoed(self, bug: str) -> bool:
         """The submission passes a test that the bug fails.
 
-        What a test declares to catch fails on every draw; what a proof has seen is tried again.
+        What a test declares to catch fails on every draw. What a proof has seen is tried again, and
+        so is what is declared of a bug's first spelling.
         """
         if bug not in self._vetoed:
-            known = self.known_to_fail(bug.partition(AT)[0]) & set(self._passed)
+            known = self.known_to_fail(bug.partition(AT)[0]) | self._declared(_name(bug))
+            known &= set(self._passed)
             tests = sorted(
                 (self._tests[name] for name in known), key=lambda t: bug not in t.catches
             )

@@ -137,7 +137,7 @@ def _record(
 ) -> record.Record:
     exact = [test.name for test in result.exact]
     tests = {test.name: {"points": test.worth, "learning": test.learning} for test in result.tests}
-    kills = {bug: [test for test in exact if result.kills[test, bug]] for bug in result.bugs}
+    kills = {bug: [test for test in exact if result.kills.get((test, bug))] for bug in result.bugs}
     return {
         "assignment": result.assignment.name,
         "bars": figures,
