@@ -10,7 +10,7 @@ from rich.table import Table
 
 from autograder import __version__
 from autograder.authoring.course import find_root
-from autograder.cli import authoring, authors, console, options, platforms, reports
+from autograder.cli import authoring, authors, console, office, options, platforms, reports
 from autograder.cli.console import complain, err, explained, out, say, the_course
 from autograder.cli.options import AddressOption, CourseOption
 from autograder.cli.table import print_class
@@ -30,6 +30,7 @@ authors.add_to(app)
 platforms.add_to(app)
 authoring.add_to(app)
 reports.add_to(app)
+office.add_to(app)
 
 
 def _say_version(asked: bool) -> None:
