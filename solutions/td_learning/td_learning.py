@@ -974,7 +974,7 @@ def off_policy_q(
         pairs = episode.states[:-1] * n_actions + episode.actions
         weights = _to_the_end(importance_ratios(episode, target, behaviour))
         # BUG(q-counts-its-own-action): pass
-        # BUG(q-counts-its-own-action, 2): weights = np.append(weights[:1], weights[2:])[: len(pairs)] if len(pairs) == 1 else np.append(weights[1:], weights[-1])
+        # BUG(q-counts-its-own-action, 2): weights = np.append(weights[1:], weights[-1])
         # WHEN the ratio of the given action itself enters the weight of an action value.
         weights = np.append(weights[1:], 1.0)
         returns = discounted_returns(episode.rewards, gamma)
