@@ -1996,7 +1996,7 @@ def test_training_does_what_its_configuration_says(student, lab):
     history = books(sort, 1)
     alive = 1 - history["dead_groups"][0]
     assert_close(history["reward_std"][0], alive / 2, what="the spread within groups", **SINGLE)
-    assert_true(0.1 < history["reward_mean"][0], "four digits are sorted")
+    assert_true(history["reward_mean"][0] > 0.1, "four digits are sorted")
     assert_true(4.5 < history["length"][0] < 5.5, "four digits and their end")
     still = float((flat(sort.policy.state_dict()) - flat(warm_start())).abs().max())
     assert_true(still < 1e-6, "advantages that are divided by 1e12 move nothing")

@@ -100,7 +100,8 @@ def all_reduce_grads_(params, weight):
     for p in params:
         if not any(everybodys(p.grad is not None)):
             continue
-        share = torch.zeros_like(p) if p.grad is None else p.grad.detach() * (weight / total)
+        own = p.grad is not None and weight > 0
+        share = p.grad.detach() * (weight / total) if own else torch.zeros_like(p)
         p.grad = sum_over_ranks(share)
 
 
@@ -161,9 +162,10 @@ class DistributedRunningMeanStd:
 def distributed_ppo_loss(logp, old_logp, advantages, mask=None, clip_low=0.2, clip_high=None):
     if not logp.shape == old_logp.shape == advantages.shape == (logp if mask is None else mask).shape:
         raise ValueError("logp, old_logp, advantages and mask must have one shape.")
-    mask = torch.ones_like(logp) if mask is None else mask.to(logp.dtype)
+    mask = torch.ones_like(logp, dtype=torch.bool) if mask is None else mask.bool()
+    logp, old_logp, advantages = (torch.where(mask, x, 0.0) for x in (logp, old_logp, advantages))
     terms = surrogate_terms(logp, old_logp, advantages, clip_low, clip_high)
-    n = sum(everybodys(float(mask.sum())))
+    n = max(sum(everybodys(float(mask.sum()))), 1.0)
     loss = (terms.loss * mask).sum() * rank_and_world()[1] / n
     means = {}
     for name, entries in (
@@ -213,7 +215,10 @@ def should_stop(local_kl, local_count, target, factor=1.5):
 
 def adapt_beta(beta, local_kl, local_count, target):
     pairs = everybodys((local_kl, local_count))
-    kl = sum(k * count for k, count in pairs if count) / max(1, sum(count for _, count in pairs))
+    n = sum(count for _, count in pairs)
+    if n == 0:
+        return beta
+    kl = sum(k * count for k, count in pairs if count) / n
     if kl > 1.5 * target:
         beta *= 2
     elif kl < target / 1.5:

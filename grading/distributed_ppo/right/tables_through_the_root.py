@@ -143,7 +143,7 @@ def all_reduce_grads_(params, weight):
     share = float(shares[rank_and_world()[0]] / shares.sum())
     anywhere = [p for p, column in zip(params, table[:, 1:].T, strict=True) if column.any()]
     if anywhere:
-        own = [torch.zeros_like(p) if p.grad is None else share * p.grad for p in anywhere]
+        own = [torch.zeros_like(p) if p.grad is None or not share else share * p.grad for p in anywhere]
         for parameter, gradient in zip(anywhere, unflatten(through_the_root(flatten(own)), anywhere), strict=True):
             parameter.grad = gradient.clone()
 
@@ -237,6 +237,8 @@ def should_stop(local_kl, local_count, target, factor=1.5):
 
 def adapt_beta(beta, local_kl, local_count, target):
     kl = weighed(local_kl, local_count)
+    if not from_all_ranks(torch.tensor([float(local_count)])).any():
+        return beta
     if kl > 1.5 * target:
         return 2 * beta
     return 0.5 * beta if kl < target / 1.5 else beta
