@@ -16,6 +16,7 @@ import torch
 from autograder.judging.checks import (
     assert_close,
     assert_equal,
+    assert_frequencies,
     assert_no_grad,
     assert_raises,
     assert_true,
@@ -159,6 +160,29 @@ def test_nothing_follows_termination(student, rng):
     after = student.td_residuals(*roll._replace(next_values=roll.next_values + 10.0)[:4], 0.9)
     assert_near(before, torch.tensor(td_errors(roll, 0.9)))
     assert_near(after, before + 9.0 * ~roll.terminated)
+
+
+@points(
+    2,
+    part="residuals",
+    catches="zero-times-nan",
+    hint="0 times nan is nan, and 0 times infinity too: torch.where and masked_fill leave out what "
+    "a product only hides.",
+)
+def test_not_even_nan_after_termination_is_used(student, rng):
+    """Nan and infinities in next_values after a terminated step change nothing, in any of the
+    estimates."""
+    roll = finished(rng)
+    wild = torch.tensor(rng.choice([np.nan, np.inf, -np.inf], size=roll.rewards.shape))
+    spoilt = roll._replace(next_values=torch.where(roll.terminated, wild, roll.next_values))
+    assert_near(student.td_residuals(*spoilt[:4], 0.9), torch.tensor(td_errors(roll, 0.9)))
+    expected = sum_of_td_errors(roll, 0.9, 0.8)
+    assert_near(student.gae(*spoilt, 0.9, 0.8).advantages, expected, "advantages")
+    assert_near(student.gae_scan(*spoilt, 0.9, 0.8).advantages, expected, "advantages of the scan")
+    steps = rewards_then_bootstrap(roll, 0.9, 3)
+    assert_near(student.k_step_advantage(*spoilt, 0.9, 3), steps, "advantages of 3 steps")
+    returns = expected + roll.values
+    assert_near(student.lambda_returns(*spoilt, 0.9, 0.8), returns, "lambda-returns")
 
 
 @points(
@@ -652,6 +676,7 @@ def sequence_by_sequence(rewards, values, gamma, lam):
         "padding-takes-part",
         "gap-is-discounted",
         "padding-is-the-next-state",
+        "token-advantages-whitened",
     ),
     hint="Cut the masked tokens out of one row, run it as an episode that terminates, and compare.",
 )
@@ -667,7 +692,12 @@ def test_tokens_are_steps_of_one_episode(student, rng):
 @points(
     3,
     part="tokens",
-    catches=("padding-takes-part", "padding-is-the-next-state", "returns-under-the-mask"),
+    catches=(
+        "padding-takes-part",
+        "padding-is-the-next-state",
+        "returns-under-the-mask",
+        "zero-times-nan",
+    ),
     hint="What stands under mask 0 is neither used nor changed, and both results are exactly 0 "
     "there.",
 )
@@ -686,6 +716,10 @@ def test_masked_tokens_neither_matter_nor_get_anything(student, rng):
         result.advantages * (1 - MASK), torch.zeros(MASK.shape), atol=0, what="masked advantages"
     )
     assert_near(result.returns, (result.advantages + values) * MASK, "returns")
+    nothing = torch.where(MASK.bool(), 0.0, torch.nan).double()
+    spoilt = student.token_gae(rewards + nothing, values + nothing, MASK, 0.9, 0.8)
+    assert_near(spoilt.advantages, result.advantages, "advantages beside nan")
+    assert_near(spoilt.returns, result.returns, "returns beside nan")
     assert_unchanged(before[0], rewards, what="rewards")
     assert_unchanged(before[1], values, what="values")
 
@@ -742,6 +776,7 @@ def assert_moments(stats, samples, rtol=1e-9):
         "counts-batches",
         "averages-the-means",
         "forgets-the-gap-between-means",
+        "counts-from-a-small-number",
     ),
     hint="Batches weigh by their sizes, and how far their means lie apart is variance too.",
 )
@@ -750,6 +785,10 @@ def test_batches_add_up_to_all_samples(student, rng):
     together."""
     samples = rng.normal(size=(14, 3)) + np.linspace(0.0, 4.0, 14)[:, None]
     stats = student.RunningMeanStd((3,))
+    fresh = stats.merge(student.RunningMeanStd((3,)))
+    for found, what in ((stats, "fresh statistics"), (fresh, "two fresh ones, merged")):
+        assert_close(found.mean, torch.zeros(3).double(), what=f"the mean of {what}")
+        assert_close(found.var, torch.ones(3).double(), what=f"the variance of {what}")
     for batch in (samples[:5], samples[5:6], samples[6:]):
         stats.update_(torch.tensor(batch))
     assert_moments(stats, samples)
@@ -790,6 +829,7 @@ def test_merging_is_concatenating(student, rng):
     two.update_(torch.tensor(right))
     assert_moments(one.merge(two), np.concatenate([left, right]))
     assert_moments(student.RunningMeanStd().merge(two), right)
+    assert_moments(two.merge(student.RunningMeanStd()), right)
     assert_moments(one, left)
     assert_moments(two, right)
 
@@ -807,7 +847,12 @@ def up_to_scale(x):
 @points(
     3,
     part="statistics",
-    catches=("normalises-over-padding", "unbiased-std", "normalised-under-the-mask"),
+    catches=(
+        "normalises-over-padding",
+        "unbiased-std",
+        "normalised-under-the-mask",
+        "zero-times-nan",
+    ),
     hint="Mean and population deviation of the valid entries only; everything else is zero.",
 )
 def test_valid_entries_are_standardised(student, rng):
@@ -818,6 +863,10 @@ def test_valid_entries_are_standardised(student, rng):
     expected = (adv - chosen.mean()) / chosen.std(correction=0) * mask
     assert_near(student.normalize_advantages(adv, mask), expected, "with a mask")
     assert_near(student.normalize_advantages(adv), standardised(adv), "without a mask")
+    spoilt = torch.where(mask.bool(), adv, torch.nan)
+    assert_near(student.normalize_advantages(spoilt, mask), expected, "with nan under the mask")
+    nothing = student.normalize_advantages(spoilt, 0 * mask)
+    assert_near(nothing, torch.zeros(4, 5).double(), "where nothing is valid")
 
 
 @points(
@@ -903,6 +952,9 @@ def test_each_field_has_its_own_storage(student, lab):
     assert_equal(buffer.actions, torch.zeros(3, 2, dtype=torch.int64), what="actions")
     assert_equal(buffer.terminated, torch.zeros(3, 2, dtype=torch.bool), what="terminated")
     assert_equal(buffer.truncated, torch.zeros(3, 2, dtype=torch.bool), what="truncated")
+    other = student.RolloutBuffer(2, 1, (), "cpu", (3,), torch.float32)
+    assert_close(other.actions, torch.zeros(2, 1, 3), what="actions of another shape and kind")
+    assert_close(other.obs, torch.zeros(2, 1), what="observations that are numbers")
 
 
 @points(
@@ -1001,6 +1053,25 @@ def test_minibatches_are_shuffled_by_their_generator_alone(student, lab):
     assert_equal(lab.global_rng_state(), before, what="the state of the global generators")
 
 
+@points(
+    2,
+    part="buffer",
+    catches=("shuffles-whole-minibatches", "minibatches-are-not-shuffled"),
+    hint="Shuffle rows, not minibatches: every row is as likely in one minibatch as in another, "
+    "whatever its neighbours are.",
+)
+def test_every_row_may_come_anywhere(student, lab):
+    """A row may come at any place of a pass, whatever step and environment it is from."""
+    buffer = student.RolloutBuffer(3000, 4, (), "cpu")
+    order = one_pass(buffer, 1000, 5, [1000] * 12)
+    # Six sixths of the rows, four environments, and six sixths of the pass: 12,000 draws in 144
+    # cells see a factor of 1.5 in one of them.
+    place = torch.arange(12_000) // 2000
+    cell = (order // 2000) * 24 + (order % 4) * 6 + place
+    counts = np.bincount(cell.numpy(), minlength=144).reshape(6, 4, 6)
+    assert_frequencies(counts, np.full((6, 4, 6), 1 / 144), what="where rows come")
+
+
 # -- Part 7: targets and diagnostics ---------------------------------------------------------------
 
 
@@ -1070,7 +1141,7 @@ def test_explained_variance_is_the_share_that_values_explain(student, rng):
 @points(
     1,
     part="returns",
-    catches="divides-by-zero-variance",
+    catches=("divides-by-zero-variance", "nan-for-constants"),
     hint="Constant returns have no variance to explain: the answer is 0.0, not nan.",
 )
 def test_constant_returns_have_nothing_to_explain(student, rng):
