@@ -681,7 +681,6 @@ def test_pooling_does_not_care_about_the_side(student, rng):
         "attends-to-padding",
         "masks-after-softmax",
         "zero-logits-for-padding",
-        "padding-times-zero",
     ),
     hint="The weights of a row's real tokens add up to 1; those of padding are 0 before and after.",
 )
@@ -697,14 +696,28 @@ def test_attention_pooling_is_a_mean_over_real_tokens(student, rng):
         expected[row] = (weights / weights.sum()) @ hidden[row][real]
     wild = torch.where(mask.bool(), logits, 50.0)
     assert_near(student.attention_pool(hidden, wild, mask), expected)
-    nothing = torch.where(mask.bool(), 0.0, torch.nan).double()
-    assert_near(
-        student.attention_pool(hidden + nothing.unsqueeze(2), logits + nothing, mask),
-        expected,
-        "the mean beside padding of nan",
-    )
     means = torch.stack([hidden[row][mask[row].bool()].mean(dim=0) for row in range(3)])
     assert_near(student.attention_pool(hidden, torch.ones(3, 5).double(), mask.bool()), means)
+
+
+@points(
+    1,
+    part="reward_model",
+    catches="padding-times-zero",
+    hint="0 times nan is nan: what stands under padding must be left out, not weighed with 0.",
+)
+def test_not_even_nan_under_padding_is_used(student, rng):
+    """Hidden states and logits of nan under padding change nothing."""
+    mask = a_mask("11100", "00011")
+    nothing = torch.where(mask.bool(), 0.0, torch.nan).double()
+    hidden, logits = torch.tensor(rng.normal(size=(2, 5, 4))), torch.tensor(rng.normal(size=(2, 5)))
+    expected = torch.stack(
+        [logits[row][real].softmax(0) @ hidden[row][real] for row, real in enumerate(mask.bool())]
+    )
+    found = student.attention_pool(hidden + nothing.unsqueeze(2), logits + nothing, mask)
+    assert_near(found, expected, "the mean")
+    last = student.pool_last(hidden + nothing.unsqueeze(2), mask)
+    assert_near(last, torch.stack([hidden[0, 2], hidden[1, 4]]), "the last token")
 
 
 VOCABULARY = 12

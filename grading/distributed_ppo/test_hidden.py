@@ -306,7 +306,7 @@ def reduced(lab, gradients, shares):
 @points(
     4,
     part="communication",
-    catches=("mean-of-means", "sums-the-gradients", "no-weight-times-nan"),
+    catches=("mean-of-means", "sums-the-gradients"),
     hint="Weigh each rank's gradient, sum, and divide by the sum of the weights, not by the number "
     "of ranks.",
 )
@@ -316,9 +316,21 @@ def test_gradients_become_their_weighted_mean(lab, rng):
     expected = [(5 * one + 2 * other) / 7 for one, other in zip(*gradients, strict=True)]
     for found in reduced(lab, [(g, gradients[0]) for g in gradients], shares):
         assert_all_close(found, expected, "gradient", atol=1e-5)
-    nothing = [torch.full_like(g, torch.nan) for g in gradients[1]]
-    for found in reduced(lab, [(g, nothing) for g in (gradients[0], nothing)], (4.0, 0.0)):
-        assert_all_close(found, gradients[0], "gradient beside a rank without weight", atol=1e-5)
+
+
+@points(
+    2,
+    part="communication",
+    catches="no-weight-times-nan",
+    hint="The mean of no entries is nan, and 0 times nan is nan: leave out the gradient of a rank "
+    "without weight.",
+)
+def test_a_rank_without_weight_has_no_say(lab, rng):
+    """The gradients of a rank with weight 0 are not used, not even if they are nan."""
+    gradients = weights(rng)
+    nothing = [torch.full_like(g, torch.nan) for g in gradients]
+    for found in reduced(lab, [(g, nothing) for g in (gradients, nothing)], (4.0, 0.0)):
+        assert_all_close(found, gradients, "gradient", atol=1e-5)
 
 
 @points(
