@@ -216,6 +216,7 @@ def test_reward_of_programs():
     cases = [(0, 1), (3, 7)]
     assert work.program_reward("2*x + 1", cases) == 1.0
     assert work.program_reward("-(-1 - x) + x", cases) == 1.0
+    assert work.program_reward("  2*x + 1 ", cases) == 1.0  # blanks around it do not matter
     assert work.program_reward("x + 1", cases) == 0.0  # right in the first case only
     assert work.program_reward("9**9**9**9", cases) == 0.0  # and at once
     assert work.program_reward("2*x + ", cases) == 0.0
