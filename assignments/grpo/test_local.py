@@ -61,9 +61,7 @@ def test_advantages_with_the_population_standard_deviation():
 def test_advantages_of_two_relatives():
     # Rewards 0, 1 and 2: the others' means are 3/2, 1 and 1/2; the group's mean is 1.
     rewards, groups = torch.tensor([0.0, 1.0, 2.0]), torch.tensor([4, 4, 4])
-    close(
-        work.group_advantages(rewards, groups, scale="none", baseline="others"), [-1.5, 0.0, 1.5]
-    )
+    close(work.group_advantages(rewards, groups, scale="none", baseline="others"), [-1.5, 0.0, 1.5])
     close(work.group_advantages(rewards, groups, eps=0.25, scale="mean"), [-0.8, 0.0, 0.8])
 
 

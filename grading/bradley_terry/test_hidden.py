@@ -677,11 +677,7 @@ def test_pooling_does_not_care_about_the_side(student, rng):
 @points(
     3,
     part="reward_model",
-    catches=(
-        "attends-to-padding",
-        "masks-after-softmax",
-        "zero-logits-for-padding",
-    ),
+    catches=("attends-to-padding", "masks-after-softmax", "zero-logits-for-padding"),
     hint="The weights of a row's real tokens add up to 1; those of padding are 0 before and after.",
 )
 def test_attention_pooling_is_a_mean_over_real_tokens(student, rng):

@@ -692,11 +692,7 @@ def test_tokens_are_steps_of_one_episode(student, rng):
 @points(
     3,
     part="tokens",
-    catches=(
-        "padding-takes-part",
-        "padding-is-the-next-state",
-        "returns-under-the-mask",
-    ),
+    catches=("padding-takes-part", "padding-is-the-next-state", "returns-under-the-mask"),
     hint="What stands under mask 0 is neither used nor changed, and both results are exactly 0 "
     "there.",
 )
