@@ -1222,8 +1222,8 @@ def test_training_is_pass_after_pass_of_adam(student, lab, rng):
     one step of Adam."""
     model = a_model(student, lab)
     state = model.state_dict()
-    pairs = list(zip(token_rows(rng, [3] * 9), token_rows(rng, [4] * 9), strict=True))
-    # The second token is the number of the pair.
+    # All rows are equally long, and the second token is the number of the pair.
+    pairs = list(zip(token_rows(rng, [4] * 9), token_rows(rng, [4] * 9), strict=True))
     chosen, rejected = (
         [[row[0], n, *row[2:]] for n, row in enumerate(rows)] for rows in zip(*pairs, strict=True)
     )
