@@ -275,6 +275,7 @@ def rank_seed(seed: int, rank: int) -> int:
     # BUG(one-seed-for-all): return int(np.random.SeedSequence([seed]).generate_state(1, np.uint64)[0] >> 1)
     # WHEN every rank draws the same random numbers, so that all of them collect the same
     # WHEN experience.
+    # BUG(one-seed-for-all, 2): return seed
     # BUG(seeds-overlap): return seed + rank
     # WHEN the seed of a rank is the run's seed plus its number, so that the next run repeats this
     # WHEN one's ranks shifted by one.

@@ -190,6 +190,7 @@ def gae(
         advantages[t] = later
     # BUG(normalises-too-early): advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
     # WHEN the advantages are normalised before the returns are formed from them.
+    # BUG(normalises-too-early, 2): advantages = (advantages - advantages.mean()) / (advantages.std(correction=0) + 1e-8)
     # BUG(values-keep-their-gradient): pass
     values = values.detach()
     return Advantages(advantages, advantages + values)
@@ -306,6 +307,7 @@ def gae_scan(
         # WHEN them.
         width *= 2
     # BUG(normalises-too-early): advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+    # BUG(normalises-too-early, 2): advantages = (advantages - advantages.mean()) / (advantages.std(correction=0) + 1e-8)
     # BUG(values-keep-their-gradient): pass
     values = values.detach()
     return Advantages(advantages, advantages + values)
@@ -369,6 +371,7 @@ def token_gae(
     # BUG(token-advantages-whitened): return Advantages(_whitened(advantages, mask), torch.where(mask, advantages + values, 0.0))
     # WHEN token advantages are whitened over the valid tokens at once, as verl and TRL have it,
     # WHEN while this course leaves that to normalize_advantages.
+    # BUG(token-advantages-whitened, 2): return Advantages(normalize_advantages(advantages, mask), torch.where(mask, advantages + values, 0.0))
     # BUG(returns-under-the-mask): return Advantages(advantages * mask, advantages * mask + values)
     # WHEN masked tokens keep a return although their advantage is zero.
     return Advantages(

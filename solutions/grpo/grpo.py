@@ -410,8 +410,9 @@ def k3_kl(logp: Tensor, ref_logp: Tensor) -> Tensor:
     # WHEN the KL estimate is k1, the plain log-ratio logp - ref_logp, as PPO-style RLHF code has
     # WHEN it, while GRPO asks for k3.
     # BUG(kl-is-clamped): return (log_ratio.clamp(-20, 20).exp() - log_ratio.clamp(-20, 20) - 1).clamp(-10, 10)
-    # WHEN the KL estimate is bounded, log-ratio and k3 both, as verl has it, while this course
+    # WHEN the KL estimate or its log-ratio is bounded, as verl and TRL have it, while this course
     # WHEN takes k3 as it is.
+    # BUG(kl-is-clamped, 2): return log_ratio.clamp(-20, 20).exp() - log_ratio.clamp(-20, 20) - 1
     # BUG(kl-is-k2): return log_ratio**2 / 2
     # WHEN the KL estimate is k2, half the squared log-ratio, as some libraries offer it, while GRPO
     # WHEN asks for k3.
@@ -894,6 +895,7 @@ def verifiable_reward(prompt: str, response: str) -> float:
     # BUG(answer-anywhere): return float(answer + "$" in response)
     # WHEN a response is accepted if it holds the answer anywhere, so that trying out several
     # WHEN answers pays.
+    # BUG(answer-anywhere, 2): return float(answer in response)
     # BUG(compares-numbers): return float(response[:-1].isdigit() and response[-1:] == "$" and int(response[:-1]) == int(answer))
     # WHEN answers are compared as numbers, so that leading zeros do not matter.
     # BUG(newline-passes): return float(__import__("re").match(answer + r"\$$", response) is not None)

@@ -1,6 +1,6 @@
 # The reward asks whether the right answer occurs in what was written.
 # Source: https://github.com/PrimeIntellect-ai/verifiers/pull/763
-# True: none
+# True: answer-anywhere
 
 
 def verifiable_reward(prompt, response):

@@ -1,6 +1,6 @@
 # The log-ratio is clipped before the exponential, so that the divergence stays finite.
 # Source: https://github.com/huggingface/trl/pull/5984
-# True: none
+# True: kl-is-clamped
 
 
 def k3_kl(logp, ref_logp):
