@@ -15,7 +15,6 @@ import pytest
 from autograder.authoring.course import load_assignment
 from autograder.judging import naming, plugin
 from autograder.judging.diagnose import AnswerKey
-from autograder.judging.hidden_test import InProcess
 from autograder.model import Basis, Verdict
 
 HERE = Path(__file__).resolve().parent
@@ -38,7 +37,7 @@ def test_an_outside_implementation_is_right_or_follows_a_named_convention(path):
     key = AnswerKey(assignment)
     tests = [test for test in plugin.collect(assignment.hidden_tests) if not test.learning]
     text = f"{key.source.solution()}\n\n{path.read_text(encoding='utf-8')}"
-    marked = naming.examine(key, tests, InProcess.of(text, key.main), SEED)
+    marked = naming.examine(key, tests, key.candidate(text), SEED)
     failed = [outcome for outcome in marked if outcome.verdict is not Verdict.PASSED]
     named = [outcome for outcome in failed if outcome.basis in (Basis.NAMED, Basis.FOLLOWS)]
     assert {outcome.test: outcome.detail for outcome in failed if outcome not in named} == {}

@@ -687,6 +687,9 @@ def test_tokens_are_steps_of_one_episode(student, rng):
     expected = sequence_by_sequence(rewards, values, 0.9, 0.8)
     result = student.token_gae(rewards, values, MASK, 0.9, 0.8)
     assert_near(result.advantages, expected, "advantages")
+    single = student.token_gae(rewards[:, :1], values[:, :1], MASK[:, :1], 0.9, 0.8)
+    alone = ((rewards - values) * MASK)[:, :1]
+    assert_near(single.advantages, alone, "advantages of rows of one token")
 
 
 @points(
@@ -801,7 +804,8 @@ def test_batches_add_up_to_all_samples(student, rng):
         assert_close(found.mean, torch.zeros(3).double(), what=f"the mean of {what}")
         assert_close(found.var, torch.ones(3).double(), what=f"the variance of {what}")
     for batch in (samples[:5], samples[5:6], samples[6:]):
-        stats.update_(torch.tensor(batch))
+        stats.update_(torch.tensor(batch, requires_grad=len(batch) == 1))
+    assert_no_grad(stats.mean, what="the mean")
     assert_moments(stats, samples)
 
 
@@ -841,6 +845,7 @@ def test_merging_is_concatenating(student, rng):
     assert_moments(one.merge(two), np.concatenate([left, right]))
     assert_moments(student.RunningMeanStd().merge(two), right)
     assert_moments(two.merge(student.RunningMeanStd()), right)
+    assert_moments(two.merge(two), np.concatenate([right, right]))
     assert_moments(one, left)
     assert_moments(two, right)
 
@@ -907,6 +912,9 @@ def test_running_mode_only_reads_the_statistics(student, rng):
     stats.update_(torch.tensor(history))
     result = student.normalize_advantages(adv, mask, "running", stats)
     assert_near(result, (adv - history.mean()) / history.std() * mask, "normalised advantages")
+    large = student.normalize_advantages(adv, mask, "running", stats, 0.5)
+    expected = (adv - history.mean()) / (history.std() + 0.5) * mask
+    assert_near(large, expected, "normalised with a large eps")
     assert_moments(stats, history)
     with assert_raises(ValueError):
         student.normalize_advantages(adv, mask, "global", stats)
@@ -1030,7 +1038,7 @@ def test_minibatches_cover_every_row_once(student, lab):
     """One pass over the minibatches meets every row exactly once, in pieces of the size asked for
     (at least one)."""
     buffer, actions = numbered(student, lab, 7, 4)
-    for size, sizes in ((8, [8, 8, 8, 4]), (28, [28]), (100, [28])):
+    for size, sizes in ((8, [8, 8, 8, 4]), (28, [28]), (100, [28]), (1, [1] * 28)):
         order = one_pass(buffer, size, 3, sizes)
         assert_equal(order.sort().values, torch.arange(28), what="all rows, sorted")
         assert_equal(actions[order].sort().values, torch.arange(28), what="all actions, sorted")
