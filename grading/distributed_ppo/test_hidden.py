@@ -1208,7 +1208,8 @@ def greedy_return(model, episodes=20):
 
 # Greedy returns after two reference ranks have trained, seeds 100-129: median 500, lowest 318, none
 # below 195. No failure in 30 bounds the chance of one by 0.1 (95%), so of failing a correct
-# solution on all of five seeds by 1e-5. Again: python grading/distributed_ppo/bars.py 30
+# solution on all of five seeds by 1e-5.
+# Again: python -m autograder verify distributed_ppo --bars
 LEARNED = 195.0
 
 
