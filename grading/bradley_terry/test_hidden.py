@@ -710,6 +710,7 @@ def test_not_even_nan_under_padding_is_used(student, rng):
     expected = torch.stack(
         [logits[row][real].softmax(0) @ hidden[row][real] for row, real in enumerate(mask.bool())]
     )
+    assert_near(student.attention_pool(hidden, logits, mask), expected, "the mean beside numbers")
     found = student.attention_pool(hidden + nothing.unsqueeze(2), logits + nothing, mask)
     assert_near(found, expected, "the mean")
     last = student.pool_last(hidden + nothing.unsqueeze(2), mask)

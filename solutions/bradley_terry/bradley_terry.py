@@ -602,6 +602,8 @@ def attention_pool(hidden: Tensor, logits: Tensor, attention_mask: Tensor) -> Te
     weights = logits.masked_fill(~attention_mask.bool(), -torch.inf).softmax(dim=1)
     # BUG(padding-times-zero): pass
     # WHEN hidden states under padding are multiplied by 0 instead of left out: 0 times nan is nan.
+    # BUG(attends-to-padding): pass
+    # BUG(zero-logits-for-padding): pass
     hidden = hidden.masked_fill(~attention_mask.bool().unsqueeze(2), 0.0)
     return (weights.unsqueeze(2) * hidden).sum(dim=1)
     ### END SOLUTION
