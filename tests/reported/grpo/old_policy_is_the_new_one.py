@@ -1,6 +1,6 @@
 # The ratio is that of the new log-probabilities to themselves, detached.
 # Source: https://github.com/inclusionAI/AReno/issues/68
-# True: none
+# True: old-logp-recomputed
 
 
 _given_grpo_loss = grpo_loss
