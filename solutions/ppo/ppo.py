@@ -345,6 +345,9 @@ def value_loss(
         clipped = old_values + (values - old_values).clamp(-clip, clip)
         # BUG(value-clip-takes-the-smaller-error): errors = torch.minimum(errors, (clipped - returns) ** 2)
         # WHEN the smaller of the plain and the clipped error counts.
+        # BUG(value-clip-without-the-maximum): errors = (clipped - returns) ** 2
+        # WHEN the error of the clipped value stands alone, as in some codebases; here the larger of
+        # WHEN the plain and the clipped error counts.
         errors = torch.maximum(errors, (clipped - returns) ** 2)
     # BUG(value-loss-without-half): return errors.mean()
     # WHEN the mean squared error is not halved.
@@ -826,6 +829,9 @@ class RewardNormalizer:
 
 def _normalized(adv: Tensor) -> Tensor:
     """Mean 0 and population deviation 1."""
+    # BUG(deviation-with-n-minus-one): return (adv - adv.mean()) / (adv.std() + 1e-8)
+    # WHEN the deviation of a minibatch divides by n - 1, as torch.std does by default; here it is
+    # WHEN the population deviation, which divides by n.
     return (adv - adv.mean()) / (adv.std(correction=0) + 1e-8)
 
 
@@ -1119,6 +1125,8 @@ class _Training:
         self.reward_normalizer = (
             RewardNormalizer(cfg.num_envs, cfg.gamma) if cfg.normalize_rewards else None
         )
+        # BUG(adam-with-its-own-epsilon): self.opt = torch.optim.Adam(self.model.parameters(), lr=cfg.learning_rate, fused=True)
+        # WHEN Adam keeps its own eps of 1e-8 instead of the 1e-5 that the docstring asks for.
         self.opt = torch.optim.Adam(
             self.model.parameters(), lr=cfg.learning_rate, eps=1e-5, fused=True
         )
@@ -1161,13 +1169,20 @@ class _Training:
         # WHEN the values are fitted to the rewards instead of the returns.
         advantages, returns = targets
         columns = (rollout.obs, rollout.actions, rollout.logp, rollout.values, advantages, returns)
+        # BUG(normaliser-fed-before-the-update): batch = PPOBatch(*(column.flatten(0, 1) for column in columns)); self.model.normalizer is None or self.model.normalizer.update_(batch.obs)
+        # WHEN the observation normaliser takes in a rollout before the update that learns from it,
+        # WHEN so that old_logp is no longer the policy's own log-probability.
         batch = PPOBatch(*(column.flatten(0, 1) for column in columns))
         metrics = ppo_update(self.model, self.opt, batch, self._current(), self.generator)
         if cfg.kl_target is not None:
+            # BUG(beta-stays-as-it-was): pass
+            # WHEN the weight of the KL penalty stays what it was at the start although cfg.kl_target
+            # WHEN is set.
             self.beta = kl_penalty_beta(self.beta, metrics["approx_kl"], cfg.kl_target)
         if self.model.normalizer is not None:
             # BUG(normaliser-never-fed): pass
             # WHEN the observation normaliser is never shown an observation.
+            # BUG(normaliser-fed-before-the-update): pass
             self.model.normalizer.update_(batch.obs)
         return metrics | {
             "explained_variance": explained_variance(batch.old_values, batch.returns),
