@@ -15,7 +15,7 @@ import pytest
 from autograder.authoring.course import load_assignment
 from autograder.judging import naming, plugin
 from autograder.judging.diagnose import AnswerKey
-from autograder.judging.hidden_test import HiddenTest, InProcess
+from autograder.judging.hidden_test import HiddenTest
 from autograder.model import Basis, Outcome, Verdict
 
 HERE = Path(__file__).resolve().parent
@@ -51,7 +51,7 @@ def marked(path: Path) -> list[Outcome]:
     """What the hidden tests say about it."""
     key, tests = course(path.parent.name)
     text = f"{key.source.solution()}\n\n{path.read_text(encoding='utf-8')}"
-    return naming.examine(key, tests, InProcess.of(text, key.main), SEED)
+    return naming.examine(key, tests, key.candidate(text), SEED)
 
 
 def told(path: Path, *bases: Basis) -> set[str]:

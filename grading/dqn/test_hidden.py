@@ -9,6 +9,7 @@ biases matter, and the test can repeat every gradient step and every update of t
 from the diary alone.
 """
 
+import copy
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -1079,6 +1080,83 @@ def test_only_termination_is_stored_as_an_ending(student, lab, rng):
     )
 
 
+class Shown(Drift):
+    """A drift that also writes down where each step led to."""
+
+    def __init__(self, rng, lengths):
+        super().__init__(rng, lengths)
+        self.after = []
+
+    def move(self, action):
+        after, reward, _, ended = super().move(action)
+        self.after.append(np.asarray(after, np.float32))
+        # Every other episode really ends; the others are cut off.
+        real = ended and len(self.seeds) % 2 == 0
+        return after, reward, real, ended and not real
+
+
+def follow(networks, env, settings):
+    """Gradient steps on the latest transition, by hand, with networks of the student's."""
+    online, target = networks
+    optimizer = torch.optim.Adam(online.parameters(), lr=settings["learning_rate"])
+    taken = 0
+    for t, (step, after) in enumerate(zip(env.diary, env.after, strict=True), 1):
+        if t < settings["warmup_steps"] or t % settings["train_every"]:
+            continue
+        obs, following = torch.tensor(step.obs)[None], torch.tensor(after)[None]
+        for _ in range(settings["gradient_steps"]):
+            with torch.no_grad():
+                judged = target(following)[0]
+                chooser = online(following)[0] if settings["double"] else judged
+            future = 0.0 if step.terminated else settings["gamma"] * judged[chooser.argmax()]
+            # Before the student's code builds its graph: this changes the weights over there.
+            optimizer.zero_grad()
+            ((online(obs)[0, step.action] - (step.reward + future)) ** 2).backward()
+            optimizer.step()
+            taken += 1
+            if taken % settings["target_every"] == 0:
+                old, new = dict(target.state_dict()), dict(online.state_dict())
+                tau = settings["tau"]
+                target.load_state_dict(
+                    {name: (1 - tau) * old[name] + tau * new[name] for name in old}
+                )
+
+
+# Largest difference of the reference and of two other styles over 15 draws: 8e-6.
+@points(
+    4,
+    part="train",
+    catches=("chosen-at-the-old-state", "ignores-double", "time-limit-is-an-ending"),
+    hint="With obs, action, reward and next_obs of one transition each step can be done by hand: "
+    "which network sees which observation?",
+)
+def test_steps_are_followed_by_hand(student, lab, rng):
+    """With a memory of one transition, every gradient step is that of the latest one, on what was
+    seen before it and after it."""
+    settings = SETTINGS | {
+        "total_steps": 26, "warmup_steps": 4, "train_every": 1, "gradient_steps": 2, "target_every": 5, "tau": 0.3, "batch_size": 3,
+        "buffer_capacity": 1, "gamma": 0.8, "learning_rate": 0.1, "hidden": (6,),
+    }  # fmt: skip
+    places = rng.normal(size=(6, 4))
+    for double in (True, False):
+        settings["double"] = double
+        idle = settings | {"total_steps": 1, "warmup_steps": 100}
+        lent = [lab.lend(Shown(rng, [9]), budget=1)[0] for _ in range(2)]
+        first = [student.train_dqn(e, student.DQNConfig(**idle), 3).network for e in lent]
+        env = Shown(rng, [5, 4, 7])
+        result = train(student, lab, env, **settings)
+        follow(first, env, settings)
+        expected = first[0](torch.tensor(places, dtype=torch.float32)).detach().double()
+        assert_close(
+            q_values(lab, result, places),
+            expected,
+            rtol=2e-3,
+            atol=2e-3,
+            what="the Q-values in the end",
+        )
+        assert_story(lab, result, env)
+
+
 # -- part 5: probes, whose right Q-values are known ------------------------------------------------
 #
 # Largest error of any Q-value of the reference, over 60 seeds of training: 0.0001 in the chain (there
@@ -1089,9 +1167,20 @@ def test_only_termination_is_stored_as_an_ending(student, lab, rng):
 PROBE_TOLERANCE = 0.02
 
 
+def glimpse(student, lab, env, **settings):
+    """A few gradient steps, which are not judged.
+
+    Where the whole training fails, their Q-values tell the diagnosis at once which mistakes it was
+    not: those need not be trained to the end.
+    """
+    few = {"total_steps": 32, "warmup_steps": 21, "target_every": 4, "buffer_capacity": 32}
+    q_values(lab, train(student, lab, copy.deepcopy(env), **(settings | few)), env.seen)
+
+
 def assert_learns(student, lab, env, expected, **settings):
     """train_dqn finds the right Q-values: ``expected`` maps a state to the values of its
     actions."""
+    glimpse(student, lab, env, **settings)
     result = train(student, lab, env, **settings)
     q = q_values(lab, result, env.seen[list(expected)])
     assert_close(
@@ -1265,6 +1354,7 @@ def test_a_chain_ends_at_the_optimal_values(student, lab, rng):
         "gamma": 0.6,
         "hidden": (),
     }
+    glimpse(student, lab, env, **settings)
     result = train(student, lab, env, **settings)
     q = q_values(lab, result, env.seen[:4])
     assert_close(q, torch.tensor(expected[:4]), rtol=0, atol=PROBE_TOLERANCE, what="the Q-values")

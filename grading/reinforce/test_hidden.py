@@ -1321,7 +1321,19 @@ class Trained(NamedTuple):
 
 def train(student, lab, kind, *, seed=1, max_steps=120, **settings):
     """Train in a probe. A few steps beyond the budget are let pass, so that who takes them can be
-    told so; more are an error."""
+    told so; more are an error.
+
+    Before a long training comes a glimpse of a few updates, which are not judged. Where the whole
+    training fails, they tell the diagnosis at once which mistakes it was not: those need not be
+    trained to the end.
+    """
+    if max_steps > 100:
+        few = settings | {"episodes_per_update": 2}
+        policy = train(student, lab, kind, seed=seed, max_steps=12, **few).result.policy
+        shape = (2,) if isinstance(kind.action_space, gymnasium.spaces.Discrete) else (2, 2)
+        seen = torch.ones(2, *kind.observation_space.shape)
+        actions = torch.zeros(shape, dtype=torch.int64 if len(shape) == 1 else torch.float32)
+        policy(seen).log_prob(actions)
     probe = kind(np.random.default_rng(seed))
     lent, counter = lab.lend(probe, budget=max_steps + 10)
     defaults = {

@@ -696,6 +696,9 @@ class _Learner:
         # WHEN config.double changes nothing: the targets are always those of DQN.
         if not self.config.double:
             return dqn_targets(batch.reward, next_q_target, batch.terminated, gamma)
+        # BUG(chosen-at-the-old-state): next_q_online = self._q(self.online, batch.obs)
+        # WHEN Double DQN takes the action that is best at the observation before the step, not at
+        # WHEN the one after it.
         next_q_online = self._q(self.online, batch.next_obs)
         return double_dqn_targets(
             batch.reward, next_q_online, next_q_target, batch.terminated, gamma
