@@ -239,7 +239,7 @@ def test_masked_entries_are_not_there(student, rng):
 @points(
     2,
     part="surrogate",
-    catches=("clip-fraction-one-sided", "ratio-inverted"),
+    catches=("clip-fraction-one-sided", "clip-fraction-where-it-bites", "ratio-inverted"),
     hint="clip_fraction counts ratios outside the range on either side, whatever their advantage.",
 )
 def test_metrics_describe_the_ratios(student, rng):
@@ -1290,13 +1290,13 @@ def test_order_comes_from_the_generator(student, lab, rng):
     hint="Mean and deviation are those of the minibatch that the step is made of.",
 )
 def test_advantages_are_normalised_within_each_minibatch(student, lab, rng):
-    """Two minibatches of three rows: there is a way to cut the rows in which each half was
-    normalised by itself."""
-    linear = Linear(rng, 6, 2)
+    """Two minibatches of three rows and one of a single row: there is a way to cut the rows in which
+    each was normalised by itself, the single one to 0."""
+    linear = Linear(rng, 7, 2)
     linear.weights = {name: torch.zeros_like(w) for name, w in linear.weights.items()}
-    zeros, adv, lr = torch.zeros(6).double(), normal(rng, 6, mean=1.0, scale=2.0), 1e-6
+    zeros, adv, lr = torch.zeros(7).double(), normal(rng, 7, mean=1.0, scale=2.0), 1e-6
     batch = PPOBatch(
-        torch.eye(6).double(), torch.zeros(6).long(), zeros - math.log(2), zeros, adv, zeros
+        torch.eye(7).double(), torch.zeros(7).long(), zeros - math.log(2), zeros, adv, zeros
     )
     for pieces in (1, 2):
         model, opt = linear.there(student, lab, lr)
@@ -1305,12 +1305,13 @@ def test_advantages_are_normalised_within_each_minibatch(student, lab, rng):
         # d log pi(0 | row) / d logit 0 = 1/2, in minibatches of 3
         seen = state_of(model)["actor.weight"][0] / lr * 6
         cuts = []
-        for half in itertools.combinations(range(6), 3):
-            rest = [row for row in range(6) if row not in half]
-            expected = torch.zeros(6).double()
-            for rows in (list(half), rest):
-                expected[rows] = (adv[rows] - adv[rows].mean()) / adv[rows].std(correction=0)
-            cuts.append(expected)
+        for alone, *half in itertools.permutations(range(7), 4):
+            rest = sorted(set(range(7)) - {alone, *half})
+            if half == sorted(half) and half < rest:
+                expected = torch.zeros(7).double()
+                for rows in (half, rest):
+                    expected[rows] = (adv[rows] - adv[rows].mean()) / adv[rows].std(correction=0)
+                cuts.append(expected)
         best = min(cuts, key=lambda cut: float((cut - seen).abs().max()))
         assert_close(
             seen, best, rtol=1e-3, atol=1e-4, what="the advantages as they entered the step"

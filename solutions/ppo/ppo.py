@@ -247,6 +247,9 @@ def clipped_surrogate(
     # BUG(never-clips): gain = ratio * adv
     # WHEN the ratio is not clipped at all.
     gain = torch.minimum(ratio * adv, clipped * adv)
+    # BUG(clip-fraction-where-it-bites): return -gain.mean(), _metrics(ratio.detach(), log_ratio.detach(), clip_low, high) | {"clip_fraction": (clipped * adv < ratio * adv).double().mean().item()}
+    # WHEN the clip fraction counts only where clipping takes the gradient away, as some codebases
+    # WHEN do; here it counts every ratio outside the range, whatever the sign of its advantage.
     # BUG(surrogate-sign-flipped): return gain.mean(), _metrics(ratio.detach(), log_ratio.detach(), clip_low, high)
     # WHEN the gain itself is returned as the loss, so that minimising it makes good actions rarer.
     return -gain.mean(), _metrics(ratio.detach(), log_ratio.detach(), clip_low, high)
@@ -857,6 +860,7 @@ def _loss(
         model.value(obs), batch.old_values[rows], batch.returns[rows], cfg.value_clip
     )
     entropy = entropy_bonus(policy.entropy())
+    # BUG(entropy-punished, 2): loss = surrogate + cfg.value_coef * critic + cfg.entropy_coef * entropy
     loss = total_loss(surrogate, critic, entropy, cfg.value_coef, cfg.entropy_coef)
     # BUG(kl-penalty-subtracted): loss = loss - cfg.kl_coef * approx_kl(logp, old_logp) if cfg.kl_coef else loss
     # WHEN the KL penalty is taken off the loss, so that moving away from the old policy pays.
@@ -1164,6 +1168,7 @@ class _Training:
         rewards = self.scaled(rollout)
         # BUG(gamma-and-lambda-swapped): targets = gae(rewards, rollout.values, rollout.next_values, *ends, cfg.lam, cfg.gamma)
         # WHEN the discount and lambda change places in the call of gae.
+        # BUG(truncation-as-termination, 2): targets = gae(rewards, rollout.values, rollout.next_values * ~ends[1], *ends, cfg.gamma, cfg.lam)
         targets = gae(rewards, rollout.values, rollout.next_values, *ends, cfg.gamma, cfg.lam)
         # BUG(returns-are-rewards): advantages, returns = targets[0], rewards
         # WHEN the values are fitted to the rewards instead of the returns.

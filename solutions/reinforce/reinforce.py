@@ -337,6 +337,7 @@ def standardize(x: Tensor, mask: Tensor | None = None, eps: float = 1e-8) -> Ten
     # WHEN mean and standard deviation are taken over the padding too.
     entries = x[valid]
     # BUG(sample-deviation): std = entries.std()
+    # BUG(sample-deviation, 2): std = ((entries - entries.mean()) ** 2).sum().div(len(entries) - 1).sqrt()
     # WHEN the standard deviation divides by n - 1, which for a single entry is 0 / 0.
     std = entries.std(correction=0)
     # BUG(divides-by-the-variance): scale = entries.var(correction=0) + eps
@@ -686,8 +687,10 @@ class _Learner:
         # BUG(one-value-step-a-batch): for _ in range(1):
         # WHEN the value network makes one step for each batch, whatever value_updates says.
         for _ in range(self.config.value_updates):
+            # BUG(gradients-never-cleared, 2): pass
             self.value_optimizer.zero_grad()
             value_loss(self.value(observations).squeeze(-1), returns).backward()
+            # BUG(value-never-trained, 2): pass
             self.value_optimizer.step()
 
 

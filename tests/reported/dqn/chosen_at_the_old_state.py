@@ -1,6 +1,6 @@
 # Double DQN takes the best action of the present state, not of the next one.
 # Source: https://github.com/YangRui2015/2048_env/issues/1
-# True: none
+# True: chosen-at-the-old-state
 
 
 @torch.no_grad()
