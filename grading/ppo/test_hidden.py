@@ -1854,13 +1854,15 @@ def assert_follows(student, lab, rng, updates=3, **changes):
     start = {**cfg, "total_steps": size, "learning_rate": 1e-30, "normalize_obs": False}
     first, _ = train(student, lab, tiny, **start)
     result, _ = train(student, lab, table, **cfg, total_steps=size * updates)
+    obs, actions, there = torch.tensor(table.obs), torch.arange(5) % 2, result.model
+    with torch.no_grad():
+        # Before the work by hand: it tells the diagnosis at once which mistakes it was not.
+        found = torch.stack([there.policy(obs).log_prob(actions), there.value(obs)])
     hand = ByHand(first.model, table, cfg)
     for k, rollout in enumerate(diary_of(table, cfg["horizon"])):
         hand.update(rollout, cfg["learning_rate"] * (1 - k / updates))
-    obs, actions = torch.tensor(table.obs), torch.arange(5) % 2
     with torch.no_grad():
-        there, here = result.model, hand.shown(obs.double()).float()
-        found = torch.stack([there.policy(obs).log_prob(actions), there.value(obs)])
+        here = hand.shown(obs.double()).float()
         wanted = torch.stack([hand.model.policy(here).log_prob(actions), hand.model.value(here)])
     for row, what in ((0, "the log-probabilities"), (1, "the values")):
         assert_close(
