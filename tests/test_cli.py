@@ -20,9 +20,10 @@ import pytest
 from toy import MAIN, NAME, Toy
 from typer.testing import CliRunner
 
+import autograder
 from autograder.cli import main, table
 from autograder.isolation import doctor
-from autograder.judging.gpu_part import GpuStatus
+from autograder.model import GpuStatus
 
 SCHEMA = json.loads((Path(__file__).parent / "schemas" / "gradescope_results.json").read_text())
 REPOSITORY = Path(main.__file__).parents[2]
@@ -536,6 +537,11 @@ def test_a_folder_without_a_course_is_not_silently_another_course(tmp_path):
 
 
 # -- check -----------------------------------------------------------------------------------------
+
+
+def test_the_program_says_its_version():
+    said = call("--version")
+    assert said.code == 0 and said.out == f"autograder {autograder.__version__}\n"
 
 
 def test_check_tells_a_student_how_the_public_tests_went(toy, monkeypatch):
