@@ -769,7 +769,6 @@ def _train(env, learner: _Learner, bar: ProgressBar, seed: int) -> Result:
     for step in range(1, config.total_steps + 1):
         # BUG(epsilon-counts-gradient-steps): epsilon = _epsilon(config, learner.gradient_steps)
         # WHEN the exploration rate falls with the gradient steps instead of the environment steps.
-        # BUG(epsilon-is-a-step-ahead, 2): epsilon = _epsilon(config, step)
         epsilon = _epsilon(config, step - 1)
         action = learner.act(obs, epsilon)
         next_obs, reward, terminated, truncated, _ = env.step(action)
