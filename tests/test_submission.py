@@ -521,7 +521,7 @@ def test_a_notebook_may_be_as_large_in_a_zip_as_alone(tmp_path):
 def test_a_large_notebook_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
     monkeypatch.setattr(intake, "MAX_NOTEBOOK", 1 << 20)
     monkeypatch.setattr(
-        "autograder.marking.intake.cells.nbformat.reads",
+        "nbformat.reads",
         lambda *args, **kwargs: pytest.fail("it was parsed"),
     )
     big = notebook("#" * (1 << 20))
