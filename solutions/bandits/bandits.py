@@ -147,6 +147,12 @@ def argmax_random(q: np.ndarray, rng: np.random.Generator) -> int:
     # BUG(first-of-the-ties): best = np.array([np.argmax(q)])
     # WHEN ties go to the first of the best arms, as np.argmax does, and not to each of them equally
     # WHEN often.
+    # BUG(random-only-if-all-tie): best = np.arange(q.size) if np.all(q == q[0]) else np.array([np.argmax(q)])
+    # WHEN ties are broken at random only if all arms are tied; otherwise the first of the best arms
+    # WHEN is taken.
+    # BUG(maximum-starts-at-zero): best = np.flatnonzero(q == q.max()) if q.max() >= 0 else np.array([0])
+    # WHEN the search for the largest entry starts from 0, so that no negative entry is ever found
+    # WHEN and arm 0 is left.
     # BUG(nearly-equal-counts-as-tied): best = np.flatnonzero(np.isclose(q, q.max()))
     # WHEN arms that are merely close to the best one (np.isclose) are treated as tied with it.
     best = np.flatnonzero(q == q.max())
@@ -303,7 +309,7 @@ class UCB:
         self.counts = np.zeros(k, dtype=int)
 
     def select(self, t: int, rng: np.random.Generator) -> int:
-        """The arm to pull at step t, ties broken at random."""
+        """The arm to pull at step t, ties broken at random: untried arms tie at +inf."""
         # TODO(ucb): choose an arm with the largest score.
         ### BEGIN SOLUTION
         return argmax_random(ucb_scores(self.q, self.counts, t, self.c), rng)
