@@ -51,7 +51,7 @@ def tally(arms, k):
 def assert_drawn(counts, chances, names):
     """What is called so has come up about as often as its chance says, and never if that is 0.
 
-    No count is further than 6.5 standard deviations from its mean, which happens to a right
+    No count is further than 7 standard deviations from its mean, which happens to a right
     solution once in 10^10 draws of its numbers. With 4000 draws, a chance of 0.12 that is wrong by
     a factor of 1.5 is more than ten standard deviations away.
     """
@@ -59,7 +59,7 @@ def assert_drawn(counts, chances, names):
     expected = chances * counts.sum()
     gaps = (counts - expected) / np.maximum(np.sqrt(expected * (1 - chances)), 1e-3)
     worst = int(np.argmax(np.abs(gaps)))
-    if abs(gaps[worst]) > 6.5:
+    if abs(gaps[worst]) > 7:
         often = "more" if gaps[worst] > 0 else "less"
         raise CheckFailure(
             f"counts {counts}, expected {expected}",
@@ -84,14 +84,14 @@ NORMAL = np.diff([0.0, *[math.erf(x / math.sqrt(2)) for x in BELOW], 1.0])
 def assert_normal(steps):
     """The steps look like independent draws from Normal(0, 1).
 
-    6.5 standard deviations of each statistic: a right solution fails once in 10^10. Uniform steps
+    7 standard deviations of each statistic: a right solution fails once in 10^10. Uniform steps
     of variance 1 fail by 12 standard deviations if there are 4000.
     """
     n = len(steps)
-    assert_true(bool(abs(steps.mean()) < 6.5 / np.sqrt(n)), "the mean is 0")
-    assert_true(bool(abs(steps.var() - 1) < 6.5 * np.sqrt(2 / n)), "the variance is 1")
+    assert_true(bool(abs(steps.mean()) < 7 / np.sqrt(n)), "the mean is 0")
+    assert_true(bool(abs(steps.var() - 1) < 7 * np.sqrt(2 / n)), "the variance is 1")
     assert_true(
-        bool(abs((steps[1:] * steps[:-1]).mean()) < 6.5 / np.sqrt(n)), "each step is drawn anew"
+        bool(abs((steps[1:] * steps[:-1]).mean()) < 7 / np.sqrt(n)), "each step is drawn anew"
     )
     assert_drawn(np.bincount(np.digitize(np.abs(steps), BELOW), minlength=4), NORMAL, SIZES)
 

@@ -213,6 +213,12 @@ def expected_sarsa_target(
 ### BEGIN SOLUTION
 def _argmax_random(q: np.ndarray, rng: np.random.Generator) -> int:
     """An index of the largest entry of q, each such index equally likely."""
+    # BUG(random-only-if-all-tie): best = np.arange(q.size) if np.all(q == q[0]) else np.array([np.argmax(q)])
+    # WHEN ties are broken at random only if all actions are tied; otherwise the first of the best
+    # WHEN actions is taken.
+    # BUG(maximum-starts-at-zero): best = np.flatnonzero(q == np.max(q)) if np.max(q) >= 0 else np.array([0])
+    # WHEN the search for the best action starts from 0, so that no negative value is ever found and
+    # WHEN action 0 is left.
     best = np.flatnonzero(q == np.max(q))
     # BUG(ties-go-to-the-first-action): return int(best[0])
     # WHEN ties between equally good actions always go to the first of them, as np.argmax breaks
@@ -269,6 +275,10 @@ class _Agent:
     def act(self, s: int, epsilon: float) -> int:
         """An epsilon-greedy action in the sum of the tables (as in S&B's box of Double
         Q-learning)."""
+        # BUG(double-q-acts-in-one-table): return _epsilon_greedy(self.tables[0, s], epsilon, self.rng)
+        # WHEN Double Q-learning acts greedily in its first table alone, and not in Q1 + Q2.
+        # BUG(sarsa-acts-greedily): return _epsilon_greedy(self.tables[:, s].sum(axis=0), epsilon * (self.algo != "sarsa"), self.rng)
+        # WHEN SARSA's behaviour is greedy: epsilon plays no part when it chooses an action.
         return _epsilon_greedy(self.tables[:, s].sum(axis=0), epsilon, self.rng)
 
     def learn_(
@@ -308,6 +318,17 @@ def _play(env, agent: _Agent, s: int, epsilon: float) -> list[float]:
         # BUG(time-limit-is-an-ending): agent.learn_(s, a, r, s2, a2, terminated or truncated, epsilon)
         # WHEN a truncated step is treated like a terminated one: its target drops the next state's
         # WHEN value.
+        # BUG(time-limit-is-an-ending-in-sarsa): agent.learn_(s, a, r, s2, a2, terminated or (truncated and agent.algo == "sarsa"), epsilon)
+        # WHEN SARSA treats a truncated step like a terminated one: its target drops the next
+        # WHEN state's value.
+        # BUG(time-limit-is-an-ending-in-expected-sarsa): agent.learn_(s, a, r, s2, a2, terminated or (truncated and agent.algo == "expected_sarsa"), epsilon)
+        # WHEN Expected SARSA treats a truncated step like a terminated one: its target drops the
+        # WHEN next state's value.
+        # BUG(time-limit-is-an-ending-in-double-q): agent.learn_(s, a, r, s2, a2, terminated or (truncated and agent.algo == "double_q"), epsilon)
+        # WHEN Double Q-learning treats a truncated step like a terminated one: its target drops the
+        # WHEN next state's value.
+        # BUG(skips-the-last-step-in-sarsa): if not (terminated and agent.algo == "sarsa"): agent.learn_(s, a, r, s2, a2, False, epsilon)
+        # WHEN SARSA leaves the episode before it has learned from the terminating step.
         # BUG(skips-the-last-step): if not terminated: agent.learn_(s, a, r, s2, a2, False, epsilon)
         # WHEN the loop leaves the episode before it has learned from the terminating step.
         agent.learn_(s, a, r, s2, a2, terminated, epsilon)
