@@ -241,6 +241,9 @@ def fixed_point(operator, states, theta):
         # WHEN the largest change is taken without its absolute value: falling values look like no
         # WHEN change.
         changes.append(np.max(np.abs(new - v)))
+        # BUG(stops-at-equal): if not changes[-1] > theta:
+        # WHEN the sweeps stop as soon as the largest change is equal to theta, although it is not
+        # WHEN below.
         if not changes[-1] >= theta:  # also where rewards hold nan, which would never settle
             # BUG(returns-the-sweep-before): return v, changes
             # WHEN the values of the sweep before the last one are returned.
