@@ -5,11 +5,15 @@ VERIFY := $(RUN) -m autograder verify --jobs $(or $(JOBS),0)
 # A file of tests stays in one process: its fixtures are shared.
 PARALLEL := -n $(or $(WORKERS),auto) --dist loadfile
 
-.PHONY: setup demo test test-unit attacks thorough check starter verify verify-all bars bench \
+.PHONY: setup lock demo test test-unit attacks thorough check starter verify verify-all bars bench \
 	ecosystem parity image
 setup: .venv/ready
 .venv/ready: requirements/lock.txt requirements/setup.sh pyproject.toml
 	sh requirements/setup.sh "$(PYTHON)"
+
+# Moves some packages of the lock: make lock PACKAGES='tqdm rich==14.0.0'
+lock:
+	sh requirements/lock.sh "$(PYTHON)" $(PACKAGES)
 
 demo: setup
 	$(RUN) -m autograder grade gae examples/submissions/gae --out marks --fresh

@@ -2,8 +2,8 @@
 
 1. errors, model: what can go wrong, and the data that everything passes on.
 2. authoring: course (course.yml and assignment.yml, with yaml_file and dates), prerequisites and
-   syllabus, source (the solution file and its readings, with lines and leaks), given and right
-   (shared modules, other styles), notebook, starter, scaffold.
+   syllabus, source (the solution file and its readings, with markers, lines and leaks), given and
+   right (shared modules, other styles), notebook, starter, scaffold, release and roll_over.
 3. marking: submission and intake (what a student sent), roster and received (whose it is, and when
    it came), grade (the pipeline), grader, messages and engines (where it runs), score, feedback,
    provenance (what a result depends on), result_files.

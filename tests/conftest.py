@@ -44,7 +44,7 @@ NEEDS = {
         "test_grade",
         "test_grader",
         "test_hostile_networks",
-        "test_kept",
+        "test_reuse",
         "test_pages",
         "test_proof",
         "test_ranks",

@@ -114,6 +114,10 @@ def long_functions(name: str, tree: ast.Module) -> Iterator[str]:
                 yield f"{name}.{node.name}"
 
 
+def _is_dunder(name: str) -> bool:
+    return name.startswith("__") and name.endswith("__")
+
+
 def privates(name: str, tree: ast.Module) -> Iterator[str]:
     """Uses of ``x._name`` where nothing in the module binds ``_name``, and imports of such names.
 
@@ -122,12 +126,12 @@ def privates(name: str, tree: ast.Module) -> Iterator[str]:
     bound, foreign = _bound(tree), _foreign(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE):
-            hidden = [alias.name for alias in node.names if alias.name.startswith("_")]
+            names = (alias.name for alias in node.names)
+            hidden = [one for one in names if one.startswith("_") and not _is_dunder(one)]
             yield from (f"{name}: {node.module}.{one}" for one in hidden)
         if not isinstance(node, ast.Attribute) or not node.attr.startswith("_"):
             continue
-        is_dunder = node.attr.startswith("__") and node.attr.endswith("__")
-        if is_dunder or node.attr in PUBLIC_UNDERSCORES or node.attr in bound:
+        if _is_dunder(node.attr) or node.attr in PUBLIC_UNDERSCORES or node.attr in bound:
             continue
         if _root(node) not in foreign:
             yield f"{name}: {ast.unparse(node)}"
@@ -228,6 +232,7 @@ def test_an_import_from_a_later_floor_is_found():
         ("def f(x): return x.__dict__, x._fields", []),
         ("from autograder.model import _y", ["m: autograder.model._y"]),
         ("from os import _exit", []),
+        ("from autograder import __version__", []),
     ],
 )
 def test_a_reach_into_private_names_is_found(text, reaches):

@@ -485,13 +485,31 @@ def test_fair_draws_pass_and_unfair_ones_do_not():
     assert str(found).startswith(
         "the actions do not fit: counts "
     ) and "2 degrees of freedom" in str(found)
-    assert found.finding == ""
+    assert found.finding == "the actions: [0] came too rarely, [1] came too often."
+    names = ["the best arm", "a worse arm", "the worst arm"]
+    told = finding(
+        assert_frequencies, np.array([3, 2, 5]) * 1000, [0.2, 0.3, 0.5], "the arms", names
+    )
+    assert told == "the arms: the best arm came too often, a worse arm came too rarely."
+
+
+def test_of_many_wrong_frequencies_a_few_are_told():
+    counts = np.where(np.arange(10) % 2, 2000, 1000)
+    told = finding(assert_frequencies, counts, np.full(10, 0.1))
+    assert told == (
+        "the frequencies: [0] came too rarely, [1] came too often, [2] came too rarely, "
+        "[3] came too often and 6 more."
+    )
+    # Here each is off by little, and all together do not fit.
+    shifted = 1000.0 + 95.0 * np.where(np.arange(100) % 2, 1, -1)
+    told = finding(assert_frequencies, shifted, np.full(100, 0.01))
+    assert told.startswith("the frequencies: [0] came too rarely") and "more." in told
 
 
 def test_what_is_impossible_must_not_happen_once():
-    assert "something impossible happened" in str(
-        failure(assert_frequencies, np.array([9999, 1, 0]), [1.0, 0.0, 0.0])
-    )
+    found = failure(assert_frequencies, np.array([9999, 1, 0]), [1.0, 0.0, 0.0])
+    assert "something impossible happened" in str(found)
+    assert found.finding == "the frequencies: [1] came too often."
     assert_frequencies(np.array([10_000, 0, 0]), [1.0, 0.0, 0.0])
     assert_frequencies(np.array([500, 0, 500]), [0.5, 0.0, 0.5])
 

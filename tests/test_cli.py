@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jsonschema
+import nbformat
 import pytest
 from toy import MAIN, NAME, Toy
 from typer.testing import CliRunner
 
+import autograder
 from autograder.cli import main, table
 from autograder.isolation import doctor
 from autograder.judging.gpu_part import GpuStatus
@@ -537,6 +539,11 @@ def test_a_folder_without_a_course_is_not_silently_another_course(tmp_path):
 # -- check -----------------------------------------------------------------------------------------
 
 
+def test_the_program_says_its_version():
+    said = call("--version")
+    assert said.code == 0 and said.out == f"autograder {autograder.__version__}\n"
+
+
 def test_check_tells_a_student_how_the_public_tests_went(toy, monkeypatch):
     monkeypatch.chdir(toy.root)
     toy.write(MAIN, toy.submission(*NO_DISCOUNT))
@@ -545,6 +552,17 @@ def test_check_tells_a_student_how_the_public_tests_went(toy, monkeypatch):
     toy.write("mine/hw.py", toy.submission())
     said = call("check", NAME, "mine/hw.py")
     assert said.code == 0 and "3 passed" in said.out
+
+
+def test_check_says_what_of_a_notebook_grading_leaves_out(toy, server):
+    cells = [toy.submission(), "history = train(1)", "2 + 2"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(one) for one in cells])
+    toy.write("mine.ipynb", nbformat.writes(notebook))
+    said = call("check", NAME, toy.root / "mine.ipynb", "--course", toy.root)
+    assert said.code == 0, said.out
+    assert flat(said.err).startswith(
+        "Left out of your notebook, and everything else counts: cell 2: `history = train(1)` ("
+    )
 
 
 def test_check_explains_what_cannot_be_opened(toy, monkeypatch):

@@ -108,6 +108,25 @@ def test_a_bug_that_fails_a_test_which_the_submission_passes_is_not_named(toy):
     assert told(outcomes) == set()
 
 
+def test_a_further_spelling_is_named_as_the_bug(toy):
+    spelled = "weights = np.full(len(rewards), 1.5)"
+    toy.edit_solution(
+        "    # BUG(last-reward", f"    # BUG(no-discount, 2): {spelled}\n    # BUG(last-reward"
+    )
+    outcomes = examined(toy, (WEIGHTS, "3 / 2 * np.ones(len(rewards))"))
+    assert failed(outcomes) == {"test_two_rewards", "test_three_rewards"}
+    assert named(outcomes) == {"no-discount"}
+    assert outcomes["test_two_rewards"].suspects == ("no-discount",)
+
+
+def test_two_spellings_with_the_same_numbers_do_not_exclude_each_other(toy):
+    toy.edit_solution(
+        "    # BUG(last-reward",
+        "    # BUG(no-discount, 2): weights = rewards**0.0\n    # BUG(last-reward",
+    )
+    assert named(examined(toy, (WEIGHTS, "np.ones(len(rewards))"))) == {"no-discount"}
+
+
 @pytest.mark.parametrize(
     ("kills", "names"),
     [

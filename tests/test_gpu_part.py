@@ -78,7 +78,7 @@ class HereEngine:
 
     def run(self, jobs):
         for job in jobs:
-            told = {"files": dict(job.files), "seed": job.seed, "core": None}
+            told = {"files": dict(job.files), "seed": job.seed, "share": 1.0, "core": None}
             progress = Progress(job)
             for message in self._grader.messages(told, lambda: None):
                 if "outcome" in message:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from autograder.authoring import notebook
 from autograder.authoring.course import load_assignment
-from autograder.authoring.source import BEGIN, Source
+from autograder.authoring.markers import BEGIN
+from autograder.authoring.source import Source
 from autograder.export import master
 
 GAE = load_assignment(Path(__file__).resolve().parents[1], "gae")

@@ -70,7 +70,7 @@ def proven(once, tmp_path):
 @pytest.fixture
 def quick(monkeypatch):
     """Leaves out what starts processes: the public tests and the wall."""
-    shown = {"solution": "full", "stub": "nothing", "right/loops.py": "full"}
+    shown = {wall.SOLUTION: "full", "stub": "nothing", "right/loops.py": "full"}
     monkeypatch.setattr(in_process, "_check_public_tests", lambda *args: None)
     monkeypatch.setattr(wall, "show", lambda *args: shown)
 
@@ -86,7 +86,8 @@ def test_a_proof_says_what_was_shown(once):
     toy, found = once
     assert found.shortcomings == [] and found.notes == [] and found.wrote == [PROOF]
     assert found.summary == (
-        "sequences: 4 hidden tests, 10 points, 4 bugs, 4 named, 1 right answers behind the wall"
+        "sequences: 4 hidden tests, 10 points, 4 bugs in 4 spellings, 4 named, "
+        "1 right answers behind the wall"
     )
     proof = committed(toy)
     assert proof["kills"] == {
@@ -95,7 +96,7 @@ def test_a_proof_says_what_was_shown(once):
         "no-discount": ["test_two_rewards", "test_three_rewards"],
         "sums-to-n": ["test_probabilities_sum_to_one"],
     }
-    assert proof["wall"] == {"solution": "full", "stub": "nothing", "right/loops.py": "full"}
+    assert proof["wall"] == {wall.SOLUTION: "full", "stub": "nothing", "right/loops.py": "full"}
     assert proof["points"] == 10 and proof["unnamed"] == [] and proof["bars"] == {}
     assert proof["tests"]["test_two_rewards"] == {"points": 2, "learning": False}
     assert set(proof["inputs"]) == {
@@ -336,8 +337,8 @@ def test_a_right_answer_that_loses_points_is_named(proven, monkeypatch):
 
 def test_without_right_answers_one_sentence_says_so(proven, monkeypatch):
     shutil.rmtree((proven.root / RIGHT).parent)
-    outcomes = {"solution": passed(Verdict.PASSED), "stub": passed(Verdict.NOT_WRITTEN)}
-    monkeypatch.setattr(wall, "mark", lambda *args: outcomes)
+    outcomes = {wall.SOLUTION: passed(Verdict.PASSED), "stub": passed(Verdict.NOT_WRITTEN)}
+    monkeypatch.setattr(wall, "mark", lambda *args, **kwargs: outcomes)
     said = []
     wall.show(proven.assignment, said.append)
     assert said == [
@@ -353,14 +354,28 @@ def passed(*verdicts):
 def test_a_stub_that_earns_and_a_solution_that_was_not_marked_fall_short(proven, monkeypatch):
     outcomes = {"stub": passed(Verdict.NOT_WRITTEN, Verdict.PASSED), "right/loops.py": {}}
     outcomes["right/loops.py"] = passed(Verdict.PASSED)
-    monkeypatch.setattr(wall, "mark", lambda *args: outcomes)
+    monkeypatch.setattr(wall, "mark", lambda *args, **kwargs: outcomes)
     said = []
     shown = wall.show(proven.assignment, said.append)
-    assert shown == {"solution": "less", "stub": "less", "right/loops.py": "full"}
+    assert shown == {wall.SOLUTION: "less", "stub": "less", "right/loops.py": "full"}
     assert said == [
-        "behind the wall solution does not get full: nothing was marked",
+        f"behind the wall {wall.SOLUTION} does not get full: nothing was marked",
         "behind the wall stub does not get nothing: test_1 (passed)",
     ]
+
+
+def test_a_solution_without_time_to_spare_falls_short(proven):
+    """It takes 1.5 of 10 CPU seconds, and a slower style may take ten times as long."""
+    proven.edit(f"assignments/{NAME}/assignment.yml", "call_seconds: 2", "call_seconds: 10")
+    spin = "    import time\n    while time.process_time() < 1.5: pass\n"
+    text = proven.source.solution().replace("    return numbers", f"{spin}    return numbers")
+    assert spin in text
+    marked = wall.mark(
+        proven.assignment, {"whole": text, "tenth": text}, shares={"tenth": wall.SHARE}
+    )
+    assert wall.lost(marked["whole"]) == []
+    (lost,) = wall.lost(marked["tenth"])
+    assert lost.startswith("test_the_mean_is_gone") and "of computing in one test" in lost
 
 
 def test_all_that_is_thorough_holds_for_the_toy(proven):

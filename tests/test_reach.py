@@ -1,11 +1,14 @@
 """A broken variant is run only where it can differ from the solution, and what is left out would
 have come to the same."""
 
+from pathlib import Path
+
 import pytest
 from toy import SOLUTION
 
+from autograder.authoring.source import Source
 from autograder.judging import hidden_test, relevance
-from autograder.judging.relevance import calls, can_tell, changed
+from autograder.judging.relevance import calls, can_tell
 from autograder.proof import verify
 
 TEXT = """
@@ -36,26 +39,26 @@ def other(x):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "names"),
+    ("statement", "names"),
     [
-        ("y + 1", "y + 2", {"outer"}),
-        ("return x\n", "return -x\n", {"other"}),
-        ("self.size", "self.size - 1", {"Box.put"}),
-        ("        pass", "        self.size = value", {"Box.full"}),
-        ("LIMIT = 3", "LIMIT = 4", None),
-        ("size: int = 2", "size: int = 3", None),
-        ("x=1", "x=2", None),  # also what only looks at the signature would see it
-        (
-            "@property\n    def full(self):\n        return True\n",
-            "@property\n    def full(self): # a comment\n        return True\n",
-            set(),
-        ),
-        ("def other(x):", "def new():\n    pass\n\ndef other(x):", None),
+        ("        return y + 1", {"outer"}),
+        ("    return x\n", {"other"}),
+        ("        return [other(x)", {"Box.put"}),
+        ("            pass", {"Box.full"}),
+        ("LIMIT = 3", None),
+        ("    size: int", None),
+        # What only looks at the signature would see it too.
+        ("    def put", None),
+        ("    @property", None),
     ],
 )
-def test_what_differs_is_named(old, new, names):
-    assert old in TEXT
-    assert changed(TEXT, TEXT.replace(old, new)) == (None if names is None else frozenset(names))
+def test_what_a_bug_changes_is_named(statement, names):
+    text = TEXT.replace("        pass", "            pass")
+    line = next(line for line in text.splitlines() if line.startswith(statement.rstrip("\n")))
+    indent = line[: len(line) - len(line.lstrip())]
+    bug = f"{indent}# BUG(a-bug): {line.strip()}  # changed\n{indent}# WHEN something is wrong.\n"
+    source = Source(Path("box.py"), text.replace(line, bug + line, 1))
+    assert source.changed("a-bug") == (None if names is None else frozenset(names))
 
 
 def test_calls_are_seen_also_from_within_other_functions_and_only_of_the_file():

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from autograder.authoring.source import Bug, Source, Todo
+from autograder.authoring.markers import Bug, Todo, bug_of
+from autograder.authoring.source import Source
 from autograder.errors import SourceError
-from autograder.judging import relevance
 
 TEXT = '''\
 """A module."""
@@ -158,6 +158,29 @@ def test_bugs_and_blanks_are_listed_in_file_order():
     )
 
 
+SPELLED = """
+def f(x):
+    # TODO(one): do it.
+    ### BEGIN SOLUTION
+    # BUG(off, 2): y = x - 1
+    # BUG(off): y = x + 1
+    # WHEN one is counted twice.
+    y = x
+    # BUG(off, 2): return -y
+    return y
+    ### END SOLUTION
+"""
+
+
+def test_a_further_spelling_is_a_reading_of_its_own():
+    read = source(SPELLED)
+    assert read.bugs == (Bug("off", "one is counted twice."),)
+    assert read.spellings == ("off, 2", "off")
+    assert [run(read.broken(one))["f"](5) for one in read.spellings] == [-4, 6]
+    assert "BUG" not in read.solution() and run(read.solution())["f"](5) == 5
+    assert bug_of("off, 2") == bug_of("off") == "off"
+
+
 def test_a_file_without_markers_reads_the_same_three_times():
     plain = source("x = 1\n")
     assert plain.solution() == plain.stub() == "x = 1\n"
@@ -226,6 +249,16 @@ def in_a_block(*lines: str) -> str:
 
 
 MISTAKES = {
+    "a further spelling without a first": (
+        in_a_block("# BUG(off, 2): x = 1", "# WHEN it is wrong.", "x = 2"),
+        6,
+        "'off, 2' is a further spelling of a bug that has no first",
+    ),
+    "a further spelling that is not Python": (
+        in_a_block("# BUG(off): x = 1", "# WHEN it is wrong.", "# BUG(off, 2): x = (", "x = 2"),
+        7,
+        "with the bug 'off, 2' this would not be Python",
+    ),
     "not Python": ("x = 1\ny = (\n", 2, "this is not Python"),
     "begin in a block": (
         in_a_block("### BEGIN SOLUTION"),
@@ -447,7 +480,7 @@ def test_what_only_bugs_need_is_in_their_readings_alone():
 
 def test_a_broken_reading_differs_from_the_unbroken_one_by_its_bug_alone():
     source = Source(Path("solution.py"), HELPED)
-    assert relevance.changed(source.unbroken(), source.broken("first-only")) == {"total"}
+    assert source.changed("first-only") == {"total"}
 
 
 def test_what_comes_from_a_given_module_may_be_used_by_the_solution_alone(tmp_path):

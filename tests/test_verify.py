@@ -84,6 +84,24 @@ SHORTCOMINGS = {
         ),
         ["the solution fails test_probabilities_sum_to_one (seed 1): AssertionError"],
     ),
+    "a further spelling that loses no points": (
+        lambda toy: toy.edit_solution(
+            "# WHEN the median is",
+            "# BUG(median, 2): return numbers - numbers.sum() / numbers.size\n"
+            "    # WHEN the median is",
+        ),
+        ["'median, 2' loses no points"],
+    ),
+    "a further spelling that is another bug": (
+        lambda toy: toy.edit_solution(
+            "# BUG(no-discount)",
+            "# BUG(last-reward-whole, 2): weights = rewards**0.0\n    # BUG(no-discount)",
+        ),
+        [
+            "'last-reward-whole, 2' is caught, but the diagnosis cannot name it: in "
+            "test_two_rewards its answers are those of 'no-discount'"
+        ],
+    ),
     "a test without an anchor": (
         lambda toy: toy.edit_hidden(
             (

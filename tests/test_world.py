@@ -17,6 +17,7 @@ from autograder.errors import StudentError
 from autograder.isolation.limits import WORLD_BYTES, WORLD_FILES, Limits
 from autograder.isolation.workers import prints, walled
 from autograder.proof import import_as_graded
+from autograder.proof.import_as_graded import Trial
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="the wall needs Linux and root"
@@ -239,7 +240,7 @@ def test_without_mounts_somebody_counts(without_mounts):
 def kept(any_server):
     """Asks functions of LEAVES in test after test, which one worker serves while all is well."""
     files = {MAIN: textwrap.dedent(LEAVES).encode()}
-    candidate = any_server.candidate(files, MAIN, Limits(), keeps_workers=True)
+    candidate = any_server.candidate(files, MAIN, Limits(), reuses_workers=True)
 
     def ask(*questions, passed=True):
         bridge = candidate.open(lambda event: None, None)
@@ -331,14 +332,14 @@ def test_nothing_is_left_of_a_server_that_counts(without_mounts):
 
 def test_check_imports_the_file_as_grading_does(toy):
     right = toy.submission()
-    assert import_as_graded.failure(toy.assignment, {"sequences.py": right.encode()}) == ""
+    assert import_as_graded.trial(toy.assignment, {"sequences.py": right.encode()}) == Trial()
     for line in ("open('log.txt', 'w').close()", "import matplotlib.pyplot"):
         files = {"sequences.py": f"{line}\n{right}".encode()}
-        assert import_as_graded.failure(toy.assignment, files) == ""
+        assert import_as_graded.trial(toy.assignment, files) == Trial()
 
 
 def test_check_says_what_grading_will_not_bear(toy):
     files = {"sequences.py": b"x = 1\nopen('/var/log.txt', 'w')\n"}
-    told = import_as_graded.failure(toy.assignment, files)
+    told = import_as_graded.trial(toy.assignment, files).failure
     assert told.startswith(import_as_graded.SENTENCE)
     assert "sequences.py:2" in told

@@ -10,7 +10,7 @@ from typing import Any
 
 import nbformat
 
-from autograder.authoring.source import BEGIN, END
+from autograder.authoring.markers import BEGIN, END
 
 RULER = re.compile(r"#\s*-{2,}\s*(.*?)\s*-{2,}")
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

@@ -23,8 +23,11 @@ def stale(course: Course) -> bool:
     return not there.is_file() or there.read_text(encoding="utf-8") != text(course)
 
 
-def text(course: Course) -> str:
-    """The syllabus in Markdown. Raises CourseError for impossible prerequisites."""
+def text(course: Course, handouts: str = "../assignments/") -> str:
+    """The syllabus in Markdown. Raises CourseError for impossible prerequisites.
+
+    ``handouts``: the folder with the handouts, as its links name it.
+    """
     warnings = prerequisites.check(course)
     hours = sum(one.hours for one in course.assignments)
     count = len(course.assignments)
@@ -42,7 +45,7 @@ def text(course: Course) -> str:
         *([""] if warnings else []),
     ]
     for assignment in course.assignments:
-        lines += _section(assignment)
+        lines += _section(assignment, handouts)
     taught_names = {one.name for one in course.assignments}
     others = [one for one in course.catalogue if one.name not in taught_names]
     if others:
@@ -82,13 +85,13 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _section(assignment: Assignment) -> Iterator[str]:
+def _section(assignment: Assignment, handouts: str) -> Iterator[str]:
     """One assignment: what one learns, what it builds on, where it comes from."""
     yield from (f"## {assignment.title}", "")
     facts = f"`{assignment.name}`, about {assignment.hours:g} hours"
     if assignment.prerequisites:
         facts += f", after {', '.join(f'`{name}`' for name in assignment.prerequisites)}"
-    handout = f"../assignments/{assignment.name}/README.md"
+    handout = f"{handouts}{assignment.name}/README.md"
     yield from (*_wrapped(f"{facts}. [Handout]({handout})"), "")
     yield from ("What one learns:", "")
     for title in assignment.parts.values():

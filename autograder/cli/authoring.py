@@ -1,7 +1,9 @@
-"""The commands for authors: new, syllabus."""
+"""The commands for authors and for the year: new, syllabus, release, roll-over."""
 
 from __future__ import annotations
 
+from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +17,8 @@ def add_to(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command()(explained(new))
     app.command()(explained(syllabus))
+    app.command()(explained(release))
+    app.command("roll-over")(explained(roll_over))
 
 
 def new(
@@ -57,3 +61,34 @@ def syllabus(
     path.parent.mkdir(exist_ok=True)
     write_atomically(path, generator.text(found))
     say(f"wrote {path.relative_to(found.root)}")
+
+
+def release(
+    destination: Annotated[Path, typer.Argument(help="A folder, or a name that ends with .zip.")],
+    course: CourseOption = None,
+) -> None:
+    """Write what students get: starters, syllabus, requirements. Nothing of a solution is in it."""
+    from autograder.authoring.release import write
+
+    found = the_course(course)
+    count = write(found, destination)
+    say(f"wrote {count} files for {len(found.assignments)} assignments to {destination}")
+
+
+def roll_over(
+    term: Annotated[str, typer.Argument(help="The next term's name, as in 'Spring 2028'.")],
+    first_due: Annotated[
+        datetime, typer.Argument(formats=["%Y-%m-%d"], help="The day of its first due date.")
+    ],
+    archive: Annotated[
+        list[Path] | None,
+        typer.Option(help="A folder of this term to archive: submissions, marks. May be repeated."),
+    ] = None,
+    course: CourseOption = None,
+) -> None:
+    """Begin the next term: move all due dates, write a new secret, archive the old term."""
+    from autograder.authoring.roll_over import roll_over as begin
+
+    for line in begin(the_course(course), term, first_due.date(), archive or []):
+        say(line)
+    say("Next: python -m autograder syllabus, then docs/TERM.md, 'Before the term'.")

@@ -44,6 +44,7 @@ def check(
     course: CourseOption = None,
 ) -> None:
     """Run the public tests on my work, with my own rights. Exit code 1: some test failed."""
+    from autograder.marking import feedback
     from autograder.marking.submission import read_all
     from autograder.proof import import_as_graded
     from autograder.proof.public import run_public_tests
@@ -53,14 +54,15 @@ def check(
     (work,) = read_all(where, assignment.main, assignment.starter)[:1]
     if work.problem:
         raise CourseError(f"{where}: {work.problem}")
-    for note in work.notes:
+    imported = import_as_graded.trial(assignment, work.files)
+    for note in feedback.remarks((*work.notes, *imported.left_out)):
         err.print(f"{note}.", markup=False, highlight=False, soft_wrap=True)
     out.print("Public tests, run on this machine without the wall that grading uses.", style="dim")
     code, text = run_public_tests(assignment, work.files)
     print(text)
-    if refused := import_as_graded.failure(assignment, work.files):
-        print(refused)
-    raise typer.Exit(1 if code != 0 or refused else 0)
+    if imported.failure:
+        print(imported.failure)
+    raise typer.Exit(1 if code != 0 or imported.failure else 0)
 
 
 def starter(
@@ -231,6 +233,7 @@ def _diff(solution: str, broken: str, file: str, bug: str) -> str:
 
 def _kills(assignment: Assignment) -> str:
     """Each known bug, when it happens, and the tests that catch it, with their points."""
+    from autograder.authoring.markers import bug_of
     from autograder.authoring.source import Source
     from autograder.proof import record
 
@@ -243,6 +246,6 @@ def _kills(assignment: Assignment) -> str:
     when = {bug.name: bug.when for bug in Source(assignment.solution).bugs}
     lines = []
     for bug, tests in proof["kills"].items():
-        lines += [f"{bug}: {when.get(bug, 'this bug is gone')}"]
+        lines += [f"{bug}: {when.get(bug_of(bug), 'this bug is gone')}"]
         lines += [f"  {test} ({proof['tests'][test]['points']:g})" for test in tests]
     return "\n".join(lines)

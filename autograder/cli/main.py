@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from autograder import __version__
 from autograder.authoring.course import find_root
-from autograder.cli import authoring, authors, console, options, platforms, reports
+from autograder.cli import authoring, authors, console, office, options, platforms, reports
 from autograder.cli.console import complain, err, explained, out, say, the_course
 from autograder.cli.options import AddressOption, CourseOption
 from autograder.cli.table import print_class
@@ -29,6 +30,25 @@ authors.add_to(app)
 platforms.add_to(app)
 authoring.add_to(app)
 reports.add_to(app)
+office.add_to(app)
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        say(f"autograder {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Say which version this is.", callback=_say_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """What holds for every command."""
 
 
 def main() -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from autograder.authoring import notebook, starter
 from autograder.authoring.course import Assignment
-from autograder.authoring.source import BEGIN, Source
+from autograder.authoring.markers import BEGIN
+from autograder.authoring.source import Source
 from autograder.judging import gpu_part, plugin
 from autograder.judging.hidden_test import HiddenTest
 

@@ -16,7 +16,7 @@ import yaml
 
 from autograder.authoring import notebook, starter
 from autograder.authoring.course import Assignment
-from autograder.authoring.source import BEGIN, END, TODO
+from autograder.authoring.markers import BEGIN, END, TODO
 from autograder.export import master
 
 PLUGIN = "autograder.export.otter_plugin.Walled"

@@ -17,6 +17,8 @@ class Limits(BaseModel):
 
     # CPU seconds of the student's code in one test.
     call_seconds: Annotated[float, Field(gt=0)] = 10
+    # What `with_share` has made of the CPU seconds. A test's own CPU seconds are shared alike.
+    share: Annotated[float, Field(gt=0, le=1)] = 1
     # Seconds that one test may wait without computing (workers/meter.py).
     test_seconds: Annotated[float, Field(gt=0)] = 60
     # Seconds of computing and waiting in all tests of one submission. Once they are used up, each
@@ -30,3 +32,9 @@ class Limits(BaseModel):
     processes: Annotated[int, Field(gt=0)] = 16
     # A new worker for every test, also where the last one passed (workers/reuse.py).
     fresh_workers: bool = False
+
+    def with_share(self, share: float) -> Limits:
+        """These limits, but with only this part of the CPU seconds."""
+        return self.model_copy(
+            update={"call_seconds": self.call_seconds * share, "share": self.share * share}
+        )

@@ -43,7 +43,7 @@ NODE_START_SECONDS = 300.0
 NO_NODE_SECONDS = 120.0
 # A worker is not used again after this share of a test's CPU seconds: the kernel counts a worker's
 # CPU time over its whole life.
-KEPT_WORKER_SHARE = 0.25
+REUSED_WORKER_SHARE = 0.25
 
 
 def waiting_seconds(own: float | None, usual: float) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -26,6 +26,8 @@ __tracebackhide__ = True
 
 # A fair solution fails a frequency check once in a million draws of its inputs.
 CHI_SQUARE_TAIL = 1e-6
+# Of outcomes that do not fit, those are told that are off by this many standard deviations.
+STRANGE, MOST_TOLD = 4.0, 4
 
 
 class CheckFailure(AssertionError):
@@ -182,33 +184,53 @@ def assert_raises(*kinds: type[Exception]) -> Iterator[None]:
         raise CheckFailure(finding, finding)
 
 
-def assert_frequencies(counts: Any, probabilities: Any, what: str = "the frequencies") -> None:
-    """Counts of independent draws fit the probabilities.
+def assert_frequencies(
+    counts: Any,
+    probabilities: Any,
+    what: str = "the frequencies",
+    names: Sequence[str] | None = None,
+) -> None:
+    """Counts of independent draws fit the probabilities; otherwise the student reads which do not.
 
-    The test is Pearson's chi-square, with an upper tail above 1e-6 by the normal approximation of
-    Wilson and Hilferty (1931). Outcomes of probability zero must not occur.
+    ``names`` say what is counted, say "the best arm"; without them, the index is told. The test is
+    Pearson's chi-square, with an upper tail above 1e-6 by the normal approximation of Wilson and
+    Hilferty (1931). Outcomes of probability zero must not occur.
     """
     seen, chance = _numbers(counts, what).astype(float), np.asarray(probabilities, float)
     if not np.isfinite(seen).all() or seen.sum() <= 0:
         raise CheckFailure(f"{what}: there is nothing to count: {seen}")
     if seen.shape != chance.shape:
         raise CheckFailure(f"{what}: counts {seen.shape}, probabilities {chance.shape}")
+    expected = chance / chance.sum() * seen.sum()
     possible = chance > 0
     if seen[~possible].any():
         raise CheckFailure(
-            f"{what}: something impossible happened: counts {seen}, probabilities {chance}"
+            f"{what}: something impossible happened: counts {seen}, probabilities {chance}",
+            _drawn_wrongly(seen - expected, ~possible & (seen > 0), what, names),
         )
-    expected = chance[possible] / chance.sum() * seen.sum()
-    statistic = float(((seen[possible] - expected) ** 2 / expected).sum())
-    freedom = int(possible.sum()) - 1
+    share = (seen - expected)[possible] / np.sqrt(expected[possible])
+    statistic, freedom = float((share**2).sum()), int(possible.sum()) - 1
     if freedom == 0:
         return
     z = ((statistic / freedom) ** (1 / 3) - (1 - 2 / (9 * freedom))) / math.sqrt(2 / (9 * freedom))
     if 0.5 * math.erfc(z / math.sqrt(2)) < CHI_SQUARE_TAIL:
+        strange = np.zeros(seen.shape, bool)
+        strange[possible] = np.abs(share) >= min(STRANGE, np.abs(share).max())
         raise CheckFailure(
             f"{what} do not fit: counts {seen}, expected {expected}, chi-square {statistic:.1f}"
-            f" with {freedom} degrees of freedom"
+            f" with {freedom} degrees of freedom",
+            _drawn_wrongly(seen - expected, strange, what, names),
         )
+
+
+def _drawn_wrongly(excess: Any, strange: Any, what: str, names: Sequence[str] | None) -> str:
+    """Which outcomes came too often or too rarely, for the student: no number is told."""
+    told = []
+    for index in map(tuple, np.argwhere(strange)):
+        name = names[index[0]] if names is not None else f"[{', '.join(map(str, index))}]"
+        told.append(f"{name} came too {'often' if excess[index] > 0 else 'rarely'}")
+    more = f" and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else ""
+    return f"{what}: {', '.join(told[:MOST_TOLD])}{more}."
 
 
 # -- kinds -----------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from functools import cached_property
 
 from autograder.authoring.course import Assignment
 from autograder.authoring.given import given_files
+from autograder.authoring.markers import bug_of
 from autograder.authoring.source import Source
 from autograder.errors import IsolationError, SourceError, StudentDied, StudentError, StudentTimeout
 from autograder.judging import alarm, hidden_test, relevance
@@ -34,7 +35,8 @@ UNUSABLE = (
 class AnswerKey:
     """The reference solution and the broken variants of one assignment, ready to be run.
 
-    ``only``: the names of the bugs that are looked for (default: all).
+    ``only``: the names of the bugs that are looked for (default: all). Each spelling of a bug is a
+    variant of its own, under a name such as "no-discount, 2".
     """
 
     def __init__(self, assignment: Assignment, only: Collection[str] | None = None) -> None:
@@ -45,8 +47,12 @@ class AnswerKey:
         self._given = given_files(assignment)
         # What the ranks of such an assignment call cannot be seen from here.
         self._forks = assignment.isolation == "distributed"
+        texts = {bug.name: bug.when for bug in self.source.bugs}
+        # By the name of each spelling, when one makes the mistake.
         self.texts = {
-            bug.name: bug.when for bug in self.source.bugs if only is None or bug.name in only
+            spelling: texts[bug_of(spelling)]
+            for spelling in self.source.spellings
+            if only is None or bug_of(spelling) in only
         }
 
     def candidate(self, text: str) -> InProcess:
@@ -60,14 +66,13 @@ class AnswerKey:
 
     @cached_property
     def broken(self) -> dict[str, InProcess]:
-        """The solution with one known bug, by the bug's name."""
+        """The solution with one known bug, by the name of its spelling."""
         return {name: self.candidate(self.source.broken(name)) for name in self.texts}
 
     @cached_property
     def changed(self) -> dict[str, frozenset[str] | None]:
-        """By the bug's name, the functions that it changes; None: something else."""
-        unbroken = self.source.unbroken()
-        return {name: relevance.changed(unbroken, self.source.broken(name)) for name in self.texts}
+        """By the same names, the functions that are changed; None: something else."""
+        return {name: self.source.changed(name) for name in self.texts}
 
     def within_reach(self, called: set[str]) -> dict[str, InProcess]:
         """The broken variants that a test can tell from the solution when it calls these."""
@@ -79,7 +84,7 @@ class AnswerKey:
 
     @cached_property
     def kills(self) -> dict[str, set[str]]:
-        """By the bug's name, the tests that it fails, as a proof has shown; {} without one."""
+        """By the same names, the tests that fail, as a proof has shown; {} without one."""
         try:
             kills = json.loads(self._proof.read_text(encoding="utf-8"))["kills"]
             return {str(bug): set(map(str, tests)) for bug, tests in kills.items()}
@@ -92,13 +97,16 @@ class AnswerKey:
         return frozenset(relevance.offered(self.source.solution()))
 
     def variant(self, bugs: Sequence[str]) -> InProcess | None:
-        """The solution with these bugs, None where two of them change the same statement.
+        """The solution with these bugs; None where two of them change the same statement, or are
+        spellings of one bug.
 
         ``bug@function``: one function or class alone has the bug, with all that it calls.
         """
         if len(bugs) == 1 and bugs[0] in self.broken:
             return self.broken[bugs[0]]
         name = tuple(sorted(bugs))
+        if len({bug_of(bug) for bug in bugs}) < len(bugs):
+            return None
         if name not in self._several:
             try:
                 text = (

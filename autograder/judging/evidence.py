@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from autograder.authoring.markers import bug_of
 from autograder.errors import StudentTimeout
 from autograder.isolation.codec import Fields, torch_module
 from autograder.judging import alarm, hidden_test
@@ -148,7 +149,7 @@ def indistinguishable(
     """(test, bug, other): the test declares to catch the bug, and cannot tell it from the other.
 
     ``references``: the solution's run of each test by its name; ``traces``: the run of each test
-    with each bug, by both names. Two bugs that the test both declares are left out.
+    with each spelling of a bug, by both names. Two bugs that the test both declares are left out.
     """
     bugs = sorted({bug for _, bug in traces})
     return [
@@ -156,7 +157,7 @@ def indistinguishable(
         for test in tests
         for bug in sorted(test.catches)
         for other in bugs
-        if other not in test.catches
+        if bug_of(other) not in test.catches
         and (test.name, bug) in traces
         and (test.name, other) in traces
         and telling(references[test.name], traces[test.name, bug]) is Telling.NUMBER

@@ -14,13 +14,15 @@ import itertools
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+from autograder.authoring.markers import bug_of
 from autograder.judging.diagnose import AT, AnswerKey, judge
 from autograder.judging.evidence import Failure, Failures, Fit, Telling
 from autograder.judging.hidden_test import Candidate, HiddenTest, run
 from autograder.model import Basis, Mistake, Outcome, Verdict
 
 LEAST_SECONDS = 1.0  # of CPU time that looking for pairs may take in any case
-Bugs = tuple[str, ...]  # one bug, or two at once
+# One bug, or two at once. Until they are told, spellings count as bugs of their own.
+Bugs = tuple[str, ...]
 Explained = dict[Bugs, frozenset[str]]  # by what is assumed, the failed tests that it explains
 
 
@@ -122,8 +124,10 @@ class _Case:
 
     def known_to_fail(self, bug: str) -> set[str]:
         """The tests that say that they catch the bug, and those that a proof has seen fail."""
-        declared = {name for name, test in self._tests.items() if bug in test.catches}
-        return declared | (self.key.kills.get(bug, set()) & self._tests.keys())
+        return self._declared(bug) | (self.key.kills.get(bug, set()) & self._tests.keys())
+
+    def _declared(self, bug: str) -> set[str]:
+        return {name for name, test in self._tests.items() if bug in test.catches}
 
     def known_fit(self, name: str, bug: str) -> Fit | None:
         """What the failed test says about the bug, if that was asked."""
@@ -132,10 +136,12 @@ class _Case:
     def vetoed(self, bug: str) -> bool:
         """The submission passes a test that the bug fails.
 
-        What a test declares to catch fails on every draw; what a proof has seen is tried again.
+        What a test declares to catch fails on every draw. What a proof has seen is tried again, and
+        so is what is declared of a bug's first spelling.
         """
         if bug not in self._vetoed:
-            known = self.known_to_fail(bug.partition(AT)[0]) & set(self._passed)
+            known = self.known_to_fail(bug.partition(AT)[0]) | self._declared(_name(bug))
+            known &= set(self._passed)
             tests = sorted(
                 (self._tests[name] for name in known), key=lambda t: bug not in t.catches
             )
@@ -204,7 +210,7 @@ def _fewest(explained: Explained, case: _Case) -> Explained:
         ]
         tests = best[0][1]
         alike = [bugs for bugs, same_tests in best if same_tests == tests]
-        if len({tuple(bug.partition(AT)[0] for bug in bugs) for bugs in alike}) == 1:
+        if len({tuple(map(_name, bugs)) for bugs in alike}) == 1:
             alike = alike[:1]
         common = tuple(bug for bug in alike[0] if all(bug in bugs for bugs in alike))
         mine = tests if common == alike[0] else tests & case.explained(common)
@@ -278,21 +284,26 @@ def _told(case: _Case, outcome: Outcome, named: Explained) -> Outcome:
         return outcome
     name = outcome.test
     fits = tuple(bug for bug in case.near[name] if case.known_fit(name, bug) is Fit.EXPLAINS)
-    outcome = dataclasses.replace(outcome, suspects=fits)
+    outcome = dataclasses.replace(outcome, suspects=tuple(dict.fromkeys(map(bug_of, fits))))
     for bugs, tests in named.items():
         if name in tests:
-            whole = tuple(bug.partition(AT)[0] for bug in bugs)
-            alone = sorted(set(whole) & set(fits), key=lambda bug: bug not in failure.test.catches)
+            whole = tuple(map(_name, bugs))
+            alone = sorted(
+                set(whole) & set(map(bug_of, fits)), key=lambda bug: bug not in failure.test.catches
+            )
             mine = tuple(alone[:1]) or whole
             if _outweighed(case, bugs, named):
                 basis = Basis.HERE_ALONE
             else:
                 basis = Basis.FOLLOWS if _follows(case, mine, name, tests) else Basis.NAMED
             return dataclasses.replace(outcome, mistakes=_mistakes(case, mine), basis=basis)
-    likely = tuple(bug for bug in fits if not case.vetoed(bug))
-    if len(likely) != 1 or failure.telling is not Telling.NUMBER or case.sound(likely):
+    likely = [bug for bug in fits if not case.vetoed(bug)]
+    one_bug = len(set(map(bug_of, likely))) == 1
+    if not one_bug or failure.telling is not Telling.NUMBER:
         return outcome
-    mistakes = _mistakes(case, likely)
+    if any(case.sound((bug,)) for bug in likely):
+        return outcome
+    mistakes = _mistakes(case, [bug_of(likely[0])])
     return dataclasses.replace(outcome, mistakes=mistakes, basis=Basis.HERE_ALONE)
 
 
@@ -309,6 +320,11 @@ def _follows(case: _Case, bugs: Bugs, name: str, tests: frozenset[str]) -> bool:
         return not set(bugs).isdisjoint(case.failures[test].test.catches)
 
     return not about(name) and any(map(about, tests))
+
+
+def _name(bug: str) -> str:
+    """The bug's name, without its spelling and the function that alone has it."""
+    return bug_of(bug.partition(AT)[0])
 
 
 def _mistakes(case: _Case, bugs: Iterable[str]) -> tuple[Mistake, ...]:

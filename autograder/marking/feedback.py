@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from autograder.authoring.course import Assignment
 from autograder.errors import Limit
@@ -145,23 +145,23 @@ def headline(assignment: Assignment, worth: float, grade: Grade) -> str:
         lost = 100 * (1 - grade.late_factor)
         of = f"{earned(grade.outcomes):g} points" if grade.outcomes else "the points"
         lines.append(f"Submitted {days} late: {lost:.0f} % of {of} are lost.")
-    lines += [f"{said}." for said in _remarks(grade)]
+    lines += [f"{said}." for said in remarks(grade.notes)]
     wall = grade.provenance.get("wall", {})
     if not (wall.get("uid") and wall.get("seccomp")) or grade.provenance.get("leaks"):
         lines.append("Marked without the full wall between student code and grader (--allow-weak).")
     return "\n".join(lines)
 
 
-def _remarks(grade: Grade) -> list[str]:
-    """What was marked, and what of a notebook was left out."""
-    notes = [one_line(text) for text in grade.notes]
-    by_cell = {text: int(found[1]) for text in notes if (found := _LEFT_OUT.match(text))}
+def remarks(notes: Iterable[str]) -> list[str]:
+    """What was marked, and what of a notebook was left out, as sentences without a full stop."""
+    lines = [one_line(text) for text in notes]
+    by_cell = {text: int(found[1]) for text in lines if (found := _LEFT_OUT.match(text))}
     left_out = sorted(by_cell, key=by_cell.__getitem__)
     if left_out:
         more = f", and {len(left_out) - MAX_LEFT_OUT} more" if len(left_out) > MAX_LEFT_OUT else ""
         shown = "; ".join(left_out[:MAX_LEFT_OUT])
         left_out = [f"Left out of your notebook, and everything else counts: {shown}{more}"]
-    return [text for text in notes if not _LEFT_OUT.match(text)] + left_out
+    return [text for text in lines if not _LEFT_OUT.match(text)] + left_out
 
 
 def _untested(grade: Grade, worth: float) -> list[str]:

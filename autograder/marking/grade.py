@@ -155,14 +155,7 @@ class Grading:
         return Job(submission.student, submission.files, self._seed(submission))
 
     def _seed(self, submission: Submission) -> int:
-        """The same content gets the same hidden inputs.
-
-        Without the course's secret they cannot be foreseen.
-        """
-        message = f"{self.assignment.name}/{submission.digest}".encode()
-        return int.from_bytes(
-            hmac.digest(self.course.secret or b"no secret", message, "sha256")[:6], "big"
-        )
+        return seed_of(self.course, self.assignment, submission)
 
     def _provenance(self, submission: Submission) -> dict[str, Any]:
         extension = self._extensions.get(submission.student)
@@ -237,6 +230,15 @@ def _missing_outcome(test: Listed, progress: Progress) -> Outcome | None:
         return None
     reason = progress.trouble or "this test was not reached"
     return Outcome(test.name, test.says, test.part, Verdict.UNGRADED, test.worth, detail=reason)
+
+
+def seed_of(course: Course, assignment: Assignment, submission: Submission) -> int:
+    """The seed of the hidden inputs: the same content gets the same.
+
+    Without the course's secret they cannot be foreseen.
+    """
+    message = f"{assignment.name}/{submission.digest}".encode()
+    return int.from_bytes(hmac.digest(course.secret or b"no secret", message, "sha256")[:6], "big")
 
 
 def _reason(kept: Grade | None, provenance: dict[str, Any], again: str) -> str:

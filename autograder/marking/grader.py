@@ -124,7 +124,7 @@ class Grader:
 
         ``alive`` is called now and then while a worker computes.
         """
-        limits = self._assignment.limits
+        limits = self._assignment.limits.with_share(job["share"])
         files = with_given(self._assignment, job["files"])
         candidate = self._server.candidate(
             files, self._assignment.main, limits, job["core"], not limits.fresh_workers

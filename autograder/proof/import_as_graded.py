@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from autograder.authoring.course import Assignment
 from autograder.errors import IsolationError, StudentError
@@ -15,26 +16,39 @@ SENTENCE = (
 )
 
 
-def failure(assignment: Assignment, files: Mapping[str, bytes]) -> str:
-    """What the import raises behind the wall, with its lines; empty if nothing, or no wall."""
+@dataclass(frozen=True)
+class Trial:
+    """What an import behind the wall has shown.
+
+    failure   what it raised, with its lines; empty if nothing, or where there is no wall
+    left_out  the statements of a notebook that were left out, a line each
+    """
+
+    failure: str = ""
+    left_out: tuple[str, ...] = ()
+
+
+def trial(assignment: Assignment, files: Mapping[str, bytes]) -> Trial:
+    """Import these files as grading does."""
     if sys.platform != "linux" or os.geteuid() != 0:
-        return ""
+        return Trial()
     # This module cannot be imported on every system.
     from autograder.isolation.workers.walled import WorkerServer
 
     try:
         server = WorkerServer.start(assignment.libraries, profile=assignment.isolation)
     except IsolationError:
-        return ""
+        return Trial()
     try:
-        if server.layers.strong:
-            candidate = server.candidate(files, assignment.main, assignment.limits)
-            candidate.open(lambda event: None, None).close()
+        if not server.layers.strong:
+            return Trial()
+        candidate = server.candidate(files, assignment.main, assignment.limits)
+        candidate.open(lambda event: None, None).close()
+        return Trial(left_out=tuple(candidate.shared.left_out))
     except StudentError as error:
-        return f"{SENTENCE}\n\n{error.story()}"
+        return Trial(f"{SENTENCE}\n\n{error.story()}")
     except IsolationError:
         # `doctor` says what is missing.
-        return ""
+        return Trial()
     finally:
         server.close()
-    return ""

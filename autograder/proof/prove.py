@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from autograder.authoring import starter
 from autograder.authoring.course import Assignment
+from autograder.authoring.markers import bug_of
 from autograder.marking import result_files
 from autograder.proof import bars, inputs, record, thorough, wall
 from autograder.proof.verify import Verification, verify
@@ -116,7 +117,7 @@ def _record(
 ) -> record.Record:
     exact = [test.name for test in result.exact]
     tests = {test.name: {"points": test.worth, "learning": test.learning} for test in result.tests}
-    kills = {bug: [test for test in exact if result.kills[test, bug]] for bug in result.bugs}
+    kills = {bug: [test for test in exact if result.kills.get((test, bug))] for bug in result.bugs}
     return {
         "assignment": result.assignment.name,
         "bars": figures,
@@ -153,11 +154,12 @@ def _keep(
 
 def _summary(result: Verification, shown: dict[str, str], orders: Orders) -> str:
     worth = sum(test.worth for test in result.tests)
-    named = sum(result.named.values())
+    bugs = {bug_of(bug) for bug in result.bugs}
+    named = len({bug_of(bug) for bug in result.bugs if result.named[bug]})
     counts = [
         f"{len(result.tests)} hidden tests",
         f"{worth:g} points",
-        f"{len(result.bugs)} bugs",
+        f"{len(bugs)} bugs in {len(result.bugs)} spellings",
         f"{named} named",
     ]
     styles = sum(name.startswith("right/") for name in shown)

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from autograder.authoring.course import COURSE_FILE, Assignment, load_assignment
+from autograder.authoring.markers import bug_of
 from autograder.authoring.right import answers
 from autograder.authoring.source import Source
 from autograder.judging import hidden_test, naming
@@ -61,7 +62,7 @@ def _both_sides(assignment: Assignment, tests: Tests, key: AnswerKey, say: Say) 
         here = hidden_test.run(test, key.broken[bug], wall.SEED).passed
         if here != (there[test.name].verdict is Verdict.PASSED):
             say(f"'{bug}' has another outcome in {test.name} behind the wall")
-    if bug not in {mistake.bug for outcome in there.values() for mistake in outcome.named}:
+    if bug_of(bug) not in {mistake.bug for outcome in there.values() for mistake in outcome.named}:
         say(f"'{bug}' is not named behind the wall")
 
 
@@ -78,8 +79,9 @@ def _diagnoses(tests: Tests, key: AnswerKey, say: Say) -> None:
 
     for bug in key.texts:
         # Its own tests first: they are quick, and mostly enough.
-        found = named(bug, [test for test in tests if bug in test.catches]) or named(bug, tests)
-        if found != {bug}:
+        own = [test for test in tests if bug_of(bug) in test.catches]
+        found = named(bug, own) or named(bug, tests)
+        if found != {bug_of(bug)}:
             say(f"the diagnosis of '{bug}' names {', '.join(sorted(found)) or 'nothing'}")
 
 

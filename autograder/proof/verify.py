@@ -6,10 +6,12 @@ The solution passes every test, lazy answers pass none, and every known bug is c
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from autograder.authoring.course import Assignment
+from autograder.authoring.markers import bug_of
 from autograder.judging import alarm, hidden_test, plugin, relevance
 from autograder.judging.answers import RTOL, gives_the_numbers_of
 from autograder.judging.diagnose import AnswerKey
@@ -23,7 +25,6 @@ SEEDS = (0, 1, 2)
 LEARNING_SHARE = 0.25
 SECONDS = 20.0
 Say = Callable[[str], None]
-Traces = Mapping[tuple[str, str], Trace]
 
 
 @dataclass
@@ -32,8 +33,9 @@ class Verification:
 
     assignment: Assignment
     tests: list[HiddenTest] = field(default_factory=list)
+    # Every spelling of every bug.
     bugs: list[str] = field(default_factory=list)
-    # (test, bug) -> the test fails
+    # (test, bug) -> True if the test fails. Of a further spelling, not every test is known.
     kills: dict[tuple[str, str], bool] = field(default_factory=dict)
     named: dict[str, bool] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -90,9 +92,9 @@ def _check_declarations(result: Verification, key: AnswerKey, say: Say) -> None:
     if learning > LEARNING_SHARE * sum(test.worth for test in result.tests):
         say("learning checks carry more than a quarter of the points")
     declared = {bug for test in result.exact for bug in test.catches}
-    for bug in key.texts:
-        if bug not in declared:
-            say(f"no test says that it catches '{bug}'")
+    for known in key.source.bugs:
+        if known.name not in declared:
+            say(f"no test says that it catches '{known.name}'")
 
 
 def _check_solution(result: Verification, key: AnswerKey, say: Say) -> None:
@@ -116,57 +118,91 @@ def _check_lazy(result: Verification, key: AnswerKey, say: Say) -> None:
 
 
 def _check_bugs(result: Verification, key: AnswerKey, say: Say) -> None:
-    traces: dict[tuple[str, str], Trace] = {}
-    references: dict[str, Trace] = {}
-    for test in result.exact:
-        with relevance.calls(key.main) as called:
-            references[test.name] = _run(test, key.reference, SEEDS[0])
-        near = key.within_reach(called)
-        for bug in result.bugs:
-            trace = _run(test, near[bug], SEEDS[0]) if bug in near else references[test.name]
-            traces[test.name, bug] = trace
-            result.kills[test.name, bug] = not trace.passed
-            if trace.passed and bug in test.catches:
-                say(f"{test.name} says it catches '{bug}' and does not")
-    for test in result.exact:
-        if not any(result.kills[test.name, bug] for bug in result.bugs):
-            say(f"{test.name} fails for no bug")
+    runs = _Runs(key, result.exact)
+    first = [bug for bug in result.bugs if bug == bug_of(bug)]
+    further = [bug for bug in result.bugs if bug != bug_of(bug)]
+    for test, bug in itertools.product(result.exact, first):
+        if runs.of(test, bug).passed and bug in test.catches:
+            say(f"{test.name} says it catches '{bug}' and does not")
     unnamed = _unnamed(result.tests)
-    for bug in result.bugs:
-        twins = {
-            test.name: _twins(test, bug, references[test.name], traces, result.bugs)
-            for test in result.exact
-            if result.kills[test.name, bug]
-        }
-        result.named[bug] = not all(twins.values())
-        if not twins:
-            say(f"'{bug}' loses no points")
-        elif not result.named[bug] and bug not in unnamed:
-            say(_cannot_be_named(bug, twins))
-        elif result.named[bug] and bug in unnamed:
+    for bug in first:
+        _check_bug(result, runs, bug, say)
+        if result.named[bug] and bug in unnamed:
             say(f"'{bug}' is declared UNNAMED, and the diagnosis can name it")
+    for bug in further:
+        # One test that names it is enough. Those of the bug come first.
+        for test in sorted(result.exact, key=lambda test: bug_of(bug) not in test.catches):
+            runs.of(test, bug)
+            if not all(runs.twins(bug).values()):
+                break
+        _check_bug(result, runs, bug, say)
+    for test in result.exact:
+        if all(runs.of(test, bug).passed for bug in first):
+            say(f"{test.name} fails for no bug")
     result.notes += [
         f"{test} catches '{bug}' and cannot tell it from '{other}', which it does not declare"
-        for test, bug, other in indistinguishable(result.exact, references, traces)
+        for test, bug, other in indistinguishable(result.exact, runs.references, runs.traces)
     ]
 
 
-def _twins(
-    test: HiddenTest, bug: str, reference: Trace, traces: Traces, bugs: Sequence[str]
-) -> list[str]:
-    """What also gives the bug's answers in this test: the solution, or other bugs that fail.
+def _check_bug(result: Verification, runs: _Runs, bug: str, say: Say) -> None:
+    """Note which tests catch a bug, and whether one of them can name it."""
+    twins = runs.twins(bug)
+    for test in twins:
+        result.kills[test, bug] = True
+    result.named[bug] = not all(twins.values())
+    if not twins:
+        say(f"'{bug}' loses no points")
+    elif not result.named[bug] and bug_of(bug) not in _unnamed(result.tests):
+        say(_cannot_be_named(bug, twins))
 
-    An exception is not an answer: any mistake may raise the same.
-    """
-    answers = traces[test.name, bug]
-    alike = ["the solution"] if gives_the_numbers_of(reference, answers) else []
-    if not alike and telling(reference, answers) is Telling.NOTHING:
-        alike = ["any code that raises the same exception"]
-    for other in bugs:
-        trace = traces[test.name, other]
-        if other != bug and not trace.passed and gives_the_numbers_of(trace, answers):
-            alike.append(f"'{other}'")
-    return alike
+
+class _Runs:
+    """Runs of the exact tests with the solution and with broken variants, each made once."""
+
+    def __init__(self, key: AnswerKey, tests: Sequence[HiddenTest]) -> None:
+        self.references: dict[str, Trace] = {}
+        self.traces: dict[tuple[str, str], Trace] = {}
+        self._near: dict[str, Mapping[str, Candidate]] = {}
+        for test in tests:
+            with relevance.calls(key.main) as called:
+                self.references[test.name] = _run(test, key.reference, SEEDS[0])
+            self._near[test.name] = key.within_reach(called)
+
+    def of(self, test: HiddenTest, bug: str) -> Trace:
+        """The run of a test with a spelling of a bug."""
+        if (test.name, bug) not in self.traces:
+            variant = self._near[test.name].get(bug)
+            reference = self.references[test.name]
+            trace = reference if variant is None else _run(test, variant, SEEDS[0])
+            self.traces[test.name, bug] = trace
+        return self.traces[test.name, bug]
+
+    def twins(self, bug: str) -> dict[str, list[str]]:
+        """By each test that catches the bug, so far as it was run, what gives the same answers.
+
+        That is the solution, or other bugs that fail. An exception is not an answer: any mistake
+        may raise the same.
+        """
+        return {
+            test: self._twins(test, bug, trace)
+            for (test, ran), trace in self.traces.items()
+            if ran == bug and not trace.passed
+        }
+
+    def _twins(self, test: str, bug: str, answers: Trace) -> list[str]:
+        reference = self.references[test]
+        alike = ["the solution"] if gives_the_numbers_of(reference, answers) else []
+        if not alike and telling(reference, answers) is Telling.NOTHING:
+            alike = ["any code that raises the same exception"]
+        others = {
+            other: trace
+            for (ran, other), trace in self.traces.items()
+            if ran == test and bug_of(other) != bug_of(bug) and not trace.passed
+        }
+        return alike + [
+            f"'{other}'" for other, trace in others.items() if gives_the_numbers_of(trace, answers)
+        ]
 
 
 def _unnamed(tests: Sequence[HiddenTest]) -> tuple[str, ...]:

@@ -11,19 +11,31 @@ from autograder.marking.engines import Job, LocalEngine
 from autograder.model import Outcome, Verdict
 
 SEED = 11
+# The solution is full with this part of its CPU seconds: what is slower by a factor of ten,
+# with loops and lists where the solution has arrays, has time enough.
+SHARE = 0.1
+SOLUTION = "solution in a tenth of its CPU seconds"
 Outcomes = dict[str, Outcome]
 
 
 def mark(
-    assignment: Assignment, texts: Mapping[str, str], jobs: int = 1, seed: int = SEED
+    assignment: Assignment,
+    texts: Mapping[str, str],
+    jobs: int = 1,
+    seed: int = SEED,
+    shares: Mapping[str, float] | None = None,
 ) -> dict[str, Outcomes]:
     """The outcomes of these submissions by name, marked as grading marks them, ``jobs`` at a time.
 
+    ``shares``: the parts of the CPU seconds that some of them get.
     Raises IsolationError where nothing can be marked on this machine.
     """
     engine = LocalEngine(assignment, jobs)
     try:
-        todo = [Job(name, {assignment.main: text.encode()}, seed) for name, text in texts.items()]
+        todo = [
+            Job(name, {assignment.main: text.encode()}, seed, (shares or {}).get(name, 1.0))
+            for name, text in texts.items()
+        ]
         return {
             progress.job.student: dict(progress.outcomes)
             for progress in engine.run(todo)
@@ -50,9 +62,9 @@ def show(assignment: Assignment, say: Callable[[str], None], jobs: int = 1) -> d
             f"there is no right answer in another style: grading/{assignment.name}/right/STYLE.py "
             "is the sixth file of an assignment"
         )
-    texts = {"solution": source.solution(), "stub": source.stub()}
+    texts = {SOLUTION: source.solution(), "stub": source.stub()}
     texts |= {f"right/{style}.py": text for style, text in styles.items()}
-    marked = mark(assignment, texts, jobs)
+    marked = mark(assignment, texts, jobs, shares={SOLUTION: SHARE})
     shown = {name: _earned(marked.get(name, {})) for name in texts}
     for name in texts:
         wanted = "nothing" if name == "stub" else "full"

@@ -108,7 +108,7 @@ def compare(assignment: Assignment, runs: int, everything: bool) -> Seconds:
     try:
         files = with_given(assignment, {assignment.main: (text + WATCH).encode()})
         there = server.candidate(
-            files, assignment.main, assignment.limits, CORE, keeps_workers=True
+            files, assignment.main, assignment.limits, CORE, reuses_workers=True
         )
         # The files are compiled now, as for all tests but a submission's first.
         there.open(lambda event: None, None).close()

@@ -32,11 +32,13 @@ class Bridge:
     Attributes:
         student: the handle to the student's module.
         withheld: the generator of the test's data. It must not cross: its holder can set its state.
+        on_question: is told each question of which `on_answer` is told the answer.
     """
 
     def __init__(self, channel: Channel, on_answer: Listener | None = None) -> None:
         self.student = Remote(self, handles.MODULE, "module", False)
         self.withheld: Any = None
+        self.on_question: Callable[[str, tuple[Any, ...]], None] = lambda operation, arguments: None
         self._channel = channel
         self._loans = Loans(self._special, self._resolve)
         self._conversation = Conversation(channel, self._loans.serve)
@@ -104,6 +106,8 @@ class Bridge:
         """
         self._loans.must_not_be_in_use()
         self.load()
+        if operation not in UNTOLD:
+            self.on_question(operation, arguments)
         torch = codec.torch_module()
         sent: list[Any] = []
         encoder = codec.Encoder(self._special, {}, register=sent.append)

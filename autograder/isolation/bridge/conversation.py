@@ -43,7 +43,7 @@ class Channel(Protocol):
         """Break the conversation from another thread."""
 
     def close(self, passed: bool = False) -> None:
-        """End the worker, if it is a process; it may be kept if its test has ``passed``."""
+        """End the worker, if it is a process; it may be reused if its test has ``passed``."""
 
 
 class Conversation:

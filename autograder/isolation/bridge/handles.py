@@ -138,6 +138,11 @@ def is_callable(handle: Remote) -> bool:
     return handle._callable
 
 
+def name_of(handle: Remote) -> str:
+    """The name by which it was asked for; empty for what came as an answer."""
+    return handle._name
+
+
 def named(handle: Remote, name: str) -> Remote:
     """A handle that was just received, which from now on knows its name."""
     object.__setattr__(handle, "_name", name)

@@ -43,7 +43,7 @@ class ProcessChannel:
     ) -> None:
         """``leave`` is told at the end of a test whether it has passed.
 
-        It returns True if the worker is to live on (KeptWorker.leave).
+        It returns True if the worker is to live on (ReusedWorker.leave).
         """
         self.born = time.monotonic()
         # Whether an earlier test has used this worker.

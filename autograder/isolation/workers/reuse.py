@@ -11,11 +11,11 @@ from __future__ import annotations
 import time
 
 from autograder.isolation.limits import Limits
-from autograder.isolation.times import KEPT_WORKER_SHARE
+from autograder.isolation.times import REUSED_WORKER_SHARE
 from autograder.isolation.workers.channel import ProcessChannel
 
 
-class KeptWorker:
+class ReusedWorker:
     """At most one worker of one submission. If not ``wanted``, each test gets a new worker."""
 
     def __init__(self, wanted: bool) -> None:
@@ -34,7 +34,7 @@ class KeptWorker:
         return channel if channel is not None and channel.begin_anew(limits) else None
 
     def leave(self, channel: ProcessChannel, passed: bool) -> bool:
-        """A test has ended; True if the worker is kept for the next one, False if it is to end.
+        """A test has ended; True if the next one may reuse the worker, False if it is to end.
 
         If a test has failed in a used worker and passes in a fresh one, the submission leaves state
         behind. From then on every one of its tests gets a fresh worker.
@@ -42,7 +42,7 @@ class KeptWorker:
         if self._failed_when_used and passed:
             self._wanted = False
         self._failed_when_used = channel.used and not passed
-        worn = time.monotonic() - channel.born > KEPT_WORKER_SHARE * channel.limits.call_seconds
+        worn = time.monotonic() - channel.born > REUSED_WORKER_SHARE * channel.limits.call_seconds
         if not self._wanted or not passed or worn:
             return False
         self._channel = channel

@@ -21,7 +21,7 @@ from autograder.isolation.limits import Limits
 from autograder.isolation.wall.sandbox import Layers
 from autograder.isolation.workers import meter
 from autograder.isolation.workers.channel import ProcessChannel
-from autograder.isolation.workers.reuse import KeptWorker
+from autograder.isolation.workers.reuse import ReusedWorker
 
 # The number of lines about what was left out, and characters of one line.
 MAX_NOTES, MAX_NOTE = 30, 400
@@ -93,13 +93,13 @@ class WorkerServer:
         main: str,
         limits: Limits,
         core: int | None = None,
-        keeps_workers: bool = False,
+        reuses_workers: bool = False,
     ) -> Walled:
         """A submission behind this wall.
 
         ``core``: where its workers run, except ranks, which work side by side.
         """
-        return Walled(self, files, main, limits, core, Shared(KeptWorker(keeps_workers)))
+        return Walled(self, files, main, limits, core, Shared(ReusedWorker(reuses_workers)))
 
     def spawn(self, limits: Limits, core: int | None = None) -> Lines:
         """A fresh worker."""
@@ -171,14 +171,14 @@ class Shared:
     """What the tests of one submission share.
 
     Attributes:
-        kept: the worker that serves several tests (reuse.py).
+        reused: the worker that serves several tests (reuse.py).
         compiled: the files' code objects, marshalled. The first worker reports them, and later
             workers get them. The grader never looks into them.
         left_out: what of a notebook was left out, as its worker says.
         import_failures: errors of the first worker's import.
     """
 
-    kept: KeptWorker
+    reused: ReusedWorker
     compiled: dict[str, bytes] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     import_failures: list[StudentError] = field(default_factory=list)
@@ -202,13 +202,13 @@ class Walled:
         StudentError of an import that has failed twice, so that an endless loop in it is not run
         in every test.
         """
-        failures, kept = self.shared.import_failures, self.shared.kept
+        failures, reused = self.shared.import_failures, self.shared.reused
         if len(failures) >= 2:
             raise failures[-1]
-        if seconds is None and (channel := kept.take(self.limits)):
+        if seconds is None and (channel := reused.take(self.limits)):
             return Bridge(channel, on_answer)
         limits = self._limits(seconds)
-        leave = kept.leave if seconds is None else None
+        leave = reused.leave if seconds is None else None
         channel = ProcessChannel(*self.server.spawn(limits, self.core), limits, leave)
         bridge = self._bridge(channel, on_answer)
         if not self.shared.compiled:
@@ -232,13 +232,14 @@ class Walled:
 
     def close(self) -> None:
         """End the worker that waits for a next test."""
-        self.shared.kept.close()
+        self.shared.reused.close()
 
     def _limits(self, seconds: float | None) -> Limits:
         if seconds is None:
             return self.limits
         waiting = times.waiting_seconds(seconds, self.limits.test_seconds)
-        return self.limits.model_copy(update={"call_seconds": seconds, "test_seconds": waiting})
+        computing = seconds * self.limits.share
+        return self.limits.model_copy(update={"call_seconds": computing, "test_seconds": waiting})
 
     def _bridge(self, channel: ProcessChannel, on_answer: Listener) -> Bridge:
         """To a fresh worker, which is sent the files."""

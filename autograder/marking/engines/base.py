@@ -13,11 +13,12 @@ from autograder.model import Outcome
 
 @dataclass(frozen=True)
 class Job:
-    """One submission to mark."""
+    """One submission to mark. ``share``: the part of the course's CPU seconds that it gets."""
 
     student: str
     files: Mapping[str, bytes]
     seed: int
+    share: float = 1.0
 
 
 @dataclass(frozen=True)

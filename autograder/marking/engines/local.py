@@ -109,7 +109,7 @@ class LocalEngine:
     def _start(self, job: Job) -> _Line:
         ours, theirs = socket.socketpair()
         core = self._cores.take()
-        message = {"files": dict(job.files), "seed": job.seed, "core": core}
+        message = {"files": dict(job.files), "seed": job.seed, "share": job.share, "core": core}
         try:
             with self._sending:
                 send(self._control, message, [theirs.fileno()])

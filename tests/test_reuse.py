@@ -38,7 +38,7 @@ def submission(server):
             name: textwrap.dedent(code).encode()
             for name, code in {MAIN: PROCESS + textwrap.dedent(text), **(others or {})}.items()
         }
-        made.append(server.candidate(files, MAIN, Limits(**limits), keeps_workers=keeps))
+        made.append(server.candidate(files, MAIN, Limits(**limits), reuses_workers=keeps))
         return made[-1]
 
     yield submit
@@ -71,8 +71,8 @@ def fail(student):
 
 
 def test_a_worker_whose_test_passed_serves_the_next_one(submission):
-    kept, fresh = submission(""), submission("", keeps=False)
-    assert process(kept) == process(kept) == process(kept)
+    reused, fresh = submission(""), submission("", keeps=False)
+    assert process(reused) == process(reused) == process(reused)
     assert process(fresh) != process(fresh)
 
 
@@ -173,7 +173,7 @@ def test_prints_and_counters_begin_again(submission, monkeypatch):
     for _ in range(50):
         trace = run(hidden(lambda student: student.speak()), candidate, 0)
         assert trace.passed and trace.prints == "x" * 1024 + "\n... and 77 bytes more"
-    assert trace.used and candidate.shared.kept.waiting.received < 400
+    assert trace.used and candidate.shared.reused.waiting.received < 400
 
 
 def test_the_deadline_is_each_tests_own(submission):
@@ -253,7 +253,7 @@ def test_a_worker_that_ended_meanwhile_is_replaced(submission):
         "import threading\ndef leave(): threading.Timer(0.5, os._exit, [0]).start()\n"
     )
     first = seen(candidate, lambda student: student.leave())[1]
-    channel = candidate.shared.kept.waiting
+    channel = candidate.shared.reused.waiting
     channel._status.settimeout(10)
     while channel._listen()[0] != "ended":
         pass
@@ -262,10 +262,10 @@ def test_a_worker_that_ended_meanwhile_is_replaced(submission):
     assert process(candidate) != first
 
 
-def test_nothing_is_left_of_a_worker_that_was_kept(submission, server):
+def test_nothing_is_left_of_a_worker_that_was_reused(submission, server):
     candidate = submission("")
     process(candidate)
-    channel = candidate.shared.kept.waiting
+    channel = candidate.shared.reused.waiting
     candidate.close()
-    assert channel.closed and candidate.shared.kept.waiting is None
+    assert channel.closed and candidate.shared.reused.waiting is None
     assert process(candidate)  # and it can go on
