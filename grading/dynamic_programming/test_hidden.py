@@ -562,8 +562,9 @@ def assert_raises_for_theta(call):
     "well as rise.",
 )
 def test_falling_values_are_changes_too(student, rng):
-    """Where all rewards are negative, the sweeps go on until the values have come to rest."""
+    """Where values fall, the sweeps go on until they have come to rest."""
     mdp = garnet(rng, low=-2.0, high=-1.0)
+    mdp.R[0] = 0.5  # a value that rises at first
     pi = random_policy(rng, mdp)
     v, _ = student.policy_evaluation(mdp, pi, 1e-11)
     assert_close(v, value_of(pi, mdp), atol=1e-8, what="v")
@@ -853,7 +854,7 @@ def test_the_last_change_bounds_the_error(student, rng):
 @points(
     3,
     part="value_iteration",
-    catches="change-without-abs",
+    catches=("change-without-abs", "overwrites-its-input"),
     hint="gamma = 1 is fine where episodes end: the values are then plain sums of rewards.",
 )
 def test_undiscounted_episodes(student):

@@ -327,8 +327,6 @@ def _play(env, agent: _Agent, s: int, epsilon: float) -> list[float]:
         # BUG(time-limit-is-an-ending-in-double-q): agent.learn_(s, a, r, s2, a2, terminated or (truncated and agent.algo == "double_q"), epsilon)
         # WHEN Double Q-learning treats a truncated step like a terminated one: its target drops the
         # WHEN next state's value.
-        # BUG(skips-the-last-step-in-sarsa): if not (terminated and agent.algo == "sarsa"): agent.learn_(s, a, r, s2, a2, False, epsilon)
-        # WHEN SARSA leaves the episode before it has learned from the terminating step.
         # BUG(skips-the-last-step): if not terminated: agent.learn_(s, a, r, s2, a2, False, epsilon)
         # WHEN the loop leaves the episode before it has learned from the terminating step.
         agent.learn_(s, a, r, s2, a2, terminated, epsilon)

@@ -7,7 +7,9 @@ def policy_evaluation(mdp, pi, theta):
     pi = _as_policy(pi, mdp)
     _check_theta(theta)
     v = np.zeros(len(mdp.R))
-    for sweeps in range(1, 101):
+    sweeps = 0
+    while sweeps < 100:
+        sweeps += 1
         new = bellman_expectation(v, pi, mdp)
         delta = np.max(np.abs(new - v))
         v = new

@@ -7,7 +7,7 @@ def _play(env, agent, s, epsilon):
     rewards, terminated, a2 = [], False, None
     while not terminated:
         a = agent.act(s, epsilon) if a2 is None else a2
-        s2, r, terminated, truncated, _ = env.step(a)
+        s2, r, terminated, *_ = env.step(a)
         a2 = agent.act(s2, epsilon) if agent.algo == "sarsa" else None
         agent.learn_(s, a, r, s2, a2, terminated, epsilon)
         rewards.append(float(r))

@@ -13,6 +13,6 @@ class Discretizer(Discretizer):
         super().encode(obs)
         cell = 0
         for x, lo, hi, n in zip(obs, self._low, self._high, self._bins, strict=True):
-            digit = int(round((n - 1) * (min(max(x, lo), hi) - lo) / (hi - lo)))
+            digit = round((n - 1) * (min(max(x, lo), hi) - lo) / (hi - lo))
             cell = cell * n + digit
         return cell
