@@ -193,6 +193,11 @@ COURSE_MISTAKES = {
         "a day ends at 23:59: write that, or 00:00 of the next day",
     ),
     "a minute that does not exist": ("23:59:00", "23:60:00", "there is no such time of day"),
+    "an address that is none": (
+        "term: Spring 2027",
+        "term: Spring 2027\nregrade: ask me",
+        "regrade is 'ask me': ",
+    ),
     "a number for a date": (
         "2027-02-05T23:59:00+00:00",
         "20270205",
@@ -259,6 +264,11 @@ COURSE_MISTAKES = {
 }
 
 ASSIGNMENT_MISTAKES = {
+    "a misspelt file": (
+        "submit: [sequences.py]",
+        "submit: [sequence.py]",
+        "submit is sequence.py, and solutions/sequences has no such file; did you mean",
+    ),
     "a missing key": ("title: Sequences\n", "", "'title' is missing"),
     "a misspelt key": (
         "libraries:",

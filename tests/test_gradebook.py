@@ -76,6 +76,18 @@ def test_canvas_gets_its_columns_and_empty_cells(toy, roster):
     ]
 
 
+def test_moodle_gets_points_and_the_summary_beside_them(toy, roster):
+    head, ada, bob, cy = book(books.moodle, toy.assignment, read_roster(roster(OURS)))
+    assert head == [
+        *("First name", "Last name", "Username", "ID number", "Email address"),
+        *("Sequences", "Sequences (feedback)"),
+    ]
+    assert ada[:6] == ["Ada King", "Lovelace", "ada", "1", "ada@x.org", "5.6"]
+    assert ada[6].startswith("Sequences: 5.6 of 7 points. Submitted 2 days late: 20 % of")
+    assert bob[5] == "" and bob[6].startswith("Not everything could be graded.")
+    assert cy[5:] == ["", ""]
+
+
 def test_what_canvas_wrote_comes_back_as_it_was(toy, roster):
     found = book(books.canvas, toy.assignment, read_roster(roster(CANVAS)))
     assert found[2] == ["Lovelace, Ada", "77", "s1", "ada", "A", "5.6"]
@@ -226,7 +238,7 @@ def test_without_a_roster_names_alone_are_matched(tmp_path, capsys):
     assert read[0].received is not None and days == {} and capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("form", ["canvas", "gradescope", "plain"])
+@pytest.mark.parametrize("form", ["canvas", "gradescope", "moodle", "plain"])
 def test_the_total_is_written_over_all_that_is_marked(toy, roster, tmp_path, form):
     toy.write(
         "assignments/series/assignment.yml", ASSIGNMENT.replace("title: Sequences", "title: Series")

@@ -427,9 +427,8 @@ def test_the_doctor_finds_the_needed_layers_in_force(tmp_path):
 
 
 def test_the_doctor_says_how_to_mend_what_is_missing(monkeypatch, server, tmp_path):
-    weak = WorkerServer(
-        server._control, None, Layers(uid=False, seccomp=False, landlock=False, namespaces=False)
-    )
+    weak = WorkerServer(server._control, server._process)
+    weak.layers = Layers(uid=False, seccomp=False, landlock=False, namespaces=False)
     monkeypatch.setattr(doctor.WorkerServer, "start", lambda *args, **options: weak)
     monkeypatch.setattr(WorkerServer, "close", lambda self: None)
     monkeypatch.setattr(doctor, "allowed", lambda bridge, hidden: ["start a process (7)"])

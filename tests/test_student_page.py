@@ -53,6 +53,14 @@ def words(page: str) -> str:
     return " ".join(re.sub(r"<[^>]*>", " ", page.partition("<main>")[2]).split())
 
 
+def test_a_second_look_is_asked_for_at_the_course_s_address(render, toy):
+    assert "second look" not in words(render(grade(PASSED, FAILED)))
+    address = "mailto:ta@example.edu?subject=Regrade {assignment}/{student}"
+    toy.edit("course.yml", "term:", f"regrade: '{address}'\nterm:")
+    page = render(grade(PASSED, FAILED))
+    assert 'href="mailto:ta@example.edu?subject=Regrade%20sequences/ada"' in page
+
+
 def test_points_come_before_lateness_and_what_it_cost(render):
     said = words(render(grade(PASSED, FAILED, late_days=2, late_factor=0.5)))
     minus = "\N{MINUS SIGN}"

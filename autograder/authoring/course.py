@@ -84,6 +84,8 @@ class _CourseFile(_Frozen):
     gradescope: GradescopeRules = GradescopeRules()
     scale: Scale = "optional"
     unreadable: Unreadable = "zero"
+    # Where students ask for a second look, with {assignment} and {student}.
+    regrade: Annotated[str, Field(pattern=r"^(mailto:|https?://).+|^$")] = ""
     tracks: dict[str, tuple[str, ...]] = {}
     assignments: dict[str, Entry]
 
@@ -167,6 +169,7 @@ class Assignment(_AssignmentFile):
     late: LateRule = LateRule()
     scale: Scale = "optional"
     unreadable: Unreadable = "zero"
+    regrade: str = ""
 
     @property
     def main(self) -> str:
@@ -329,5 +332,14 @@ def _assignment(root: Path, name: str, course: _CourseFile) -> Assignment:
         "late": course.late,
         "scale": entry.scale or course.scale,
         "unreadable": course.unreadable,
+        "regrade": course.regrade,
     }
-    return parse(Assignment, path, data | said)
+    found = parse(Assignment, path, data | said)
+    # A machine that only exports or shows marks may have no solutions.
+    there = [one.name for one in found.solution.parent.glob("*.py")]
+    if there and found.main not in there:
+        raise CourseError(
+            f"{path}: submit is {found.main}, and solutions/{name} has no such file"
+            f"{guess(found.main, there)}"
+        )
+    return found

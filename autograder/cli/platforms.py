@@ -32,6 +32,7 @@ class Format(StrEnum):
 
     CANVAS = "canvas"
     GRADESCOPE = "gradescope"
+    MOODLE = "moodle"
     PLAIN = "plain"
 
 
@@ -156,7 +157,7 @@ def gradebook(
     ] = None,
     course: CourseOption = None,
 ) -> None:
-    """Write marks for Canvas or Gradescope, or the course total.
+    """Write marks for Canvas, Gradescope or Moodle, or the course total.
 
     Students who are ungraded or did not submit get an empty cell.
     """
@@ -185,6 +186,7 @@ def _write_book(
     writers = {
         Format.CANVAS: books.canvas,
         Format.GRADESCOPE: books.gradescope,
+        Format.MOODLE: books.moodle,
         Format.PLAIN: books.plain,
     }
     kind = "total-" if columns[-1].title == books.TOTAL else ""

@@ -1,4 +1,4 @@
-"""Marks out: in our own columns, and in those that Canvas and Gradescope document.
+"""Marks out: in our own columns, and in those that Canvas, Gradescope and Moodle document.
 
 A book is a roster with one column for each assignment, and perhaps one for the course total.
 """
@@ -14,6 +14,7 @@ from datetime import datetime
 
 from autograder.authoring.course import Assignment
 from autograder.errors import CourseError
+from autograder.marking import feedback
 from autograder.marking.result_files import harmless
 from autograder.marking.roster import Person, Roster
 from autograder.marking.score import score
@@ -36,6 +37,8 @@ class Column:
     points: Mapping[str, float | None]
     weight: float = 1
     grades: Mapping[str, Grade] = field(default_factory=dict)
+    # Student of the roster -> what the top of the student's page says.
+    summaries: Mapping[str, str] = field(default_factory=dict)
 
     def percent(self, student: str) -> float | None:
         """Points in per cent of full marks; None for a student without a score."""
@@ -68,7 +71,11 @@ def column(assignment: Assignment, roster: Roster, grades: Mapping[str, Grade]) 
     worths = [_worth(grade) for grade in grades.values() if grade.outcomes]
     worth = max(worths, default=None)
     points = {name: score(grade, worth or _worth(grade)).points for name, grade in found.items()}
-    return Column(assignment.title, worth, points, assignment.weight, found)
+    summaries = {
+        name: feedback.headline(assignment, worth or _worth(grade), grade)
+        for name, grade in found.items()
+    }
+    return Column(assignment.title, worth, points, assignment.weight, found, summaries)
 
 
 def names_of(grade: Grade) -> tuple[str, ...]:
@@ -183,6 +190,21 @@ def gradescope(roster: Roster, columns: Sequence[Column]) -> str:
             row += [one.cell(person.student), worth, received, _clock(late) if grade else ""]
             seconds += late
         rows.append([*row, _clock(seconds)])
+    return _csv(rows)
+
+
+def moodle(roster: Roster, columns: Sequence[Column]) -> str:
+    """What Moodle's import maps: its names of people, and points with feedback beside them."""
+    rows = [["First name", "Last name", "Username", "ID number", "Email address"]]
+    for one in columns:
+        rows[0] += [one.title, *([f"{one.title} (feedback)"] if one.summaries else [])]
+    for person in roster.people:
+        known = [person.login or person.student, person.sid, person.email]
+        row = [*_first_and_last(person), *known]
+        for one in columns:
+            row.append(one.cell(person.student))
+            row += [one.summaries.get(person.student, "")] if one.summaries else []
+        rows.append(row)
     return _csv(rows)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from autograder.authoring.course import Assignment
 from autograder.authoring.markers import bug_of
+from autograder.authoring.yaml_file import guess
 from autograder.judging import alarm, hidden_test, plugin, relevance
 from autograder.judging.answers import RTOL, gives_the_numbers_of
 from autograder.judging.diagnose import AnswerKey
@@ -80,12 +81,16 @@ def _check_declarations(result: Verification, key: AnswerKey, say: Say) -> None:
     parts = set(result.assignment.parts)
     for todo in key.source.todos:
         if todo.part not in parts:
-            say(f"{todo.function}: assignment.yml has no part '{todo.part}', which its TODO names")
+            near = guess(todo.part, parts)
+            said = f"assignment.yml has no part '{todo.part}', which its TODO names{near}"
+            say(f"{todo.function}: {said}")
     for test in result.tests:
         if test.part not in parts:
-            say(f"{test.name}: assignment.yml has no part '{test.part}'")
+            near = guess(test.part, parts)
+            say(f"{test.name}: assignment.yml has no part '{test.part}'{near}")
         for bug in sorted(set(test.catches) - set(key.texts)):
-            say(f"{test.name} says it catches '{bug}', which the solution does not have")
+            near = guess(bug, key.texts)
+            say(f"{test.name} says it catches '{bug}', which the solution does not have{near}")
         if not test.catches and not test.learning:
             say(f"{test.name} catches no bug: a test that cannot fail proves nothing")
     learning = sum(test.worth for test in result.tests if test.learning)

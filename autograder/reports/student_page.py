@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from autograder.authoring.course import Assignment
 from autograder.errors import CourseError
@@ -97,6 +98,11 @@ class StudentPage:
     ) -> None:
         self.student, self.remark = student, remark
         self._title, self._results, self._sources = assignment.title, results, sources
+        names = {"{assignment}": assignment.name, "{student}": student, " ": " "}
+        # Where this student asks for a second look; empty if the course has no such address.
+        self.regrade = assignment.regrade
+        for name, value in names.items():
+            self.regrade = self.regrade.replace(name, quote(value, safe=""))
         more = results["extra_data"]
         self.points: float | None = results.get("score")
         self.worth: float = more["max_score"]

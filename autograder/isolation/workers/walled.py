@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import socket
 import subprocess
@@ -48,14 +49,11 @@ Lines = tuple[socket.socket, int, socket.socket]
 
 
 class WorkerServer:
-    """A running fork server. Its ``layers`` say what of the wall holds on this machine."""
+    """A fork server. Its ``layers`` say what of the wall holds on this machine."""
 
-    def __init__(
-        self, control: socket.socket, process: subprocess.Popen[bytes] | None, layers: Layers
-    ) -> None:
+    def __init__(self, control: socket.socket, process: subprocess.Popen[bytes]) -> None:
         self._control = control
         self._process = process
-        self.layers = layers
 
     @classmethod
     def start(
@@ -70,6 +68,19 @@ class WorkerServer:
         ``profile``: "distributed" lets tests have several workers that talk to each other over
         loopback. ``gpu``: workers may use it.
         """
+        server = cls.launch(libraries, hidden, profile, gpu)
+        server.layers  # noqa: B018
+        return server
+
+    @classmethod
+    def launch(
+        cls,
+        libraries: Sequence[str],
+        hidden: Sequence[Path] = (),
+        profile: str = "standard",
+        gpu: bool = False,
+    ) -> WorkerServer:
+        """The same, without waiting for it: its ``layers`` do, and raise IsolationError."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         package = Path(__file__).resolve().parents[3]
         # Not on a command line: workers can read theirs.
@@ -85,7 +96,12 @@ class WorkerServer:
             start_new_session=True,
         )
         theirs.close()
-        return cls(ours, process, _hello(ours, process))
+        return cls(ours, process)
+
+    @functools.cached_property
+    def layers(self) -> Layers:
+        """What of the wall holds. Waits until the server is ready; raises IsolationError."""
+        return _hello(self._control, self._process)
 
     def candidate(
         self,
@@ -136,11 +152,10 @@ class WorkerServer:
     def close(self) -> None:
         """End the server and its workers."""
         self._control.close()
-        if self._process is not None:
-            if self._process.stderr:
-                self._process.stderr.close()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(10)
+        if self._process.stderr:
+            self._process.stderr.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(10)
 
 
 def _hello(ours: socket.socket, process: subprocess.Popen[bytes]) -> Layers:
