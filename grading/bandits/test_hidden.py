@@ -488,7 +488,7 @@ def test_ucb_agent_tries_every_arm_then_follows_the_bounds(student, lab, rng):
 )
 def test_ucb_agent_weighs_with_its_own_c(student, rng):
     """Where one step more or less would decide otherwise, the agent decides by its c and by t."""
-    for c, pulls in ((0.9, 6), (3.1, 11)):
+    for c, pulls in ((0.5, 6), (3.1, 11)):
         t = pulls + 2
         # The lead that makes up for pulls of one arm and a single one of the other.
         lead = [c * np.sqrt(np.log(x)) * (1 - 1 / np.sqrt(pulls)) for x in (t - 1, t, t + 1)]

@@ -627,13 +627,7 @@ def assert_one_of(table, candidates, what):
 @points(
     5,
     part="train",
-    catches=(
-        "time-limit-is-an-ending",
-        "time-limit-is-an-ending-in-sarsa",
-        "time-limit-is-an-ending-in-expected-sarsa",
-        "time-limit-is-an-ending-in-double-q",
-        "plays-on-after-the-time-limit",
-    ),
+    catches=("time-limit-is-an-ending", "plays-on-after-the-time-limit"),
     hint="Terminated and truncated both end the episode, but only one of them means that the "
     "future is worth nothing.",
 )
