@@ -499,6 +499,7 @@ def test_ucb_agent_weighs_with_its_own_c(student, rng):
             for arm, reward in ((1, base), *[(0, base + gap)] * pulls):
                 agent.update(arm, reward)
             assert_equal(agent.counts, np.array([pulls, 1]), what="the counts")
+            assert_close(agent.q, np.array([base + gap, base]), what="the estimates")
             assert_equal(agent.select(t, generator()), chosen, what="the arm")
 
 
