@@ -239,6 +239,10 @@ def test_estimates_refuse_impossible_arguments(student):
             student.constant_step(1.0, 2.0, alpha)
         with assert_raises(ValueError):
             student.unbiased_step(1.0, 0.5, 2.0, alpha)
+    for trace in (-0.1, 1.2):
+        with assert_raises(ValueError):
+            student.unbiased_step(1.0, trace, 2.0, 0.3)
+    assert_close(student.unbiased_step(1.0, 1.0, 2.0, 0.25), (1.25, 1.0))
     assert_close(student.sample_average(1.0, 4, 2.0), 1.25)
     assert_close(student.unbiased_step(1.0, 0.5, 2.0, 1.0), (2.0, 1.0))
 
@@ -811,6 +815,10 @@ def test_runs_refuse_impossible_arguments(student):
     for action in (2, -1):
         with assert_raises(ValueError):
             student.pseudo_regret(means, np.array([0, action]))
+    with assert_raises(ValueError):
+        student.pseudo_regret(means, np.array([[0, 1], [1, 0]]))
+    one = student.run_bandit(student.Script([1]), means, 1, generator())
+    assert_equal(one.actions, np.array([1]), what="the actions of a run of one step")
     assert_close(
         student.pseudo_regret(means, np.array([0, 1, 0])),
         np.array([2.0, 2.0, 4.0]),
@@ -836,6 +844,8 @@ def test_every_arm_walks_on_its_own(student, rng):
     assert_close(
         student.random_walk(means, 0.0, generator()), means, what="the means that stand still"
     )
+    with assert_raises(ValueError):
+        student.random_walk(means, -0.1, generator())
 
 
 @points(
@@ -885,6 +895,14 @@ def test_walks_add_up_for_all_arms(student):
     assert_true(
         bool(rewards[watched:].var() / watched > 0.02),
         "arms that are not pulled move too, each on its own",
+    )
+    # A short step is one, too: consecutive rewards differ by it and by the noise of both, with
+    # variance 2.64. Seven standard deviations are 0.47, and without the walk it is 2.
+    trace = student.run_bandit(
+        student.Script([0] * watched), np.zeros(1), watched, generator(), walk_sd=0.8
+    )
+    assert_true(
+        bool(abs(np.diff(trace.rewards).var() - 2.64) < 0.47), "the means take short steps too"
     )
 
 

@@ -109,7 +109,7 @@ def tied_loops(gamma=0.5, copies=2):
     return MDP(P, R, np.zeros(size, bool), gamma)
 
 
-def random_table(rng, states=6, actions=2, ends=(2, 5)):
+def random_table(rng, states=6, actions=2, ends=(2, 4)):
     """A transition table in Gymnasium's form in which everything awkward happens.
 
     Next states repeat, every outcome has a reward of its own, the states in which episodes end have
@@ -395,6 +395,8 @@ def test_slips_go_sideways(student, rng):
     rows, slip = random_grid(rng), float(rng.uniform(0.2, 0.6))
     model = student.grid_mdp(rows, slip, 0.9, -1.0)
     assert_close(model.P, drawn(rows, slip, 0.9, -1.0).P, what="P")
+    always = student.grid_mdp(rows, 1.0, 0.9, -1.0)
+    assert_close(always.P, drawn(rows, 1.0, 0.9, -1.0).P, what="P of a grid of ice")
     middle = shaped(student.grid_mdp(["...", "...", "..."], slip).P, (9, 4, 9), "P")[4]
     left, down, right, up = 3, 7, 5, 1  # the neighbours of state 4, the one in the middle
     assert_close(
@@ -652,6 +654,10 @@ def test_the_tolerance_is_absolute(student):
     wide = student.greedy(np.array([[2.0, 1.7, 1.0], [0.0, 0.8, 0.2]]), tol=0.5)
     assert_close(
         wide, np.array([[0.5, 0.5, 0.0], [0.0, 1.0, 0.0]]), what="the greedy policy with tol = 0.5"
+    )
+    exact = student.greedy(np.array([[2.0, 2.0, 1.0], [0.0, 0.8, 0.8 - 1e-12]]), tol=0.0)
+    assert_close(
+        exact, np.array([[0.5, 0.5, 0.0], [0.0, 1.0, 0.0]]), what="the greedy policy with tol = 0"
     )
     for q, tol in ((np.zeros(3), 1e-9), (np.zeros((2, 3)), -1.0)):
         with assert_raises(ValueError):
@@ -983,6 +989,9 @@ def test_the_number_of_sweeps_is_the_smallest_that_suffices(student, rng):
     )  # 2, 1, 1/2, 1/4
     assert_equal(student.stopping_sweeps(0.5, 5.0), 0, what="sweeps when zero is good enough")
     assert_equal(student.stopping_sweeps(0.0, 0.1), 1, what="sweeps for gamma = 0")
+    assert_equal(student.stopping_sweeps(0.5, 1.0), 1, what="sweeps where the bound is met exactly")
+    assert_equal(student.stopping_sweeps(0.5, 0.3, 0.5), 2, what="sweeps for small rewards")
+    assert_equal(student.stopping_sweeps(0.9, 0.1, 0.0), 0, what="sweeps without rewards")
 
 
 @points(
@@ -1059,7 +1068,14 @@ def test_questions_without_an_answer_are_refused(student, rng):
     assert_close(
         student.contraction_ratio(v, v - 1.0, mdp), mdp.gamma, what="the ratio of a constant shift"
     )
-    for gamma, eps, r_max in ((1.0, 0.1, 1.0), (-0.1, 0.1, 1.0), (0.9, 0.0, 1.0), (0.9, 0.1, -1.0)):
+    for gamma, eps, r_max in (
+        (1.0, 0.1, 1.0),
+        (-0.1, 0.1, 1.0),
+        (0.9, 0.0, 1.0),
+        (0.0, 0.0, 1.0),
+        (0.9, -0.5, 1.0),
+        (0.9, 0.1, -1.0),
+    ):
         with assert_raises(ValueError):
             student.stopping_sweeps(gamma, eps, r_max)
     for other in (v.copy(), np.zeros(5)):

@@ -703,6 +703,13 @@ def test_expected_sarsa_averages_over_its_own_policy(student, lab, rng):
     )
     assert_close(result.Q, replay(env, alpha, future), what="Q")
     assert_close(result.returns, env.sums(12), what="returns")
+    # With alpha = 1, two of the actions of state 1 are soon tied, at a value that is not 0.
+    rewards = [[0.5] * 3, rng.permutation([2.0, 2.0, -1.0]), [0.0] * 3]
+    env = Scripted(lab, [[1] * 3, [2] * 3, [2] * 3], rewards, terminal=(2,))
+    epsilons = np.full(30, 0.6)
+    rates = {"alpha": 1.0, "gamma": gamma, "epsilon": 0.6}
+    result = train(student, env, "expected_sarsa", 30, **rates)
+    assert_close(result.Q, replay(env, 1.0, future), what="Q with ties")
 
 
 @points(
@@ -1014,6 +1021,7 @@ def test_bins_are_ordered_and_nonsense_is_refused(student, rng):
         ([0.0], [1.0], [2, 2]),
         ([0.0, 0.0], [1.0], [2, 2]),
         ([1.0], [1.0], [2]),
+        ([0.0, 1.0], [1.0, 1.0], [2, 2]),
         ([5.0], [np.inf], [2]),  # empty once infinity is 4
     ):
         with assert_raises(ValueError):
@@ -1022,6 +1030,8 @@ def test_bins_are_ordered_and_nonsense_is_refused(student, rng):
         student.Discretizer([0.0], [1.0], [2], clip=-1.0)
     with assert_raises(ValueError):
         cells.encode([0.0, 0.0])
+    with assert_raises(ValueError):
+        cells.encode(np.zeros((1, 1)))
 
 
 # -- part 6: Double Q-learning ---------------------------------------------------------------------

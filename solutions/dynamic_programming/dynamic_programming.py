@@ -13,7 +13,6 @@ chapters 3 and 4.
 
 ### BEGIN SOLUTION
 import itertools
-import math
 
 ### END SOLUTION
 from typing import NamedTuple
@@ -436,12 +435,9 @@ def stopping_sweeps(gamma, eps, r_max=1.0):
         raise ValueError(
             f"need 0 <= gamma < 1, eps > 0 and r_max >= 0, not {gamma}, {eps} and {r_max}"
         )
-    # BUG(forgets-the-horizon): bound = r_max
+    # BUG(forgets-the-horizon): bound, k = r_max, 0
     # WHEN the error at the start is taken for r_max, although values add up to r_max / (1 - gamma).
-    bound = r_max / (1 - gamma)
-    if bound <= eps:
-        return 0
-    k = max(0, math.floor(math.log(eps / bound) / math.log(gamma)) - 1) if gamma > 0 else 0
+    bound, k = r_max / (1 - gamma), 0
     while gamma**k * bound > eps:
         k += 1
     # BUG(rounds-down): return k - 1

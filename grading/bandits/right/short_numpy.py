@@ -33,12 +33,12 @@ def sample_average(q, n, reward):
 
 
 def constant_step(q, reward, alpha):
-    _ok(0 < alpha and alpha <= 1, alpha)
+    _ok(alpha > 0 and alpha <= 1, alpha)
     return float(reward + (1 - alpha) * (q - reward))
 
 
 def unbiased_step(q, o, reward, alpha):
-    _ok(0 < alpha and alpha <= 1 and 0 <= o and o <= 1, alpha, o)
+    _ok(alpha > 0 and alpha <= 1 and o >= 0 and o <= 1, alpha, o)
     new = alpha + o - alpha * o
     return float(reward + (1 - alpha / new) * (q - reward)), float(new)
 
@@ -54,7 +54,7 @@ def argmax_random(q, rng):
 
 
 def epsilon_greedy_probs(q, epsilon):
-    _ok(0 <= epsilon and epsilon <= 1, epsilon)
+    _ok(epsilon >= 0 and epsilon <= 1, epsilon)
     k = _array(q).size
     return np.bincount(_best(_array(q)), minlength=k) * (1 - epsilon) / _best(_array(q)).size + epsilon / k
 
