@@ -64,7 +64,7 @@ def test_a_spelling_loses_marks(path):
 
 
 @pytest.mark.parametrize(
-    "path", filter(true_names, SPELLED), ids=lambda path: f"{path.parent.name}-{path.stem}"
+    "path", list(filter(true_names, SPELLED)), ids=lambda path: f"{path.parent.name}-{path.stem}"
 )
 def test_a_spelling_of_a_known_mistake_is_named_truly(path):
     key, tests = course(path.parent.name)

@@ -1,5 +1,5 @@
 # A time limit cuts the target of double_q.
-# True: time-limit-is-an-ending-in-double-q
+# True: time-limit-is-an-ending
 
 _inner_play = _play
 

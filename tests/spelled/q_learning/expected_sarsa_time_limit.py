@@ -1,5 +1,5 @@
 # A time limit cuts the target of expected_sarsa.
-# True: time-limit-is-an-ending-in-expected-sarsa
+# True: time-limit-is-an-ending
 
 _inner_play = _play
 

@@ -1,5 +1,5 @@
 # Training of sarsa leaves the episode before the last update.
-# True: none
+# True: skips-the-last-step
 
 _right_learn = _Agent.learn_
 

@@ -1,5 +1,5 @@
 # A time limit cuts the target of sarsa.
-# True: time-limit-is-an-ending-in-sarsa
+# True: time-limit-is-an-ending
 
 _inner_play = _play
 
