@@ -37,6 +37,7 @@ NEEDS = {
         "test_outside",
         "test_real_submissions",
         "test_reported",
+        "test_spelled",
     ),
     "wall": (
         "test_as_graded",
