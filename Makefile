@@ -35,6 +35,7 @@ attacks: setup
 thorough: setup
 	$(VERIFY) --all --compare --mutants --thorough --draws 20
 	$(RUN) -m pytest -q grading/*/bars.py
+	$(RUN) -m pytest -q -m slow tests/test_reported.py
 
 check: setup
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy

@@ -21,7 +21,18 @@ from autograder.model import Basis, Outcome, Verdict
 HERE = Path(__file__).resolve().parent
 REPORTED = sorted((HERE / "reported").glob("*/*.py"))
 SEED = 5
-NAMED_AT_LEAST = 16  # of the reported mistakes that have a true name
+# Diagnosing a wrong training takes up to half a minute: these are run by `make thorough`.
+LONG = ("distributed_ppo", "dqn", "grpo", "ppo", "reinforce")
+SHORT = [path for path in REPORTED if path.parent.name not in LONG]
+CASES = [
+    pytest.param(
+        path,
+        id=f"{path.parent.name}-{path.stem}",
+        marks=[] if path in SHORT else [pytest.mark.slow],
+    )
+    for path in REPORTED
+]
+NAMED_AT_LEAST = 16  # of the quick ones that have a true name
 
 
 def about(path: Path, word: str) -> str:
@@ -57,7 +68,7 @@ def told(path: Path, *bases: Basis) -> set[str]:
     return {m.bug for o in marked(path) if o.basis in bases for m in o.mistakes}
 
 
-@pytest.mark.parametrize("path", REPORTED, ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize("path", CASES)
 def test_a_reported_mistake_loses_marks_and_is_not_named_falsely(path):
     key, _ = course(path.parent.name)
     assert about(path, "Source").startswith("https://")
@@ -69,6 +80,6 @@ def test_a_reported_mistake_loses_marks_and_is_not_named_falsely(path):
 
 
 def test_many_reported_mistakes_are_named_truly():
-    with_a_name = [path for path in REPORTED if true_names(path)]
+    with_a_name = [path for path in SHORT if true_names(path)]
     named = [path for path in with_a_name if told(path, Basis.NAMED, Basis.FOLLOWS)]
     assert len(named) >= NAMED_AT_LEAST
