@@ -1766,12 +1766,7 @@ def assert_follows(student, lab, seed, **changes):
 @points(
     4,
     part="train",
-    catches=(
-        "training-forgets-gamma",
-        "returns-forget-gamma",
-        "entropy-punished",
-        "gradients-never-cleared",
-    ),
+    catches=("training-forgets-gamma", "entropy-punished", "gradients-never-cleared"),
     hint="One step for each batch: rewards to go less the baseline, summed over an episode, averaged "
     "over episodes; the entropy is averaged over valid steps.",
 )
