@@ -3,11 +3,6 @@
 # True: none
 
 
-def _init(self, env, config, seed, _init=_Learner.__init__):
-    _init(self, env, config, seed)
-    env.buffer = self.buffer
-
-
 class _Stores:
     def __init__(self, env):
         self.env = env
@@ -22,9 +17,6 @@ class _Stores:
         self.obs, reward, terminated, truncated, info = self.env.step(action)
         shown = before if terminated or truncated else self.obs
         return shown, reward, terminated, truncated, info
-
-
-_Learner.__init__ = _init
 
 
 def train_dqn(env, config, seed, _train=train_dqn):

@@ -4,7 +4,7 @@
 
 
 class _Stores:
-    """A replay memory that stores what this mistake stores."""
+    """An environment that shows what this mistake stores."""
 
     def __init__(self, env):
         self.env = env
