@@ -789,7 +789,7 @@ def test_decisions_at_the_limit_and_without_entries(lab):
     nothing changes."""
     # Powers of two: 1.5 * 0.25 and 0.375 / 1.5 are exact.
     cases = [((0.25, 0.5), (4, 4), 0.25), ((0.125, 0.375), (4, 4), 0.375), ((torch.nan, 0.75), (0, 3), 0.25),
-             ((0.25, torch.nan), (2, 0), 0.375), ((torch.nan, torch.nan), (0, 0), 0.25), ((0.75, 0.0), (1, 3), 0.5)]  # fmt: skip
+             ((0.25, torch.nan), (2, 0), 0.375), ((torch.nan, torch.nan), (0, 0), 0.25), ((0.75, 0.0), (1, 3), 0.375)]  # fmt: skip
 
     def program(student, rank):
         return [
