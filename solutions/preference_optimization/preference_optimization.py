@@ -253,14 +253,14 @@ def sequence_logprobs(logp: Tensor, mask: Tensor, average: bool = False) -> Tens
         raise ValueError(f"logp and mask must be (B, L): {tuple(logp.shape)}, {tuple(mask.shape)}.")
     # TODO(logprobs): refuse rows without a response; add up what is under the mask; divide if asked.
     ### BEGIN SOLUTION
+    # BUG(pads-counted, 2): kept = mask.long().cumsum(dim=1) > 0
+    # BUG(prompt-counted, 2): kept = mask.flip(1).long().cumsum(dim=1).flip(1) > 0
     kept = mask.bool()
     # BUG(empty-rows-pass): if False:
     # WHEN a row without a response counts as a response of log-probability 0 instead of being
     # WHEN refused.
     if not bool(kept.any(dim=1).all()):
         raise ValueError("a row has no response: its mask marks no token.")
-    # BUG(pads-counted, 2): kept = kept.long().cumsum(dim=1) > 0
-    # BUG(prompt-counted, 2): kept = kept.flip(1).long().cumsum(dim=1).flip(1) > 0
     # BUG(multiplies-by-the-mask): total = (logp * kept).sum(dim=1)
     # WHEN what is outside the mask is multiplied by 0, so that a nan or an infinity there is still
     # WHEN added.
@@ -648,12 +648,12 @@ def kto_loss(
     # BUG(reference-forgotten): ratio = logp
     ratio = logp - ref_logp.detach()
     # BUG(point-learns, 2): point = torch.as_tensor(point, dtype=logp.dtype)
-    point = torch.as_tensor(point, dtype=logp.dtype).detach()
-    # BUG(point-forgotten): point = torch.zeros_like(point)
+    # BUG(point-forgotten): point = torch.zeros((), dtype=logp.dtype)
     # WHEN the reference point is left out of the loss.
-    sign = torch.where(desirable, 1.0, -1.0).to(logp.dtype)
-    # BUG(thumbs-down-count-as-up): sign = torch.ones_like(sign)
+    point = torch.as_tensor(point, dtype=logp.dtype).detach()
+    # BUG(thumbs-down-count-as-up): sign = torch.ones_like(logp)
     # WHEN undesirable answers are pushed up like desirable ones.
+    sign = torch.where(desirable, 1.0, -1.0).to(logp.dtype)
     # BUG(point-without-beta): gain = sign * (beta * ratio - point)
     # WHEN beta scales the log-ratio and not the reference point.
     # BUG(beta-forgotten): gain = sign * (ratio - point)
