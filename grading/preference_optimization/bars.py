@@ -27,4 +27,4 @@ def gained(seed):
         bridge.close()
 
 
-BARS = {"test_training_comes_near_the_optimum": Bar(0.7, gained, range(1000, 1036))}
+BARS = {"test_training_comes_near_the_optimum": Bar(0.7, gained, range(1000, 1030))}

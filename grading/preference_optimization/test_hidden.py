@@ -169,7 +169,596 @@ def some_pairs(rng, lengths=((2, 4, 1), (4, 2, 5), (1, 3, 4))):
     return Pairs(*([rng.integers(0, PAD, size=n).tolist() for n in column] for column in columns))
 
 
-# -- Part 1: log-probabilities of responses --------------------------------------------------------
+# -- Part 1: DPO -----------------------------------------------------------------------------------
+
+
+@points(
+    2,
+    part="dpo",
+    catches=("sums-over-pairs", "reference-forgotten", "reference-of-the-chosen-alone"),
+    hint="Before the first step policy and reference agree on everything: each pair is a coin flip.",
+)
+def test_a_policy_that_is_its_reference_costs_log_two(student, rng):
+    """Where policy and reference agree, the loss is log 2, whatever beta and the smoothing are."""
+    ref = some_scores(rng)
+    same = Scores(ref.ref_chosen, ref.ref_rejected, ref.ref_chosen, ref.ref_rejected)
+    for beta in (0.1, apart(rng, 0.3, 2.0)):
+        assert_close(student.dpo_loss(*same, beta=beta), scalar(math.log(2)), **TIGHT)
+    loss = student.dpo_loss(*same, beta=0.3, label_smoothing=0.15)
+    assert_close(loss, scalar(math.log(2)), **TIGHT)
+
+
+@points(
+    2,
+    part="dpo",
+    catches=("reference-forgotten", "reference-added", "reference-of-the-chosen-alone", "swapped-pair"),
+    hint="Two log-ratios, one difference. What belongs to the prompt alone, such as log Z, stands in "
+    "both and must cancel.",
+)  # fmt: skip
+def test_what_belongs_to_the_prompt_cancels(student, rng):
+    """The margin is a difference of log-ratios: a number added to both answers of a pair changes
+    nothing, and swapping the answers turns its sign."""
+    s = some_scores(rng)
+    h = torch.tensor(s.margins).double()
+    assert_close(student.preference_margin(*s), h, what="the margin", **TIGHT)
+    f, g = normal(rng, 5, scale=3.0), normal(rng, 5, scale=3.0)
+    shifted = Scores(s.chosen + f, s.rejected + f, s.ref_chosen + g, s.ref_rejected + g)
+    assert_close(student.preference_margin(*shifted), h, what="the shifted margin", **TIGHT)
+    swapped = Scores(s.rejected, s.chosen, s.ref_rejected, s.ref_chosen)
+    assert_close(student.preference_margin(*swapped), -h, what="the swapped margin", **TIGHT)
+
+
+DPO_BUGS = (
+    "beta-forgotten",
+    "beta-on-the-policy-alone",
+    "beta-divides",
+    "beta-multiplies-the-loss",
+    "sums-over-pairs",
+    "swapped-pair",
+    "reference-added",
+)
+
+
+@points(
+    3,
+    part="dpo",
+    catches=DPO_BUGS,
+    hint="Per pair: beta * sigmoid(-beta h) is the pull, up on the chosen and down on the rejected. "
+    "Then the mean.",
+)
+def test_surprising_pairs_pull_hardest(student, rng):
+    """The loss is the mean of -log sigmoid(beta h), and its gradient -beta sigmoid(-beta h) / B on
+    each chosen log-probability, the opposite on the rejected one."""
+    s, beta = some_scores(rng), apart(rng, 0.15, 0.45)
+    chosen, rejected = s.chosen.clone().requires_grad_(), s.rejected.clone().requires_grad_()
+    loss = student.dpo_loss(chosen, rejected, s.ref_chosen, s.ref_rejected, beta=beta)
+    expected = np.mean([-math.log(sigmoid(beta * h)) for h in s.margins])
+    assert_close(loss.detach(), scalar(expected), what="the loss", **TIGHT)
+    up, down = torch.autograd.grad(loss, (chosen, rejected), allow_unused=True)
+    pull = torch.tensor([beta * sigmoid(-beta * h) / 5 for h in s.margins]).double()
+    assert_close(up, -pull, what="the gradient of the chosen", **TIGHT)
+    assert_close(down, pull, what="the gradient of the rejected", **TIGHT)
+
+
+@points(
+    2,
+    part="dpo",
+    catches="reference-with-a-gradient",
+    hint="The reference is a constant, also if somebody hands in its log-probabilities with a graph.",
+)
+def test_no_gradient_reaches_the_reference(student, lab, rng):
+    """Log-probabilities of the reference that carry a gradient are treated as constants."""
+    s, beta = some_scores(rng), apart(rng, 0.2, 0.5)
+    expected = np.mean([-math.log(sigmoid(beta * h)) for h in s.margins])
+    refs = [x.clone().requires_grad_() for x in s[2:]]
+    loss = lab.kept(student).dpo_loss(*s[:2], *refs, beta=beta)
+    assert_close(lab.value(loss.item()), expected, what="the loss", **TIGHT)
+    assert_equal(lab.value(loss.requires_grad), False, what="a gradient that reaches the reference")
+    loss = lab.kept(student).dpo_loss(s.chosen.clone().requires_grad_(), *s[1:], beta=beta)
+    assert_equal(lab.value(loss.requires_grad), True, what="a gradient that reaches the policy")
+
+
+@points(
+    2,
+    part="dpo",
+    catches="log-of-sigmoid",
+    hint="sigmoid(-1000) is 0 in floating point, and log 0 is -inf: torch.nn.functional.logsigmoid.",
+)
+def test_extreme_margins_stay_finite(student):
+    """Margins of plus and minus ten thousand nats give a finite loss and the right gradient."""
+    chosen = torch.tensor([10_000.0, -10_000.0, -7.0], dtype=torch.float64, requires_grad=True)
+    others = [torch.tensor([0.0, 0.0, -7.0], dtype=torch.float64)] + [torch.zeros(3).double()] * 2
+    loss = student.dpo_loss(chosen, *others, beta=0.3)
+    assert_close(loss.detach(), scalar((3000.0 + math.log(2)) / 3), what="the loss", **TIGHT)
+    (push,) = torch.autograd.grad(loss, chosen)
+    expected = torch.tensor([0.0, -0.3, -0.15], dtype=torch.float64) / 3
+    assert_close(push, expected, what="the gradient", **TIGHT)
+
+
+@points(
+    2,
+    part="dpo",
+    catches=("rewards-without-beta", "rewards-carry-a-gradient", "beta-forgotten"),
+    hint="DPO is the Bradley-Terry loss of beta * (logp - ref_logp). A report of it needs no graph.",
+)
+def test_dpo_is_bradley_terry_of_implicit_rewards(student, lab, rng):
+    """The implicit rewards are beta times the log-ratios, without a gradient, and the loss is the
+    Bradley-Terry loss of them."""
+    s, beta = some_scores(rng), apart(rng, 0.2, 0.5)
+    won = student.implicit_rewards(s.chosen, s.ref_chosen, beta)
+    lost = student.implicit_rewards(s.rejected, s.ref_rejected, beta)
+    assert_close(won, beta * (s.chosen - s.ref_chosen), what="the rewards", **TIGHT)
+    loss = np.mean([math.log1p(math.exp(-d)) for d in (won - lost).tolist()])
+    assert_close(student.dpo_loss(*s, beta=beta), scalar(loss), what="the loss", **TIGHT)
+    rewards = student.implicit_rewards(s.chosen.clone().requires_grad_(), s.ref_chosen, beta)
+    assert_no_grad(rewards, what="a reported reward")
+
+
+@points(
+    3,
+    part="dpo",
+    catches=("smoothing-halved", "smoothing-turned-round", "robust-smoothing"),
+    hint="Two terms: 1 - s for the label as given, s for the label the other way round. Where is "
+    "the sum smallest?",
+)
+def test_doubted_labels_have_a_finite_optimum(student, rng):
+    """With smoothing s the loss is a mixture of both labels' losses, and flat where beta h =
+    log((1 - s) / s)."""
+    s, beta, doubt = some_scores(rng), apart(rng, 0.2, 0.5), apart(rng, 0.1, 0.3)
+    right, wrong = (
+        np.mean([-math.log(sigmoid(sign * beta * h)) for h in s.margins]) for sign in (1, -1)
+    )
+    assert_close(student.dpo_loss(*s, beta=beta), scalar(right), what="without doubt", **TIGHT)
+    loss = student.dpo_loss(*s, beta=beta, label_smoothing=doubt)
+    assert_close(loss, scalar((1 - doubt) * right + doubt * wrong), what="the loss", **TIGHT)
+    best = s.rejected + s.ref_chosen - s.ref_rejected + math.log((1 - doubt) / doubt) / beta
+    best.requires_grad_()
+    flat = student.dpo_loss(best, *s[1:], beta=beta, label_smoothing=doubt)
+    (push,) = torch.autograd.grad(flat, best)
+    assert_close(push, torch.zeros(5).double(), what="the gradient at the optimum", **TIGHT)
+
+
+@points(
+    2,
+    part="dpo",
+    catches=("weight-of-the-right-ones", "weight-without-smoothing", "weight-without-beta"),
+    hint="The pair's loss as a function of its margin alone: differentiate, and change the sign.",
+)
+def test_weights_are_the_slope_of_the_loss(student, rng):
+    """The weight of a pair is minus the slope of its loss: the finite difference of two losses, and
+    0 at the optimum of doubted labels."""
+    beta, doubt = apart(rng, 0.2, 0.5), apart(rng, 0.1, 0.3)
+    h = normal(rng, 6, scale=3.0)
+
+    def cost(x, s):
+        return -(1 - s) * math.log(sigmoid(beta * x)) - s * math.log(sigmoid(-beta * x))
+
+    for s in (0.0, doubt):
+        slopes = [(cost(x - 1e-5, s) - cost(x + 1e-5, s)) / 2e-5 for x in h.tolist()]
+        found = student.dpo_weights(h, beta=beta, label_smoothing=s)
+        assert_close(found, torch.tensor(slopes).double(), what="the weights", **TIGHT)
+    best = torch.full((2,), math.log((1 - doubt) / doubt) / beta).double()
+    found = student.dpo_weights(best, beta=beta, label_smoothing=doubt)
+    assert_close(found, torch.zeros(2).double(), what="the weights at the optimum", **TIGHT)
+
+
+# -- Part 2: IPO -----------------------------------------------------------------------------------
+
+
+@points(
+    4,
+    part="ipo",
+    catches=(
+        "ipo-target-half-tau",
+        "ipo-target-one-over-tau",
+        "ipo-target-below-zero",
+        "ipo-in-rewards",
+        "ipo-one-sided",
+        "ipo-halved",
+        "ipo-of-the-mean",
+        "swapped-pair",
+        "reference-forgotten",
+    ),
+    hint="A parabola in the margin: where is its bottom, and how wide is it?",
+)
+def test_ipo_is_a_parabola_around_its_target(student, rng):
+    """The loss is the mean squared distance of the margins from 1 / (2 tau), and flat exactly
+    there."""
+    s, tau = some_scores(rng), apart(rng, 0.15, 0.45)
+    target = 1 / (2 * tau)
+    expected = np.mean([(h - target) ** 2 for h in s.margins])
+    assert_close(student.ipo_loss(*s, tau=tau), scalar(expected), what="the loss", **TIGHT)
+    best = (s.rejected + s.ref_chosen - s.ref_rejected + target).requires_grad_()
+    loss = student.ipo_loss(best, *s[1:], tau=tau)
+    assert_close(loss.detach(), scalar(0.0), what="the loss at the target", **TIGHT)
+    ahead = (best.detach() + 0.7).requires_grad_()
+    (push,) = torch.autograd.grad(student.ipo_loss(ahead, *s[1:], tau=tau), ahead)
+    assert_close(push, torch.full((5,), 1.4 / 5).double(), what="the gradient beyond", **TIGHT)
+
+
+@points(
+    3,
+    part="ipo",
+    catches=("ipo-one-sided", "ipo-target-below-zero", "ipo-target-one-over-tau"),
+    hint="Go down the loss of one pair whose label is certain: DPO never has enough, IPO stops at "
+    "1 / (2 tau).",
+)
+def test_ipo_comes_to_rest_where_dpo_runs_away(student, rng):
+    """With labels that are certain, gradient descent on IPO ends at the margin 1 / (2 tau), from
+    below and from above, while DPO pulls on at any margin."""
+    tau = apart(rng, 0.15, 0.45)
+    nothing = torch.zeros(1).double()
+    for start in (0.0, 3 / tau):
+        h = torch.tensor([start]).double()
+        for _ in range(24):
+            leaf = h.clone().requires_grad_()
+            loss = student.ipo_loss(leaf, nothing, nothing, nothing, tau=tau)
+            h = h - 0.25 * torch.autograd.grad(loss, leaf)[0]
+        assert_close(h, torch.tensor([1 / (2 * tau)]).double(), what="where IPO ends", **SINGLE)
+    for h in (1.0, 5.0, 12.0):
+        leaf = torch.tensor([h / tau]).double().requires_grad_()
+        loss = student.dpo_loss(leaf, nothing, nothing, nothing, beta=tau)
+        (push,) = torch.autograd.grad(loss, leaf)
+        assert_close(push / tau * math.exp(h), torch.tensor([-1 / (1 + math.exp(-h))]).double(), what="DPO's pull", **TIGHT)  # fmt: skip
+
+
+# -- Part 3: KTO -----------------------------------------------------------------------------------
+
+
+@points(
+    2,
+    part="kto",
+    catches=("reversed-batch", "own-responses", "previous-responses", "one-row-is-mismatched"),
+    hint="Turning the batch round leaves the middle one of an odd batch where it is. Shift by one.",
+)
+def test_no_prompt_meets_its_own_response(student, rng):
+    """Each prompt gets the next one's response and the last the first's; a single prompt is
+    refused."""
+    for count in (2, 5, int(rng.integers(6, 12))):
+        expected = torch.tensor([*range(1, count), 0])
+        assert_equal(student.mismatched(count), expected, what="the order")
+    with assert_raises(ValueError):
+        student.mismatched(1)
+
+
+@points(
+    4,
+    part="kto",
+    catches=(
+        "point-learns",
+        "point-the-other-way",
+        "point-below-zero",
+        "point-clamped-by-row",
+        "point-is-a-sum",
+        "point-is-absolute",
+    ),
+    hint="An estimate of a divergence: a mean, at least 0, and a constant for the gradient.",
+)
+def test_the_reference_point_is_a_floored_mean(student, lab, rng):
+    """z0 is the mean log-ratio of the mismatched answers, or 0 where that is negative, and carries
+    no gradient."""
+    ref = -torch.tensor(rng.uniform(6, 18, size=6))
+    gaps = normal(rng, 6, scale=0.3) + torch.tensor([2.0, -0.9, 1.5, -0.6, 0.8, -0.4]).double()
+    point = student.kto_reference_point(ref + gaps, ref)
+    assert_close(point, gaps.mean().clamp(min=0), what="a positive point", **TIGHT)
+    point = student.kto_reference_point(ref - gaps.abs(), ref)
+    assert_close(point, scalar(0.0), what="the point of a negative estimate", **TIGHT)
+    leaf = (ref + gaps).requires_grad_()
+    assert_no_grad(student.kto_reference_point(leaf, ref), what="the reference point")
+
+
+class Thumbs(NamedTuple):
+    """Rows of KTO."""
+
+    logp: torch.Tensor
+    ref_logp: torch.Tensor
+    desirable: torch.Tensor
+    point: torch.Tensor
+
+
+def some_thumbs(rng):
+    """Seven rows, three of them desirable, and a reference point."""
+    ref = -torch.tensor(rng.uniform(6, 18, size=7))
+    desirable = torch.tensor([True, False, False, True, False, True, False])
+    return Thumbs(ref + normal(rng, 7, scale=1.5), ref, desirable, scalar(apart(rng, 0.6, 1.4)))
+
+
+def gain(row, ratio, point, beta):
+    return beta * (ratio - point) * (1 if row else -1)
+
+
+KTO_BUGS = (
+    "thumbs-down-count-as-up",
+    "point-forgotten",
+    "point-without-beta",
+    "beta-forgotten",
+    "reference-forgotten",
+    "weights-swapped",
+    "kto-logarithm",
+    "divides-by-the-weights",
+    "mean-of-two-means",
+)
+
+
+@points(
+    4,
+    part="kto",
+    catches=KTO_BUGS,
+    hint="Row by row: how far is the log-ratio from the point, on which side should it be, what does "
+    "its kind weigh? Then the mean of all rows.",
+)
+def test_answers_are_gains_or_losses_from_the_point(student, rng):
+    """A row costs its weight times one minus the sigmoid of beta times its gain; the loss is the
+    mean over all rows."""
+    rows, beta = some_thumbs(rng), apart(rng, 0.2, 0.5)
+    up, down = apart(rng, 0.6, 0.9), apart(rng, 1.2, 1.7)
+    ratios = (rows.logp - rows.ref_logp).tolist()
+    for weights_ in ((1.0, 1.0), (up, down)):
+        costs = [
+            weights_[0 if kind else 1] * (1 - sigmoid(gain(kind, ratio, float(rows.point), beta)))
+            for kind, ratio in zip(rows.desirable.tolist(), ratios, strict=True)
+        ]
+        loss = student.kto_loss(*rows, beta, *weights_)
+        assert_close(loss, scalar(np.mean(costs)), what="the loss", **TIGHT)
+
+
+@points(
+    3,
+    part="kto",
+    catches=("thumbs-down-count-as-up", "beta-forgotten", "kto-logarithm", "reference-with-a-gradient"),
+    hint="Desirable answers go up and the others down, hardest near the point; reference and point "
+    "are constants.",
+)  # fmt: skip
+def test_kto_pulls_near_the_point(student, lab, rng):
+    """The gradient of a row is -beta w sigmoid' / N, up or down by its kind; reference and point
+    get none."""
+    rows, beta = some_thumbs(rng), apart(rng, 0.2, 0.5)
+    leaf = rows.logp.clone().requires_grad_()
+    loss = student.kto_loss(leaf, *rows[1:], beta, 0.8, 1.3)
+    (push,) = torch.autograd.grad(loss, leaf)
+    expected = []
+    ratios = (rows.logp - rows.ref_logp).tolist()
+    for kind, ratio in zip(rows.desirable.tolist(), ratios, strict=True):
+        p = sigmoid(gain(kind, ratio, float(rows.point), beta))
+        expected.append((-0.8 if kind else 1.3) * beta * p * (1 - p) / 7)
+    assert_close(push, torch.tensor(expected).double(), what="the gradient", **TIGHT)
+    for name in ("ref_logp", "point"):
+        learns = rows._replace(**{name: getattr(rows, name).clone().requires_grad_()})
+        loss = lab.kept(student).kto_loss(*learns, beta, 0.8, 1.3)
+        assert_equal(lab.value(loss.requires_grad), False, what=f"a gradient that reaches {name}")
+
+
+# -- Part 4: without a reference -------------------------------------------------------------------
+
+
+def some_means(rng, B=5):
+    """Mean log-probabilities of chosen and rejected answers."""
+    return [-torch.tensor(rng.uniform(0.3, 3.0, size=B)) for _ in range(2)]
+
+
+@points(
+    4,
+    part="reference_free",
+    catches=("gamma-beta-ratio", "gamma-added", "gamma-forgotten", "sums-over-pairs"),
+    hint="gamma is a lead that is asked for, in the unit of beta times the difference.",
+)
+def test_simpo_asks_for_a_lead(student, rng):
+    """SimPO costs log 2 where beta times the lead is gamma, and -log sigmoid(beta * lead - gamma)
+    elsewhere."""
+    chosen, rejected = some_means(rng)
+    beta, gamma = apart(rng, 1.5, 2.5), apart(rng, 0.6, 1.4)
+    ahead = rejected + gamma / beta
+    assert_close(student.simpo_loss(ahead, rejected, beta, gamma), scalar(math.log(2)), **TIGHT)
+    leaf = chosen.clone().requires_grad_()
+    loss = student.simpo_loss(leaf, rejected, beta, gamma)
+    gaps = [beta * d - gamma for d in (chosen - rejected).tolist()]
+    assert_close(loss.detach(), scalar(np.mean([-math.log(sigmoid(g)) for g in gaps])), **TIGHT)
+    (push,) = torch.autograd.grad(loss, leaf)
+    pull = torch.tensor([-beta * sigmoid(-g) / 5 for g in gaps]).double()
+    assert_close(push, pull, what="the gradient", **TIGHT)
+
+
+@points(
+    3,
+    part="reference_free",
+    catches=("odds-lose-digits", "odds-shifted", "ratio-for-odds", "odds-of-certainty"),
+    hint="1 - p for p near 1: torch.expm1 keeps the digits that 1 - exp(log p) has lost.",
+)
+def test_odds_keep_their_digits(student, rng):
+    """Log-odds are exact for unlikely, likely and nearly certain answers, and finite for certain
+    ones."""
+    exponents = np.array([-300.0, -20.0, -2.0, -0.3, -1e-3, -1e-6, -1e-10, -1e-14])
+    logp = torch.tensor(exponents * rng.uniform(1.0, 2.0, size=8))
+    leaf = logp.clone().requires_grad_()
+    odds = student.log_odds(leaf)
+    expected = [x - math.log(-math.expm1(x)) for x in logp.tolist()]
+    assert_close(odds.detach(), torch.tensor(expected).double(), what="the log-odds", **SINGLE)
+    (slope,) = torch.autograd.grad(odds.sum(), leaf)
+    slopes = torch.tensor([-1 / math.expm1(x) for x in logp.tolist()]).double()
+    assert_close(slope, slopes, what="the slope", **SINGLE)
+    certain = student.log_odds(torch.zeros(2).double())
+    assert_finite(certain, what="the log-odds of certainty")
+    assert_true(bool((certain > 20).all()), "certainty has large odds")
+
+
+@points(
+    3,
+    part="reference_free",
+    catches=(
+        "orpo-without-imitation",
+        "orpo-imitates-both",
+        "orpo-odds-turned-round",
+        "orpo-weights-the-imitation",
+        "ratio-for-odds",
+        "sums-over-pairs",
+    ),
+    hint="Imitation of the chosen answer with weight 1, and lambda times a log-sigmoid of odds.",
+)
+def test_orpo_imitates_and_compares_odds(student, rng):
+    """ORPO is the mean of -chosen minus weight times the log-sigmoid of the difference of
+    log-odds."""
+    (chosen, rejected), weight = some_means(rng), apart(rng, 0.2, 0.6)
+    leaves = [x.clone().requires_grad_() for x in (chosen, rejected)]
+    loss = student.orpo_loss(*leaves, weight=weight)
+    costs, ups, downs = [], [], []
+    for c, r in zip(chosen.tolist(), rejected.tolist(), strict=True):
+        p, q = math.exp(c), math.exp(r)
+        gap = math.log(p / (1 - p)) - math.log(q / (1 - q))
+        costs.append(-c - weight * math.log(sigmoid(gap)))
+        ups.append((-1 - weight * sigmoid(-gap) / (1 - p)) / 5)
+        downs.append(weight * sigmoid(-gap) / (1 - q) / 5)
+    assert_close(loss.detach(), scalar(np.mean(costs)), what="the loss", **TIGHT)
+    up, down = torch.autograd.grad(loss, leaves)
+    assert_close(up, torch.tensor(ups).double(), what="the gradient of the chosen", **TIGHT)
+    assert_close(down, torch.tensor(downs).double(), what="the gradient of the rejected", **TIGHT)
+
+
+@points(
+    2,
+    part="reference_free",
+    catches=("odds-lose-digits", "odds-of-certainty"),
+    hint="A short answer that the model is sure of has log-probability 0 after rounding: what are "
+    "its odds, and their slope?",
+)
+def test_orpo_survives_certainty(student, rng):
+    """An answer of probability 1 - 1e-15, or exactly 1, gives a finite loss and gradient."""
+    weight = apart(rng, 0.2, 0.6)
+    rejected = -torch.tensor(rng.uniform(0.3, 3.0, size=3))
+    chosen = torch.tensor([-1.2e-15, 0.0, -0.4]).double().requires_grad_()
+    loss = student.orpo_loss(chosen, rejected, weight=weight)
+    assert_finite(loss.detach(), what="the loss")
+    (push,) = torch.autograd.grad(loss, chosen)
+    assert_finite(push, what="the gradient")
+    costs = []
+    for c, r in zip((-1.2e-15, -2.3e-16, -0.4), rejected.tolist(), strict=True):
+        gap = c - math.log(-math.expm1(c)) - r + math.log(-math.expm1(r))
+        costs.append(-c + weight * math.log1p(math.exp(-gap)))
+    assert_close(loss.detach(), scalar(np.mean(costs)), what="the loss", **TIGHT)
+    c, r = -0.7, -1.2e-15
+    gap = c - math.log(-math.expm1(c)) - r + math.log(-math.expm1(r))
+    sure = student.orpo_loss(torch.tensor([c]).double(), torch.tensor([r]).double(), weight=weight)
+    expected = -c + weight * (math.log1p(math.exp(gap)) - gap)
+    assert_close(sure, scalar(expected), what="the loss of a certain rejected answer", **TIGHT)
+
+
+# -- Part 5: the optimum that all this is about ----------------------------------------------------
+
+
+def answers(rng, rows=3, K=5):
+    """Log-probabilities of a reference over K answers to each prompt, and rewards."""
+    return normal(rng, rows, K).log_softmax(dim=-1), normal(rng, rows, K, scale=1.2)
+
+
+@points(
+    3,
+    part="optimum",
+    catches=(
+        "optimum-without-the-reference",
+        "reward-times-beta",
+        "optimum-not-normalised",
+        "optimum-of-the-batch",
+    ),
+    hint="Take the logarithm of ref * exp(r / beta) / Z: what is left of log pi* - log ref - r / "
+    "beta is one number for each prompt.",
+)
+def test_the_optimum_tilts_the_reference(student, rng):
+    """log pi* - log ref - r / beta is the same for all answers to a prompt, and each prompt's
+    probabilities add up to 1."""
+    (ref, rewards), beta = answers(rng), apart(rng, 0.3, 0.8)
+    best = student.rlhf_optimum(ref, rewards, beta)
+    assert_close(best.exp().sum(dim=-1), torch.ones(3).double(), what="the sums", **TIGHT)
+    left = best - ref - rewards / beta
+    assert_close(left, left[:, :1].expand(3, 5), what="minus log Z", **TIGHT)
+    assert_close(student.rlhf_optimum(ref[1], rewards[1], beta), best[1], what="one row", **TIGHT)
+
+
+@points(
+    3,
+    part="optimum",
+    catches=(
+        "objective-under-the-reference",
+        "penalty-added",
+        "penalty-the-other-way",
+        "penalty-without-beta",
+        "objective-without-the-penalty",
+    ),
+    hint="Mean reward under the policy, minus beta times the mean log-ratio under the policy.",
+)
+def test_nothing_beats_the_optimum(student, rng):
+    """The objective of ref * exp(r / beta) / Z is beta * log Z, and any other policy's is less by
+    beta times its divergence from it."""
+    (ref, rewards), beta = answers(rng), apart(rng, 0.3, 0.8)
+    log_z = (ref + rewards / beta).logsumexp(dim=-1)
+    best = ref + rewards / beta - log_z[:, None]
+    at_best = student.rlhf_objective(best, ref, rewards, beta)
+    assert_close(at_best, beta * log_z, what="the objective of the optimum", **TIGHT)
+    other = normal(rng, 3, 5).log_softmax(dim=-1)
+    lost = beta * (other.exp() * (other - best)).sum(dim=-1)
+    found = student.rlhf_objective(other, ref, rewards, beta)
+    assert_close(found, beta * log_z - lost, what="the objective of another policy", **TIGHT)
+
+
+@points(
+    3,
+    part="optimum",
+    catches=(
+        "fit-without-the-reference",
+        "fit-forgets-beta",
+        "fit-stops-after-one-step",
+        "losses-for-wins",
+    ),
+    hint="With preferences sigmoid(r_i - r_j) the implicit rewards of the fit are r, up to a "
+    "constant.",
+)
+def test_dpo_finds_the_optimum_of_rlhf(student, rng):
+    """With the preferences of a reward, the minimiser of DPO is ref * exp(r / beta) / Z."""
+    ref, rewards = (x[0] for x in answers(rng, rows=1))
+    beta = apart(rng, 0.3, 0.8)
+    preferences = torch.sigmoid(rewards[:, None] - rewards[None, :])
+    found = student.fit_dpo_table(ref, preferences, beta)
+    expected = (ref + rewards / beta).log_softmax(dim=0)
+    assert_close(found, expected, rtol=1e-5, atol=1e-5, what="the fitted policy")
+
+
+@points(
+    2,
+    part="optimum",
+    catches=("losses-for-wins", "fit-stops-after-one-step", "fit-forgets-beta"),
+    hint="At the minimum each answer is expected to win as often as it did.",
+)
+def test_preferences_without_a_reward_are_fitted_too(student, rng):
+    """Preferences that no reward explains are fitted: the implied number of wins of each answer is
+    the actual one."""
+    ref, beta, K = answers(rng, rows=1)[0][0], apart(rng, 0.3, 0.8), 5
+    upper = torch.tensor(rng.uniform(0.08, 0.92, size=(K, K))).triu(1)
+    preferences = upper + (1 - upper.T).tril(-1) + 0.5 * torch.eye(K).double()
+    found = student.fit_dpo_table(ref, preferences, beta)
+    assert_close(found.exp().sum(), scalar(1.0), what="the sum of the probabilities", **TIGHT)
+    u = beta * (found - ref)
+    other = ~torch.eye(K).bool()
+    implied = torch.sigmoid(u[:, None] - u[None, :])[other].reshape(K, K - 1).sum(dim=1)
+    actual = preferences[other].reshape(K, K - 1).sum(dim=1)
+    assert_close(implied, actual, rtol=1e-5, atol=1e-5, what="the implied wins")
+
+
+@points(
+    1,
+    part="optimum",
+    catches="fits-certainties",
+    hint="An answer that always wins has no finite reward: say no, as in bradley_terry.",
+)
+def test_certain_preferences_have_no_minimum(student, rng):
+    """Preferences of 0 and 1 are refused, whatever their diagonal, and an even match is fitted."""
+    ref = answers(rng, rows=1, K=3)[0][0]
+    even = torch.full((3, 3), 0.5).double()
+    assert_close(student.fit_dpo_table(ref, even, 0.4), ref, rtol=1e-5, atol=1e-5)
+    certain = even.clone()
+    certain[0, 2], certain[2, 0] = 1.0, 0.0
+    with assert_raises(ValueError):
+        student.fit_dpo_table(ref, certain, 0.4)
+
+
+# -- Part 6: log-probabilities of responses --------------------------------------------------------
 
 
 @points(
@@ -365,595 +954,6 @@ def test_the_reference_is_frozen(student, lab, rng):
         for x in found:
             assert_no_grad(x, what="a log-probability of the reference")
         assert_equal(lab.value(model.training), training, what="training mode afterwards")
-
-
-# -- Part 2: DPO -----------------------------------------------------------------------------------
-
-
-@points(
-    2,
-    part="dpo",
-    catches=("sums-over-pairs", "reference-forgotten", "reference-of-the-chosen-alone"),
-    hint="Before the first step policy and reference agree on everything: each pair is a coin flip.",
-)
-def test_a_policy_that_is_its_reference_costs_log_two(student, rng):
-    """Where policy and reference agree, the loss is log 2, whatever beta and the smoothing are."""
-    ref = some_scores(rng)
-    same = Scores(ref.ref_chosen, ref.ref_rejected, ref.ref_chosen, ref.ref_rejected)
-    for beta in (0.1, apart(rng, 0.3, 2.0)):
-        assert_close(student.dpo_loss(*same, beta=beta), scalar(math.log(2)), **TIGHT)
-    loss = student.dpo_loss(*same, beta=0.3, label_smoothing=0.15)
-    assert_close(loss, scalar(math.log(2)), **TIGHT)
-
-
-@points(
-    2,
-    part="dpo",
-    catches=("reference-forgotten", "reference-added", "reference-of-the-chosen-alone", "swapped-pair"),
-    hint="Two log-ratios, one difference. What belongs to the prompt alone, such as log Z, stands in "
-    "both and must cancel.",
-)  # fmt: skip
-def test_what_belongs_to_the_prompt_cancels(student, rng):
-    """The margin is a difference of log-ratios: a number added to both answers of a pair changes
-    nothing, and swapping the answers turns its sign."""
-    s = some_scores(rng)
-    h = torch.tensor(s.margins).double()
-    assert_close(student.preference_margin(*s), h, what="the margin", **TIGHT)
-    f, g = normal(rng, 5, scale=3.0), normal(rng, 5, scale=3.0)
-    shifted = Scores(s.chosen + f, s.rejected + f, s.ref_chosen + g, s.ref_rejected + g)
-    assert_close(student.preference_margin(*shifted), h, what="the shifted margin", **TIGHT)
-    swapped = Scores(s.rejected, s.chosen, s.ref_rejected, s.ref_chosen)
-    assert_close(student.preference_margin(*swapped), -h, what="the swapped margin", **TIGHT)
-
-
-DPO_BUGS = (
-    "beta-forgotten",
-    "beta-on-the-policy-alone",
-    "beta-divides",
-    "beta-multiplies-the-loss",
-    "sums-over-pairs",
-    "swapped-pair",
-    "reference-added",
-)
-
-
-@points(
-    3,
-    part="dpo",
-    catches=DPO_BUGS,
-    hint="Per pair: beta * sigmoid(-beta h) is the pull, up on the chosen and down on the rejected. "
-    "Then the mean.",
-)
-def test_surprising_pairs_pull_hardest(student, rng):
-    """The loss is the mean of -log sigmoid(beta h), and its gradient -beta sigmoid(-beta h) / B on
-    each chosen log-probability, the opposite on the rejected one."""
-    s, beta = some_scores(rng), apart(rng, 0.15, 0.45)
-    chosen, rejected = s.chosen.clone().requires_grad_(), s.rejected.clone().requires_grad_()
-    loss = student.dpo_loss(chosen, rejected, s.ref_chosen, s.ref_rejected, beta=beta)
-    expected = np.mean([-math.log(sigmoid(beta * h)) for h in s.margins])
-    assert_close(loss.detach(), scalar(expected), what="the loss", **TIGHT)
-    up, down = torch.autograd.grad(loss, (chosen, rejected), allow_unused=True)
-    pull = torch.tensor([beta * sigmoid(-beta * h) / 5 for h in s.margins]).double()
-    assert_close(up, -pull, what="the gradient of the chosen", **TIGHT)
-    assert_close(down, pull, what="the gradient of the rejected", **TIGHT)
-
-
-@points(
-    2,
-    part="dpo",
-    catches="reference-with-a-gradient",
-    hint="The reference is a constant, also if somebody hands in its log-probabilities with a graph.",
-)
-def test_no_gradient_reaches_the_reference(student, lab, rng):
-    """Log-probabilities of the reference that carry a gradient are treated as constants."""
-    s, beta = some_scores(rng), apart(rng, 0.2, 0.5)
-    expected = np.mean([-math.log(sigmoid(beta * h)) for h in s.margins])
-    refs = [x.clone().requires_grad_() for x in s[2:]]
-    loss = lab.kept(student).dpo_loss(*s[:2], *refs, beta=beta)
-    assert_close(lab.value(loss.item()), expected, what="the loss", **TIGHT)
-    assert_equal(lab.value(loss.requires_grad), False, what="a gradient that reaches the reference")
-    loss = lab.kept(student).dpo_loss(s.chosen.clone().requires_grad_(), *s[1:], beta=beta)
-    assert_equal(lab.value(loss.requires_grad), True, what="a gradient that reaches the policy")
-
-
-@points(
-    2,
-    part="dpo",
-    catches="log-of-sigmoid",
-    hint="sigmoid(-1000) is 0 in floating point, and log 0 is -inf: torch.nn.functional.logsigmoid.",
-)
-def test_extreme_margins_stay_finite(student):
-    """Margins of plus and minus ten thousand nats give a finite loss and the right gradient."""
-    chosen = torch.tensor([10_000.0, -10_000.0, -7.0], dtype=torch.float64, requires_grad=True)
-    others = [torch.tensor([0.0, 0.0, -7.0], dtype=torch.float64)] + [torch.zeros(3).double()] * 2
-    loss = student.dpo_loss(chosen, *others, beta=0.3)
-    assert_close(loss.detach(), scalar((3000.0 + math.log(2)) / 3), what="the loss", **TIGHT)
-    (push,) = torch.autograd.grad(loss, chosen)
-    expected = torch.tensor([0.0, -0.3, -0.15], dtype=torch.float64) / 3
-    assert_close(push, expected, what="the gradient", **TIGHT)
-
-
-@points(
-    2,
-    part="dpo",
-    catches=("rewards-without-beta", "rewards-carry-a-gradient", "beta-forgotten"),
-    hint="DPO is the Bradley-Terry loss of beta * (logp - ref_logp). A report of it needs no graph.",
-)
-def test_dpo_is_bradley_terry_of_implicit_rewards(student, lab, rng):
-    """The implicit rewards are beta times the log-ratios, without a gradient, and the loss is the
-    Bradley-Terry loss of them."""
-    s, beta = some_scores(rng), apart(rng, 0.2, 0.5)
-    won = student.implicit_rewards(s.chosen, s.ref_chosen, beta)
-    lost = student.implicit_rewards(s.rejected, s.ref_rejected, beta)
-    assert_close(won, beta * (s.chosen - s.ref_chosen), what="the rewards", **TIGHT)
-    loss = np.mean([math.log1p(math.exp(-d)) for d in (won - lost).tolist()])
-    assert_close(student.dpo_loss(*s, beta=beta), scalar(loss), what="the loss", **TIGHT)
-    rewards = student.implicit_rewards(s.chosen.clone().requires_grad_(), s.ref_chosen, beta)
-    assert_no_grad(rewards, what="a reported reward")
-
-
-@points(
-    3,
-    part="dpo",
-    catches=("smoothing-halved", "smoothing-turned-round", "robust-smoothing"),
-    hint="Two terms: 1 - s for the label as given, s for the label the other way round. Where is "
-    "the sum smallest?",
-)
-def test_doubted_labels_have_a_finite_optimum(student, rng):
-    """With smoothing s the loss is a mixture of both labels' losses, and flat where beta h =
-    log((1 - s) / s)."""
-    s, beta, doubt = some_scores(rng), apart(rng, 0.2, 0.5), apart(rng, 0.1, 0.3)
-    right, wrong = (
-        np.mean([-math.log(sigmoid(sign * beta * h)) for h in s.margins]) for sign in (1, -1)
-    )
-    assert_close(student.dpo_loss(*s, beta=beta), scalar(right), what="without doubt", **TIGHT)
-    loss = student.dpo_loss(*s, beta=beta, label_smoothing=doubt)
-    assert_close(loss, scalar((1 - doubt) * right + doubt * wrong), what="the loss", **TIGHT)
-    best = s.rejected + s.ref_chosen - s.ref_rejected + math.log((1 - doubt) / doubt) / beta
-    best.requires_grad_()
-    flat = student.dpo_loss(best, *s[1:], beta=beta, label_smoothing=doubt)
-    (push,) = torch.autograd.grad(flat, best)
-    assert_close(push, torch.zeros(5).double(), what="the gradient at the optimum", **TIGHT)
-
-
-@points(
-    2,
-    part="dpo",
-    catches=("weight-of-the-right-ones", "weight-without-smoothing", "weight-without-beta"),
-    hint="The pair's loss as a function of its margin alone: differentiate, and change the sign.",
-)
-def test_weights_are_the_slope_of_the_loss(student, rng):
-    """The weight of a pair is minus the slope of its loss: the finite difference of two losses, and
-    0 at the optimum of doubted labels."""
-    beta, doubt = apart(rng, 0.2, 0.5), apart(rng, 0.1, 0.3)
-    h = normal(rng, 6, scale=3.0)
-
-    def cost(x, s):
-        return -(1 - s) * math.log(sigmoid(beta * x)) - s * math.log(sigmoid(-beta * x))
-
-    for s in (0.0, doubt):
-        slopes = [(cost(x - 1e-5, s) - cost(x + 1e-5, s)) / 2e-5 for x in h.tolist()]
-        found = student.dpo_weights(h, beta=beta, label_smoothing=s)
-        assert_close(found, torch.tensor(slopes).double(), what="the weights", **TIGHT)
-    best = torch.full((2,), math.log((1 - doubt) / doubt) / beta).double()
-    found = student.dpo_weights(best, beta=beta, label_smoothing=doubt)
-    assert_close(found, torch.zeros(2).double(), what="the weights at the optimum", **TIGHT)
-
-
-# -- Part 3: IPO -----------------------------------------------------------------------------------
-
-
-@points(
-    4,
-    part="ipo",
-    catches=(
-        "ipo-target-half-tau",
-        "ipo-target-one-over-tau",
-        "ipo-target-below-zero",
-        "ipo-in-rewards",
-        "ipo-one-sided",
-        "ipo-halved",
-        "ipo-of-the-mean",
-        "swapped-pair",
-        "reference-forgotten",
-    ),
-    hint="A parabola in the margin: where is its bottom, and how wide is it?",
-)
-def test_ipo_is_a_parabola_around_its_target(student, rng):
-    """The loss is the mean squared distance of the margins from 1 / (2 tau), and flat exactly
-    there."""
-    s, tau = some_scores(rng), apart(rng, 0.15, 0.45)
-    target = 1 / (2 * tau)
-    expected = np.mean([(h - target) ** 2 for h in s.margins])
-    assert_close(student.ipo_loss(*s, tau=tau), scalar(expected), what="the loss", **TIGHT)
-    best = (s.rejected + s.ref_chosen - s.ref_rejected + target).requires_grad_()
-    loss = student.ipo_loss(best, *s[1:], tau=tau)
-    assert_close(loss.detach(), scalar(0.0), what="the loss at the target", **TIGHT)
-    ahead = (best.detach() + 0.7).requires_grad_()
-    (push,) = torch.autograd.grad(student.ipo_loss(ahead, *s[1:], tau=tau), ahead)
-    assert_close(push, torch.full((5,), 1.4 / 5).double(), what="the gradient beyond", **TIGHT)
-
-
-@points(
-    3,
-    part="ipo",
-    catches=("ipo-one-sided", "ipo-target-below-zero", "ipo-target-one-over-tau"),
-    hint="Go down the loss of one pair whose label is certain: DPO never has enough, IPO stops at "
-    "1 / (2 tau).",
-)
-def test_ipo_comes_to_rest_where_dpo_runs_away(student, rng):
-    """With labels that are certain, gradient descent on IPO ends at the margin 1 / (2 tau), from
-    below and from above, while DPO pulls on at any margin."""
-    tau = apart(rng, 0.15, 0.45)
-    nothing = torch.zeros(1).double()
-    for start in (0.0, 3 / tau):
-        h = torch.tensor([start]).double()
-        for _ in range(24):
-            leaf = h.clone().requires_grad_()
-            loss = student.ipo_loss(leaf, nothing, nothing, nothing, tau=tau)
-            h = h - 0.25 * torch.autograd.grad(loss, leaf)[0]
-        assert_close(h, torch.tensor([1 / (2 * tau)]).double(), what="where IPO ends", **SINGLE)
-    for h in (1.0, 5.0, 12.0):
-        leaf = torch.tensor([h / tau]).double().requires_grad_()
-        loss = student.dpo_loss(leaf, nothing, nothing, nothing, beta=tau)
-        (push,) = torch.autograd.grad(loss, leaf)
-        assert_close(push / tau * math.exp(h), torch.tensor([-1 / (1 + math.exp(-h))]).double(), what="DPO's pull", **TIGHT)  # fmt: skip
-
-
-# -- Part 4: KTO -----------------------------------------------------------------------------------
-
-
-@points(
-    2,
-    part="kto",
-    catches=("reversed-batch", "own-responses", "previous-responses", "one-row-is-mismatched"),
-    hint="Turning the batch round leaves the middle one of an odd batch where it is. Shift by one.",
-)
-def test_no_prompt_meets_its_own_response(student, rng):
-    """Each prompt gets the next one's response and the last the first's; a single prompt is
-    refused."""
-    for count in (2, 5, int(rng.integers(6, 12))):
-        expected = torch.tensor([*range(1, count), 0])
-        assert_equal(student.mismatched(count), expected, what="the order")
-    with assert_raises(ValueError):
-        student.mismatched(1)
-
-
-@points(
-    4,
-    part="kto",
-    catches=(
-        "point-learns",
-        "point-the-other-way",
-        "point-below-zero",
-        "point-clamped-by-row",
-        "point-is-a-sum",
-        "point-is-absolute",
-    ),
-    hint="An estimate of a divergence: a mean, at least 0, and a constant for the gradient.",
-)
-def test_the_reference_point_is_a_floored_mean(student, lab, rng):
-    """z0 is the mean log-ratio of the mismatched answers, or 0 where that is negative, and carries
-    no gradient."""
-    ref = -torch.tensor(rng.uniform(6, 18, size=6))
-    gaps = normal(rng, 6, scale=0.3) + torch.tensor([2.0, -0.9, 1.5, -0.6, 0.8, -0.4]).double()
-    point = student.kto_reference_point(ref + gaps, ref)
-    assert_close(point, gaps.mean().clamp(min=0), what="a positive point", **TIGHT)
-    point = student.kto_reference_point(ref - gaps.abs(), ref)
-    assert_close(point, scalar(0.0), what="the point of a negative estimate", **TIGHT)
-    leaf = (ref + gaps).requires_grad_()
-    assert_no_grad(student.kto_reference_point(leaf, ref), what="the reference point")
-
-
-class Thumbs(NamedTuple):
-    """Rows of KTO."""
-
-    logp: torch.Tensor
-    ref_logp: torch.Tensor
-    desirable: torch.Tensor
-    point: torch.Tensor
-
-
-def some_thumbs(rng):
-    """Seven rows, three of them desirable, and a reference point."""
-    ref = -torch.tensor(rng.uniform(6, 18, size=7))
-    desirable = torch.tensor([True, False, False, True, False, True, False])
-    return Thumbs(ref + normal(rng, 7, scale=1.5), ref, desirable, scalar(apart(rng, 0.6, 1.4)))
-
-
-def gain(row, ratio, point, beta):
-    return beta * (ratio - point) * (1 if row else -1)
-
-
-KTO_BUGS = (
-    "thumbs-down-count-as-up",
-    "point-forgotten",
-    "point-without-beta",
-    "beta-forgotten",
-    "reference-forgotten",
-    "weights-swapped",
-    "kto-logarithm",
-    "divides-by-the-weights",
-    "mean-of-two-means",
-)
-
-
-@points(
-    4,
-    part="kto",
-    catches=KTO_BUGS,
-    hint="Row by row: how far is the log-ratio from the point, on which side should it be, what does "
-    "its kind weigh? Then the mean of all rows.",
-)
-def test_answers_are_gains_or_losses_from_the_point(student, rng):
-    """A row costs its weight times one minus the sigmoid of beta times its gain; the loss is the
-    mean over all rows."""
-    rows, beta = some_thumbs(rng), apart(rng, 0.2, 0.5)
-    up, down = apart(rng, 0.6, 0.9), apart(rng, 1.2, 1.7)
-    ratios = (rows.logp - rows.ref_logp).tolist()
-    for weights_ in ((1.0, 1.0), (up, down)):
-        costs = [
-            weights_[0 if kind else 1] * (1 - sigmoid(gain(kind, ratio, float(rows.point), beta)))
-            for kind, ratio in zip(rows.desirable.tolist(), ratios, strict=True)
-        ]
-        loss = student.kto_loss(*rows, beta, *weights_)
-        assert_close(loss, scalar(np.mean(costs)), what="the loss", **TIGHT)
-
-
-@points(
-    3,
-    part="kto",
-    catches=("thumbs-down-count-as-up", "beta-forgotten", "kto-logarithm", "reference-with-a-gradient"),
-    hint="Desirable answers go up and the others down, hardest near the point; reference and point "
-    "are constants.",
-)  # fmt: skip
-def test_kto_pulls_near_the_point(student, lab, rng):
-    """The gradient of a row is -beta w sigmoid' / N, up or down by its kind; reference and point
-    get none."""
-    rows, beta = some_thumbs(rng), apart(rng, 0.2, 0.5)
-    leaf = rows.logp.clone().requires_grad_()
-    loss = student.kto_loss(leaf, *rows[1:], beta, 0.8, 1.3)
-    (push,) = torch.autograd.grad(loss, leaf)
-    expected = []
-    ratios = (rows.logp - rows.ref_logp).tolist()
-    for kind, ratio in zip(rows.desirable.tolist(), ratios, strict=True):
-        p = sigmoid(gain(kind, ratio, float(rows.point), beta))
-        expected.append((-0.8 if kind else 1.3) * beta * p * (1 - p) / 7)
-    assert_close(push, torch.tensor(expected).double(), what="the gradient", **TIGHT)
-    for name in ("ref_logp", "point"):
-        learns = rows._replace(**{name: getattr(rows, name).clone().requires_grad_()})
-        loss = lab.kept(student).kto_loss(*learns, beta, 0.8, 1.3)
-        assert_equal(lab.value(loss.requires_grad), False, what=f"a gradient that reaches {name}")
-
-
-# -- Part 5: without a reference -------------------------------------------------------------------
-
-
-def some_means(rng, B=5):
-    """Mean log-probabilities of chosen and rejected answers."""
-    return [-torch.tensor(rng.uniform(0.3, 3.0, size=B)) for _ in range(2)]
-
-
-@points(
-    4,
-    part="reference_free",
-    catches=("gamma-beta-ratio", "gamma-added", "gamma-forgotten", "sums-over-pairs"),
-    hint="gamma is a lead that is asked for, in the unit of beta times the difference.",
-)
-def test_simpo_asks_for_a_lead(student, rng):
-    """SimPO costs log 2 where beta times the lead is gamma, and -log sigmoid(beta * lead - gamma)
-    elsewhere."""
-    chosen, rejected = some_means(rng)
-    beta, gamma = apart(rng, 1.5, 2.5), apart(rng, 0.6, 1.4)
-    ahead = rejected + gamma / beta
-    assert_close(student.simpo_loss(ahead, rejected, beta, gamma), scalar(math.log(2)), **TIGHT)
-    leaf = chosen.clone().requires_grad_()
-    loss = student.simpo_loss(leaf, rejected, beta, gamma)
-    gaps = [beta * d - gamma for d in (chosen - rejected).tolist()]
-    assert_close(loss.detach(), scalar(np.mean([-math.log(sigmoid(g)) for g in gaps])), **TIGHT)
-    (push,) = torch.autograd.grad(loss, leaf)
-    pull = torch.tensor([-beta * sigmoid(-g) / 5 for g in gaps]).double()
-    assert_close(push, pull, what="the gradient", **TIGHT)
-
-
-@points(
-    3,
-    part="reference_free",
-    catches=("odds-lose-digits", "odds-shifted", "ratio-for-odds", "odds-of-certainty"),
-    hint="1 - p for p near 1: torch.expm1 keeps the digits that 1 - exp(log p) has lost.",
-)
-def test_odds_keep_their_digits(student, rng):
-    """Log-odds are exact for unlikely, likely and nearly certain answers, and finite for certain
-    ones."""
-    exponents = np.array([-300.0, -20.0, -2.0, -0.3, -1e-3, -1e-6, -1e-10, -1e-14])
-    logp = torch.tensor(exponents * rng.uniform(1.0, 2.0, size=8))
-    leaf = logp.clone().requires_grad_()
-    odds = student.log_odds(leaf)
-    expected = [x - math.log(-math.expm1(x)) for x in logp.tolist()]
-    assert_close(odds.detach(), torch.tensor(expected).double(), what="the log-odds", **SINGLE)
-    (slope,) = torch.autograd.grad(odds.sum(), leaf)
-    slopes = torch.tensor([-1 / math.expm1(x) for x in logp.tolist()]).double()
-    assert_close(slope, slopes, what="the slope", **SINGLE)
-    certain = student.log_odds(torch.zeros(2).double())
-    assert_finite(certain, what="the log-odds of certainty")
-    assert_true(bool((certain > 20).all()), "certainty has large odds")
-
-
-@points(
-    3,
-    part="reference_free",
-    catches=(
-        "orpo-without-imitation",
-        "orpo-imitates-both",
-        "orpo-odds-turned-round",
-        "orpo-weights-the-imitation",
-        "ratio-for-odds",
-        "sums-over-pairs",
-    ),
-    hint="Imitation of the chosen answer with weight 1, and lambda times a log-sigmoid of odds.",
-)
-def test_orpo_imitates_and_compares_odds(student, rng):
-    """ORPO is the mean of -chosen minus weight times the log-sigmoid of the difference of
-    log-odds."""
-    (chosen, rejected), weight = some_means(rng), apart(rng, 0.2, 0.6)
-    leaves = [x.clone().requires_grad_() for x in (chosen, rejected)]
-    loss = student.orpo_loss(*leaves, weight=weight)
-    costs, ups, downs = [], [], []
-    for c, r in zip(chosen.tolist(), rejected.tolist(), strict=True):
-        p, q = math.exp(c), math.exp(r)
-        gap = math.log(p / (1 - p)) - math.log(q / (1 - q))
-        costs.append(-c - weight * math.log(sigmoid(gap)))
-        ups.append((-1 - weight * sigmoid(-gap) / (1 - p)) / 5)
-        downs.append(weight * sigmoid(-gap) / (1 - q) / 5)
-    assert_close(loss.detach(), scalar(np.mean(costs)), what="the loss", **TIGHT)
-    up, down = torch.autograd.grad(loss, leaves)
-    assert_close(up, torch.tensor(ups).double(), what="the gradient of the chosen", **TIGHT)
-    assert_close(down, torch.tensor(downs).double(), what="the gradient of the rejected", **TIGHT)
-
-
-@points(
-    2,
-    part="reference_free",
-    catches=("odds-lose-digits", "odds-of-certainty"),
-    hint="A short answer that the model is sure of has log-probability 0 after rounding: what are "
-    "its odds, and their slope?",
-)
-def test_orpo_survives_certainty(student, rng):
-    """An answer of probability 1 - 1e-15, or exactly 1, gives a finite loss and gradient."""
-    weight = apart(rng, 0.2, 0.6)
-    rejected = -torch.tensor(rng.uniform(0.3, 3.0, size=3))
-    chosen = torch.tensor([-1.2e-15, 0.0, -0.4]).double().requires_grad_()
-    loss = student.orpo_loss(chosen, rejected, weight=weight)
-    assert_finite(loss.detach(), what="the loss")
-    (push,) = torch.autograd.grad(loss, chosen)
-    assert_finite(push, what="the gradient")
-    costs = []
-    for c, r in zip((-1.2e-15, -2.3e-16, -0.4), rejected.tolist(), strict=True):
-        gap = c - math.log(-math.expm1(c)) - r + math.log(-math.expm1(r))
-        costs.append(-c + weight * math.log1p(math.exp(-gap)))
-    assert_close(loss.detach(), scalar(np.mean(costs)), what="the loss", **TIGHT)
-    c, r = -0.7, -1.2e-15
-    gap = c - math.log(-math.expm1(c)) - r + math.log(-math.expm1(r))
-    sure = student.orpo_loss(torch.tensor([c]).double(), torch.tensor([r]).double(), weight=weight)
-    expected = -c + weight * (math.log1p(math.exp(gap)) - gap)
-    assert_close(sure, scalar(expected), what="the loss of a certain rejected answer", **TIGHT)
-
-
-# -- Part 6: the optimum that all this is about ----------------------------------------------------
-
-
-def answers(rng, rows=3, K=5):
-    """Log-probabilities of a reference over K answers to each prompt, and rewards."""
-    return normal(rng, rows, K).log_softmax(dim=-1), normal(rng, rows, K, scale=1.2)
-
-
-@points(
-    3,
-    part="optimum",
-    catches=(
-        "optimum-without-the-reference",
-        "reward-times-beta",
-        "optimum-not-normalised",
-        "optimum-of-the-batch",
-    ),
-    hint="Take the logarithm of ref * exp(r / beta) / Z: what is left of log pi* - log ref - r / "
-    "beta is one number for each prompt.",
-)
-def test_the_optimum_tilts_the_reference(student, rng):
-    """log pi* - log ref - r / beta is the same for all answers to a prompt, and each prompt's
-    probabilities add up to 1."""
-    (ref, rewards), beta = answers(rng), apart(rng, 0.3, 0.8)
-    best = student.rlhf_optimum(ref, rewards, beta)
-    assert_close(best.exp().sum(dim=-1), torch.ones(3).double(), what="the sums", **TIGHT)
-    left = best - ref - rewards / beta
-    assert_close(left, left[:, :1].expand(3, 5), what="minus log Z", **TIGHT)
-    assert_close(student.rlhf_optimum(ref[1], rewards[1], beta), best[1], what="one row", **TIGHT)
-
-
-@points(
-    3,
-    part="optimum",
-    catches=(
-        "objective-under-the-reference",
-        "penalty-added",
-        "penalty-the-other-way",
-        "penalty-without-beta",
-        "objective-without-the-penalty",
-    ),
-    hint="Mean reward under the policy, minus beta times the mean log-ratio under the policy.",
-)
-def test_nothing_beats_the_optimum(student, rng):
-    """The objective of ref * exp(r / beta) / Z is beta * log Z, and any other policy's is less by
-    beta times its divergence from it."""
-    (ref, rewards), beta = answers(rng), apart(rng, 0.3, 0.8)
-    log_z = (ref + rewards / beta).logsumexp(dim=-1)
-    best = ref + rewards / beta - log_z[:, None]
-    at_best = student.rlhf_objective(best, ref, rewards, beta)
-    assert_close(at_best, beta * log_z, what="the objective of the optimum", **TIGHT)
-    other = normal(rng, 3, 5).log_softmax(dim=-1)
-    lost = beta * (other.exp() * (other - best)).sum(dim=-1)
-    found = student.rlhf_objective(other, ref, rewards, beta)
-    assert_close(found, beta * log_z - lost, what="the objective of another policy", **TIGHT)
-
-
-@points(
-    3,
-    part="optimum",
-    catches=(
-        "fit-without-the-reference",
-        "fit-forgets-beta",
-        "fit-stops-after-one-step",
-        "losses-for-wins",
-    ),
-    hint="With preferences sigmoid(r_i - r_j) the implicit rewards of the fit are r, up to a "
-    "constant.",
-)
-def test_dpo_finds_the_optimum_of_rlhf(student, rng):
-    """With the preferences of a reward, the minimiser of DPO is ref * exp(r / beta) / Z."""
-    ref, rewards = (x[0] for x in answers(rng, rows=1))
-    beta = apart(rng, 0.3, 0.8)
-    preferences = torch.sigmoid(rewards[:, None] - rewards[None, :])
-    found = student.fit_dpo_table(ref, preferences, beta)
-    expected = (ref + rewards / beta).log_softmax(dim=0)
-    assert_close(found, expected, rtol=1e-5, atol=1e-5, what="the fitted policy")
-
-
-@points(
-    2,
-    part="optimum",
-    catches=("losses-for-wins", "fit-stops-after-one-step", "fit-forgets-beta"),
-    hint="At the minimum each answer is expected to win as often as it did.",
-)
-def test_preferences_without_a_reward_are_fitted_too(student, rng):
-    """Preferences that no reward explains are fitted: the implied number of wins of each answer is
-    the actual one."""
-    ref, beta, K = answers(rng, rows=1)[0][0], apart(rng, 0.3, 0.8), 5
-    upper = torch.tensor(rng.uniform(0.08, 0.92, size=(K, K))).triu(1)
-    preferences = upper + (1 - upper.T).tril(-1) + 0.5 * torch.eye(K).double()
-    found = student.fit_dpo_table(ref, preferences, beta)
-    assert_close(found.exp().sum(), scalar(1.0), what="the sum of the probabilities", **TIGHT)
-    u = beta * (found - ref)
-    other = ~torch.eye(K).bool()
-    implied = torch.sigmoid(u[:, None] - u[None, :])[other].reshape(K, K - 1).sum(dim=1)
-    actual = preferences[other].reshape(K, K - 1).sum(dim=1)
-    assert_close(implied, actual, rtol=1e-5, atol=1e-5, what="the implied wins")
-
-
-@points(
-    1,
-    part="optimum",
-    catches="fits-certainties",
-    hint="An answer that always wins has no finite reward: say no, as in bradley_terry.",
-)
-def test_certain_preferences_have_no_minimum(student, rng):
-    """Preferences of 0 and 1 are refused, whatever their diagonal, and an even match is fitted."""
-    ref = answers(rng, rows=1, K=3)[0][0]
-    even = torch.full((3, 3), 0.5).double()
-    assert_close(student.fit_dpo_table(ref, even, 0.4), ref, rtol=1e-5, atol=1e-5)
-    certain = even.clone()
-    certain[0, 2], certain[2, 0] = 1.0, 0.0
-    with assert_raises(ValueError):
-        student.fit_dpo_table(ref, certain, 0.4)
 
 
 # -- Part 7: training ------------------------------------------------------------------------------

@@ -106,7 +106,594 @@ def _check_smoothing(label_smoothing: float) -> None:
         raise ValueError(f"label_smoothing must lie in [0, 0.5), but it is {label_smoothing}.")
 
 
-# -- Part 1: log-probabilities of responses --------------------------------------------------------
+# -- Part 1: DPO -----------------------------------------------------------------------------------
+
+
+def implicit_rewards(logp: Tensor, ref_logp: Tensor, beta: float = 0.1) -> Tensor:
+    """The reward that a policy implies: beta * (logp - ref_logp). For reports, not for the loss.
+
+    Args:
+        logp, ref_logp: (B,) float, log-probabilities of responses.
+        beta: above 0.
+
+    Returns:
+        (B,) float, without a gradient.
+
+    Raises:
+        ValueError: the shapes are not (B,) or differ, or beta is not above 0.
+    """
+    _check_logps(logp, ref_logp)
+    _check_beta(beta)
+    # TODO(dpo): one line, and no gradient.
+    ### BEGIN SOLUTION
+    # BUG(rewards-carry-a-gradient): return beta * (logp - ref_logp)
+    # WHEN the reported rewards keep their gradient, and with it the graph of the whole model.
+    # BUG(rewards-without-beta): return (logp - ref_logp).detach()
+    # WHEN the reported rewards are log-ratios, without beta.
+    return (beta * (logp - ref_logp)).detach()
+    ### END SOLUTION
+
+
+def preference_margin(
+    chosen: Tensor, rejected: Tensor, ref_chosen: Tensor, ref_rejected: Tensor
+) -> Tensor:
+    """By how much more the policy prefers the chosen response than the reference does, in nats.
+
+    h = (chosen - ref_chosen) - (rejected - ref_rejected)
+
+    Args:
+        chosen, rejected: (B,) float, the policy's; they carry the gradient.
+        ref_chosen, ref_rejected: (B,) float, the reference's; a gradient in them is ignored.
+
+    Returns:
+        (B,) float.
+
+    Raises:
+        ValueError: the shapes are not (B,) or differ.
+    """
+    _check_logps(chosen, rejected, ref_chosen, ref_rejected)
+    # TODO(dpo): two log-ratios and their difference.
+    ### BEGIN SOLUTION
+    # BUG(reference-with-a-gradient): offset = ref_chosen - ref_rejected
+    # WHEN the log-probabilities of the reference keep their gradient.
+    # BUG(reference-forgotten): offset = 0.0 * ref_chosen.detach()
+    # WHEN the reference is left out.
+    # BUG(reference-added): offset = (ref_rejected - ref_chosen).detach()
+    # WHEN the reference's difference is added to the policy's instead of subtracted.
+    # BUG(reference-of-the-chosen-alone): offset = ref_chosen.detach()
+    # WHEN only the chosen response is compared with the reference.
+    offset = (ref_chosen - ref_rejected).detach()
+    # BUG(swapped-pair): return rejected - chosen + offset
+    # WHEN chosen and rejected change places in the margin, so that training makes the chosen answer
+    # WHEN worse.
+    return chosen - rejected - offset
+    ### END SOLUTION
+
+
+def dpo_loss(
+    chosen: Tensor,
+    rejected: Tensor,
+    ref_chosen: Tensor,
+    ref_rejected: Tensor,
+    beta: float = 0.1,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Direct preference optimisation, with labels that are believed to be wrong with probability s.
+
+    With the margin h, one pair costs
+
+        -(1 - s) * log sigmoid(beta h) - s * log sigmoid(-beta h)
+
+    s = 0 is Rafailov et al. (2023), section 4; s > 0 is called conservative DPO (cDPO).
+
+    Args:
+        chosen, rejected, ref_chosen, ref_rejected: (B,) float, **sums** over tokens, as in
+            ``preference_margin``. Margins of +-10000 give finite losses and gradients.
+        beta: above 0.
+        label_smoothing: s, in [0, 0.5).
+
+    Returns:
+        The mean over pairs, a scalar tensor.
+
+    Raises:
+        ValueError: the shapes are not (B,) or differ, beta is not above 0, or s is not in [0, 0.5).
+    """
+    _check_beta(beta)
+    _check_smoothing(label_smoothing)
+    # TODO(dpo): the margin, times beta, in two terms, by a function that cannot overflow.
+    ### BEGIN SOLUTION
+    margin = preference_margin(chosen, rejected, ref_chosen, ref_rejected)
+    # BUG(beta-forgotten): gap = margin
+    # WHEN beta is left out of the loss.
+    # BUG(beta-on-the-policy-alone): gap = beta * (chosen - rejected) - (ref_chosen - ref_rejected).detach()
+    # WHEN beta scales the policy's log-probabilities and not the reference's.
+    # BUG(beta-divides): gap = margin / beta
+    # WHEN the margin is divided by beta instead of multiplied by it.
+    gap = beta * margin
+    right, wrong = _log_sigmoid(gap), _log_sigmoid(-gap)
+    # BUG(smoothing-halved): loss = -(1 - label_smoothing / 2) * right - label_smoothing / 2 * wrong
+    # WHEN the smoothing is shared evenly between two classes, as classifiers have it, so that only
+    # WHEN half of it reaches the other label.
+    # BUG(smoothing-turned-round): loss = -label_smoothing * right - (1 - label_smoothing) * wrong if label_smoothing else -right
+    # WHEN the smoothing is the weight of the label as given, and the rest that of the other label.
+    # BUG(robust-smoothing): loss = (-(1 - label_smoothing) * right + label_smoothing * wrong) / (1 - 2 * label_smoothing)
+    # WHEN the second term of the smoothed loss is subtracted and all is divided by 1 - 2s, as
+    # WHEN robust DPO (Chowdhury et al. 2024, an option of TRL) has it, while this course has
+    # WHEN conservative DPO.
+    loss = -(1 - label_smoothing) * right - label_smoothing * wrong
+    # BUG(beta-multiplies-the-loss): return beta * loss.mean()
+    # WHEN the whole loss is multiplied by beta once more.
+    # BUG(sums-over-pairs): return loss.sum()
+    # WHEN the pairs are added up instead of averaged.
+    return loss.mean()
+    ### END SOLUTION
+
+
+### BEGIN SOLUTION
+
+
+def _log_sigmoid(x: Tensor) -> Tensor:
+    """log sigmoid, for numbers of any size."""
+    # BUG(log-of-sigmoid): return torch.sigmoid(x).log()
+    # WHEN the logarithm is taken of something that has already been rounded to 0 or to infinity.
+    # BUG(log-of-sigmoid, 2): return -(1 + (-x).exp()).log()
+    return torch.nn.functional.logsigmoid(x)
+
+
+### END SOLUTION
+
+
+def dpo_weights(margin: Tensor, beta: float = 0.1, label_smoothing: float = 0.0) -> Tensor:
+    """How hard DPO pulls at each pair: minus the derivative of the pair's loss by its margin.
+
+    With s = 0 it is beta * sigmoid(-beta h), so that the gradient of the pair's loss is
+
+        -weight * (gradient of log pi(chosen) - gradient of log pi(rejected))
+
+    Args:
+        margin: (B,) float, h of ``preference_margin``.
+        beta, label_smoothing: as in ``dpo_loss``.
+
+    Returns:
+        (B,) float, without a gradient. With s > 0 it is 0 where sigmoid(beta h) = 1 - s, and
+        negative beyond.
+
+    Raises:
+        ValueError: margin is not (B,), beta is not above 0, or s is not in [0, 0.5).
+    """
+    _check_logps(margin)
+    _check_beta(beta)
+    _check_smoothing(label_smoothing)
+    # TODO(dpo): differentiate the loss of one pair by h, with a pencil.
+    ### BEGIN SOLUTION
+    # BUG(weight-of-the-right-ones): surprise = torch.sigmoid(beta * margin.detach())
+    # WHEN pairs that the policy has right pull hardest, and those that it has wrong hardly at all.
+    surprise = torch.sigmoid(-beta * margin.detach())
+    # BUG(weight-without-smoothing): return beta * surprise
+    # WHEN the weight is that of a loss without label smoothing.
+    # BUG(weight-without-beta): return surprise - label_smoothing
+    # WHEN the weight lacks its factor beta.
+    return beta * (surprise - label_smoothing)
+    ### END SOLUTION
+
+
+# -- Part 2: IPO -----------------------------------------------------------------------------------
+
+
+def ipo_loss(
+    chosen: Tensor, rejected: Tensor, ref_chosen: Tensor, ref_rejected: Tensor, tau: float = 0.1
+) -> Tensor:
+    """Identity preference optimisation: the mean over pairs of (h - 1 / (2 tau))^2.
+
+    h is the margin of ``preference_margin``. The loss has its minimum at a finite margin, however
+    sure the labels are (Azar et al. 2023, section 5).
+
+    Args:
+        chosen, rejected, ref_chosen, ref_rejected: (B,) float. The trainer hands in **means** over
+            tokens, so that tau means the same for short and long answers.
+        tau: above 0.
+
+    Returns:
+        A scalar tensor.
+
+    Raises:
+        ValueError: the shapes are not (B,) or differ, or tau is not above 0.
+    """
+    _check_beta(tau)
+    # TODO(ipo): the margin, its target, a square.
+    ### BEGIN SOLUTION
+    margin = preference_margin(chosen, rejected, ref_chosen, ref_rejected)
+    # BUG(ipo-target-half-tau): target = tau / 2
+    # WHEN the target margin is tau / 2 instead of 1 / (2 tau).
+    # BUG(ipo-target-one-over-tau): target = 1 / tau
+    # WHEN the target margin is 1 / tau, twice what it should be.
+    # BUG(ipo-target-below-zero): target = -1 / (2 * tau)
+    # WHEN the target margin is subtracted where it should be approached, so that the rejected
+    # WHEN answer is to win.
+    target = 1 / (2 * tau)
+    # BUG(ipo-in-rewards): return (tau * margin - 0.5).square().mean()
+    # WHEN the margin is measured in implicit rewards and its target is 1/2, as SPPO has it: the
+    # WHEN same minimum, but the loss is tau^2 times as large.
+    # BUG(ipo-one-sided): return (target - margin).clamp(min=0).square().mean()
+    # WHEN a margin beyond its target costs nothing, as with a squared hinge.
+    # BUG(ipo-halved): return 0.5 * (margin - target).square().mean()
+    # WHEN the squared distance is halved.
+    # BUG(ipo-of-the-mean): return (margin.mean() - target).square()
+    # WHEN the mean margin of the batch is compared with the target instead of each pair's.
+    return (margin - target).square().mean()
+    ### END SOLUTION
+
+
+# -- Part 3: KTO -----------------------------------------------------------------------------------
+
+
+def mismatched(count: int) -> Tensor:
+    """Which response each prompt is paired with to estimate the divergence: the next one's.
+
+    Args:
+        count: prompts in the batch, at least 2.
+
+    Returns:
+        (count,) int64: 1, 2, ..., count - 1, 0. No prompt gets its own response.
+
+    Raises:
+        ValueError: count is below 2: a single prompt has no other response.
+    """
+    # TODO(kto): refuse a batch of one; everybody takes the next one's.
+    ### BEGIN SOLUTION
+    # BUG(one-row-is-mismatched): if count < 1:
+    # WHEN a batch of one row is accepted, in which the prompt meets its own response.
+    if count < 2:
+        raise ValueError(f"at least two prompts are needed, but there are {count}.")
+    # BUG(reversed-batch): return torch.arange(count - 1, -1, -1)
+    # WHEN the batch is turned round, so that in an odd batch the one in the middle keeps its own
+    # WHEN response.
+    # BUG(own-responses): return torch.arange(count)
+    # WHEN each prompt keeps its own response.
+    # BUG(previous-responses): return (torch.arange(count) - 1) % count
+    # WHEN each prompt gets the response of the one before it, while this course takes the one after
+    # WHEN it.
+    return (torch.arange(count) + 1) % count
+    ### END SOLUTION
+
+
+def kto_reference_point(logp: Tensor, ref_logp: Tensor) -> Tensor:
+    """An estimate of KL(policy || reference), from responses to other prompts: z0.
+
+    z0 = max(0, mean of (logp - ref_logp))
+
+    Args:
+        logp, ref_logp: (N,) float, **sums** over tokens, of prompts with mismatched responses.
+
+    Returns:
+        A scalar tensor, at least 0, in nats, without a gradient: the point from which gains and
+        losses are counted is not to be moved.
+
+    Raises:
+        ValueError: the shapes are not (N,) or differ.
+    """
+    _check_logps(logp, ref_logp)
+    # TODO(kto): mean, then floor, and no gradient.
+    ### BEGIN SOLUTION
+    # BUG(point-learns): gaps = logp - ref_logp
+    # WHEN the reference point keeps its gradient, so that the policy can move the point instead of
+    # WHEN the answers.
+    # BUG(point-the-other-way): gaps = (ref_logp - logp).detach()
+    # WHEN policy and reference have changed places in the reference point.
+    gaps = (logp - ref_logp).detach()
+    # BUG(point-below-zero): return gaps.mean()
+    # WHEN the reference point may be negative, which a divergence is not.
+    # BUG(point-clamped-by-row): return gaps.clamp(min=0).mean()
+    # WHEN each row is floored at 0 before the mean is taken, so that the estimate is too large.
+    # BUG(point-is-a-sum): return gaps.sum().clamp(min=0)
+    # WHEN the rows are added up instead of averaged.
+    # BUG(point-is-absolute): return gaps.mean().abs()
+    # WHEN a negative estimate is made positive instead of 0.
+    return gaps.mean().clamp(min=0)
+    ### END SOLUTION
+
+
+def kto_loss(
+    logp: Tensor,
+    ref_logp: Tensor,
+    desirable: Tensor,
+    point: Tensor | float,
+    beta: float = 0.1,
+    desirable_weight: float = 1.0,
+    undesirable_weight: float = 1.0,
+) -> Tensor:
+    """Kahneman-Tversky optimisation: answers need no partner, only a thumb up or down.
+
+    With the log-ratio r = logp - ref_logp and the reference point z0, a row costs
+
+        desirable_weight * (1 - sigmoid(beta * (r - z0)))        if it is desirable
+        undesirable_weight * (1 - sigmoid(beta * (z0 - r)))      if it is not
+
+    Args:
+        logp: (N,) float, **sums** over tokens, the policy's; carries the gradient.
+        ref_logp: (N,) float, the reference's; a gradient in it is ignored.
+        desirable: (N,) bool.
+        point: z0, in nats: a scalar tensor or a number; a gradient in it is ignored.
+        beta: above 0.
+        desirable_weight, undesirable_weight: at least 0.
+
+    Returns:
+        The mean over all N rows, a scalar tensor.
+
+    Raises:
+        ValueError: the shapes are not (N,) or differ, or beta is not above 0.
+    """
+    _check_logps(logp, ref_logp, desirable)
+    _check_beta(beta)
+    # TODO(kto): log-ratio, distance from the point, its sign, the weight.
+    ### BEGIN SOLUTION
+    # BUG(reference-with-a-gradient): ratio = logp - ref_logp
+    # BUG(reference-forgotten): ratio = logp
+    ratio = logp - ref_logp.detach()
+    # BUG(point-learns, 2): point = torch.as_tensor(point, dtype=logp.dtype)
+    # BUG(point-forgotten): point = torch.zeros((), dtype=logp.dtype)
+    # WHEN the reference point is left out of the loss.
+    point = torch.as_tensor(point, dtype=logp.dtype).detach()
+    # BUG(thumbs-down-count-as-up): sign = torch.ones_like(logp)
+    # WHEN undesirable answers are pushed up like desirable ones.
+    sign = torch.where(desirable, 1.0, -1.0).to(logp.dtype)
+    # BUG(point-without-beta): gain = sign * (beta * ratio - point)
+    # WHEN beta scales the log-ratio and not the reference point.
+    # BUG(beta-forgotten): gain = sign * (ratio - point)
+    gain = beta * sign * (ratio - point)
+    # BUG(weights-swapped): weight = torch.where(desirable, undesirable_weight, desirable_weight).to(logp.dtype)
+    # WHEN the weights of desirable and undesirable answers have changed places.
+    weight = torch.where(desirable, desirable_weight, undesirable_weight).to(logp.dtype)
+    # BUG(kto-logarithm): return -(weight * _log_sigmoid(gain)).mean()
+    # WHEN a row costs minus the logarithm of its sigmoid, as a binary classifier (BCO) has it,
+    # WHEN while KTO takes one minus the sigmoid.
+    # BUG(divides-by-the-weights): return (weight * torch.sigmoid(-gain)).sum() / weight.sum()
+    # WHEN the sum is divided by the weights instead of by the number of rows.
+    # BUG(mean-of-two-means): return sum((weight * torch.sigmoid(-gain))[kind].mean() for kind in (desirable, ~desirable) if bool(kind.any())) / 2
+    # WHEN desirable and undesirable answers are averaged separately first.
+    return (weight * torch.sigmoid(-gain)).mean()
+    ### END SOLUTION
+
+
+# -- Part 4: without a reference -------------------------------------------------------------------
+
+
+def simpo_loss(chosen: Tensor, rejected: Tensor, beta: float = 2.0, gamma: float = 0.5) -> Tensor:
+    """SimPO: no reference, means over tokens, and a margin that is asked for.
+
+    A pair costs -log sigmoid(beta * (chosen - rejected) - gamma)      (Meng et al. 2024, section 2)
+
+    Args:
+        chosen, rejected: (B,) float, **means** over tokens.
+        beta: above 0.
+        gamma: the margin, at least 0, in the unit of beta * log-probability.
+
+    Returns:
+        The mean over pairs, a scalar tensor.
+
+    Raises:
+        ValueError: the shapes are not (B,) or differ, beta is not above 0, or gamma is negative.
+    """
+    _check_logps(chosen, rejected)
+    _check_beta(beta)
+    if gamma < 0:
+        raise ValueError(f"gamma must not be negative, but it is {gamma}.")
+    # TODO(reference_free): one line.
+    ### BEGIN SOLUTION
+    # BUG(gamma-beta-ratio): gap = beta * (chosen - rejected - gamma)
+    # WHEN gamma is taken for the ratio gamma / beta and multiplied by beta, as some libraries have
+    # WHEN it, while this course subtracts gamma as it is.
+    # BUG(gamma-added): gap = beta * (chosen - rejected) + gamma
+    # WHEN the margin is added to the difference: a head start instead of a demand.
+    # BUG(gamma-forgotten): gap = beta * (chosen - rejected)
+    # WHEN the margin is left out.
+    gap = beta * (chosen - rejected) - gamma
+    # BUG(sums-over-pairs): return -_log_sigmoid(gap).sum()
+    return -_log_sigmoid(gap).mean()
+    ### END SOLUTION
+
+
+def log_odds(logp: Tensor) -> Tensor:
+    """log(p / (1 - p)) from log p, exact for tiny p and for p that is nearly 1.
+
+    p = 1 - 1e-15 has log-odds 34.5; "1 - exp(log p)" has lost nearly all digits there. A log p above
+    -eps (``torch.finfo(logp.dtype).eps``), 0 included, counts as -eps, so that the result is finite.
+
+    Args:
+        logp: float of any shape, at most 0.
+
+    Returns:
+        Float of the same shape, with a gradient.
+
+    Raises:
+        ValueError: an entry is above 0: that is no logarithm of a probability.
+    """
+    if bool((logp > 0).any()):
+        raise ValueError("the logarithm of a probability is at most 0.")
+    # TODO(reference_free): torch.expm1 is exp(x) - 1 without the loss of digits.
+    ### BEGIN SOLUTION
+    # BUG(odds-of-certainty): pass
+    # WHEN a probability of exactly 1 gives infinite odds.
+    logp = logp.clamp(max=-torch.finfo(logp.dtype).eps)
+    # BUG(odds-lose-digits): return logp - (1 - logp.exp()).log()
+    # WHEN 1 - p is computed from a p that has been rounded to nearly 1, so that its digits are lost.
+    # BUG(odds-lose-digits, 2): return logp - torch.log1p(-logp.exp())
+    # BUG(odds-shifted): return logp - (1.0001 - logp.exp()).log()
+    # WHEN 1 - p has a small constant added against division by zero, which bends the odds of
+    # WHEN likely answers.
+    # BUG(ratio-for-odds): return logp
+    # WHEN the probability itself is taken for the odds, so that the term is a ratio of
+    # WHEN probabilities.
+    return logp - (-torch.expm1(logp)).log()
+    ### END SOLUTION
+
+
+def orpo_loss(chosen: Tensor, rejected: Tensor, weight: float = 0.1) -> Tensor:
+    """ORPO: imitation of the chosen answer, and an odds ratio on top, without a reference.
+
+    A pair costs -chosen - weight * log sigmoid(log_odds(chosen) - log_odds(rejected))
+                                                                      (Hong et al. 2024, section 4)
+
+    Args:
+        chosen, rejected: (B,) float, **means** over tokens, at most 0.
+        weight: at least 0; lambda in the paper, called beta elsewhere.
+
+    Returns:
+        The mean over pairs, a scalar tensor.
+
+    Raises:
+        ValueError: the shapes are not (B,) or differ, an entry is above 0, or weight is negative.
+    """
+    _check_logps(chosen, rejected)
+    if weight < 0:
+        raise ValueError(f"weight must not be negative, but it is {weight}.")
+    # TODO(reference_free): two terms.
+    ### BEGIN SOLUTION
+    preferred = -_log_sigmoid(log_odds(chosen) - log_odds(rejected))
+    # BUG(orpo-without-imitation): return weight * preferred.mean()
+    # WHEN the imitation term is left out.
+    # BUG(orpo-imitates-both): return (weight * preferred - (chosen + rejected) / 2).mean()
+    # WHEN the rejected answer is imitated like the chosen one.
+    # BUG(orpo-odds-turned-round): return (-chosen - weight * preferred).mean()
+    # WHEN the odds-ratio term has the wrong sign, so that the rejected answer is to win.
+    # BUG(orpo-weights-the-imitation): return (preferred - weight * chosen).mean()
+    # WHEN the weight is put on the imitation term instead of the odds-ratio term.
+    # BUG(sums-over-pairs): return (weight * preferred - chosen).sum()
+    return (weight * preferred - chosen).mean()
+    ### END SOLUTION
+
+
+# -- Part 5: the optimum that all this is about ----------------------------------------------------
+
+
+def rlhf_optimum(ref_logp: Tensor, rewards: Tensor, beta: float) -> Tensor:
+    """The policy that maximises reward minus beta times the divergence from the reference.
+
+    log pi*(y) = ref_logp(y) + rewards(y) / beta - log Z                (Rafailov et al., section 4)
+
+    Args:
+        ref_logp: (..., K) float, the reference's log-probabilities of all K answers to a prompt.
+        rewards: (..., K) float.
+        beta: above 0.
+
+    Returns:
+        (..., K) float; the exponentials of each row add up to 1.
+
+    Raises:
+        ValueError: the shapes differ, or beta is not above 0.
+    """
+    if ref_logp.ndim == 0 or ref_logp.shape != rewards.shape:
+        raise ValueError("ref_logp and rewards must have one shape (..., K).")
+    _check_beta(beta)
+    # TODO(optimum): add, and normalise in logarithms.
+    ### BEGIN SOLUTION
+    # BUG(optimum-without-the-reference): return (rewards / beta).log_softmax(dim=-1)
+    # WHEN the reference is left out of the optimum, as if all answers were equally likely at first.
+    # BUG(reward-times-beta): return (ref_logp + beta * rewards).log_softmax(dim=-1)
+    # WHEN rewards are multiplied by beta instead of divided by it.
+    # BUG(optimum-not-normalised): return ref_logp + rewards / beta
+    # WHEN the partition function is left out, so that the probabilities do not add up to 1.
+    # BUG(optimum-of-the-batch): return (ref_logp + rewards / beta) - (ref_logp + rewards / beta).flatten().logsumexp(dim=0)
+    # WHEN the partition function is that of all prompts together.
+    return (ref_logp + rewards / beta).log_softmax(dim=-1)
+    ### END SOLUTION
+
+
+def rlhf_objective(logp: Tensor, ref_logp: Tensor, rewards: Tensor, beta: float) -> Tensor:
+    """What RLHF maximises: the mean reward minus beta * KL(policy || reference), exactly.
+
+    Args:
+        logp, ref_logp: (..., K) float, log-probabilities of all K answers; both may leave some
+            probability to answers that are not listed.
+        rewards: (..., K) float.
+        beta: above 0.
+
+    Returns:
+        (...) float: the sum over y of pi(y) * (reward(y) - beta * (log pi(y) - log ref(y))).
+
+    Raises:
+        ValueError: the shapes differ, or beta is not above 0.
+    """
+    if logp.ndim == 0 or not logp.shape == ref_logp.shape == rewards.shape:
+        raise ValueError("logp, ref_logp and rewards must have one shape (..., K).")
+    _check_beta(beta)
+    # TODO(optimum): an expectation under the policy.
+    ### BEGIN SOLUTION
+    # BUG(objective-under-the-reference): chance = ref_logp.exp()
+    # WHEN the expectation is taken under the reference.
+    chance = logp.exp()
+    # BUG(penalty-added): return (chance * (rewards + beta * (logp - ref_logp))).sum(dim=-1)
+    # WHEN the divergence is added to the reward instead of subtracted.
+    # BUG(penalty-the-other-way): return (chance * rewards).sum(dim=-1) - beta * (ref_logp.exp() * (ref_logp - logp)).sum(dim=-1)
+    # WHEN the divergence is that of the reference from the policy, the other way round.
+    # BUG(penalty-without-beta): return (chance * (rewards - (logp - ref_logp))).sum(dim=-1)
+    # WHEN the divergence is not multiplied by beta.
+    # BUG(objective-without-the-penalty): return (chance * rewards).sum(dim=-1)
+    # WHEN the divergence is left out.
+    return (chance * (rewards - beta * (logp - ref_logp))).sum(dim=-1)
+    ### END SOLUTION
+
+
+def fit_dpo_table(ref_logp: Tensor, preferences: Tensor, beta: float) -> Tensor:
+    """The minimiser of DPO's loss over all policies on K answers to one prompt.
+
+    The loss is the sum over i and j != i of preferences[i, j] * (-log sigmoid(beta * h_ij)), with
+    h_ij = (log pi_i - ref_i) - (log pi_j - ref_j).
+
+    It depends on u_i = beta * (log pi_i - ref_i) alone, and only through differences: first find u
+    (this is a Bradley-Terry fit), then the policy that belongs to it.
+
+    Args:
+        ref_logp: (K,) float, normalised, K at least 2.
+        preferences: (K, K) float; preferences[i, j] is the share of comparisons of i with j that i
+            won: strictly between 0 and 1 off the diagonal, and preferences[i, j] +
+            preferences[j, i] = 1. The diagonal is ignored.
+        beta: above 0.
+
+    Returns:
+        (K,) float64, log-probabilities, normalised, correct to 1e-6.
+
+    Raises:
+        ValueError: the shapes do not fit, beta is not above 0, or a preference is not strictly
+            between 0 and 1: then the loss has no minimum.
+    """
+    _check_logps(ref_logp)
+    _check_beta(beta)
+    K = len(ref_logp)
+    if K < 2 or preferences.shape != (K, K):
+        raise ValueError(f"preferences must be (K, K) with K = {K} >= 2.")
+    # TODO(optimum): refuse certainties; Newton's method, or anything else, for u; then ref * exp(u / beta) / Z.
+    ### BEGIN SOLUTION
+    other = ~torch.eye(K, dtype=torch.bool)
+    # BUG(fits-certainties): if False:
+    # WHEN preferences of 0 and 1 are fitted although the loss then has no minimum.
+    if not bool(((preferences > 0) & (preferences < 1))[other].all()):
+        raise ValueError("preferences must lie strictly between 0 and 1: otherwise no minimum.")
+    # BUG(losses-for-wins): wins = preferences.double().T.masked_fill(~other, 0.0)
+    # WHEN rows and columns of the preferences are mixed up.
+    wins = preferences.double().masked_fill(~other, 0.0)
+    u = torch.zeros(K, dtype=torch.float64)
+    for _ in range(200):
+        chance = torch.sigmoid(u[:, None] - u[None, :]).masked_fill(~other, 0.0)
+        slope = (wins - chance).sum(dim=1)
+        curve = chance * chance.T
+        curve = torch.diag(curve.sum(dim=1)) - curve + 1 / K
+        # Newton's step, shortened where it is long: far from the minimum it may overshoot.
+        step = torch.linalg.solve(curve, slope)
+        u = u + step / max(1.0, float(step.abs().max()))
+        # BUG(fit-stops-after-one-step): if True:
+        # WHEN the fit stops after a single step.
+        if float(slope.abs().max()) < 1e-12:
+            break
+    # BUG(fit-without-the-reference): return (u / beta).log_softmax(dim=0)
+    # WHEN the fitted policy forgets the reference that it is a ratio to.
+    # BUG(fit-forgets-beta): return (ref_logp.double() + u).log_softmax(dim=0)
+    # WHEN the fitted rewards are taken for log-ratios, without dividing by beta.
+    return (ref_logp.double() + u / beta).log_softmax(dim=0)
+    ### END SOLUTION
+
+
+# -- Part 6: log-probabilities of responses --------------------------------------------------------
 
 
 def collate_pairs(pairs: Pairs) -> Batch:
@@ -320,593 +907,6 @@ def reference_logprobs(model: Any, batch: Batch, average: bool = False) -> tuple
     # WHEN the model stays in evaluation mode after it was used as a reference.
     model.train(training)
     return scores
-    ### END SOLUTION
-
-
-# -- Part 2: DPO -----------------------------------------------------------------------------------
-
-
-def implicit_rewards(logp: Tensor, ref_logp: Tensor, beta: float = 0.1) -> Tensor:
-    """The reward that a policy implies: beta * (logp - ref_logp). For reports, not for the loss.
-
-    Args:
-        logp, ref_logp: (B,) float, log-probabilities of responses.
-        beta: above 0.
-
-    Returns:
-        (B,) float, without a gradient.
-
-    Raises:
-        ValueError: the shapes are not (B,) or differ, or beta is not above 0.
-    """
-    _check_logps(logp, ref_logp)
-    _check_beta(beta)
-    # TODO(dpo): one line, and no gradient.
-    ### BEGIN SOLUTION
-    # BUG(rewards-carry-a-gradient): return beta * (logp - ref_logp)
-    # WHEN the reported rewards keep their gradient, and with it the graph of the whole model.
-    # BUG(rewards-without-beta): return (logp - ref_logp).detach()
-    # WHEN the reported rewards are log-ratios, without beta.
-    return (beta * (logp - ref_logp)).detach()
-    ### END SOLUTION
-
-
-def preference_margin(
-    chosen: Tensor, rejected: Tensor, ref_chosen: Tensor, ref_rejected: Tensor
-) -> Tensor:
-    """By how much more the policy prefers the chosen response than the reference does, in nats.
-
-    h = (chosen - ref_chosen) - (rejected - ref_rejected)
-
-    Args:
-        chosen, rejected: (B,) float, the policy's; they carry the gradient.
-        ref_chosen, ref_rejected: (B,) float, the reference's; a gradient in them is ignored.
-
-    Returns:
-        (B,) float.
-
-    Raises:
-        ValueError: the shapes are not (B,) or differ.
-    """
-    _check_logps(chosen, rejected, ref_chosen, ref_rejected)
-    # TODO(dpo): two log-ratios and their difference.
-    ### BEGIN SOLUTION
-    # BUG(reference-with-a-gradient): offset = ref_chosen - ref_rejected
-    # WHEN the log-probabilities of the reference keep their gradient.
-    # BUG(reference-forgotten): offset = 0.0 * ref_chosen.detach()
-    # WHEN the reference is left out.
-    # BUG(reference-added): offset = (ref_rejected - ref_chosen).detach()
-    # WHEN the reference's difference is added to the policy's instead of subtracted.
-    # BUG(reference-of-the-chosen-alone): offset = ref_chosen.detach()
-    # WHEN only the chosen response is compared with the reference.
-    offset = (ref_chosen - ref_rejected).detach()
-    # BUG(swapped-pair): return rejected - chosen + offset
-    # WHEN chosen and rejected change places in the margin, so that training makes the chosen answer
-    # WHEN worse.
-    return chosen - rejected - offset
-    ### END SOLUTION
-
-
-def dpo_loss(
-    chosen: Tensor,
-    rejected: Tensor,
-    ref_chosen: Tensor,
-    ref_rejected: Tensor,
-    beta: float = 0.1,
-    label_smoothing: float = 0.0,
-) -> Tensor:
-    """Direct preference optimisation, with labels that are believed to be wrong with probability s.
-
-    With the margin h, one pair costs
-
-        -(1 - s) * log sigmoid(beta h) - s * log sigmoid(-beta h)
-
-    s = 0 is Rafailov et al. (2023), section 4; s > 0 is called conservative DPO (cDPO).
-
-    Args:
-        chosen, rejected, ref_chosen, ref_rejected: (B,) float, **sums** over tokens, as in
-            ``preference_margin``. Margins of +-10000 give finite losses and gradients.
-        beta: above 0.
-        label_smoothing: s, in [0, 0.5).
-
-    Returns:
-        The mean over pairs, a scalar tensor.
-
-    Raises:
-        ValueError: the shapes are not (B,) or differ, beta is not above 0, or s is not in [0, 0.5).
-    """
-    _check_beta(beta)
-    _check_smoothing(label_smoothing)
-    # TODO(dpo): the margin, times beta, in two terms, by a function that cannot overflow.
-    ### BEGIN SOLUTION
-    margin = preference_margin(chosen, rejected, ref_chosen, ref_rejected)
-    # BUG(beta-forgotten): gap = margin
-    # WHEN beta is left out of the loss.
-    # BUG(beta-on-the-policy-alone): gap = beta * (chosen - rejected) - (ref_chosen - ref_rejected).detach()
-    # WHEN beta scales the policy's log-probabilities and not the reference's.
-    # BUG(beta-divides): gap = margin / beta
-    # WHEN the margin is divided by beta instead of multiplied by it.
-    gap = beta * margin
-    right, wrong = _log_sigmoid(gap), _log_sigmoid(-gap)
-    # BUG(smoothing-halved): loss = -(1 - label_smoothing / 2) * right - label_smoothing / 2 * wrong
-    # WHEN the smoothing is shared evenly between two classes, as classifiers have it, so that only
-    # WHEN half of it reaches the other label.
-    # BUG(smoothing-turned-round): loss = -label_smoothing * right - (1 - label_smoothing) * wrong if label_smoothing else -right
-    # WHEN the smoothing is the weight of the label as given, and the rest that of the other label.
-    # BUG(robust-smoothing): loss = (-(1 - label_smoothing) * right + label_smoothing * wrong) / (1 - 2 * label_smoothing)
-    # WHEN the second term of the smoothed loss is subtracted and all is divided by 1 - 2s, as
-    # WHEN robust DPO (Chowdhury et al. 2024, an option of TRL) has it, while this course has
-    # WHEN conservative DPO.
-    loss = -(1 - label_smoothing) * right - label_smoothing * wrong
-    # BUG(beta-multiplies-the-loss): return beta * loss.mean()
-    # WHEN the whole loss is multiplied by beta once more.
-    # BUG(sums-over-pairs): return loss.sum()
-    # WHEN the pairs are added up instead of averaged.
-    return loss.mean()
-    ### END SOLUTION
-
-
-### BEGIN SOLUTION
-
-
-def _log_sigmoid(x: Tensor) -> Tensor:
-    """log sigmoid, for numbers of any size."""
-    # BUG(log-of-sigmoid): return torch.sigmoid(x).log()
-    # WHEN the logarithm is taken of something that has already been rounded to 0 or to infinity.
-    # BUG(log-of-sigmoid, 2): return -(1 + (-x).exp()).log()
-    return torch.nn.functional.logsigmoid(x)
-
-
-### END SOLUTION
-
-
-def dpo_weights(margin: Tensor, beta: float = 0.1, label_smoothing: float = 0.0) -> Tensor:
-    """How hard DPO pulls at each pair: minus the derivative of the pair's loss by its margin.
-
-    With s = 0 it is beta * sigmoid(-beta h), so that the gradient of the pair's loss is
-
-        -weight * (gradient of log pi(chosen) - gradient of log pi(rejected))
-
-    Args:
-        margin: (B,) float, h of ``preference_margin``.
-        beta, label_smoothing: as in ``dpo_loss``.
-
-    Returns:
-        (B,) float, without a gradient. With s > 0 it is 0 where sigmoid(beta h) = 1 - s, and
-        negative beyond.
-
-    Raises:
-        ValueError: margin is not (B,), beta is not above 0, or s is not in [0, 0.5).
-    """
-    _check_logps(margin)
-    _check_beta(beta)
-    _check_smoothing(label_smoothing)
-    # TODO(dpo): differentiate the loss of one pair by h, with a pencil.
-    ### BEGIN SOLUTION
-    # BUG(weight-of-the-right-ones): surprise = torch.sigmoid(beta * margin.detach())
-    # WHEN pairs that the policy has right pull hardest, and those that it has wrong hardly at all.
-    surprise = torch.sigmoid(-beta * margin.detach())
-    # BUG(weight-without-smoothing): return beta * surprise
-    # WHEN the weight is that of a loss without label smoothing.
-    # BUG(weight-without-beta): return surprise - label_smoothing
-    # WHEN the weight lacks its factor beta.
-    return beta * (surprise - label_smoothing)
-    ### END SOLUTION
-
-
-# -- Part 3: IPO -----------------------------------------------------------------------------------
-
-
-def ipo_loss(
-    chosen: Tensor, rejected: Tensor, ref_chosen: Tensor, ref_rejected: Tensor, tau: float = 0.1
-) -> Tensor:
-    """Identity preference optimisation: the mean over pairs of (h - 1 / (2 tau))^2.
-
-    h is the margin of ``preference_margin``. The loss has its minimum at a finite margin, however
-    sure the labels are (Azar et al. 2023, section 5).
-
-    Args:
-        chosen, rejected, ref_chosen, ref_rejected: (B,) float. The trainer hands in **means** over
-            tokens, so that tau means the same for short and long answers.
-        tau: above 0.
-
-    Returns:
-        A scalar tensor.
-
-    Raises:
-        ValueError: the shapes are not (B,) or differ, or tau is not above 0.
-    """
-    _check_beta(tau)
-    # TODO(ipo): the margin, its target, a square.
-    ### BEGIN SOLUTION
-    margin = preference_margin(chosen, rejected, ref_chosen, ref_rejected)
-    # BUG(ipo-target-half-tau): target = tau / 2
-    # WHEN the target margin is tau / 2 instead of 1 / (2 tau).
-    # BUG(ipo-target-one-over-tau): target = 1 / tau
-    # WHEN the target margin is 1 / tau, twice what it should be.
-    # BUG(ipo-target-below-zero): target = -1 / (2 * tau)
-    # WHEN the target margin is subtracted where it should be approached, so that the rejected
-    # WHEN answer is to win.
-    target = 1 / (2 * tau)
-    # BUG(ipo-in-rewards): return (tau * margin - 0.5).square().mean()
-    # WHEN the margin is measured in implicit rewards and its target is 1/2, as SPPO has it: the
-    # WHEN same minimum, but the loss is tau^2 times as large.
-    # BUG(ipo-one-sided): return (target - margin).clamp(min=0).square().mean()
-    # WHEN a margin beyond its target costs nothing, as with a squared hinge.
-    # BUG(ipo-halved): return 0.5 * (margin - target).square().mean()
-    # WHEN the squared distance is halved.
-    # BUG(ipo-of-the-mean): return (margin.mean() - target).square()
-    # WHEN the mean margin of the batch is compared with the target instead of each pair's.
-    return (margin - target).square().mean()
-    ### END SOLUTION
-
-
-# -- Part 4: KTO -----------------------------------------------------------------------------------
-
-
-def mismatched(count: int) -> Tensor:
-    """Which response each prompt is paired with to estimate the divergence: the next one's.
-
-    Args:
-        count: prompts in the batch, at least 2.
-
-    Returns:
-        (count,) int64: 1, 2, ..., count - 1, 0. No prompt gets its own response.
-
-    Raises:
-        ValueError: count is below 2: a single prompt has no other response.
-    """
-    # TODO(kto): refuse a batch of one; everybody takes the next one's.
-    ### BEGIN SOLUTION
-    # BUG(one-row-is-mismatched): if count < 1:
-    # WHEN a batch of one row is accepted, in which the prompt meets its own response.
-    if count < 2:
-        raise ValueError(f"at least two prompts are needed, but there are {count}.")
-    # BUG(reversed-batch): return torch.arange(count - 1, -1, -1)
-    # WHEN the batch is turned round, so that in an odd batch the one in the middle keeps its own
-    # WHEN response.
-    # BUG(own-responses): return torch.arange(count)
-    # WHEN each prompt keeps its own response.
-    # BUG(previous-responses): return (torch.arange(count) - 1) % count
-    # WHEN each prompt gets the response of the one before it, while this course takes the one after
-    # WHEN it.
-    return (torch.arange(count) + 1) % count
-    ### END SOLUTION
-
-
-def kto_reference_point(logp: Tensor, ref_logp: Tensor) -> Tensor:
-    """An estimate of KL(policy || reference), from responses to other prompts: z0.
-
-    z0 = max(0, mean of (logp - ref_logp))
-
-    Args:
-        logp, ref_logp: (N,) float, **sums** over tokens, of prompts with mismatched responses.
-
-    Returns:
-        A scalar tensor, at least 0, in nats, without a gradient: the point from which gains and
-        losses are counted is not to be moved.
-
-    Raises:
-        ValueError: the shapes are not (N,) or differ.
-    """
-    _check_logps(logp, ref_logp)
-    # TODO(kto): mean, then floor, and no gradient.
-    ### BEGIN SOLUTION
-    # BUG(point-learns): gaps = logp - ref_logp
-    # WHEN the reference point keeps its gradient, so that the policy can move the point instead of
-    # WHEN the answers.
-    # BUG(point-the-other-way): gaps = (ref_logp - logp).detach()
-    # WHEN policy and reference have changed places in the reference point.
-    gaps = (logp - ref_logp).detach()
-    # BUG(point-below-zero): return gaps.mean()
-    # WHEN the reference point may be negative, which a divergence is not.
-    # BUG(point-clamped-by-row): return gaps.clamp(min=0).mean()
-    # WHEN each row is floored at 0 before the mean is taken, so that the estimate is too large.
-    # BUG(point-is-a-sum): return gaps.sum().clamp(min=0)
-    # WHEN the rows are added up instead of averaged.
-    # BUG(point-is-absolute): return gaps.mean().abs()
-    # WHEN a negative estimate is made positive instead of 0.
-    return gaps.mean().clamp(min=0)
-    ### END SOLUTION
-
-
-def kto_loss(
-    logp: Tensor,
-    ref_logp: Tensor,
-    desirable: Tensor,
-    point: Tensor | float,
-    beta: float = 0.1,
-    desirable_weight: float = 1.0,
-    undesirable_weight: float = 1.0,
-) -> Tensor:
-    """Kahneman-Tversky optimisation: answers need no partner, only a thumb up or down.
-
-    With the log-ratio r = logp - ref_logp and the reference point z0, a row costs
-
-        desirable_weight * (1 - sigmoid(beta * (r - z0)))        if it is desirable
-        undesirable_weight * (1 - sigmoid(beta * (z0 - r)))      if it is not
-
-    Args:
-        logp: (N,) float, **sums** over tokens, the policy's; carries the gradient.
-        ref_logp: (N,) float, the reference's; a gradient in it is ignored.
-        desirable: (N,) bool.
-        point: z0, in nats: a scalar tensor or a number; a gradient in it is ignored.
-        beta: above 0.
-        desirable_weight, undesirable_weight: at least 0.
-
-    Returns:
-        The mean over all N rows, a scalar tensor.
-
-    Raises:
-        ValueError: the shapes are not (N,) or differ, or beta is not above 0.
-    """
-    _check_logps(logp, ref_logp, desirable)
-    _check_beta(beta)
-    # TODO(kto): log-ratio, distance from the point, its sign, the weight.
-    ### BEGIN SOLUTION
-    # BUG(reference-with-a-gradient): ratio = logp - ref_logp
-    # BUG(reference-forgotten): ratio = logp
-    ratio = logp - ref_logp.detach()
-    # BUG(point-learns, 2): point = torch.as_tensor(point, dtype=logp.dtype)
-    # BUG(point-forgotten): point = torch.zeros((), dtype=logp.dtype)
-    # WHEN the reference point is left out of the loss.
-    point = torch.as_tensor(point, dtype=logp.dtype).detach()
-    # BUG(thumbs-down-count-as-up): sign = torch.ones_like(logp)
-    # WHEN undesirable answers are pushed up like desirable ones.
-    sign = torch.where(desirable, 1.0, -1.0).to(logp.dtype)
-    # BUG(point-without-beta): gain = sign * (beta * ratio - point)
-    # WHEN beta scales the log-ratio and not the reference point.
-    # BUG(beta-forgotten): gain = sign * (ratio - point)
-    gain = beta * sign * (ratio - point)
-    # BUG(weights-swapped): weight = torch.where(desirable, undesirable_weight, desirable_weight).to(logp.dtype)
-    # WHEN the weights of desirable and undesirable answers have changed places.
-    weight = torch.where(desirable, desirable_weight, undesirable_weight).to(logp.dtype)
-    # BUG(kto-logarithm): return -(weight * _log_sigmoid(gain)).mean()
-    # WHEN a row costs minus the logarithm of its sigmoid, as a binary classifier (BCO) has it,
-    # WHEN while KTO takes one minus the sigmoid.
-    # BUG(divides-by-the-weights): return (weight * torch.sigmoid(-gain)).sum() / weight.sum()
-    # WHEN the sum is divided by the weights instead of by the number of rows.
-    # BUG(mean-of-two-means): return sum((weight * torch.sigmoid(-gain))[kind].mean() for kind in (desirable, ~desirable) if bool(kind.any())) / 2
-    # WHEN desirable and undesirable answers are averaged separately first.
-    return (weight * torch.sigmoid(-gain)).mean()
-    ### END SOLUTION
-
-
-# -- Part 5: without a reference -------------------------------------------------------------------
-
-
-def simpo_loss(chosen: Tensor, rejected: Tensor, beta: float = 2.0, gamma: float = 0.5) -> Tensor:
-    """SimPO: no reference, means over tokens, and a margin that is asked for.
-
-    A pair costs -log sigmoid(beta * (chosen - rejected) - gamma)      (Meng et al. 2024, section 2)
-
-    Args:
-        chosen, rejected: (B,) float, **means** over tokens.
-        beta: above 0.
-        gamma: the margin, at least 0, in the unit of beta * log-probability.
-
-    Returns:
-        The mean over pairs, a scalar tensor.
-
-    Raises:
-        ValueError: the shapes are not (B,) or differ, beta is not above 0, or gamma is negative.
-    """
-    _check_logps(chosen, rejected)
-    _check_beta(beta)
-    if gamma < 0:
-        raise ValueError(f"gamma must not be negative, but it is {gamma}.")
-    # TODO(reference_free): one line.
-    ### BEGIN SOLUTION
-    # BUG(gamma-beta-ratio): gap = beta * (chosen - rejected - gamma)
-    # WHEN gamma is taken for the ratio gamma / beta and multiplied by beta, as some libraries have
-    # WHEN it, while this course subtracts gamma as it is.
-    # BUG(gamma-added): gap = beta * (chosen - rejected) + gamma
-    # WHEN the margin is added to the difference: a head start instead of a demand.
-    # BUG(gamma-forgotten): gap = beta * (chosen - rejected)
-    # WHEN the margin is left out.
-    gap = beta * (chosen - rejected) - gamma
-    # BUG(sums-over-pairs): return -_log_sigmoid(gap).sum()
-    return -_log_sigmoid(gap).mean()
-    ### END SOLUTION
-
-
-def log_odds(logp: Tensor) -> Tensor:
-    """log(p / (1 - p)) from log p, exact for tiny p and for p that is nearly 1.
-
-    p = 1 - 1e-15 has log-odds 34.5; "1 - exp(log p)" has lost nearly all digits there. A log p above
-    -eps (``torch.finfo(logp.dtype).eps``), 0 included, counts as -eps, so that the result is finite.
-
-    Args:
-        logp: float of any shape, at most 0.
-
-    Returns:
-        Float of the same shape, with a gradient.
-
-    Raises:
-        ValueError: an entry is above 0: that is no logarithm of a probability.
-    """
-    if bool((logp > 0).any()):
-        raise ValueError("the logarithm of a probability is at most 0.")
-    # TODO(reference_free): torch.expm1 is exp(x) - 1 without the loss of digits.
-    ### BEGIN SOLUTION
-    # BUG(odds-of-certainty): pass
-    # WHEN a probability of exactly 1 gives infinite odds.
-    logp = logp.clamp(max=-torch.finfo(logp.dtype).eps)
-    # BUG(odds-lose-digits): return logp - (1 - logp.exp()).log()
-    # WHEN 1 - p is computed from a p that has been rounded to nearly 1, so that its digits are lost.
-    # BUG(odds-lose-digits, 2): return logp - torch.log1p(-logp.exp())
-    # BUG(odds-shifted): return logp - (1.0001 - logp.exp()).log()
-    # WHEN 1 - p has a small constant added against division by zero, which bends the odds of
-    # WHEN likely answers.
-    # BUG(ratio-for-odds): return logp
-    # WHEN the probability itself is taken for the odds, so that the term is a ratio of
-    # WHEN probabilities.
-    return logp - (-torch.expm1(logp)).log()
-    ### END SOLUTION
-
-
-def orpo_loss(chosen: Tensor, rejected: Tensor, weight: float = 0.1) -> Tensor:
-    """ORPO: imitation of the chosen answer, and an odds ratio on top, without a reference.
-
-    A pair costs -chosen - weight * log sigmoid(log_odds(chosen) - log_odds(rejected))
-                                                                      (Hong et al. 2024, section 4)
-
-    Args:
-        chosen, rejected: (B,) float, **means** over tokens, at most 0.
-        weight: at least 0; lambda in the paper, called beta elsewhere.
-
-    Returns:
-        The mean over pairs, a scalar tensor.
-
-    Raises:
-        ValueError: the shapes are not (B,) or differ, an entry is above 0, or weight is negative.
-    """
-    _check_logps(chosen, rejected)
-    if weight < 0:
-        raise ValueError(f"weight must not be negative, but it is {weight}.")
-    # TODO(reference_free): two terms.
-    ### BEGIN SOLUTION
-    preferred = -_log_sigmoid(log_odds(chosen) - log_odds(rejected))
-    # BUG(orpo-without-imitation): return weight * preferred.mean()
-    # WHEN the imitation term is left out.
-    # BUG(orpo-imitates-both): return (weight * preferred - (chosen + rejected) / 2).mean()
-    # WHEN the rejected answer is imitated like the chosen one.
-    # BUG(orpo-odds-turned-round): return (-chosen - weight * preferred).mean()
-    # WHEN the odds-ratio term has the wrong sign, so that the rejected answer is to win.
-    # BUG(orpo-weights-the-imitation): return (preferred - weight * chosen).mean()
-    # WHEN the weight is put on the imitation term instead of the odds-ratio term.
-    # BUG(sums-over-pairs): return (weight * preferred - chosen).sum()
-    return (weight * preferred - chosen).mean()
-    ### END SOLUTION
-
-
-# -- Part 6: the optimum that all this is about ----------------------------------------------------
-
-
-def rlhf_optimum(ref_logp: Tensor, rewards: Tensor, beta: float) -> Tensor:
-    """The policy that maximises reward minus beta times the divergence from the reference.
-
-    log pi*(y) = ref_logp(y) + rewards(y) / beta - log Z                (Rafailov et al., section 4)
-
-    Args:
-        ref_logp: (..., K) float, the reference's log-probabilities of all K answers to a prompt.
-        rewards: (..., K) float.
-        beta: above 0.
-
-    Returns:
-        (..., K) float; the exponentials of each row add up to 1.
-
-    Raises:
-        ValueError: the shapes differ, or beta is not above 0.
-    """
-    if ref_logp.ndim == 0 or ref_logp.shape != rewards.shape:
-        raise ValueError("ref_logp and rewards must have one shape (..., K).")
-    _check_beta(beta)
-    # TODO(optimum): add, and normalise in logarithms.
-    ### BEGIN SOLUTION
-    # BUG(optimum-without-the-reference): return (rewards / beta).log_softmax(dim=-1)
-    # WHEN the reference is left out of the optimum, as if all answers were equally likely at first.
-    # BUG(reward-times-beta): return (ref_logp + beta * rewards).log_softmax(dim=-1)
-    # WHEN rewards are multiplied by beta instead of divided by it.
-    # BUG(optimum-not-normalised): return ref_logp + rewards / beta
-    # WHEN the partition function is left out, so that the probabilities do not add up to 1.
-    # BUG(optimum-of-the-batch): return (ref_logp + rewards / beta) - (ref_logp + rewards / beta).flatten().logsumexp(dim=0)
-    # WHEN the partition function is that of all prompts together.
-    return (ref_logp + rewards / beta).log_softmax(dim=-1)
-    ### END SOLUTION
-
-
-def rlhf_objective(logp: Tensor, ref_logp: Tensor, rewards: Tensor, beta: float) -> Tensor:
-    """What RLHF maximises: the mean reward minus beta * KL(policy || reference), exactly.
-
-    Args:
-        logp, ref_logp: (..., K) float, log-probabilities of all K answers; both may leave some
-            probability to answers that are not listed.
-        rewards: (..., K) float.
-        beta: above 0.
-
-    Returns:
-        (...) float: the sum over y of pi(y) * (reward(y) - beta * (log pi(y) - log ref(y))).
-
-    Raises:
-        ValueError: the shapes differ, or beta is not above 0.
-    """
-    if logp.ndim == 0 or not logp.shape == ref_logp.shape == rewards.shape:
-        raise ValueError("logp, ref_logp and rewards must have one shape (..., K).")
-    _check_beta(beta)
-    # TODO(optimum): an expectation under the policy.
-    ### BEGIN SOLUTION
-    # BUG(objective-under-the-reference): chance = ref_logp.exp()
-    # WHEN the expectation is taken under the reference.
-    chance = logp.exp()
-    # BUG(penalty-added): return (chance * (rewards + beta * (logp - ref_logp))).sum(dim=-1)
-    # WHEN the divergence is added to the reward instead of subtracted.
-    # BUG(penalty-the-other-way): return (chance * rewards).sum(dim=-1) - beta * (ref_logp.exp() * (ref_logp - logp)).sum(dim=-1)
-    # WHEN the divergence is that of the reference from the policy, the other way round.
-    # BUG(penalty-without-beta): return (chance * (rewards - (logp - ref_logp))).sum(dim=-1)
-    # WHEN the divergence is not multiplied by beta.
-    # BUG(objective-without-the-penalty): return (chance * rewards).sum(dim=-1)
-    # WHEN the divergence is left out.
-    return (chance * (rewards - beta * (logp - ref_logp))).sum(dim=-1)
-    ### END SOLUTION
-
-
-def fit_dpo_table(ref_logp: Tensor, preferences: Tensor, beta: float) -> Tensor:
-    """The minimiser of DPO's loss over all policies on K answers to one prompt.
-
-    The loss is the sum over i and j != i of preferences[i, j] * (-log sigmoid(beta * h_ij)), with
-    h_ij = (log pi_i - ref_i) - (log pi_j - ref_j).
-
-    It depends on u_i = beta * (log pi_i - ref_i) alone, and only through differences: first find u
-    (this is a Bradley-Terry fit), then the policy that belongs to it.
-
-    Args:
-        ref_logp: (K,) float, normalised, K at least 2.
-        preferences: (K, K) float; preferences[i, j] is the share of comparisons of i with j that i
-            won: strictly between 0 and 1 off the diagonal, and preferences[i, j] +
-            preferences[j, i] = 1. The diagonal is ignored.
-        beta: above 0.
-
-    Returns:
-        (K,) float64, log-probabilities, normalised, correct to 1e-6.
-
-    Raises:
-        ValueError: the shapes do not fit, beta is not above 0, or a preference is not strictly
-            between 0 and 1: then the loss has no minimum.
-    """
-    _check_logps(ref_logp)
-    _check_beta(beta)
-    K = len(ref_logp)
-    if K < 2 or preferences.shape != (K, K):
-        raise ValueError(f"preferences must be (K, K) with K = {K} >= 2.")
-    # TODO(optimum): refuse certainties; Newton's method, or anything else, for u; then ref * exp(u / beta) / Z.
-    ### BEGIN SOLUTION
-    other = ~torch.eye(K, dtype=torch.bool)
-    # BUG(fits-certainties): if False:
-    # WHEN preferences of 0 and 1 are fitted although the loss then has no minimum.
-    if not bool(((preferences > 0) & (preferences < 1))[other].all()):
-        raise ValueError("preferences must lie strictly between 0 and 1: otherwise no minimum.")
-    # BUG(losses-for-wins): wins = preferences.double().T.masked_fill(~other, 0.0)
-    # WHEN rows and columns of the preferences are mixed up.
-    wins = preferences.double().masked_fill(~other, 0.0)
-    u = torch.zeros(K, dtype=torch.float64)
-    for _ in range(200):
-        chance = torch.sigmoid(u[:, None] - u[None, :]).masked_fill(~other, 0.0)
-        slope = (wins - chance).sum(dim=1)
-        curve = chance * chance.T
-        curve = torch.diag(curve.sum(dim=1)) - curve + 1 / K
-        # Newton's step, shortened where it is long: far from the minimum it may overshoot.
-        step = torch.linalg.solve(curve, slope)
-        u = u + step / max(1.0, float(step.abs().max()))
-        # BUG(fit-stops-after-one-step): if True:
-        # WHEN the fit stops after a single step.
-        if float(slope.abs().max()) < 1e-12:
-            break
-    # BUG(fit-without-the-reference): return (u / beta).log_softmax(dim=0)
-    # WHEN the fitted policy forgets the reference that it is a ratio to.
-    # BUG(fit-forgets-beta): return (ref_logp.double() + u).log_softmax(dim=0)
-    # WHEN the fitted rewards are taken for log-ratios, without dividing by beta.
-    return (ref_logp.double() + u / beta).log_softmax(dim=0)
     ### END SOLUTION
 
 
