@@ -30,10 +30,12 @@ attacks: setup
 	$(RUN) -m pytest -q -m "slow and not corpus" tests/test_attacks.py tests/test_faults.py \
 		tests/test_feedback.py
 
-# Every bug named by a real diagnosis, every style and every proof on further draws, all bars.
+# Every bug named by a real diagnosis, every style and every proof on further draws, all mutants, all
+# bars.
 thorough: setup
-	$(VERIFY) --all --compare --thorough --draws 20
+	$(VERIFY) --all --compare --mutants --thorough --draws 20
 	$(RUN) -m pytest -q grading/*/bars.py
+	$(RUN) -m pytest -q -m slow tests/test_reported.py
 
 check: setup
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy

@@ -127,6 +127,27 @@ class Grade:
     notes: tuple[str, ...] = ()
 
 
+class GpuState(StrEnum):
+    """What happens to the tests that need a GPU."""
+
+    # The assignment has none.
+    ABSENT = "absent"
+    RUN = "run"
+    NOT_RUN = "not_run"
+
+
+@dataclass(frozen=True)
+class GpuStatus:
+    """What happens to the tests that need a GPU, and why they are not run, if they are not."""
+
+    state: GpuState = GpuState.ABSENT
+    reason: str = ""
+
+    def __str__(self) -> str:
+        words = {GpuState.ABSENT: "absent", GpuState.RUN: "run", GpuState.NOT_RUN: "not run"}
+        return f"{words[self.state]}: {self.reason}" if self.reason else words[self.state]
+
+
 def to_data(value: Any) -> dict[str, Any]:
     """A dataclass as plain data, for a file or a socket."""
     return asdict(value)

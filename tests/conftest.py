@@ -31,7 +31,14 @@ MAIN = "work.py"
 # What tests need, by file. A test of any other file is a unit test, which starts no process, unless
 # it takes a fixture that starts workers or carries another mark itself.
 NEEDS = {
-    "content": ("test_examples", "test_feedback", "test_real_submissions", "test_reported"),
+    "content": (
+        "test_examples",
+        "test_feedback",
+        "test_outside",
+        "test_real_submissions",
+        "test_reported",
+        "test_spelled",
+    ),
     "wall": (
         "test_as_graded",
         "test_attacks",

@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 import autograder
 from autograder.cli import main, table
 from autograder.isolation import doctor
-from autograder.judging.gpu_part import GpuStatus
+from autograder.model import GpuStatus
 
 SCHEMA = json.loads((Path(__file__).parent / "schemas" / "gradescope_results.json").read_text())
 REPOSITORY = Path(main.__file__).parents[2]

@@ -21,14 +21,13 @@ from autograder.isolation.limits import Limits
 from autograder.isolation.wall import gpu, sandbox
 from autograder.isolation.workers.walled import WorkerServer
 from autograder.judging import gpu_part
-from autograder.judging.gpu_part import GpuStatus
 from autograder.judging.hidden_test import HiddenTest, InProcess, Trace, run
 from autograder.marking import feedback, grader, result_files
 from autograder.marking.engines import Job, Listed, LocalEngine, Progress
 from autograder.marking.grade import Grading
 from autograder.marking.score import score
 from autograder.marking.submission import Submission
-from autograder.model import Grade, Outcome, Verdict, from_data, to_data
+from autograder.model import GpuStatus, Grade, Outcome, Verdict, from_data, to_data
 
 walled_only = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="the wall needs Linux and root"

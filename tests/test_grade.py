@@ -12,13 +12,12 @@ from toy import MAIN, NAME
 
 from autograder.errors import IsolationError
 from autograder.isolation.wall.sandbox import Layers
-from autograder.judging.gpu_part import GpuStatus
 from autograder.marking import result_files
 from autograder.marking.engines import Job, Listed, LocalEngine, Progress
 from autograder.marking.engines.local import Cores
 from autograder.marking.grade import Grading
 from autograder.marking.submission import Submission
-from autograder.model import Outcome, Verdict
+from autograder.model import GpuStatus, Outcome, Verdict
 
 TESTS = [Listed("test_a", "A.", "sums", 2.0, False), Listed("test_b", "B.", "means", 3.0, False)]
 STRONG = Layers(uid=True, seccomp=True, landlock=True, namespaces=True)

@@ -36,6 +36,7 @@ def centred(numbers):
 def softmax(logits):
     return np.exp(logits) / np.exp(logits).sum()
 """
+UNTRIED = "no mutants have been tried: python -m autograder verify sequences --mutants"
 LEARNING = '''
 
 @points(1, part="sums", learning=True, hint="Try again.")
@@ -84,7 +85,7 @@ def committed(toy) -> dict:
 
 def test_a_proof_says_what_was_shown(once):
     toy, found = once
-    assert found.shortcomings == [] and found.notes == [] and found.wrote == [PROOF]
+    assert found.shortcomings == [] and found.notes == [UNTRIED] and found.wrote == [PROOF]
     assert found.summary == (
         "sequences: 4 hidden tests, 10 points, 4 bugs in 4 spellings, 4 named, "
         "1 right answers behind the wall"
@@ -98,6 +99,7 @@ def test_a_proof_says_what_was_shown(once):
     }
     assert proof["wall"] == {wall.SOLUTION: "full", "stub": "nothing", "right/loops.py": "full"}
     assert proof["points"] == 10 and proof["unnamed"] == [] and proof["bars"] == {}
+    assert proof["mutants"] == {} and proof["survivors"] == {}
     assert proof["tests"]["test_two_rewards"] == {"points": 2, "learning": False}
     assert set(proof["inputs"]) == {
         SOLUTION, HIDDEN, RIGHT,
@@ -195,6 +197,7 @@ CHANGES = {
     "right answers": RIGHT,
 }
 NEW = {
+    "equivalent mutants": f"grading/{NAME}/equivalent.yml",
     "hidden tests": f"grading/{NAME}/test_scale.py",
     "bars": f"grading/{NAME}/bars.py",
     "right answers": f"grading/{NAME}/right/other.py",
@@ -463,15 +466,15 @@ def test_figures_are_stale_when_what_they_depend_on_has_changed(learning, file, 
 
 
 def test_figures_are_kept_until_they_are_measured_again(learning, quick):
-    (note,) = prove(learning.assignment, Orders()).notes
+    (note, _) = prove(learning.assignment, Orders()).notes
     assert note.startswith("the bar of test_it_learns has not been measured: ")
     assert note.endswith("python -m autograder verify sequences --bars")
-    assert prove(learning.assignment, Orders(bars=True)).notes == []
+    assert prove(learning.assignment, Orders(bars=True)).notes == [UNTRIED]
     kept = committed(learning)["bars"]
     assert kept["test_it_learns: so much"]["lowest"] == 0.5
     learning.write(f"grading/{NAME}/bars.py", BARS.replace("seed / 10", "seed / 5"))
     found = prove(learning.assignment, Orders())
-    assert len(found.notes) == 1 and committed(learning)["bars"] == kept
+    assert len(found.notes) == 2 and committed(learning)["bars"] == kept
 
 
 def test_an_unfair_bar_falls_short(learning, quick):

@@ -18,7 +18,7 @@ from autograder.isolation import doctor, probe
 from autograder.isolation.limits import WORLD_BYTES, Limits
 from autograder.isolation.wall import sandbox, seccomp
 from autograder.isolation.wall.sandbox import Layers
-from autograder.isolation.workers.walled import ENVIRONMENT, WorkerServer
+from autograder.isolation.workers.walled import ENVIRONMENT, WorkerServer, imported
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 FORBIDDEN = {
@@ -427,9 +427,8 @@ def test_the_doctor_finds_the_needed_layers_in_force(tmp_path):
 
 
 def test_the_doctor_says_how_to_mend_what_is_missing(monkeypatch, server, tmp_path):
-    weak = WorkerServer(
-        server._control, None, Layers(uid=False, seccomp=False, landlock=False, namespaces=False)
-    )
+    weak = WorkerServer(server._control, server._process)
+    weak.layers = Layers(uid=False, seccomp=False, landlock=False, namespaces=False)
     monkeypatch.setattr(doctor.WorkerServer, "start", lambda *args, **options: weak)
     monkeypatch.setattr(WorkerServer, "close", lambda self: None)
     monkeypatch.setattr(doctor, "allowed", lambda bridge, hidden: ["start a process (7)"])
@@ -451,3 +450,35 @@ def test_the_doctor_survives_a_machine_without_any_wall(monkeypatch, tmp_path):
 def test_the_probe_is_a_file_that_workers_can_be_sent():
     ast.parse(doctor.PROBE.read_text())
     assert "import autograder" not in doctor.PROBE.read_text()
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({"work.py": b"import matplotlib.pyplot as plt\n"}, True),
+        ({"work.py": b"def f():\n    from matplotlib import pyplot\n"}, True),
+        ({"work.py": b"import helper\n", "helper.py": b"import matplotlib\n"}, True),
+        (
+            {"work.py": b"import work, helper\nimport math\n", "plots.py": b"import matplotlib"},
+            False,
+        ),
+        ({"work.py": b"# import matplotlib\nname = 'import matplotlib'\n"}, False),
+    ],
+)
+def test_what_a_submission_imports_is_read_from_its_lines(files, found):
+    assert ("matplotlib" in imported(files, "work.py")) == found
+
+
+def test_matplotlib_is_imported_once_and_only_where_it_is_needed(behind_the_wall):
+    server = WorkerServer.start(["math"])
+    text = "import sys\n{}\ndef ready():\n    return 'matplotlib.pyplot' in sys.modules\n"
+    try:
+        for line, ready in (("", False), ("import matplotlib", True), ("", True)):
+            candidate = server.candidate(
+                {"work.py": text.format(line).encode()}, "work.py", Limits()
+            )
+            bridge = candidate.open(lambda event: None, None)
+            assert bridge.student.ready() == ready
+            bridge.close()
+    finally:
+        server.close()

@@ -102,11 +102,12 @@ def test_two_episodes_in_a_corridor(algo):
     assert np.allclose(result.returns, [2.0, 2.0])
 
 
-def test_time_limit_ends_the_episode_but_not_the_future():
+@pytest.mark.parametrize("algo", ["q_learning", "sarsa", "expected_sarsa"])
+def test_time_limit_ends_the_episode_but_not_the_future(algo):
     # Episode 1 walks to the end: Q[0] = 0.5 * (1 + 0) = 0.5 and Q[1] = 0.5 * 1 = 0.5.
     # The clock stops episode 2 in state 1, which is still worth its 0.5:
     # Q[0] = 0.5 + 0.5 * (1 + 0.5 - 0.5) = 1.0, not 0.5 + 0.5 * (1 - 0.5) = 0.75.
-    result = train(Corridor(10, 1), episodes=2)
+    result = train(Corridor(10, 1), algo, episodes=2)
     assert np.allclose(result.Q, [[1.0], [0.5], [0.0]])
     assert np.allclose(result.returns, [2.0, 1.0])
 

@@ -103,6 +103,7 @@ def verify(
     shard: options.Shard = None,
     compare: options.Compare = False,
     bars: options.Bars = False,
+    mutants: options.Mutants = False,
     thorough: options.Thorough = False,
     jobs: options.ProofJobs = 0,
     draws: options.Draws = 0,
@@ -129,7 +130,7 @@ def verify(
         assignments = choice.share(assignments, shard)
     if not assignments:
         _say("No proof is stale.")
-    if not _prove(assignments, Orders(draws, bars, thorough, compare), jobs):
+    if not _prove(assignments, Orders(draws, bars, thorough, compare, mutants), jobs):
         raise typer.Exit(1)
     if not compare:
         _bring_syllabus_up_to_date(found)

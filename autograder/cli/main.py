@@ -15,10 +15,9 @@ from autograder.cli.console import complain, err, explained, out, say, the_cours
 from autograder.cli.options import AddressOption, CourseOption
 from autograder.cli.table import print_class
 from autograder.cli.watch import Watch, summary
-from autograder.judging.gpu_part import GpuState, GpuStatus
 from autograder.marking import feedback
 from autograder.marking.score import score
-from autograder.model import Grade
+from autograder.model import GpuState, GpuStatus, Grade
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import pdb
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +11,6 @@ import typer
 from autograder.cli.console import explained, say, the_course
 from autograder.cli.options import Assignment, CourseOption
 from autograder.errors import CourseError
-from autograder.judging import hidden_test
 
 if TYPE_CHECKING:
     from autograder.marking.replay import Replay
@@ -60,6 +58,8 @@ def replay(
         done = replayer.replay(tests[test])
         _show(done)
         if debugger and done.error is not None:
+            import pdb
+
             pdb.post_mortem(done.error.__traceback__)
     finally:
         replayer.close()
@@ -82,4 +82,6 @@ def _show(done: Replay) -> None:
 
 
 def _reason(done: Replay) -> str:
+    from autograder.judging import hidden_test
+
     return "passed" if done.error is None else hidden_test.explain(done.error)

@@ -75,6 +75,9 @@ Compare = Annotated[
     bool, typer.Option("--compare", help="Write nothing: the committed proof must say the same.")
 ]
 Bars = Annotated[bool, typer.Option("--bars", help="Measure the learning checks again (minutes).")]
+Mutants = Annotated[
+    bool, typer.Option("--mutants", help="Change the solution in many small ways; tests must see.")
+]
 Thorough = Annotated[
     bool, typer.Option("--thorough", help="Also prove what takes too long for every change.")
 ]

@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,28 +27,7 @@ from autograder.isolation.workers.walled import WorkerServer
 from autograder.judging import plugin
 from autograder.judging.diagnose import AnswerKey, judge
 from autograder.judging.hidden_test import HiddenTest
-from autograder.model import Outcome, Verdict, to_data
-
-
-class GpuState(StrEnum):
-    """What happens to the tests that need a GPU."""
-
-    # The assignment has none.
-    ABSENT = "absent"
-    RUN = "run"
-    NOT_RUN = "not_run"
-
-
-@dataclass(frozen=True)
-class GpuStatus:
-    """What happens to the tests that need a GPU, and why they are not run, if they are not."""
-
-    state: GpuState = GpuState.ABSENT
-    reason: str = ""
-
-    def __str__(self) -> str:
-        words = {GpuState.ABSENT: "absent", GpuState.RUN: "run", GpuState.NOT_RUN: "not run"}
-        return f"{words[self.state]}: {self.reason}" if self.reason else words[self.state]
+from autograder.model import GpuState, GpuStatus, Outcome, Verdict, to_data
 
 
 def collect(assignment: Assignment) -> list[HiddenTest]:

@@ -13,13 +13,12 @@ from typing import Any
 
 from autograder.authoring.course import Assignment, Course
 from autograder.errors import IsolationError
-from autograder.judging.gpu_part import GpuState
 from autograder.marking import result_files
 from autograder.marking.engines import Engine, Job, Listed, Progress
 from autograder.marking.provenance import LATENESS, changes, provenance
 from autograder.marking.score import lateness
 from autograder.marking.submission import Submission
-from autograder.model import Grade, Outcome, State, Verdict, to_data
+from autograder.model import GpuState, Grade, Outcome, State, Verdict, to_data
 
 # Gets each new grade, and how many there will be in all.
 Tell = Callable[[Grade, int], None]

@@ -68,10 +68,15 @@ class Grader:
     def __init__(self, assignment: Assignment) -> None:
         self._assignment = assignment
         hidden = [assignment.root / folder for folder in ("grading", "solutions")]
-        self._server = WorkerServer.start(assignment.libraries, hidden, assignment.isolation)
-        self._tests = plugin.collect(assignment.hidden_tests)
-        self._key = AnswerKey(assignment)
-        self._work_out_before_forking()
+        # It imports the libraries while this process reads the tests.
+        self._server = WorkerServer.launch(assignment.libraries, hidden, assignment.isolation)
+        try:
+            self._tests = plugin.collect(assignment.hidden_tests)
+            self._key = AnswerKey(assignment)
+            self._server.layers  # noqa: B018
+        except BaseException:
+            self._server.close()
+            raise
         self._gpu = gpu_part.GpuPart.open(assignment, hidden)
         if shared := {t.name for t in self._tests} & {t.name for t in self._gpu.tests}:
             raise CourseError(
@@ -81,7 +86,7 @@ class Grader:
         warm_up(RANK_MODULES if assignment.isolation == "distributed" else ())
 
     def _work_out_before_forking(self) -> None:
-        """Work out what every marking process would otherwise work out again."""
+        """Work out what every marking process of a class would otherwise work out again."""
         for test in self._tests:
             test.asks_for  # noqa: B018
         for candidate in (self._key.reference, *self._key.broken.values()):
@@ -110,9 +115,13 @@ class Grader:
         """Fork a marking process for each job. Raises ConnectionResetError when the line closes."""
         # The kernel reaps what has been forked.
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-        reader = Reader(control)
+        reader, jobs = Reader(control), 0
         while True:
             for job in reader.read():
+                jobs += 1
+                # A single submission may pass all tests, and then it needs none of this.
+                if jobs == 2:
+                    self._work_out_before_forking()
                 line = reader.take_descriptor()
                 if bare_fork() == 0:
                     control.close()

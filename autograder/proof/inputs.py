@@ -72,6 +72,7 @@ def word(path: str) -> str:
         return "solution"
     if top == "grading":
         named = {"right": "right answers", "bars.py": "bars"}
+        named["equivalent.yml"] = "equivalent mutants"
         return named.get(rest[0], "hidden tests")
     if folder == "given":
         return "given modules"

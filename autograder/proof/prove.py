@@ -14,7 +14,7 @@ from autograder.authoring import starter
 from autograder.authoring.course import Assignment
 from autograder.authoring.markers import bug_of
 from autograder.marking import result_files
-from autograder.proof import bars, inputs, record, thorough, wall
+from autograder.proof import bars, equivalent, inputs, record, thorough, wall
 from autograder.proof.verify import Verification, verify
 
 Tell = Callable[[str], None]
@@ -25,14 +25,15 @@ class Orders:
     """Options of a proof.
 
     ``draws``: further draws of the test data. ``bars``: measure the bars of learning checks again.
-    ``compare``: write nothing; the committed proof must say the same. ``jobs``: submissions marked
-    at a time behind the wall.
+    ``compare``: write nothing; the committed proof must say the same. ``mutants``: try all mutants.
+    ``jobs``: submissions marked at a time behind the wall.
     """
 
     draws: int = 0
     bars: bool = False
     thorough: bool = False
     compare: bool = False
+    mutants: bool = False
     jobs: int = 1
 
 
@@ -64,11 +65,12 @@ def prove(assignment: Assignment, orders: Orders, tell: Tell = lambda line: None
         tell("behind the wall")
         shown = wall.show(assignment, say, orders.jobs)
     figures = _figures(result, orders, kept, proven, tell)
+    tried = _mutants(result, orders, kept, proven, tell)
     if orders.thorough and not proven.shortcomings:
         thorough.check(assignment, result.exact, say, tell, orders.jobs)
-    proven.summary = _summary(result, shown, orders)
+    proven.summary = _summary(result, shown, tried, orders)
     if not proven.shortcomings:
-        _keep(_record(result, shown, figures), kept, assignment, orders, proven)
+        _keep(_record(result, shown, figures, tried), kept, assignment, orders, proven)
     return proven
 
 
@@ -112,8 +114,26 @@ def _figures(
     return figures
 
 
+def _mutants(
+    result: Verification, orders: Orders, kept: record.Record | None, proven: Proven, tell: Tell
+) -> equivalent.Tried:
+    """What became of the mutants: tried now, or as the committed proof says."""
+    if orders.mutants and not proven.shortcomings:
+        tried = equivalent.try_all(result.assignment, result.exact, tell)
+        proven.shortcomings += tried.shortcomings
+        proven.notes += tried.notes
+        return tried
+    before = kept or {}
+    tried = equivalent.Tried(before.get("mutants", {}), before.get("survivors", {}))
+    proven.notes += equivalent.missing_or_stale(result.assignment, tried.counts)
+    return tried
+
+
 def _record(
-    result: Verification, shown: dict[str, str], figures: dict[str, bars.Figures]
+    result: Verification,
+    shown: dict[str, str],
+    figures: dict[str, bars.Figures],
+    tried: equivalent.Tried,
 ) -> record.Record:
     exact = [test.name for test in result.exact]
     tests = {test.name: {"points": test.worth, "learning": test.learning} for test in result.tests}
@@ -124,7 +144,9 @@ def _record(
         "engine": inputs.engine(result.assignment.root),
         "inputs": inputs.inputs(result.assignment),
         "kills": kills,
+        "mutants": tried.counts,
         "points": sum(test.worth for test in result.tests),
+        "survivors": tried.survivors,
         "tests": tests,
         "unnamed": sorted(bug for bug in result.bugs if not result.named[bug]),
         "wall": shown,
@@ -152,7 +174,9 @@ def _keep(
         proven.shortcomings += [f"{where}: {one}" for one in record.differences(kept, fresh)]
 
 
-def _summary(result: Verification, shown: dict[str, str], orders: Orders) -> str:
+def _summary(
+    result: Verification, shown: dict[str, str], tried: equivalent.Tried, orders: Orders
+) -> str:
     worth = sum(test.worth for test in result.tests)
     bugs = {bug_of(bug) for bug in result.bugs}
     named = len({bug_of(bug) for bug in result.bugs if result.named[bug]})
@@ -165,4 +189,7 @@ def _summary(result: Verification, shown: dict[str, str], orders: Orders) -> str
     styles = sum(name.startswith("right/") for name in shown)
     counts += [f"{styles} right answers behind the wall"] if shown else []
     counts += [f"{orders.draws} further draws tried"] if orders.draws else []
+    if orders.mutants and tried.counts:
+        words = "{killed} of {made} mutants killed, {equivalent} equivalent"
+        counts += [words.format(**tried.counts)]
     return f"{result.assignment.name}: {', '.join(counts)}"

@@ -18,7 +18,9 @@ Record = dict[str, Any]
 WORDS = {
     "bars": "the bars of the learning checks",
     "inputs": "the digests of its inputs",
+    "mutants": "how many mutants are killed",
     "points": "the points",
+    "survivors": "the mutants that survive",
     "tests": "the hidden tests",
     "unnamed": "the bugs without a name",
     "wall": "what was shown behind the wall",
@@ -68,7 +70,7 @@ def differences(committed: Record, fresh: Record) -> list[str]:
     found = [
         f"the committed proof has other figures for {words}"
         for key, words in WORDS.items()
-        if committed.get(key) != fresh[key]
+        if committed.get(key, type(fresh[key])()) != fresh[key]
     ]
     before, now = committed["kills"], fresh["kills"]
     for bug in sorted({*before, *now}):

@@ -1,6 +1,6 @@
 """Hidden tests of `bandits`: estimates, choices, runs and regret of k-armed bandits."""
 
-import numbers
+import math
 
 import numpy as np
 
@@ -23,13 +23,74 @@ def generator():
 
 def an_arm(value, k):
     """The value itself, once it is known to be an int that names an arm."""
-    is_int = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    is_int = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     assert_true(is_int and 0 <= value < k, f"an arm is an int from 0 to {k - 1}")
     return int(value)
 
 
-def tally(draws, k):
-    return np.bincount([an_arm(draw, k) for draw in draws], minlength=k)
+def repeated(lab, function, *columns):
+    """function(*row) for each row of these columns, on the student's side: one question."""
+    return lab.make("builtins.list", lab.make("builtins.map", function, *columns))
+
+
+def draws(lab, function, *arguments, n=4000):
+    """(n,) The arms that n calls of function(*arguments, rng) lead to, with one generator."""
+    columns = [lab.make("itertools.repeat", one, n) for one in (*arguments, generator())]
+    arms = lab.value(lab.make("numpy.array", repeated(lab, function, *columns)))
+    is_int = isinstance(arms, np.ndarray) and arms.dtype.kind in "iu"
+    assert_true(is_int and arms.shape == (n,), "an arm is an int")
+    return arms
+
+
+def tally(arms, k):
+    """(k,) How often each arm was drawn."""
+    assert_true(bool(arms.min() >= 0 and arms.max() < k), f"an arm lies in 0 to {k - 1}")
+    return np.bincount(arms, minlength=k)
+
+
+def assert_drawn(counts, chances, names, what="the drawn arms"):
+    """What is called so has come up about as often as its chance says, and never if that is 0.
+
+    No count is further than 7 standard deviations from its mean, which happens to a right solution
+    once in 10^10 draws of its numbers. With 4000 draws, a chance of 0.12 that is wrong by a factor
+    of 1.5 is more than ten standard deviations away.
+    """
+    counts, chances = np.asarray(counts, float), np.asarray(chances, float)
+    expected = chances * counts.sum()
+    gaps = (counts - expected) / np.maximum(np.sqrt(expected * (1 - chances)), 1e-3)
+    if np.abs(gaps).max() > 7:
+        assert_frequencies(counts, chances, what, names)
+
+
+def places(q):
+    """What each arm is called in a finding."""
+    ties = np.flatnonzero(q == q.max())
+    order = ["the first of", *["one of"] * (len(ties) - 2), "the last of"]
+    names = [f"{place} the tied arms" for place in order] if len(ties) > 1 else ["the best arm"]
+    return [names[list(ties).index(arm)] if arm in ties else "a worse arm" for arm in range(len(q))]
+
+
+# Steps of up to 0.5, 1, 2 and more standard deviations, and how likely they are if they are normal.
+BELOW = (0.5, 1.0, 2.0)
+SIZES = ("a small step", "a step of middle size", "a large step", "a very large step")
+NORMAL = np.diff([0.0, *[math.erf(x / math.sqrt(2)) for x in BELOW], 1.0])
+
+
+def assert_normal(steps):
+    """The steps look like independent draws from Normal(0, 1).
+
+    7 standard deviations of each statistic: a right solution fails once in 10^10. Uniform steps
+    of variance 1 fail by 12 standard deviations if there are 4000.
+    """
+    n = len(steps)
+    assert_true(bool(abs(steps.mean()) < 7 / np.sqrt(n)), "the mean is 0")
+    assert_true(bool(abs(steps.var() - 1) < 7 * np.sqrt(2 / n)), "the variance is 1")
+    assert_true(
+        bool(abs((steps[1:] * steps[:-1]).mean()) < 7 / np.sqrt(n)), "each step is drawn anew"
+    )
+    assert_drawn(
+        np.bincount(np.digitize(np.abs(steps), BELOW), minlength=4), NORMAL, SIZES, "the steps"
+    )
 
 
 def slow_softmax(h):
@@ -74,6 +135,22 @@ def optimal_share(student, make_agent, seed, runs=30, steps=1000):
     return float(np.mean(shares))
 
 
+def assert_keeps_means(lab, agent, rng):
+    """After thousands of pulls the estimates are the means of what each arm has paid.
+
+    The first mean passes through 0, which is an estimate like any other.
+    """
+    arms = np.concatenate([[0, 0, 0], rng.choice(3, size=2500, p=(0.8, 0.15, 0.05))])
+    rewards = np.concatenate([[2.0, -2.0, 5.0], rng.normal(arms[3:], 1.0)])
+    for arm, reward in zip(arms[:3].tolist(), rewards[:3].tolist(), strict=True):
+        agent.update(arm, reward)
+    assert_close(agent.q, np.array([5.0 / 3, 0.0, 0.0]), what="the estimates after 2, -2 and 5")
+    repeated(lab, agent.update, arms[3:].tolist(), rewards[3:].tolist())
+    assert_equal(agent.counts, np.bincount(arms, minlength=3), what="the counts")
+    means = np.array([rewards[arms == arm].mean() for arm in range(3)])
+    assert_close(agent.q, means, what="the estimates")
+
+
 # ---- 1. estimates ------------------------------------------------------------------------------------------
 
 
@@ -92,6 +169,14 @@ def test_sample_average_is_the_mean(student, rng):
     for n, reward in enumerate(rewards, 1):
         q = student.sample_average(q, n, float(reward))
         assert_close(q, float(np.mean(rewards[:n])), what="the average")
+    # However old the average is, and also where it happens to be 0.
+    for old, n in ((0.0, 4), (-1.2, 30), (0.7, 60_000)):
+        assert_close(
+            student.sample_average(old, n, 6.0),
+            old + (6.0 - old) / n,
+            atol=1e-12,
+            what="the average",
+        )
 
 
 @points(
@@ -111,6 +196,7 @@ def test_constant_step_weights_rewards_by_recency(student, rng):
         q = student.constant_step(q, float(reward), alpha)
         assert_close(q, float(recency_weighted(start, rewards[:n], alpha)), what="the estimate")
     assert_close(student.constant_step(4.0, -2.5, 1.0), -2.5, what="the estimate with alpha = 1")
+    assert_close(student.constant_step(0.0, 3.0, alpha), 0.6, what="the estimate after one of 0")
 
 
 @points(
@@ -153,6 +239,10 @@ def test_estimates_refuse_impossible_arguments(student):
             student.constant_step(1.0, 2.0, alpha)
         with assert_raises(ValueError):
             student.unbiased_step(1.0, 0.5, 2.0, alpha)
+    for trace in (-0.1, 1.2):
+        with assert_raises(ValueError):
+            student.unbiased_step(1.0, trace, 2.0, 0.3)
+    assert_close(student.unbiased_step(1.0, 1.0, 2.0, 0.25), (1.25, 1.0))
     assert_close(student.sample_average(1.0, 4, 2.0), 1.25)
     assert_close(student.unbiased_step(1.0, 0.5, 2.0, 1.0), (2.0, 1.0))
 
@@ -161,7 +251,7 @@ def test_estimates_refuse_impossible_arguments(student):
 
 
 @points(
-    3,
+    2,
     part="greedy",
     catches="exploring-excludes-greedy",
     hint="An exploring step draws from all k arms, the greedy one included.",
@@ -194,15 +284,17 @@ def test_tied_arms_share_the_greedy_probability(student, rng):
 @points(
     3,
     part="greedy",
-    catches="first-of-the-ties",
+    catches=("first-of-the-ties", "random-only-if-all-tie", "maximum-starts-at-zero"),
     hint="np.argmax always returns the first maximum. Find all of them, then draw one.",
 )
-def test_argmax_breaks_ties_evenly(student, rng):
-    """Equally good arms are drawn equally often, worse arms never."""
-    q = rng.permutation([1.5, 1.5, 1.5, 0.0, -np.inf])
-    draws = generator()
-    counts = tally([student.argmax_random(q, draws) for _ in range(60)], 5)
-    assert_frequencies(counts, (q == 1.5) / 3)
+def test_argmax_breaks_ties_evenly(student, lab, rng):
+    """Equally good arms are drawn equally often, worse arms never, whatever sign the values
+    have."""
+    for values in ([-0.7, -0.7, -0.7, -1.1, -np.inf], [1.5, 0.0, 1.5, 1.5, 1.5], [0.0] * 4):
+        q = rng.permutation(values)
+        best = q == q.max()
+        counts = tally(draws(lab, student.argmax_random, q), len(q))
+        assert_drawn(counts, best / best.sum(), places(q))
 
 
 @points(
@@ -230,30 +322,47 @@ def test_nearly_equal_is_not_tied(student, rng):
     catches="exploring-excludes-greedy",
     hint="With epsilon = 1 all k arms are equally likely; with epsilon = 0 only greedy ones occur.",
 )
-def test_epsilon_greedy_draws_with_its_probabilities(student, rng):
+def test_epsilon_greedy_draws_with_its_probabilities(student, lab, rng):
     """Drawn arms have the frequencies that the formula promises."""
-    draws = generator()
-    best = int(rng.integers(2))
-    two = np.eye(2)[best]
-    for _ in range(5):
-        assert_equal(student.epsilon_greedy(two, 0.0, draws), best, what="the greedy arm")
-    assert_frequencies(
-        tally([student.epsilon_greedy(two, 1.0, draws) for _ in range(50)], 2), np.full(2, 0.5)
-    )
-    four = rng.permutation([3.0, 3.0, 1.0, 0.0])
-    counts = tally([student.epsilon_greedy(four, 0.6, draws) for _ in range(60)], 4)
-    assert_frequencies(counts, np.where(four == 3.0, 0.15 + 0.2, 0.15))
+    for epsilon in (0.0, 0.6, 1.0):
+        q = rng.permutation([-0.5, -0.5, -1.0, -2.0, -2.5])
+        chances = epsilon / 5 + (1 - epsilon) / 2 * (q == -0.5)
+        assert_close(student.epsilon_greedy_probs(q, epsilon), chances, what="the probabilities")
+        counts = tally(draws(lab, student.epsilon_greedy, q, epsilon), 5)
+        assert_drawn(counts, chances, places(q))
 
 
 @points(
-    4,
+    2,
+    part="greedy",
+    catches=("first-of-the-ties", "exploring-excludes-greedy", "random-only-if-all-tie"),
+    hint="The agent chooses as epsilon_greedy does: with its own epsilon, and with random ties.",
+)
+def test_the_agent_chooses_as_the_function_does(student, lab, rng):
+    """The agent's choices have the frequencies of its own epsilon, ties included."""
+    for epsilon, k, tied in ((0.0, 5, 2), (0.6, 4, 1)):
+        fresh = student.EpsilonGreedy(k, epsilon)
+        counts = tally(draws(lab, fresh.select, 1, n=2000), k)
+        assert_drawn(counts, np.full(k, 1 / k), places(np.zeros(k)))
+        agent = student.EpsilonGreedy(k, epsilon, alpha=0.25, initial=-3.0)
+        good = rng.permutation(k - 1)[:tied] + 1
+        for arm in good.tolist():
+            agent.update(arm, 5.0)
+        q = np.where(np.isin(np.arange(k), good), -1.0, -3.0)
+        assert_close(agent.q, q, what="the estimates")
+        counts = tally(draws(lab, agent.select, 3), k)
+        assert_drawn(counts, epsilon / k + (1 - epsilon) / tied * (q == -1.0), places(q))
+
+
+@points(
+    3,
     part="greedy",
     catches=("n-off-by-one", "averages-despite-alpha"),
     hint="Count the pull first. The constant step size, if there is one, replaces 1/n.",
 )
-def test_epsilon_greedy_agent_keeps_its_estimates(student, rng):
+def test_epsilon_greedy_agent_keeps_its_estimates(student, lab, rng):
     """The agent keeps a mean for each arm, or a recency-weighted average if it was given a step
-    size."""
+    size, however long it plays."""
     rewards = rng.normal(2.0, 1.0, size=6)
     arms = [2, 0, 2, 2, 0, 2]
     averaging = student.EpsilonGreedy(3, epsilon=0.0)
@@ -269,6 +378,7 @@ def test_epsilon_greedy_agent_keeps_its_estimates(student, rng):
         averaging.q, np.array([np.mean(rs) if rs else 0.0 for rs in of_arm]), what="the averages"
     )
     assert_equal(tracking.select(7, generator()), 1, what="the arm that still hopes for 5")
+    assert_keeps_means(lab, student.EpsilonGreedy(3, epsilon=0.0), rng)
 
 
 @points(2, part="greedy", catches="no-argument-checks", hint="Epsilon is a probability.")
@@ -288,7 +398,7 @@ def test_epsilon_must_be_a_probability(student):
 
 
 @points(
-    4,
+    3,
     part="ucb",
     catches=("zero-divided-by-zero", "tiny-number-in-the-denominator"),
     hint="An arm that was never pulled could be worth anything: its bound is +inf, at t = 1 and "
@@ -311,7 +421,7 @@ def test_untried_arms_have_an_infinite_bound(student, rng):
 
 
 @points(
-    4,
+    3,
     part="ucb",
     catches=(
         "logarithm-to-base-ten",
@@ -324,6 +434,7 @@ def test_untried_arms_have_an_infinite_bound(student, rng):
 def test_bonus_follows_its_law(student, rng):
     """The squared bonus shrinks with the arm's own count and grows with c^2 and with ln t."""
     q = rng.normal(size=5)
+    q[2] = 0.0  # an estimate like any other
     counts = 2 + rng.permutation(5)
     scores = student.ucb_scores(q, counts, 21, 1.7)
     assert_close(
@@ -339,13 +450,13 @@ def test_bonus_follows_its_law(student, rng):
 
 
 @points(
-    4,
+    3,
     part="ucb",
     catches=("zero-divided-by-zero", "one-count-for-all-arms"),
     hint="Infinite bounds come first, so each arm has its turn; from then on the largest score "
     "decides.",
 )
-def test_ucb_agent_tries_every_arm_then_follows_the_bounds(student, rng):
+def test_ucb_agent_tries_every_arm_then_follows_the_bounds(student, lab, rng):
     """The first k pulls try each arm once; every later pull takes the arm with the largest
     bound."""
     k, c, draws = 5, 2.0, generator()
@@ -364,6 +475,55 @@ def test_ucb_agent_tries_every_arm_then_follows_the_bounds(student, rng):
         paid[arm].append(float(rewards[t, arm]))
     assert_equal(agent.counts, np.array([len(rs) for rs in paid]), what="the counts")
     assert_close(agent.q, np.array([np.mean(rs) for rs in paid]), what="the estimates")
+    assert_keeps_means(lab, student.UCB(3, c), rng)
+
+
+@points(
+    1,
+    part="ucb",
+    catches=(
+        "one-count-for-all-arms",
+        "logarithm-to-base-ten",
+        "logarithm-of-t-plus-one",
+        "c-inside-the-root",
+    ),
+    hint="The agent's c and the step t that select is given decide between a good arm and one that "
+    "is hardly known.",
+)
+def test_ucb_agent_weighs_with_its_own_c(student, rng):
+    """Where one step more or less would decide otherwise, the agent decides by its c and by t."""
+    for c, pulls in ((0.5, 6), (3.1, 11)):
+        t = pulls + 2
+        # The lead that makes up for pulls of one arm and a single one of the other.
+        lead = [c * np.sqrt(np.log(x)) * (1 - 1 / np.sqrt(pulls)) for x in (t - 1, t, t + 1)]
+        gaps = [(1.3 * lead[1], 0), (0.8 * lead[1], 1)]
+        gaps += [(0.4 * lead[0] + 0.6 * lead[1], 1), (0.6 * lead[1] + 0.4 * lead[2], 0)]
+        for gap, chosen in gaps:
+            agent, base = student.UCB(2, c), float(rng.normal())
+            for arm, reward in ((1, base), *[(0, base + gap)] * pulls):
+                agent.update(arm, reward)
+            assert_equal(agent.counts, np.array([pulls, 1]), what="the counts")
+            assert_close(agent.q, np.array([base + gap, base]), what="the estimates")
+            assert_equal(agent.select(t, generator()), chosen, what="the arm")
+
+
+@points(
+    2,
+    part="ucb",
+    catches="first-of-the-ties",
+    hint="Untried arms tie at +inf, and ties are broken at random: no arm has to be the first.",
+)
+def test_ucb_breaks_ties_at_random(student, lab, rng):
+    """Arms with equal bounds are drawn equally often: untried ones, and those that are equally
+    good."""
+    for tried in (0, 2, 5):
+        agent, order = student.UCB(5, 1.3), rng.permutation(5)
+        for arm in order[:tried].tolist():
+            agent.update(arm, -0.5)
+        assert_equal(agent.counts, 1 * np.isin(np.arange(5), order[:tried]), what="the counts")
+        tied = np.ones(5) if tried == 5 else 1.0 - np.isin(np.arange(5), order[:tried])
+        counts = tally(draws(lab, agent.select, tried + 1, n=1600), 5)
+        assert_drawn(counts, tied / tied.sum(), places(tied))
 
 
 @points(
@@ -480,7 +640,7 @@ def test_step_leaves_the_callers_preferences_alone(student, rng):
     catches=("baseline-includes-this-reward", "other-arms-unmoved", "moves-downhill"),
     hint="The baseline of a step is the mean of the rewards before it: move the preferences first.",
 )
-def test_gradient_agent_compares_with_its_past(student, rng):
+def test_gradient_agent_compares_with_its_past(student, lab, rng):
     """The agent's baseline is the mean of the earlier rewards, and stays 0 if it is not in use."""
     rewards, arms = rng.normal(4.0, 1.0, size=5), [0, 2, 2, 1, 0]
     for use_baseline in (True, False):
@@ -491,10 +651,14 @@ def test_gradient_agent_compares_with_its_past(student, rng):
             baseline = float(np.mean(past)) if past and use_baseline else 0.0
             h = h + 0.2 * (reward - baseline) * (np.eye(3)[arm] - slow_softmax(h))
             past.append(reward)
-            assert_close(agent.h, h, what="the preferences")
+            if len(past) > 1:  # after one step, other mistakes look like a missing baseline
+                assert_close(agent.h, h, what="the preferences")
         assert_close(
             agent.baseline, float(np.mean(past)) if use_baseline else 0.0, what="the baseline"
         )
+    agent, rewards = student.GradientBandit(3, alpha=0.01), rng.normal(0.3, 1.0, size=2000)
+    repeated(lab, agent.update, rng.integers(3, size=2000).tolist(), rewards.tolist())
+    assert_close(agent.baseline, float(np.mean(rewards)), what="the baseline of many rewards")
 
 
 @points(
@@ -503,14 +667,14 @@ def test_gradient_agent_compares_with_its_past(student, rng):
     catches="pulls-the-largest-preference",
     hint="Preferences are not values: draw an arm with the probabilities softmax(h).",
 )
-def test_gradient_agent_draws_from_its_softmax(student):
+def test_gradient_agent_draws_from_its_softmax(student, lab):
     """Arms are drawn with the probabilities softmax(h), the less preferred ones too."""
-    agent = student.GradientBandit(3, alpha=0.7)
+    agent = student.GradientBandit(3, alpha=2.1)
     agent.update(1, 1.0)
-    h = 0.7 * (np.eye(3)[1] - 1 / 3)
+    h = 2.1 * (np.eye(3)[1] - 1 / 3)
     assert_close(agent.h, h, what="the preferences")
-    draws = generator()
-    assert_frequencies(tally([agent.select(2, draws) for _ in range(80)], 3), slow_softmax(h))
+    names = ("a less preferred arm", "the preferred arm", "a less preferred arm")
+    assert_drawn(tally(draws(lab, agent.select, 2, n=8000), 3), slow_softmax(h), names)
 
 
 @points(
@@ -572,19 +736,12 @@ def test_run_keeps_to_the_protocol(student, lab):
 def test_rewards_are_means_plus_unit_noise(student, rng):
     """Rewards scatter around the mean of their arm with standard deviation 1, independently from
     step to step."""
-    n, means = 800, np.array([-20.0, 5.0, 40.0])
+    n, means = 4000, np.array([-20.0, 5.0, 40.0])
     arms = rng.integers(3, size=n)
     trace = student.run_bandit(student.Script(arms.tolist()), means, n, generator())
     assert_equal(trace.actions, arms, what="the actions")
     assert_close(trace.rewards, means[arms], rtol=0, atol=8.0, what="the rewards")
-    noise = trace.rewards - means[arms]
-    # Six standard deviations of each statistic: a correct loop fails once in 10^8.
-    assert_true(bool(abs(noise.mean()) < 6 / np.sqrt(n)), "the noise has mean 0")
-    assert_true(bool(abs(noise.var() - 1) < 6 * np.sqrt(2 / n)), "the noise has variance 1")
-    assert_true(
-        bool(abs((noise[1:] * noise[:-1]).mean()) < 6 / np.sqrt(n)),
-        "the noise is drawn anew at each step",
-    )
+    assert_normal(trace.rewards - means[arms])
 
 
 @points(
@@ -658,6 +815,10 @@ def test_runs_refuse_impossible_arguments(student):
     for action in (2, -1):
         with assert_raises(ValueError):
             student.pseudo_regret(means, np.array([0, action]))
+    with assert_raises(ValueError):
+        student.pseudo_regret(means, np.array([[0, 1], [1, 0]]))
+    one = student.run_bandit(student.Script([1]), means, 1, generator())
+    assert_equal(one.actions, np.array([1]), what="the actions of a run of one step")
     assert_close(
         student.pseudo_regret(means, np.array([0, 1, 0])),
         np.array([2.0, 2.0, 4.0]),
@@ -677,17 +838,14 @@ def test_runs_refuse_impossible_arguments(student):
 def test_every_arm_walks_on_its_own(student, rng):
     """The increments of many arms scatter around 0 with standard deviation walk_sd; with walk_sd =
     0 nothing moves."""
-    means = rng.normal(size=600)
-    steps = (student.random_walk(means, 0.01, generator()) - means) / 0.01
-    # Six standard deviations of each statistic: a correct walk fails once in 10^8.
-    assert_true(
-        bool(abs(steps.var() - 1) < 6 * np.sqrt(2 / 600)),
-        "the increments have the variance walk_sd squared",
-    )
-    assert_true(bool(abs(steps.mean()) < 6 / np.sqrt(600)), "the increments have mean 0")
+    means = rng.normal(size=8000)
+    for walk_sd in (0.01, 2.5):
+        assert_normal((student.random_walk(means, walk_sd, generator()) - means) / walk_sd)
     assert_close(
         student.random_walk(means, 0.0, generator()), means, what="the means that stand still"
     )
+    with assert_raises(ValueError):
+        student.random_walk(means, -0.1, generator())
 
 
 @points(
@@ -716,30 +874,35 @@ def test_walk_starts_where_the_caller_said(student):
 @points(
     4,
     part="nonstationary",
-    catches=("noise-around-fixed-means", "only-one-arm-walks"),
+    catches=("noise-around-fixed-means", "only-one-arm-walks", "one-increment-for-all-arms"),
     hint="All arms move after every step, pulled or not, and each step starts where the last one "
     "ended.",
 )
 def test_walks_add_up_for_all_arms(student):
     """Means drift further and further, and the arms that nobody pulls drift too."""
-    sd, watched, others = 1000.0, 700, 20
+    sd, watched, others = 1000.0, 4000, 20
     arms = [0] * watched + list(range(1, others + 1))
     trace = student.run_bandit(
         student.Script(arms), np.zeros(others + 1), len(arms), generator(), walk_sd=sd
     )
     assert_equal(trace.actions, np.array(arms), what="the actions")
     rewards = trace.rewards / sd  # the unit noise is a thousandth of a step
-    # The steps of a walk have mean square 1 (standard deviation 0.053 here); noise around fixed
-    # means would have 2.
-    steps = np.diff(rewards[:watched])
+    # Noise around fixed means would have mean square 2.
+    assert_normal(np.diff(rewards[:watched]))
+    # Arms that were not pulled for 4000 steps have variance 4000. The variance of 20 such arms,
+    # over 4000, is a chi-square with 19 degrees of freedom over 20: below 0.02 with probability
+    # 2e-13. Arms that stood still, or that walk together, give 0.005 at most.
     assert_true(
-        bool(abs((steps**2).mean() - 1) < 0.4), "consecutive rewards differ by one step of the walk"
+        bool(rewards[watched:].var() / watched > 0.02),
+        "arms that are not pulled move too, each on its own",
     )
-    # An arm not pulled for 700 steps has variance 700: the mean square of 20 arms is a chi-square
-    # with 20 degrees of freedom over 20, below 0.02 with probability 3e-14; arms that stood still
-    # would give about 1e-9.
+    # A short step is one, too: consecutive rewards differ by it and by the noise of both, with
+    # variance 2.64. Seven standard deviations are 0.47, and without the walk it is 2.
+    trace = student.run_bandit(
+        student.Script([0] * watched), np.zeros(1), watched, generator(), walk_sd=0.8
+    )
     assert_true(
-        bool((rewards[watched:] ** 2).mean() / watched > 0.02), "arms that are not pulled move too"
+        bool(abs(np.diff(trace.rewards).var() - 2.64) < 0.47), "the means take short steps too"
     )
 
 

@@ -49,9 +49,10 @@ class MDP(NamedTuple):
 # -- problems --------------------------------------------------------------------------------------
 
 
-def garnet(rng, states=6, actions=3, branches=3, gamma=0.9, low=-1.0, high=1.0):
+def garnet(rng, states=6, actions=3, branches=3, gamma=None, low=-1.0, high=1.0):
     """A Garnet: each action leads to a few random states, with random probabilities and a random
-    reward."""
+    reward. The discount is random too: no usual constant can stand in for it."""
+    gamma = float(rng.uniform(0.85, 0.93)) if gamma is None else gamma
     P = np.zeros((states, actions, states))
     for s, a in np.ndindex(states, actions):
         P[s, a, rng.choice(states, branches, replace=False)] = rng.dirichlet(np.ones(branches))
@@ -108,7 +109,7 @@ def tied_loops(gamma=0.5, copies=2):
     return MDP(P, R, np.zeros(size, bool), gamma)
 
 
-def random_table(rng, states=6, actions=2, ends=(2, 5)):
+def random_table(rng, states=6, actions=2, ends=(2, 4)):
     """A transition table in Gymnasium's form in which everything awkward happens.
 
     Next states repeat, every outcome has a reward of its own, the states in which episodes end have
@@ -394,6 +395,8 @@ def test_slips_go_sideways(student, rng):
     rows, slip = random_grid(rng), float(rng.uniform(0.2, 0.6))
     model = student.grid_mdp(rows, slip, 0.9, -1.0)
     assert_close(model.P, drawn(rows, slip, 0.9, -1.0).P, what="P")
+    always = student.grid_mdp(rows, 1.0, 0.9, -1.0)
+    assert_close(always.P, drawn(rows, 1.0, 0.9, -1.0).P, what="P of a grid of ice")
     middle = shaped(student.grid_mdp(["...", "...", "..."], slip).P, (9, 4, 9), "P")[4]
     left, down, right, up = 3, 7, 5, 1  # the neighbours of state 4, the one in the middle
     assert_close(
@@ -514,7 +517,7 @@ def test_evaluation_converges_to_the_sum_of_discounted_rewards(student, rng):
     v, sweeps = student.policy_evaluation(mdp, pi, 1e-11)
     assert_close(v, value_of(pi, mdp), atol=1e-8, what="v")
     assert_finite(sweeps, "sweeps")
-    assert_true(20 < sweeps < 400, "the number of sweeps fits gamma = 0.9 and theta = 1e-11")
+    assert_true(20 < sweeps < 500, "the number of sweeps fits gamma and theta = 1e-11")
 
 
 @points(
@@ -525,6 +528,7 @@ def test_evaluation_converges_to_the_sum_of_discounted_rewards(student, rng):
         "forgets-the-last-sweep",
         "returns-the-sweep-before",
         "overwrites-its-input",
+        "stops-at-equal",
     ),
     hint="Each sweep reads the old values of all states; the sweep that meets the threshold "
     "counts, and its values are returned.",
@@ -533,11 +537,16 @@ def test_sweeps_are_synchronous_and_all_counted(student, rng):
     """After k synchronous sweeps from zero, v_k and k are returned, the last sweep included."""
     mdp = garnet(rng, low=0.5, high=1.5)
     pi = random_policy(rng, mdp)
-    for theta in (0.3, 0.01):
+    # With the first threshold the first sweep is the last one.
+    for theta in (100.0, 0.3, 0.01):
         expected, changes = until(lambda v: sweep_of(pi, v, mdp), 6, theta)
         v, sweeps = student.policy_evaluation(mdp, pi, theta)
         assert_close(v, expected, what="v")
         assert_equal(sweeps, len(changes), what="sweeps")
+    # Changes of 1, 1/2, 1/4, 1/8: a change that is equal to the threshold is not below it.
+    v, sweeps = student.policy_evaluation(self_loop(0.5), np.ones((1, 1)), 0.25)
+    assert_close(v, np.array([1.875]), what="v on a loop")
+    assert_equal(sweeps, 4, what="sweeps on a loop")
     assert_raises_for_theta(lambda theta: student.policy_evaluation(mdp, pi, theta))
 
 
@@ -555,8 +564,9 @@ def assert_raises_for_theta(call):
     "well as rise.",
 )
 def test_falling_values_are_changes_too(student, rng):
-    """Where all rewards are negative, the sweeps go on until the values have come to rest."""
+    """Where values fall, the sweeps go on until they have come to rest."""
     mdp = garnet(rng, low=-2.0, high=-1.0)
+    mdp.R[0] = 0.5  # a value that rises at first
     pi = random_policy(rng, mdp)
     v, _ = student.policy_evaluation(mdp, pi, 1e-11)
     assert_close(v, value_of(pi, mdp), atol=1e-8, what="v")
@@ -644,6 +654,10 @@ def test_the_tolerance_is_absolute(student):
     wide = student.greedy(np.array([[2.0, 1.7, 1.0], [0.0, 0.8, 0.2]]), tol=0.5)
     assert_close(
         wide, np.array([[0.5, 0.5, 0.0], [0.0, 1.0, 0.0]]), what="the greedy policy with tol = 0.5"
+    )
+    exact = student.greedy(np.array([[2.0, 2.0, 1.0], [0.0, 0.8, 0.8 - 1e-12]]), tol=0.0)
+    assert_close(
+        exact, np.array([[0.5, 0.5, 0.0], [0.0, 1.0, 0.0]]), what="the greedy policy with tol = 0"
     )
     for q, tol in ((np.zeros(3), 1e-9), (np.zeros((2, 3)), -1.0)):
         with assert_raises(ValueError):
@@ -760,9 +774,11 @@ def test_the_optimality_operator_is_a_monotone_contraction(student, rng):
     Tv = student.bellman_optimality(v, mdp)
     assert_close(Tv, best_sweep(v, mdp), what="T v")
     assert_close(student.bellman_optimality(np.zeros(6), mdp), mdp.R.max(axis=1), what="T of zero")
-    assert_close(student.bellman_optimality(v + c, mdp), Tv + 0.9 * c, what="T(v + c)")
+    assert_close(student.bellman_optimality(v + c, mdp), Tv + mdp.gamma * c, what="T(v + c)")
     Tu = student.bellman_optimality(u, mdp)
-    assert_true(max(abs(Tu - Tv)) <= 0.9 * max(abs(u - v)) + 1e-9, "distances shrink by gamma")
+    assert_true(
+        max(abs(Tu - Tv)) <= mdp.gamma * max(abs(u - v)) + 1e-9, "distances shrink by gamma"
+    )
     higher = student.bellman_optimality(v + np.abs(u), mdp)
     assert_true((higher - Tv).min() >= -1e-9, "a larger v gives a larger T v")
     with assert_raises(ValueError):
@@ -796,6 +812,7 @@ def test_the_optimality_operator_leaves_its_arguments_alone(student, rng):
         "forgets-the-last-sweep",
         "change-without-abs",
         "overwrites-its-input",
+        "stops-at-equal",
     ),
     hint="errors[k-1] is max|v_k - v_(k-1)| of sweep k: positive, synchronous, one entry for each "
     "sweep, the last one too.",
@@ -808,6 +825,9 @@ def test_every_sweep_leaves_its_largest_change(student, rng):
         v, _, errors = student.value_iteration(mdp, 0.05)
         assert_close(errors, changes, what="errors")
         assert_close(v, expected, what="v")
+    # A change that is equal to the threshold is not below it.
+    _, _, errors = student.value_iteration(self_loop(0.5), 0.25)
+    assert_close(errors, np.array([1.0, 0.5, 0.25, 0.125]), what="errors on a loop")
     assert_raises_for_theta(lambda theta: student.value_iteration(mdp, theta))
 
 
@@ -840,7 +860,7 @@ def test_the_last_change_bounds_the_error(student, rng):
 @points(
     3,
     part="value_iteration",
-    catches="change-without-abs",
+    catches=("change-without-abs", "overwrites-its-input"),
     hint="gamma = 1 is fine where episodes end: the values are then plain sums of rewards.",
 )
 def test_undiscounted_episodes(student):
@@ -882,6 +902,10 @@ def test_both_algorithms_and_the_exact_solution_agree(student, rng):
                 atol=1e-8,
                 what="the exact value of a returned policy",
             )
+    # One sweep is enough for this threshold, and the policy is greedy for the values after it.
+    v, pi, _ = student.value_iteration(tempting(), 10.0)
+    assert_close(v, np.array([1.0, 5.0, 0.0]), what="v after one sweep")
+    assert_close(pi[0], np.array([0.0, 1.0]), what="the policy after one sweep")
 
 
 # Nothing is drawn in this check, by the test or by a solution: what it compares are functions of
@@ -965,6 +989,9 @@ def test_the_number_of_sweeps_is_the_smallest_that_suffices(student, rng):
     )  # 2, 1, 1/2, 1/4
     assert_equal(student.stopping_sweeps(0.5, 5.0), 0, what="sweeps when zero is good enough")
     assert_equal(student.stopping_sweeps(0.0, 0.1), 1, what="sweeps for gamma = 0")
+    assert_equal(student.stopping_sweeps(0.5, 1.0), 1, what="sweeps where the bound is met exactly")
+    assert_equal(student.stopping_sweeps(0.5, 0.3, 0.5), 2, what="sweeps for small rewards")
+    assert_equal(student.stopping_sweeps(0.9, 0.1, 0.0), 0, what="sweeps without rewards")
 
 
 @points(
@@ -1010,7 +1037,7 @@ def test_the_ratio_uses_the_maximum_norm(student, rng):
         student.contraction_ratio(u, v, mdp), max(abs(Tu - Tv)) / max(abs(u - v)), what="the ratio"
     )
     assert_close(
-        student.contraction_ratio(u, u + 3.0, mdp), 0.9, what="the ratio of a constant shift"
+        student.contraction_ratio(u, u + 3.0, mdp), mdp.gamma, what="the ratio of a constant shift"
     )
     sparse = garnet(
         rng, branches=1
@@ -1039,9 +1066,16 @@ def test_questions_without_an_answer_are_refused(student, rng):
     mdp = garnet(rng)
     v = rng.normal(size=6)
     assert_close(
-        student.contraction_ratio(v, v - 1.0, mdp), 0.9, what="the ratio of a constant shift"
+        student.contraction_ratio(v, v - 1.0, mdp), mdp.gamma, what="the ratio of a constant shift"
     )
-    for gamma, eps, r_max in ((1.0, 0.1, 1.0), (-0.1, 0.1, 1.0), (0.9, 0.0, 1.0), (0.9, 0.1, -1.0)):
+    for gamma, eps, r_max in (
+        (1.0, 0.1, 1.0),
+        (-0.1, 0.1, 1.0),
+        (0.9, 0.0, 1.0),
+        (0.0, 0.0, 1.0),
+        (0.9, -0.5, 1.0),
+        (0.9, 0.1, -1.0),
+    ):
         with assert_raises(ValueError):
             student.stopping_sweeps(gamma, eps, r_max)
     for other in (v.copy(), np.zeros(5)):

@@ -16,6 +16,7 @@ import torch
 from autograder.judging.checks import (
     assert_close,
     assert_equal,
+    assert_frequencies,
     assert_no_grad,
     assert_raises,
     assert_true,
@@ -159,6 +160,29 @@ def test_nothing_follows_termination(student, rng):
     after = student.td_residuals(*roll._replace(next_values=roll.next_values + 10.0)[:4], 0.9)
     assert_near(before, torch.tensor(td_errors(roll, 0.9)))
     assert_near(after, before + 9.0 * ~roll.terminated)
+
+
+@points(
+    2,
+    part="residuals",
+    catches="zero-times-nan",
+    hint="0 times nan is nan, and 0 times infinity too: torch.where and masked_fill leave out what "
+    "a product only hides.",
+)
+def test_not_even_nan_after_termination_is_used(student, rng):
+    """Nan and infinities in next_values after a terminated step change nothing, in any of the
+    estimates."""
+    roll = finished(rng)
+    wild = torch.tensor(rng.choice([np.nan, np.inf, -np.inf], size=roll.rewards.shape))
+    spoilt = roll._replace(next_values=torch.where(roll.terminated, wild, roll.next_values))
+    assert_near(student.td_residuals(*spoilt[:4], 0.9), torch.tensor(td_errors(roll, 0.9)))
+    expected = sum_of_td_errors(roll, 0.9, 0.8)
+    assert_near(student.gae(*spoilt, 0.9, 0.8).advantages, expected, "advantages")
+    assert_near(student.gae_scan(*spoilt, 0.9, 0.8).advantages, expected, "advantages of the scan")
+    steps = rewards_then_bootstrap(roll, 0.9, 3)
+    assert_near(student.k_step_advantage(*spoilt, 0.9, 3), steps, "advantages of 3 steps")
+    returns = expected + roll.values
+    assert_near(student.lambda_returns(*spoilt, 0.9, 0.8), returns, "lambda-returns")
 
 
 @points(
@@ -652,6 +676,7 @@ def sequence_by_sequence(rewards, values, gamma, lam):
         "padding-takes-part",
         "gap-is-discounted",
         "padding-is-the-next-state",
+        "token-advantages-whitened",
     ),
     hint="Cut the masked tokens out of one row, run it as an episode that terminates, and compare.",
 )
@@ -662,6 +687,9 @@ def test_tokens_are_steps_of_one_episode(student, rng):
     expected = sequence_by_sequence(rewards, values, 0.9, 0.8)
     result = student.token_gae(rewards, values, MASK, 0.9, 0.8)
     assert_near(result.advantages, expected, "advantages")
+    single = student.token_gae(rewards[:, :1], values[:, :1], MASK[:, :1], 0.9, 0.8)
+    alone = ((rewards - values) * MASK)[:, :1]
+    assert_near(single.advantages, alone, "advantages of rows of one token")
 
 
 @points(
@@ -688,6 +716,26 @@ def test_masked_tokens_neither_matter_nor_get_anything(student, rng):
     assert_near(result.returns, (result.advantages + values) * MASK, "returns")
     assert_unchanged(before[0], rewards, what="rewards")
     assert_unchanged(before[1], values, what="values")
+
+
+@points(
+    2,
+    part="tokens",
+    catches=("zero-times-nan", "returns-under-the-mask"),
+    hint="Entries under mask 0 are never used, so they may be nan, and 0 times nan is nan: select "
+    "with torch.where, masked_fill or an index.",
+)
+def test_not_even_nan_under_a_mask_is_used(student, rng):
+    """Nan under mask 0 changes neither token advantages and returns nor normalised advantages."""
+    rewards, values = tokens(rng)
+    expected = sequence_by_sequence(rewards, values, 0.9, 0.8)
+    nothing = torch.where(MASK.bool(), 0.0, torch.nan).double()
+    result = student.token_gae(rewards + nothing, values + nothing, MASK, 0.9, 0.8)
+    assert_near(result.advantages, expected, "advantages")
+    assert_near(result.returns, (expected + values) * MASK, "returns")
+    chosen = rewards[MASK.bool()]
+    normal = (rewards - chosen.mean()) / chosen.std(correction=0) * MASK
+    assert_near(student.normalize_advantages(rewards + nothing, MASK), normal, "normalised")
 
 
 @points(
@@ -742,6 +790,7 @@ def assert_moments(stats, samples, rtol=1e-9):
         "counts-batches",
         "averages-the-means",
         "forgets-the-gap-between-means",
+        "counts-from-a-small-number",
     ),
     hint="Batches weigh by their sizes, and how far their means lie apart is variance too.",
 )
@@ -750,8 +799,13 @@ def test_batches_add_up_to_all_samples(student, rng):
     together."""
     samples = rng.normal(size=(14, 3)) + np.linspace(0.0, 4.0, 14)[:, None]
     stats = student.RunningMeanStd((3,))
+    fresh = stats.merge(student.RunningMeanStd((3,)))
+    for found, what in ((stats, "fresh statistics"), (fresh, "two fresh ones, merged")):
+        assert_close(found.mean, torch.zeros(3).double(), what=f"the mean of {what}")
+        assert_close(found.var, torch.ones(3).double(), what=f"the variance of {what}")
     for batch in (samples[:5], samples[5:6], samples[6:]):
-        stats.update_(torch.tensor(batch))
+        stats.update_(torch.tensor(batch, requires_grad=len(batch) == 1))
+    assert_no_grad(stats.mean, what="the mean")
     assert_moments(stats, samples)
 
 
@@ -790,6 +844,8 @@ def test_merging_is_concatenating(student, rng):
     two.update_(torch.tensor(right))
     assert_moments(one.merge(two), np.concatenate([left, right]))
     assert_moments(student.RunningMeanStd().merge(two), right)
+    assert_moments(two.merge(student.RunningMeanStd()), right)
+    assert_moments(two.merge(two), np.concatenate([right, right]))
     assert_moments(one, left)
     assert_moments(two, right)
 
@@ -818,6 +874,8 @@ def test_valid_entries_are_standardised(student, rng):
     expected = (adv - chosen.mean()) / chosen.std(correction=0) * mask
     assert_near(student.normalize_advantages(adv, mask), expected, "with a mask")
     assert_near(student.normalize_advantages(adv), standardised(adv), "without a mask")
+    nothing = student.normalize_advantages(adv, 0 * mask)
+    assert_near(nothing, torch.zeros(4, 5).double(), "where nothing is valid")
 
 
 @points(
@@ -854,6 +912,9 @@ def test_running_mode_only_reads_the_statistics(student, rng):
     stats.update_(torch.tensor(history))
     result = student.normalize_advantages(adv, mask, "running", stats)
     assert_near(result, (adv - history.mean()) / history.std() * mask, "normalised advantages")
+    large = student.normalize_advantages(adv, mask, "running", stats, 0.5)
+    expected = (adv - history.mean()) / (history.std() + 0.5) * mask
+    assert_near(large, expected, "normalised with a large eps")
     assert_moments(stats, history)
     with assert_raises(ValueError):
         student.normalize_advantages(adv, mask, "global", stats)
@@ -903,6 +964,9 @@ def test_each_field_has_its_own_storage(student, lab):
     assert_equal(buffer.actions, torch.zeros(3, 2, dtype=torch.int64), what="actions")
     assert_equal(buffer.terminated, torch.zeros(3, 2, dtype=torch.bool), what="terminated")
     assert_equal(buffer.truncated, torch.zeros(3, 2, dtype=torch.bool), what="truncated")
+    other = student.RolloutBuffer(2, 1, (), "cpu", (3,), torch.float32)
+    assert_close(other.actions, torch.zeros(2, 1, 3), what="actions of another shape and kind")
+    assert_close(other.obs, torch.zeros(2, 1), what="observations that are numbers")
 
 
 @points(
@@ -974,7 +1038,7 @@ def test_minibatches_cover_every_row_once(student, lab):
     """One pass over the minibatches meets every row exactly once, in pieces of the size asked for
     (at least one)."""
     buffer, actions = numbered(student, lab, 7, 4)
-    for size, sizes in ((8, [8, 8, 8, 4]), (28, [28]), (100, [28])):
+    for size, sizes in ((8, [8, 8, 8, 4]), (28, [28]), (100, [28]), (1, [1] * 28)):
         order = one_pass(buffer, size, 3, sizes)
         assert_equal(order.sort().values, torch.arange(28), what="all rows, sorted")
         assert_equal(actions[order].sort().values, torch.arange(28), what="all actions, sorted")
@@ -999,6 +1063,26 @@ def test_minibatches_are_shuffled_by_their_generator_alone(student, lab):
     assert_true(not torch.equal(first, other), "another seed gives another order")
     assert_equal(again, first, what="the order of a second pass with the same seed")
     assert_equal(lab.global_rng_state(), before, what="the state of the global generators")
+
+
+@points(
+    2,
+    part="buffer",
+    catches=("shuffles-whole-minibatches", "minibatches-are-not-shuffled"),
+    hint="Shuffle rows, not minibatches: every row is as likely in one minibatch as in another, "
+    "whatever its neighbours are.",
+)
+def test_every_row_may_come_anywhere(student, lab):
+    """A row may come at any place of a pass, whatever step and environment it is from."""
+    buffer, actions = numbered(student, lab, 3000, 4)
+    order = actions[one_pass(buffer, 1000, 5, [1000] * 12)]
+    assert_equal(order.sort().values, torch.arange(12_000), what="all actions, sorted")
+    # Six sixths of the rows, four environments, and six sixths of the pass: 12,000 draws in 144
+    # cells see a factor of 1.5 in one of them.
+    place = torch.arange(12_000) // 2000
+    cell = (order // 2000) * 24 + (order % 4) * 6 + place
+    counts = np.bincount(cell.numpy(), minlength=144).reshape(6, 4, 6)
+    assert_frequencies(counts, np.full((6, 4, 6), 1 / 144), what="where rows come")
 
 
 # -- Part 7: targets and diagnostics ---------------------------------------------------------------
@@ -1070,7 +1154,7 @@ def test_explained_variance_is_the_share_that_values_explain(student, rng):
 @points(
     1,
     part="returns",
-    catches="divides-by-zero-variance",
+    catches=("divides-by-zero-variance", "nan-for-constants"),
     hint="Constant returns have no variance to explain: the answer is 0.0, not nan.",
 )
 def test_constant_returns_have_nothing_to_explain(student, rng):

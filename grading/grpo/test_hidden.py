@@ -154,6 +154,7 @@ def test_rows_may_come_in_any_order(student, rng):
     catches=(
         "population-std",
         "sample-std",
+        "std-of-the-batch",
         "eps-inside-the-root",
         "eps-as-a-floor",
         "eps-forgotten",
@@ -244,8 +245,8 @@ def test_rewards_are_left_alone(student, rng):
     1,
     part="advantages",
     catches="unknown-scale-passes",
-    hint="Shapes that differ, eps below 0, a ddof other than 0 and 1, and an unknown scale are "
-    "refused.",
+    hint="Shapes that differ, eps below 0, a ddof other than 0 and 1, an unknown scale or baseline, "
+    "and negative rewards where the mean divides are refused.",
 )
 def test_impossible_normalisations_are_refused(student, rng):
     """Impossible arguments raise ValueError."""
@@ -257,9 +258,44 @@ def test_impossible_normalisations_are_refused(student, rng):
         (rewards, ids, -1.0),
         (rewards, ids, 0.1, "var"),
         (rewards, ids, 0.1, "std", 2),
+        (rewards, ids, 0.1, "std", 1, "nobody"),
+        (-rewards, ids, 0.1, "mean"),
     ):
         with assert_raises(ValueError):
             student.group_advantages(*wrong)
+
+
+@points(
+    3,
+    part="advantages",
+    catches=(
+        "others-include-oneself",
+        "std-for-the-mean",
+        "no-baseline",
+        "normalises-over-the-batch",
+    ),
+    hint="RLOO compares with the mean of the others, MaxRL divides by the mean of the group: work "
+    "out a group of three by hand.",
+)
+def test_baseline_and_divisor_are_those_asked_for(student, rng):
+    """baseline="others" compares with the others of the group, and scale="mean" divides by the
+    group's mean."""
+    rewards, ids = ragged_groups(rng)
+    rewards = 0.3 + rewards.abs()
+    others, share, both = (torch.zeros_like(rewards) for _ in range(3))
+    for rows in members(ids):
+        for row in rows:
+            away = rows[rows != row]
+            others[row] = rewards[row] - rewards[away].mean()
+        mean = rewards[rows].mean()
+        share[rows] = (rewards[rows] - mean) / (mean + 0.4)
+        both[rows] = others[rows] / (rewards[rows].std() + 0.4)
+    found = student.group_advantages(rewards, ids, scale="none", baseline="others")
+    assert_close(found, others, what="RLOO", **TIGHT)
+    found = student.group_advantages(rewards, ids, eps=0.4, baseline="others")
+    assert_close(found, both, what="the others and the deviation", **TIGHT)
+    found = student.group_advantages(rewards, ids, eps=0.4, scale="mean")
+    assert_close(found, share, what="MaxRL", **TIGHT)
 
 
 @points(
@@ -337,7 +373,8 @@ PROCESS_BUGS = (
 def test_token_collects_the_steps_that_end_at_it_or_later(student, rng):
     """A token's advantage is the sum of its row's normalised step rewards from it to the end."""
     rewards, ends = steps_of(rng, 12)
-    for eps, ddof in ((0.2, 1), (1.5, 0)):
+    # The large eps first: with a small one a floor is as good as nothing.
+    for eps, ddof in ((1.5, 0), (0.2, 1)):
         adv = student.process_advantages(rewards, ends, 12, eps=eps, ddof=ddof)
         assert_close(adv, slow_process(rewards, ends, 12, eps, ddof), **TIGHT)
 
@@ -387,6 +424,10 @@ def test_impossible_steps_are_refused(student, rng):
     adv = student.process_advantages(rewards, ends, 3, eps=0.0)
     half = 1 / math.sqrt(2)
     assert_close(adv, vector(0.0, half, half).reshape(1, 3), **TIGHT)
+    nothing = [torch.zeros(0).double()] * 2, [torch.zeros(0).long()] * 2
+    assert_close(
+        student.process_advantages(*nothing, 3), torch.zeros(2, 3).double(), what="no step at all"
+    )
     for wrong in (
         (rewards, ends, 2),
         (rewards, [torch.tensor([-1, 2])], 3),
@@ -445,6 +486,19 @@ def test_gradient_of_k3_pulls_towards_the_reference(student, lab, rng):
     gradient_logp, gradient_ref = gradients(student.k3_kl(logp, ref).sum(), logp, ref)
     assert_close(gradient_logp, (1 - (ref - logp).exp()).detach(), what="the gradient", **TIGHT)
     assert_close(gradient_ref, torch.zeros(2, 3).double(), what="the reference's gradient", **TIGHT)
+
+
+@points(
+    1,
+    part="kl",
+    catches=("kl-is-clamped", "kl-is-k1", "kl-is-k2"),
+    hint="exp(d) - d - 1 is what it is, however far policy and reference are apart: no bounds.",
+)
+def test_k3_is_exact_far_from_the_reference(student, rng):
+    """k3 is exp(d) - d - 1 also where policy and reference are many nats apart."""
+    d = vector(-33.0, -11.5, -2.0, 4.0, 12.0, 23.0) + normal(rng, 6, scale=0.1)
+    logp = -25.0 - normal(rng, 6).abs()
+    assert_close(student.k3_kl(logp, logp + d), d.exp() - d - 1, what="k3", **TIGHT)
 
 
 @points(
@@ -513,15 +567,19 @@ def ragged_tokens(rng, lengths=(2, 5, 1, 7), L=9, off=0.3):
     )
 
 
-def slow_loss(tokens, low=0.2, high=0.2, beta=0.0, agg="seq-mean-token-mean", max_len=None):
+def slow_loss(
+    tokens, low=0.2, high=0.2, beta=0.0, agg="seq-mean-token-mean", max_len=None, level="token"
+):
     """Equation 3, token by token: the loss, differentiable in logp."""
     sums, counts = [], []
     for i in range(len(tokens.logp)):
         places = tokens.mask[i].nonzero().flatten().tolist()
         total = tokens.logp.sum() * 0
+        mean = sum((tokens.logp[i, t] - tokens.old_logp[i, t]) / len(places) for t in places)
         for t in places:
             a = tokens.adv[i] if tokens.adv.ndim == 1 else tokens.adv[i, t]
-            r = (tokens.logp[i, t] - tokens.old_logp[i, t]).exp()
+            own = tokens.logp[i, t] - tokens.old_logp[i, t]
+            r = (mean if level == "sequence" else own).exp()
             d = tokens.ref_logp[i, t] - tokens.logp[i, t]
             total = (
                 total
@@ -714,6 +772,125 @@ def test_what_the_mask_hides_has_no_influence(student, rng):
 
 
 METRICS = ("clip_fraction", "approx_kl", "ratio_mean", "kl")
+
+
+def spoilt(tokens, rng):
+    """The same, with nan and infinities under mask 0."""
+    wild = torch.tensor(rng.choice([np.nan, np.inf, -np.inf], size=tokens.mask.shape))
+    wild[(~tokens.mask).nonzero()[0].unbind()] = torch.nan
+    return Tokens(
+        *(
+            torch.where(tokens.mask, x, wild) if x.is_floating_point() and x.ndim == 2 else x
+            for x in tokens
+        )
+    )
+
+
+@points(
+    3,
+    part="loss",
+    catches="nan-under-the-mask-spreads",
+    hint="0 times nan is nan, and 0 times infinity too: select what is valid (torch.where, "
+    "masked_fill) before you compute with it.",
+)
+def test_not_even_nan_under_the_mask_is_used(student, rng):
+    """Nan and infinities under mask 0 change neither loss nor gradient nor metrics, and get a
+    gradient of 0."""
+    tokens = ragged_tokens(rng)
+    tokens = tokens._replace(adv=normal(rng, 4, 9))
+    for level in ("token", "sequence"):
+        leaf, mine = with_leaf(spoilt(tokens, rng)), with_leaf(tokens)
+        loss, metrics = student.grpo_loss(*leaf, beta=0.3, level=level)
+        expected = slow_loss(mine, beta=0.3, level=level)
+        assert_close(loss.detach(), expected.detach(), what=f"the loss by {level}", **TIGHT)
+        (gradient,), (wanted,) = gradients(loss, leaf.logp), gradients(expected, mine.logp)
+        assert_close(gradient, wanted, what=f"the gradient by {level}", **TIGHT)
+        d = (tokens.ref_logp - tokens.logp)[tokens.mask]
+        assert_close(metrics["kl"], float((d.exp() - d - 1).mean()), what="kl", **SINGLE)
+    assert_close(
+        student.aggregate(spoilt(tokens, rng).logp, tokens.mask, "token-mean"),
+        tokens.logp[tokens.mask].mean(),
+        what="aggregate",
+        **TIGHT,
+    )
+
+
+@points(
+    3,
+    part="loss",
+    catches=(
+        "always-token-mean",
+        "never-token-mean",
+        "row-mean-over-padding",
+        "row-sum",
+        "constant-is-the-row-width",
+        "constant-is-the-longest-row",
+        "sums-the-rows",
+        "adds-up-under-the-mask",
+        "empty-rows-leave-the-mean",
+        "empty-rows-give-nan",
+    ),
+    hint="Rows of 2, 5, 0 and 7 tokens whose losses are all 1: what is each average worth?",
+)
+def test_losses_are_put_together_in_three_ways(student, rng):
+    """aggregate gives a token the weight that the name of the average says, and nothing else a
+    weight."""
+    mask = ragged_tokens(rng, lengths=(2, 5, 0, 7)).mask
+    counts = mask.sum(dim=1, keepdim=True).clamp(min=1)
+    for agg, weight in (
+        ("seq-mean-token-mean", mask / counts / 4),
+        ("token-mean", mask / 14),
+        ("seq-sum-const", mask / 4 / 20),
+    ):
+        losses = normal(rng, 4, 9).requires_grad_(True)
+        found = student.aggregate(losses, mask, agg, 20)
+        assert_close(found.detach(), (weight * losses).detach().sum(), what=agg, **TIGHT)
+        (gradient,) = gradients(found, losses)
+        assert_close(gradient, weight.double(), what=f"the weights of {agg}", **TIGHT)
+    nothing = student.aggregate(losses.detach(), torch.zeros(4, 9).long(), "token-mean")
+    assert_close(nothing, torch.tensor(0.0).double(), what="the mean of no token", **TIGHT)
+    for wrong in (
+        (losses.detach(), mask[:1]),
+        (losses.detach()[0], mask[0]),
+        (losses.detach(), mask, "mean"),
+        (losses.detach(), mask, "seq-sum-const"),
+        (losses.detach(), mask, "seq-sum-const", 0),
+    ):
+        with assert_raises(ValueError):
+            student.aggregate(*wrong)
+
+
+@points(
+    3,
+    part="loss",
+    catches=("sequence-level-ignored", "sequence-ratio-not-normalised", "unknown-level-passes"),
+    hint="With level='sequence' a row has one ratio: exp of the mean of its tokens' log-ratios, "
+    "which has a gradient to each of them.",
+)
+def test_a_sequence_may_share_one_ratio(student, rng):
+    """With level="sequence" all tokens of a row share the ratio of the row, in loss, gradient and
+    metrics."""
+    tokens = ragged_tokens(rng, off=0.6)
+    for agg, max_len in AGGREGATIONS:
+        mine, yours = with_leaf(tokens), with_leaf(tokens)
+        loss, metrics = student.grpo_loss(*yours, 0.05, 0.1, 0.2, agg, max_len, "sequence")
+        expected = slow_loss(mine, 0.05, 0.1, 0.2, agg, max_len, "sequence")
+        assert_close(loss.detach(), expected.detach(), what=agg, **TIGHT)
+        assert_close(
+            gradients(loss, yours.logp)[0],
+            gradients(expected, mine.logp)[0],
+            what=f"the gradient of {agg}",
+            **TIGHT,
+        )
+    n = tokens.mask.sum(dim=1)
+    ratio = (((tokens.logp - tokens.old_logp) * tokens.mask).sum(dim=1) / n).exp()
+    for name, entries in (
+        ("clip_fraction", ((ratio < 0.95) | (ratio > 1.1)).double()),
+        ("ratio_mean", ratio),
+    ):
+        assert_close(metrics[name], float((entries * n).sum() / n.sum()), what=name, **SINGLE)
+    with assert_raises(ValueError):
+        student.grpo_loss(*tokens, level="row")
 
 
 @points(
@@ -1220,7 +1397,11 @@ def digits(rng, n):
     return text if text != "".join(sorted(text))[::-1] else text[1] + text[0] + text[2:]
 
 
+# The same digits as a typewriter of East Asia has them: Python's int() reads them too.
+WIDE = {ord("0") + n: chr(0xFF10 + n) for n in range(10)}
+
 REWARD_BUGS = (
+    "newline-passes",
     "end-not-required",
     "prefix-is-enough",
     "answer-anywhere",
@@ -1264,6 +1445,10 @@ def test_only_the_whole_answer_earns_the_reward(student, rng):
                 f"{right}${other}$",
                 f"{right[:-1]}_$",
                 f"{right}_",
+                f"{right}$\n",
+                f"\n{right}$",
+                f"{right}\n$",
+                right.translate(WIDE) + "$",
             ]
             best = student.verifiable_reward(prompt, f"{right}$")
             rewards = [student.verifiable_reward(prompt, text) for text in wrong]
@@ -1279,7 +1464,8 @@ def test_only_the_whole_answer_earns_the_reward(student, rng):
 )
 def test_a_prompt_that_asks_for_nothing_is_refused(student, rng):
     """A malformed prompt raises ValueError; a malformed response never does."""
-    for prompt in ("", "r>", "12>", "r12", "x12>", "r1x>", ">"):
+    wide = "12".translate(WIDE)
+    for prompt in ("", "r>", "12>", "r12", "x12>", "r1x>", ">", "r12>\n", "r12>>", f"r{wide}>"):
         with assert_raises(ValueError):
             student.verifiable_reward(prompt, "21$")
     rewards = [
@@ -1333,7 +1519,8 @@ def test_a_program_speaks_a_small_language(student, rng):
     n = int(rng.integers(2, 9))
     strange = [f"x*{n} if True else 0", f"(lambda y: y*{n})(x)", f"x*{n}//1", f"[x*{n}][0]", f"max(x*{n}, x*{n})", f"x**1*{n}",
                f"x.__mul__({n})", f"y*{n}", f"x*{n};", f"x*{n})", "(" * 90 + "x" + ")" * 90, "", "\x00", f"x*{n} and x*{n}", f"x*{float(n)}",
-               "+".join(["x"] * n + ["0"] * 100), f"x*{n}+False", f"x*{n} == x*{n}", f"x*{n}+0j", f"(y := x)*{n}"]  # fmt: skip
+               "+".join(["x"] * n + ["0"] * 100), f"x*{n}+False", f"x*{n} == x*{n}", f"x*{n}+0j", f"(y := x)*{n}",
+               f"x*{n}<<0", f"x*{n}|0", f"x*{n}%1000", f"x*{n}-~-1", f"'x'*{n}", f"x*{n}+{'0+' * 98}0", f"x*{n}+(not x)"]  # fmt: skip
     for text in strange:
         worth = 1.0 if text.startswith("((") and n == 1 else 0.0
         assert_close(
@@ -1345,6 +1532,14 @@ def test_a_program_speaks_a_small_language(student, rng):
         student.program_reward(f"x*{n}", [(1, n), (4, 4 * n)]),
         1.0,
         what="the reward of a right program",
+    )
+    longest = f"x*{n}" + "+0" * 98 + "-0" * ((200 - 196 - len(f"x*{n}")) // 2)
+    longest = longest.ljust(200, "0") if len(longest) < 200 else longest
+    assert_equal(len(longest), 200, what="the length of the longest program")
+    assert_close(
+        [student.program_reward(text, [(1, n), (4, 4 * n)]) for text in (longest, f"{longest}0")],
+        [1.0, 0.0],
+        what="the reward of 200 characters, and of 201",
     )
     with assert_raises(ValueError):
         student.program_reward(f"x*{n}", [])
@@ -1408,8 +1603,9 @@ def slow_step(state, batch, cfg, rate):
         )
     tokens = Tokens(torch.stack(rows), batch.old_logp, batch.ref_logp, batch.adv, batch.mask)
     loss = slow_loss(
-        tokens, cfg["clip_low"], cfg["clip_high"], cfg["beta"], cfg["agg"], cfg["max_new"]
-    )
+        tokens, cfg["clip_low"], cfg["clip_high"], cfg["beta"], cfg["agg"], cfg["max_new"],
+        cfg.get("level", "token"),
+    )  # fmt: skip
     found = torch.autograd.grad(loss, list(leaves.values()))
     norm = float(torch.cat([g.flatten() for g in found]).norm())
     factor = min(1.0, cfg["grad_norm"] / (norm + 1e-6))
@@ -1465,6 +1661,7 @@ def assert_same_weights(actual, expected, before):
         "keeps-old-gradients",
         "positions-count-padding",
         "logits-not-shifted",
+        "sequence-level-ignored",
     ),
     hint="Recompute one small update by hand: same temperature, same tokens, gradients cleared, "
     "norm clipped once.",
@@ -1478,7 +1675,7 @@ def test_an_update_is_one_step_down_the_loss(student, lab, rng):
         network(lab, state), batch.tokens, (batch.tokens != PAD) | batch.mask, 0.8
     )  # tells whose mistake a wrong step is
     _, norm = slow_step(state, batch, SETTINGS, 0.05)
-    for cfg in (SETTINGS, SETTINGS | {"grad_norm": norm / 3}):
+    for cfg in (SETTINGS, SETTINGS | {"grad_norm": norm / 3}, SETTINGS | {"level": "sequence"}):
         once, _ = slow_step(state, batch, cfg, 0.05)
         twice, _ = slow_step(once, batch, cfg, 0.05)
         actual, _ = stepped(student, lab, state, batch, cfg, 0.05, steps=2)
@@ -1515,11 +1712,18 @@ def test_pieces_make_the_same_step_as_the_whole(student, lab, rng):
 @points(
     2,
     part="training",
-    catches=("metrics-of-the-last-piece", "metrics-count-padding", "prompts-are-scored-too"),
-    hint="Metrics are averages over all tokens of the batch, however it was cut.",
+    catches=(
+        "metrics-of-the-last-piece",
+        "metrics-count-padding",
+        "prompts-are-scored-too",
+        "loss-of-the-last-piece",
+    ),
+    hint="Metrics are averages over all tokens of the batch, however it was cut, and the loss is "
+    "that of the whole batch.",
 )
 def test_an_update_reports_the_whole_batch(student, lab, rng):
-    """The metrics of an update are those of all its tokens, in one piece or in several."""
+    """The metrics and the loss of an update are those of the whole batch, in one piece or in
+    several."""
     state = weights(rng)
     batch = random_batch(rng, state, 0.8)
     logp = torch.zeros(batch.mask.shape).double()
@@ -1534,8 +1738,12 @@ def test_an_update_reports_the_whole_batch(student, lab, rng):
         r.mean(),
         (d.exp() - d - 1).mean(),
     ]
-    for size in (None, 2):
-        _, metrics = stepped(student, lab, state, batch, SETTINGS, 0.01, micro_batch=size)
+    tokens = Tokens(logp.detach(), batch.old_logp, batch.ref_logp, batch.adv, batch.mask)
+    for size, agg in ((None, "seq-mean-token-mean"), (2, "token-mean")):
+        cfg = SETTINGS | {"agg": agg}
+        _, metrics = stepped(student, lab, state, batch, cfg, 0.01, micro_batch=size)
+        loss = slow_loss(tokens, 0.1, 0.2, 0.3, agg)
+        assert_close(metrics["loss"], float(loss), what="the loss", **SINGLE)
         assert_close(
             [metrics[name] for name in METRICS],
             [float(x) for x in expected],
@@ -1706,6 +1914,96 @@ def test_dropped_groups_make_no_step(student, lab):
         (flat(runs[0].policy.state_dict()) - flat(runs[1].policy.state_dict())).abs().max()
     )
     assert_true(apart > 1e-5, "dropping groups changes the update")
+
+
+def followed(student, lab, **changes):
+    """A training run of one iteration: the ids of each scoring of whole rows that carries a
+    gradient, and the history."""
+    seen = []
+
+    def watch(module, args, output):
+        seen.append((args[0], output.requires_grad))
+
+    cfg = {"iterations": 1, "prompts": 4, "group_size": 8, "warmup": 0, "max_new": 7} | changes
+    model = network(lab, warm_start(), heads=4)
+    lab.kept(model).transformer.wte.register_forward_hook(watch)
+    result = student.train_grpo(model, student.GRPOConfig(**cfg), 3)
+    # The prompt has seven tokens: what is shorter is a step of sampling.
+    whole = [ids for ids, learns in seen if learns and ids.shape[1] == 7 + cfg["max_new"]]
+    # Code may score the reference with a gradient, which it then drops: all rows at once.
+    return [ids for ids in whole if len(ids) < 32], books(result, 1)
+
+
+@points(
+    3,
+    part="training",
+    catches=("passes-keep-their-order", "last-rows-left-out"),
+    hint="Count the rows of every update of one iteration: each pass uses all of them once, in an "
+    "order of its own.",
+)
+def test_each_pass_uses_every_row_once(student, lab):
+    """Each pass makes the given number of updates, on nearly equal minibatches of all rows, in a
+    new order."""
+    updates, history = followed(student, lab, minibatches=5, epochs=3, lr=3e-3, clip_low=0.01)
+    assert_equal(len(updates), 15, what="the number of updates")
+    sizes = [len(ids) for ids in updates]
+    assert_true(set(sizes) == {6, 7}, "32 rows in five minibatches of 6 or 7")
+    passes = [torch.cat(updates[start : start + 5]).tolist() for start in (0, 5, 10)]
+    for rows in passes:
+        assert_true(sorted(rows) == sorted(passes[0]), "each pass uses the same rows")
+    assert_true(passes[0] != passes[1] != passes[2] != passes[0], "each pass has its own order")
+    prompts = {tuple(row[:7]) for row in passes[0]}
+    assert_true(len(prompts) == 4, "all four prompts are among the rows")
+    assert_true(history["clip_fraction"][0] > 0.05, "large steps are clipped")
+    _, history = followed(student, lab, minibatches=50)
+    assert_true(0 < history["reward_mean"][0] < 1, "more minibatches than rows do no harm")
+
+
+@points(
+    2,
+    part="training",
+    catches=("learning-rate-one-ahead", "learning-rate-stays", "decays-the-weights"),
+    hint="AdamW's first step moves nearly every weight by the learning rate of its iteration, which "
+    "learning_rate gives for iterations 0, 1, ...",
+)
+def test_first_step_has_the_first_learning_rate(student, lab):
+    """The first step of AdamW moves weights by learning_rate(cfg, 0), and by no more."""
+    rate = 1e-3 / 4
+    _, result = trained(student, lab, iterations=1, minibatches=1, warmup=3, lr=1e-3)
+    assert_true(5 < books(result, 1)["length"][0] < 7, "answers are about six tokens long")
+    moved = (flat(result.policy.state_dict()) - flat(warm_start())).abs() / rate
+    assert_true(float(moved.max()) < 1.01, "no weight moves further than the learning rate")
+    assert_true(float((moved > 0.9).double().mean()) > 0.3, "many move as far as that")
+
+
+@points(
+    3,
+    part="training",
+    catches=("training-forgets-its-scale", "training-samples-at-one"),
+    hint="Everything that the configuration says reaches the function that it is meant for: task, "
+    "digits, temperature, eps, scale, ddof.",
+)
+def test_training_does_what_its_configuration_says(student, lab):
+    """Task, digits, temperature, eps, scale and ddof of the configuration are those of the
+    training."""
+    cfg = {"iterations": 1, "prompts": 16, "group_size": 2, "minibatches": 1, "ddof": 0}
+    _, sure = trained(student, lab, **cfg, temperature=0.05, eps=1e12)
+    history = books(sure, 1)
+    # The likeliest answer is right in 98 of 100 cases.
+    assert_true(
+        history["reward_mean"][0] > 0.8, "nearly all answers at a low temperature are right"
+    )
+    _, sort = trained(student, lab, **cfg, task="sort", digits=4, temperature=0.7, eps=1e12)
+    history = books(sort, 1)
+    alive = 1 - history["dead_groups"][0]
+    assert_close(history["reward_std"][0], alive / 2, what="the spread within groups", **SINGLE)
+    assert_true(history["reward_mean"][0] > 0.1, "four digits are sorted")
+    assert_true(4.5 < history["length"][0] < 5.5, "four digits and their end")
+    still = float((flat(sort.policy.state_dict()) - flat(warm_start())).abs().max())
+    assert_true(still < 1e-6, "advantages that are divided by 1e12 move nothing")
+    _, free = trained(student, lab, **cfg, eps=1e12, scale="none")
+    moved = float((flat(free.policy.state_dict()) - flat(warm_start())).abs().max())
+    assert_true(moved > 1e-4, "without a division eps plays no role")
 
 
 @points(

@@ -147,6 +147,12 @@ def argmax_random(q: np.ndarray, rng: np.random.Generator) -> int:
     # BUG(first-of-the-ties): best = np.array([np.argmax(q)])
     # WHEN ties go to the first of the best arms, as np.argmax does, and not to each of them equally
     # WHEN often.
+    # BUG(random-only-if-all-tie): best = np.arange(q.size) if np.all(q == q[0]) else np.array([np.argmax(q)])
+    # WHEN ties are broken at random only if all arms are tied; otherwise the first of the best arms
+    # WHEN is taken.
+    # BUG(maximum-starts-at-zero): best = np.flatnonzero(q == q.max()) if q.max() >= 0 else np.array([0])
+    # WHEN the search for the largest entry starts from 0, so that no negative entry is ever found
+    # WHEN and arm 0 is left.
     # BUG(nearly-equal-counts-as-tied): best = np.flatnonzero(np.isclose(q, q.max()))
     # WHEN arms that are merely close to the best one (np.isclose) are treated as tied with it.
     best = np.flatnonzero(q == q.max())
@@ -172,6 +178,7 @@ def epsilon_greedy(q: np.ndarray, epsilon: float, rng: np.random.Generator) -> i
         # BUG(exploring-excludes-greedy): return int(rng.choice(np.delete(np.arange(q.size), np.argmax(q))))
         # WHEN an exploring step chooses among the other arms only, so that the greedy arm loses its
         # WHEN share epsilon/k.
+        # BUG(exploring-excludes-greedy, 3): return int(rng.choice(np.delete(np.arange(q.size), np.argmax(q))))
         return int(rng.integers(q.size))
     return argmax_random(q, rng)
     ### END SOLUTION
@@ -194,6 +201,7 @@ def epsilon_greedy_probs(q: np.ndarray, epsilon: float) -> np.ndarray:
     # BUG(nearly-equal-counts-as-tied): best = np.isclose(q, q.max())
     best = q == q.max()
     # BUG(exploring-excludes-greedy): exploring = epsilon * ~best / max(q.size - best.sum(), 1)
+    # BUG(exploring-excludes-greedy, 2): exploring = epsilon * ~best / max(q.size - best.sum(), 1)
     exploring = epsilon / q.size
     # BUG(each-tie-gets-the-whole): return exploring + (1 - epsilon) * best
     # WHEN each of several greedy arms gets the whole 1 - epsilon: the probabilities sum to more
@@ -223,6 +231,8 @@ class EpsilonGreedy:
         """The arm to pull at step t."""
         # TODO(greedy): choose epsilon-greedily from the estimates.
         ### BEGIN SOLUTION
+        # BUG(first-of-the-ties, 2): return int(rng.integers(self.q.size)) if rng.random() < self.epsilon else int(np.argmax(self.q))
+        # BUG(random-only-if-all-tie, 2): return int(rng.integers(self.q.size)) if rng.random() < self.epsilon or np.all(self.q == self.q[0]) else int(np.argmax(self.q))
         return epsilon_greedy(self.q, self.epsilon, rng)
         ### END SOLUTION
 
@@ -236,8 +246,10 @@ class EpsilonGreedy:
         # WHEN the agent keeps sample averages (steps 1/n) although it was given a constant step
         # WHEN size.
         if self.alpha is None:
+            # BUG(n-off-by-one, 3): self.q[action] += (reward - self.q[action]) / (self.counts[action] + 1)
             self.q[action] = sample_average(self.q[action], self.counts[action], reward)
         else:
+            # BUG(swaps-the-weights, 2): self.q[action] = self.alpha * self.q[action] + (1 - self.alpha) * reward
             self.q[action] = constant_step(self.q[action], reward, self.alpha)
         ### END SOLUTION
 
@@ -303,9 +315,11 @@ class UCB:
         self.counts = np.zeros(k, dtype=int)
 
     def select(self, t: int, rng: np.random.Generator) -> int:
-        """The arm to pull at step t, ties broken at random."""
+        """The arm to pull at step t, ties broken at random: untried arms tie at +inf."""
         # TODO(ucb): choose an arm with the largest score.
         ### BEGIN SOLUTION
+        # BUG(first-of-the-ties, 3): return int(np.argmax(ucb_scores(self.q, self.counts, t, self.c)))
+        # BUG(logarithm-of-t-plus-one, 2): return argmax_random(ucb_scores(self.q, self.counts, t + 1, self.c), rng)
         return argmax_random(ucb_scores(self.q, self.counts, t, self.c), rng)
         ### END SOLUTION
 
@@ -314,6 +328,7 @@ class UCB:
         # TODO(ucb): count the pull, then move the estimate of this arm.
         ### BEGIN SOLUTION
         self.counts[action] += 1
+        # BUG(n-off-by-one, 2): self.q[action] = sample_average(self.q[action], self.counts[action] + 1, reward)
         self.q[action] = sample_average(self.q[action], self.counts[action], reward)
         ### END SOLUTION
 
@@ -369,6 +384,8 @@ def gradient_bandit_step(
     # WHEN the baseline is added to the reward instead of subtracted from it.
     # BUG(moves-downhill): step = alpha * (baseline - reward) * (pulled - softmax(h))
     # WHEN the sign is turned round: a reward above the baseline makes the arm less likely.
+    # BUG(other-arms-unmoved, 2): step = alpha * (reward - baseline) * pulled
+    # BUG(baseline-for-one-arm-only, 2): step = alpha * (reward * (pulled - softmax(h)) - baseline * pulled)
     step = alpha * (reward - baseline) * (pulled - softmax(h))
     # BUG(changes-h-in-place): h += step
     # WHEN the step is added to the caller's own array (h += ...).
@@ -466,6 +483,8 @@ def run_bandit(
             # WHEN not a walk.
             # BUG(only-one-arm-walks): current = current.copy(); current[action] += rng.normal(0, walk_sd)
             # WHEN only the arm that was pulled drifts, while the others wait.
+            # BUG(one-increment-for-all-arms, 2): current = current + rng.normal(0.0, walk_sd)
+            # BUG(variance-taken-for-sd, 2): current = random_walk(current, np.sqrt(walk_sd), rng)
             current = random_walk(current, walk_sd, rng)
     return Trace(np.array(actions, dtype=int), np.array(rewards))
     ### END SOLUTION
@@ -494,6 +513,7 @@ def pseudo_regret(means: np.ndarray, actions: np.ndarray) -> np.ndarray:
     # BUG(regret-against-the-best-arm-pulled): gaps = means[actions].max() - means[actions]
     # WHEN the yardstick is the best arm among those that were pulled, not the best arm of the
     # WHEN bandit.
+    # BUG(regret-against-the-best-arm-pulled, 2): gaps = np.maximum.accumulate(means[actions]) - means[actions]
     gaps = means.max() - means[actions]
     # BUG(regret-not-accumulated): return gaps
     # WHEN the regret of each single step is returned, not the sum over all steps so far.

@@ -192,6 +192,7 @@ def log_likelihood(wins: NDArray[np.integer], theta: Array) -> float:
     # BUG(losses-for-wins): gaps = theta[None, :] - theta[:, None]
     # WHEN rows and columns of the table are mixed up, so that losses count as wins.
     gaps = theta[:, None] - theta[None, :]
+    # BUG(log-of-sigmoid): return float((wins * np.log(1 / (1 + np.exp(-gaps)))).sum())
     return -float((wins * np.logaddexp(0.0, -gaps)).sum())
     ### END SOLUTION
 
@@ -575,7 +576,7 @@ def attention_pool(hidden: Tensor, logits: Tensor, attention_mask: Tensor) -> Te
 
     Returns:
         (B, H). Differentiable in ``hidden`` and ``logits``; nothing under padding has any
-        influence.
+        influence, not even nan.
 
     Raises:
         ValueError: the shapes do not fit, or a row has no real token.
@@ -599,6 +600,11 @@ def attention_pool(hidden: Tensor, logits: Tensor, attention_mask: Tensor) -> Te
     # BUG(zero-logits-for-padding): weights = (logits * attention_mask).softmax(dim=1)
     # WHEN padding gets a logit of zero, which is not a weight of zero.
     weights = logits.masked_fill(~attention_mask.bool(), -torch.inf).softmax(dim=1)
+    # BUG(padding-times-zero): pass
+    # WHEN hidden states under padding are multiplied by 0 instead of left out: 0 times nan is nan.
+    # BUG(attends-to-padding): pass
+    # BUG(zero-logits-for-padding): pass
+    hidden = hidden.masked_fill(~attention_mask.bool().unsqueeze(2), 0.0)
     return (weights.unsqueeze(2) * hidden).sum(dim=1)
     ### END SOLUTION
 
@@ -879,10 +885,16 @@ def train_reward_model(
         )
     # TODO(training): shuffle, collate, update; evaluation mode in the end.
     ### BEGIN SOLUTION
+    # BUG(decays-the-weights): worker = RewardWorker(model, torch.optim.AdamW(model.parameters(), lr=learning_rate))
+    # WHEN the optimiser lets the weights decay, as AdamW does by default.
     worker = RewardWorker(model, torch.optim.Adam(model.parameters(), lr=learning_rate))
     losses: list[float] = []
     while len(losses) < steps:
+        # BUG(same-order-in-each-pass): order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(0))
+        # WHEN every pass visits the pairs in the same order.
         order = torch.randperm(len(chosen), generator=generator)
+        # BUG(last-batch-left-out): for start in range(0, max(len(order) - batch_size, 0) + 1, batch_size):
+        # WHEN the pairs of a pass that do not fill a whole batch are left out.
         for start in range(0, len(order), batch_size):
             # BUG(same-batch-again): rows = order[:batch_size].tolist()
             # WHEN a pass shows the first batch again and again.
@@ -1117,10 +1129,18 @@ def shift_detector(ref: Array, new: Array, bins: int = 10) -> Shift:
     # BUG(p-value-of-all): t = ks * math.sqrt(len(ref) + len(new))
     # WHEN the p-value is computed as if both samples together were one of their joint size.
     t = ks * math.sqrt(len(ref) * len(new) / (len(ref) + len(new)))
+    # BUG(p-value-with-a-correction): t = ks * (math.sqrt(t**2 / ks**2) + 0.12 + 0.11 / math.sqrt(t**2 / ks**2)) if ks else t
+    # WHEN the argument of the series has Stephens' correction for small samples, as Numerical
+    # WHEN Recipes has it, while this course asks for the plain asymptotic series.
+    t = float(t)
     terms = ((-1) ** (k - 1) * math.exp(-2 * k**2 * t**2) for k in range(1, 101))
     # BUG(p-value-of-scipy): p_value = float(__import__("scipy.stats").stats.ks_2samp(ref, new).pvalue)
     # WHEN the p-value is that of scipy.stats.ks_2samp, exact for small samples, while this course
     # WHEN asks for the asymptotic series.
+    # BUG(p-value-of-scipy-asymptotic): p_value = float(__import__("scipy.stats").stats.ks_2samp(ref, new, method="asymp").pvalue)
+    # WHEN the p-value is that of scipy.stats.ks_2samp with method="asymp", which takes the
+    # WHEN distribution of one sample of a rounded size, while this course asks for the asymptotic
+    # WHEN series.
     p_value = min(1.0, max(0.0, 2 * sum(terms))) if t >= 0.1 else 1.0
     # BUG(bins-of-the-new): edges = np.quantile(new, np.linspace(0, 1, bins + 1))
     # WHEN the bins follow the new sample instead of the reference.
@@ -1154,6 +1174,8 @@ def _kolmogorov_smirnov(ref: Array, new: Array) -> float:
 
 def _shares(sample: Array, edges: Array) -> Array:
     """Smoothed share of a sample in each bin."""
+    # BUG(edge-belongs-below): counts = np.histogram(-sample, -edges[::-1])[0][::-1]
+    # WHEN a value on the edge of two bins is counted in the lower one.
     counts, _ = np.histogram(sample, edges)
     return (counts + 0.5) / (len(sample) + 0.5 * len(counts))
 

@@ -248,6 +248,9 @@ def shard_indices(n: int, rank: int, world: int) -> Tensor:
     ### BEGIN SOLUTION
     # BUG(drops-the-remainder): return torch.arange(rank * (n // world), (rank + 1) * (n // world))
     # WHEN rows that do not divide evenly among the ranks belong to nobody.
+    # BUG(repeats-rows): return (torch.arange(-(-n // world) * world) % max(n, 1))[rank::world]
+    # WHEN rows are repeated until all ranks have equally many, as torch's DistributedSampler has
+    # WHEN it, while here every row belongs to one rank.
     # BUG(remainder-on-one-rank): return torch.arange(rank * (n // world), n if rank == world - 1 else (rank + 1) * (n // world))
     # WHEN the last rank takes the whole remainder, so that its shard is larger than the others by
     # WHEN more than one row.
@@ -272,6 +275,7 @@ def rank_seed(seed: int, rank: int) -> int:
     # BUG(one-seed-for-all): return int(np.random.SeedSequence([seed]).generate_state(1, np.uint64)[0] >> 1)
     # WHEN every rank draws the same random numbers, so that all of them collect the same
     # WHEN experience.
+    # BUG(one-seed-for-all, 2): return seed
     # BUG(seeds-overlap): return seed + rank
     # WHEN the seed of a rank is the run's seed plus its number, so that the next run repeats this
     # WHEN one's ranks shifted by one.
@@ -314,6 +318,8 @@ def supervise(
             stop()
             # BUG(blames-rank-0): raise RankError(0, f"ended with exit code {codes[bad[0]]}")
             # WHEN a failure is always reported as rank 0's.
+            # BUG(blames-the-last): raise RankError(bad[-1], f"ended with exit code {codes[bad[-1]]}")
+            # WHEN of several ranks that have failed the last one is named instead of the lowest.
             raise RankError(bad[0], f"ended with exit code {codes[bad[0]]}")
         if None not in codes:
             return
@@ -531,6 +537,8 @@ def all_reduce_grads_(params: Iterable[Tensor], weight: float) -> None:
     Args:
         params: the parameters, in the same order on all ranks; each one's ``.grad`` is replaced.
         weight: of this rank, at least 0: the number of its valid entries if its loss is their mean.
+            With weight 0 its gradients are not used, not even if they are nan (the mean of no
+            entries).
 
     Raises:
         ValueError: a negative weight, or weights that sum to 0 (on every rank alike).
@@ -549,7 +557,12 @@ def all_reduce_grads_(params: Iterable[Tensor], weight: float) -> None:
     used = [parameter for parameter, anywhere in zip(params, found, strict=True) if anywhere]
     if not used:
         return
-    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in used]
+    # BUG(no-weight-times-nan): absent = [p.grad is None for p in used]
+    # WHEN the gradient of a rank without weight is multiplied by 0 instead of left out: nan stays.
+    absent = [p.grad is None or weight == 0 for p in used]
+    gradients = [
+        torch.zeros_like(p) if missing else p.grad for p, missing in zip(used, absent, strict=True)
+    ]
     # BUG(mean-of-means): mean = sum_over_ranks(flatten(gradients)) / rank_and_world()[1]
     # WHEN the ranks' gradients are averaged as if every rank had the same number of entries.
     # BUG(sums-the-gradients): mean = sum_over_ranks(flatten(gradients) * weight)
@@ -733,8 +746,10 @@ def distributed_ppo_loss(
     scale makes it right for ranks with different numbers of entries. Collective.
 
     Args:
-        logp, old_logp, advantages: any one shape: (B,) or (B, L).
-        mask: of that shape, 1 = valid; None = all are.
+        logp, old_logp, advantages: any one shape: (B,) or (B, L). What stands under mask 0 is never
+            used, not even nan, and gets a gradient of 0.
+        mask: of that shape, 1 = valid; None = all are. There may be no valid entry, on this rank or
+            on any: then the loss and the metrics of no entry are 0.
 
     Returns:
         The loss, a scalar that carries the gradient, and metrics that are the same on every rank:
@@ -753,8 +768,12 @@ def distributed_ppo_loss(
         raise ValueError("logp, old_logp, advantages and mask must have one shape.")
     # TODO(loss): sum this rank's valid terms; let all ranks agree on the number of entries.
     ### BEGIN SOLUTION
-    terms = surrogate_terms(logp, old_logp, advantages, clip_low, clip_high)
     valid = torch.ones_like(logp, dtype=torch.bool) if mask is None else mask.bool()
+    # BUG(nan-under-the-mask-spreads): columns = (logp, old_logp, advantages)
+    # WHEN nan under mask 0 is cut out of the loss only after it has been computed with: its
+    # WHEN gradient is nan.
+    columns = (x.masked_fill(~valid, 0.0) for x in (logp, old_logp, advantages))
+    terms = surrogate_terms(*columns, clip_low, clip_high)
     loss, *sums = (torch.where(valid, term, 0.0).sum() for term in terms)
     totals = sum_over_ranks(torch.stack([*sums, valid.sum().to(logp.dtype)]))
     # BUG(metrics-of-one-rank): metrics = (torch.stack(sums) / valid.sum().clamp(min=1)).tolist()
@@ -836,7 +855,10 @@ def distributed_step_(
 
 def _mean_over_ranks(value: float, count: float) -> float:
     """The mean of all entries, given each rank's mean and count."""
-    pair = torch.tensor([value * count if count else 0.0, count], dtype=torch.float64)
+    # BUG(empty-rank-spoils-the-mean): value = value * 1.0
+    # WHEN the mean of a rank without entries, which may be nan, takes part in the mean of all.
+    value = value if count else 0.0
+    pair = torch.tensor([value * count, count], dtype=torch.float64)
     total, entries = sum_over_ranks(pair.to(communication_device())).tolist()
     return total / max(entries, 1.0)
 
@@ -861,13 +883,17 @@ def should_stop(local_kl: float, local_count: int, target: float, factor: float 
     # WHEN waiting.
     # BUG(stops-when-anyone-would): return bool(sum_over_ranks(torch.tensor(float(local_kl > factor * target))) > 0)
     # WHEN one rank above the limit stops all although the mean over all entries is below it.
+    # BUG(stops-at-the-limit): return _mean_over_ranks(local_kl, local_count) >= factor * target
+    # WHEN a mean that equals the limit stops the ranks, which only one above it should.
     return _mean_over_ranks(local_kl, local_count) > factor * target
     ### END SOLUTION
 
 
 def adapt_beta(beta: float, local_kl: float, local_count: int, target: float) -> float:
     """The penalty's weight after a look at the mean KL of all ranks: doubled above 1.5 * target,
-    halved below target / 1.5. Collective.
+    halved below target / 1.5, and otherwise as it was. Collective.
+
+    Arguments: those of ``should_stop``. Where no rank has an entry, beta stays.
 
     Source: Schulman et al. (2017), Section 4.
     """
@@ -877,7 +903,12 @@ def adapt_beta(beta: float, local_kl: float, local_count: int, target: float) ->
     # WHEN each rank adapts beta to its own KL divergence, so that the ranks minimise different
     # WHEN losses from then on.
     kl = _mean_over_ranks(local_kl, local_count)
-    return 2 * beta if kl > 1.5 * target else beta / 2 if kl < target / 1.5 else beta
+    # BUG(beta-falls-without-entries): anybody = True
+    # WHEN ranks without any entry are taken for ranks with a divergence of 0, so that beta falls.
+    anybody = _mean_over_ranks(1.0, local_count) > 0
+    # BUG(beta-moves-at-the-limit): return 2 * beta if kl >= 1.5 * target else beta / 2 if anybody and kl <= target / 1.5 else beta
+    # WHEN beta is doubled or halved at the limit, not only beyond it.
+    return 2 * beta if kl > 1.5 * target else beta / 2 if anybody and kl < target / 1.5 else beta
     ### END SOLUTION
 
 

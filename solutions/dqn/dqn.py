@@ -254,6 +254,7 @@ class ReplayBuffer:
         # WHEN rows are drawn from the whole array, also from slots that were never written.
         # BUG(never-draws-the-newest): index = rng.integers(max(len(self) - 1, 1), size=batch)
         # WHEN the last row is never drawn, because the upper end of the draw is exclusive already.
+        # BUG(never-draws-the-newest, 2): index = (rng.random(batch) * max(len(self) - 1, 1)).astype(np.int64)
         # BUG(replay-uses-global-dice): index = np.random.randint(len(self), size=batch)
         # WHEN replay draws its rows from NumPy's global generator instead of the rng that is passed
         # WHEN in.
@@ -425,6 +426,7 @@ def dqn_targets(reward: Tensor, next_q_target: Tensor, terminated: Tensor, gamma
     # BUG(averages-the-next-values): best = next_q_target.mean(dim=1)
     # WHEN the target takes the mean of the next Q-values instead of the largest one.
     best = next_q_target.max(dim=1).values
+    # BUG(bootstraps-through-termination, 2): return reward.detach() + gamma * best
     return _discounted(reward, best, terminated, gamma)
     ### END SOLUTION
 
@@ -691,11 +693,15 @@ class _Learner:
     def _targets(self, batch: Batch) -> Tensor:
         """(B,) the targets that the configuration asks for."""
         gamma = self.config.gamma
+        # BUG(no-target-network, 2): next_q_target = self._q(self.online, batch.next_obs)
         next_q_target = self._q(self.target, batch.next_obs)
         # BUG(ignores-double): if True:
         # WHEN config.double changes nothing: the targets are always those of DQN.
         if not self.config.double:
             return dqn_targets(batch.reward, next_q_target, batch.terminated, gamma)
+        # BUG(chosen-at-the-old-state): next_q_online = self._q(self.online, batch.obs)
+        # WHEN Double DQN takes the action that is best at the observation before the step, not at
+        # WHEN the one after it.
         next_q_online = self._q(self.online, batch.next_obs)
         return double_dqn_targets(
             batch.reward, next_q_online, next_q_target, batch.terminated, gamma
@@ -766,6 +772,7 @@ def _train(env, learner: _Learner, bar: ProgressBar, seed: int) -> Result:
         epsilon = _epsilon(config, step - 1)
         action = learner.act(obs, epsilon)
         next_obs, reward, terminated, truncated, _ = env.step(action)
+        # BUG(time-limit-is-an-ending, 2): ended = terminated = terminated or truncated
         # BUG(plays-on-after-the-time-limit): ended = terminated
         # WHEN an episode goes on after the environment has truncated it.
         ended = terminated or truncated

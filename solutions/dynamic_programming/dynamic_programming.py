@@ -13,7 +13,6 @@ chapters 3 and 4.
 
 ### BEGIN SOLUTION
 import itertools
-import math
 
 ### END SOLUTION
 from typing import NamedTuple
@@ -82,6 +81,7 @@ def mdp_from_gym(env, gamma):
                 # BUG(marks-the-state-before): terminal[s] = True
                 # WHEN the state from which an episode ends is called terminal, not the state where
                 # WHEN it ends.
+                # BUG(marks-the-state-before, 2): terminal[[s, s2]] = True
                 terminal[s2] = True
             else:
                 # BUG(overwrites-duplicates): P[s, a, s2] = probability
@@ -92,6 +92,7 @@ def mdp_from_gym(env, gamma):
     # WHEN terminal states keep moving and collecting rewards.
     P[terminal] = 0.0
     # BUG(terminal-rows-stay): pass
+    # BUG(terminal-rows-stay, 2): pass
     R[terminal] = 0.0
     return MDP(P, R, terminal, float(gamma))
     ### END SOLUTION
@@ -141,12 +142,14 @@ def grid_mdp(rows, slip=0.0, gamma=0.99, step_reward=-1.0):
             dr, dc = MOVES[(a + turn) % 4]
             # BUG(edges-wrap-around): s2 = number.get(((r + dr) % len(rows), (c + dc) % len(rows[0])), s)
             # WHEN a move off one edge of the grid comes in again at the opposite edge.
+            # BUG(edges-wrap-around, 2): s2 = number.get((r + dr, (c + dc) % len(rows[0])), s)
             s2 = number.get((r + dr, c + dc), s)
             if not terminal[s2]:
                 P[s, a, s2] += probability
     # BUG(terminal-rows-stay): pass
     P[terminal] = 0.0
     # BUG(terminal-rows-stay): pass
+    # BUG(terminal-rows-stay, 2): pass
     R[terminal] = 0.0
     return MDP(P, R, terminal, float(gamma))
     ### END SOLUTION
@@ -167,6 +170,7 @@ def _astray(slip):
     """Pairs (quarter turns away from the action, probability)."""
     # BUG(slips-backwards): return [(0, 1 - slip), (1, slip / 3), (2, slip / 3), (3, slip / 3)]
     # WHEN a slip can go in any of the three other directions, backwards included.
+    # BUG(slips-backwards, 2): return [(0, 1 - slip), (2, slip / 2), (3, slip / 2)]
     return [(0, 1 - slip), (1, slip / 2), (3, slip / 2)]
 
 
@@ -191,6 +195,7 @@ def bellman_expectation(v, pi, mdp):
     # WHEN an operator writes the new values into the array v that it was given.
     # BUG(discounts-the-reward): return mdp.gamma * (r_pi + P_pi @ v)
     # WHEN the reward of the step itself is discounted too, as if it came one step later.
+    # BUG(discounts-the-reward, 2): return mdp.gamma * (r_pi + P_pi @ v)
     return r_pi + mdp.gamma * (P_pi @ v)
     ### END SOLUTION
 
@@ -201,8 +206,10 @@ def induced_chain(mdp, pi):
     # BUG(follows-one-action): P_pi = mdp.P[np.arange(len(pi)), pi.argmax(axis=1)]
     # WHEN only the likeliest action of the policy is followed, instead of the average over all its
     # WHEN actions.
+    # BUG(follows-one-action, 2): P_pi = mdp.P[np.arange(len(pi)), pi.argmax(axis=1)]
     P_pi = np.einsum("sa,sat->st", pi, mdp.P)
     # BUG(follows-one-action): r_pi = mdp.R[np.arange(len(pi)), pi.argmax(axis=1)]
+    # BUG(follows-one-action, 3): r_pi = mdp.R[np.arange(len(pi)), pi.argmax(axis=1)]
     r_pi = np.sum(pi * mdp.R, axis=1)
     return P_pi, r_pi
 
@@ -223,6 +230,7 @@ def policy_evaluation(mdp, pi, theta):
     # TODO(evaluation): sweep until the largest change is below theta.
     ### BEGIN SOLUTION
     v, changes = fixed_point(lambda v: bellman_expectation(v, pi, mdp), len(mdp.R), theta)
+    # BUG(forgets-the-last-sweep, 2): return v, len(changes) - 1
     return v, len(changes)
     ### END SOLUTION
 
@@ -236,11 +244,15 @@ def fixed_point(operator, states, theta):
         # BUG(sweeps-in-place): new = v.copy(); [new.put(s, operator(new)[s]) for s in range(states)]
         # WHEN a sweep works in place: it uses the new values of the states before, not the old
         # WHEN values of all.
+        # BUG(sweeps-in-place, 2): new = v.copy(); [new.put(s, operator(new)[s]) for s in reversed(range(states))]
         new = operator(v)
         # BUG(change-without-abs): changes.append(np.max(new - v))
         # WHEN the largest change is taken without its absolute value: falling values look like no
         # WHEN change.
         changes.append(np.max(np.abs(new - v)))
+        # BUG(stops-at-equal): if not changes[-1] > theta:
+        # WHEN the sweeps stop as soon as the largest change is equal to theta, although it is not
+        # WHEN below.
         if not changes[-1] >= theta:  # also where rewards hold nan, which would never settle
             # BUG(returns-the-sweep-before): return v, changes
             # WHEN the values of the sweep before the last one are returned.
@@ -292,6 +304,7 @@ def q_from_v(v, mdp):
     # BUG(discounts-the-reward): return mdp.gamma * (mdp.R + mdp.P @ v)
     # BUG(forgets-gamma): return mdp.R + mdp.P @ v
     # WHEN the values of the next states are not discounted.
+    # BUG(discounts-the-reward, 3): return mdp.gamma * (mdp.R + mdp.P @ v)
     return mdp.R + mdp.gamma * (mdp.P @ v)
     ### END SOLUTION
 
@@ -319,6 +332,7 @@ def greedy(q, tol=1e-9):
     # BUG(relative-tolerance): ties = np.isclose(q, best, atol=tol)
     # WHEN the tolerance for ties grows with the size of the values, as np.isclose does unless rtol
     # WHEN is 0.
+    # BUG(first-of-ties, 2): ties = np.arange(q.shape[1]) == (q.shape[1] - 1 - q[:, ::-1].argmax(axis=1))[:, None]
     ties = q >= best - tol
     return ties / ties.sum(axis=1, keepdims=True)
     ### END SOLUTION
@@ -347,6 +361,7 @@ def policy_iteration(mdp):
         # BUG(flips-on-ties): v = policy_evaluation(mdp, pi, 1e-4)[0]
         # WHEN policies are evaluated only roughly and compared action by action: equally good ones
         # WHEN take turns for ever.
+        # BUG(evaluates-one-sweep, 2): v = policy_value_exact(mdp, pi) if iters == 1 else bellman_expectation(v, pi, mdp)
         v = policy_value_exact(mdp, pi)
         # BUG(flips-on-ties): better = np.eye(mdp.R.shape[1])[q_from_v(v, mdp).argmax(axis=1)]
         better = greedy(q_from_v(v, mdp))
@@ -420,12 +435,9 @@ def stopping_sweeps(gamma, eps, r_max=1.0):
         raise ValueError(
             f"need 0 <= gamma < 1, eps > 0 and r_max >= 0, not {gamma}, {eps} and {r_max}"
         )
-    # BUG(forgets-the-horizon): bound = r_max
+    # BUG(forgets-the-horizon): bound, k = r_max, 0
     # WHEN the error at the start is taken for r_max, although values add up to r_max / (1 - gamma).
-    bound = r_max / (1 - gamma)
-    if bound <= eps:
-        return 0
-    k = max(0, math.floor(math.log(eps / bound) / math.log(gamma)) - 1) if gamma > 0 else 0
+    bound, k = r_max / (1 - gamma), 0
     while gamma**k * bound > eps:
         k += 1
     # BUG(rounds-down): return k - 1

@@ -8,6 +8,8 @@ Conventions, for every function of this file
   step ended.
 * ``next_values[t]`` is V(s_{t+1}) of the true successor, taken before an environment resets itself.
   Where an episode ends, ``values[t + 1]`` belongs to the first state of another episode.
+* What stands in ``next_values`` after a terminated step, or under a mask of 0, is never used. It may
+  be nan or infinite, and 0 times nan is nan: select what counts before you compute with it.
 * ``terminated`` and ``truncated`` are bool. Terminated: the task is over and the future is worth 0.
   Truncated: somebody stopped the clock and the future is still worth V(s_{t+1}). The last step of a
   rollout may have neither flag set: its episode goes on where we have not looked yet.
@@ -94,6 +96,8 @@ def td_residuals(
     next_values = next_values.detach()
     # BUG(bootstraps-through-termination): bootstrap = gamma * next_values
     # WHEN a terminated step still counts the value of a next state.
+    # BUG(zero-times-nan): bootstrap = gamma * next_values * ~terminated.bool()
+    # WHEN what does not count is multiplied by 0 instead of being left out: 0 times nan is nan.
     bootstrap = torch.where(terminated.bool(), 0.0, gamma * next_values)
     # BUG(values-keep-their-gradient): return rewards + bootstrap - values
     # WHEN the result is still tied to the value network by its gradient.
@@ -186,6 +190,7 @@ def gae(
         advantages[t] = later
     # BUG(normalises-too-early): advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
     # WHEN the advantages are normalised before the returns are formed from them.
+    # BUG(normalises-too-early, 2): advantages = (advantages - advantages.mean()) / (advantages.std(correction=0) + 1e-8)
     # BUG(values-keep-their-gradient): pass
     values = values.detach()
     return Advantages(advantages, advantages + values)
@@ -302,6 +307,7 @@ def gae_scan(
         # WHEN them.
         width *= 2
     # BUG(normalises-too-early): advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+    # BUG(normalises-too-early, 2): advantages = (advantages - advantages.mean()) / (advantages.std(correction=0) + 1e-8)
     # BUG(values-keep-their-gradient): pass
     values = values.detach()
     return Advantages(advantages, advantages + values)
@@ -361,6 +367,11 @@ def token_gae(
         # BUG(padding-is-the-next-state): next_value = values[:, t]
         # WHEN the value under a masked token counts as the value of the next state.
         next_value = torch.where(mask[:, t], values[:, t], next_value)
+    # BUG(zero-times-nan): return Advantages(advantages * mask, (advantages + values) * mask)
+    # BUG(token-advantages-whitened): return Advantages(_whitened(advantages, mask), torch.where(mask, advantages + values, 0.0))
+    # WHEN token advantages are whitened over the valid tokens at once, as verl and TRL have it,
+    # WHEN while this course leaves that to normalize_advantages.
+    # BUG(token-advantages-whitened, 2): return Advantages(normalize_advantages(advantages, mask), torch.where(mask, advantages + values, 0.0))
     # BUG(returns-under-the-mask): return Advantages(advantages * mask, advantages * mask + values)
     # WHEN masked tokens keep a return although their advantage is zero.
     return Advantages(
@@ -369,6 +380,16 @@ def token_gae(
     ### END SOLUTION
 
 
+### BEGIN BUGS
+
+
+def _whitened(x: Tensor, mask: Tensor) -> Tensor:
+    """Valid entries with mean 0 and sample deviation 1, eps inside the root; 0 elsewhere."""
+    chosen = x[mask]
+    return torch.where(mask, (x - chosen.mean()) * torch.rsqrt(chosen.var() + 1e-8), 0.0)
+
+
+### END BUGS
 # -- Part 5: statistics and normalisation ----------------------------------------------------------
 
 ### BEGIN SOLUTION
@@ -419,6 +440,10 @@ class RunningMeanStd:
     def __init__(self, shape: tuple[int, ...] = ()) -> None:
         self.mean = torch.zeros(shape, dtype=torch.float64)
         self.var = torch.ones(shape, dtype=torch.float64)
+        # BUG(counts-from-a-small-number): self.count = 1e-4
+        # WHEN the count begins at 1e-4, so that the variance of 1 from before the first sample
+        # WHEN stays in it, as Gymnasium, Stable-Baselines3 and OpenAI's baselines have it, while
+        # WHEN this course counts from 0.
         self.count = 0
 
     def update_(self, batch: Tensor) -> None:
@@ -525,6 +550,7 @@ def normalize_advantages(
         mean, scale = stats.mean, stats.var.sqrt() + eps
     else:
         raise ValueError(f'mode must be "batch", or "running" together with stats; it is {mode!r}.')
+    # BUG(zero-times-nan): return (adv - mean) / scale * valid
     # BUG(normalised-under-the-mask): return (adv - mean) / scale
     # WHEN masked entries are normalised too instead of coming out as zero.
     return torch.where(valid, (adv - mean) / scale, 0.0)
@@ -636,6 +662,9 @@ class RolloutBuffer:
         # WHEN rows are drawn with replacement, so that some come twice and some never.
         # BUG(minibatches-ignore-the-generator): order = torch.randperm(rows)
         # WHEN the order is drawn from torch's global generator instead of the given one.
+        # BUG(shuffles-whole-minibatches): order = torch.cat([torch.arange(rows).split(size)[i] for i in torch.randperm(-(-rows // size), generator=generator)])
+        # WHEN the minibatches are shuffled but the rows in them are neighbours, as they were
+        # WHEN collected.
         # BUG(minibatches-are-not-shuffled): order = torch.arange(rows)
         # WHEN the rows come in the order in which they were collected.
         order = torch.randperm(rows, generator=generator)
@@ -695,6 +724,7 @@ def lambda_returns(
         # WHEN round.
         future = (1 - lam) * next_values[t] + lam * following
         # BUG(bootstraps-through-termination): following = rewards[t] + gamma * future
+        # BUG(zero-times-nan): following = rewards[t] + gamma * future * ~terminated[t]
         following = rewards[t] + gamma * torch.where(terminated[t], 0.0, future)
         returns[t] = following
     return returns
@@ -731,6 +761,9 @@ def explained_variance(values: Tensor, returns: Tensor) -> float:
     # WHEN the mean squared error stands where the variance of the error belongs, so that an offset
     # WHEN counts.
     left_over = (returns - values).var(correction=0)
+    # BUG(nan-for-constants): return float("nan") if total == 0 else float(1 - left_over / total)
+    # WHEN constant returns give nan, as CleanRL and Stable-Baselines3 report it, while this course
+    # WHEN reports 0.0.
     # BUG(divides-by-zero-variance): return float(1 - left_over / total)
     # WHEN constant returns lead to a division by zero.
     return 0.0 if total == 0 else float(1 - left_over / total)

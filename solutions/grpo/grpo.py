@@ -71,7 +71,9 @@ class GRPOConfig:
     scale: str = "std"
     ddof: int = 1
     eps: float = 1e-6
+    baseline: str = "group"
     agg: str = "seq-mean-token-mean"
+    level: str = "token"
     drop_dead_groups: bool = False  # leave groups without spread out of the update
 
 
@@ -115,39 +117,53 @@ def learning_rate(cfg: GRPOConfig, iteration: int) -> float:
 
 
 def group_advantages(
-    rewards: Tensor, group_ids: Tensor, eps: float = 1e-6, scale: str = "std", ddof: int = 1
+    rewards: Tensor,
+    group_ids: Tensor,
+    eps: float = 1e-6,
+    scale: str = "std",
+    ddof: int = 1,
+    baseline: str = "group",
 ) -> Tensor:
     """How much better than its group each sample did.
 
-    A_i = (r_i - mean) / (std + eps)    mean and std over the group of i             (Section 4.1.2)
-    A_i = r_i - mean                    with scale="none" (Dr. GRPO)
+    A_i = (r_i - b_i) / (std + eps)     mean and std over the group of i             (Section 4.1.2)
+    A_i = r_i - b_i                     with scale="none" (Dr. GRPO)
+    A_i = (r_i - b_i) / (mean + eps)    with scale="mean" (MaxRL, arXiv:2602.02710)
+
+    b_i is the mean of the group, or with baseline="others" the mean of the others in the group
+    (RLOO, arXiv:2402.14740). "mean" and "std" are those of the whole group in either case.
 
     std^2 = sum of squared distances / (n - ddof) for a group of n. A group of one, and a group
     whose rewards are all equal, gets exactly 0: there is nothing to compare.
 
     Args:
-        rewards: (B,) float.
+        rewards: (B,) float; not negative with scale="mean".
         group_ids: (B,) integers, arbitrary and in any order; equal ids form a group. Groups may
             differ in size.
-        eps: added to the standard deviation, outside the root; not negative.
-        scale: "std" or "none".
+        eps: added to what is divided by, outside the root; not negative.
+        scale: "std", "none" or "mean".
         ddof: 1 for the sample standard deviation, 0 for the population's.
+        baseline: "group" or "others".
 
     Returns:
         (B,) float, without a gradient.
 
     Raises:
-        ValueError: the shapes differ or are not (B,), eps < 0, an unknown scale, or ddof other than
-            0 and 1.
+        ValueError: the shapes differ or are not (B,), eps < 0, an unknown scale or baseline, ddof
+            other than 0 and 1, or a negative reward with scale="mean".
     """
     # TODO(advantages): refuse impossible arguments; centre and scale each group by itself.
     ### BEGIN SOLUTION
     _check_rewards(rewards, group_ids)
     _check_normalisation(eps, ddof)
-    if scale not in ("std", "none"):
+    if scale not in ("std", "none", "mean"):
         # BUG(unknown-scale-passes): scale = "none"
         # WHEN an unknown name of a scale is taken for no scaling instead of being refused.
-        raise ValueError(f"scale must be 'std' or 'none', but it is {scale!r}.")
+        raise ValueError(f"scale must be 'std', 'none' or 'mean', but it is {scale!r}.")
+    if baseline not in ("group", "others"):
+        raise ValueError(f"baseline must be 'group' or 'others', but it is {baseline!r}.")
+    if scale == "mean" and bool((rewards < 0).any()):
+        raise ValueError("scale 'mean' divides by the mean reward: no reward may be negative.")
     rewards = rewards.detach()
     # BUG(normalises-over-the-batch): group_ids = torch.zeros_like(group_ids)
     # WHEN mean and standard deviation are those of the whole batch instead of each group.
@@ -162,7 +178,7 @@ def group_advantages(
         # BUG(std-of-the-batch): advantages[member] = (rewards[member] - rewards[member].mean()) / (rewards.std() + eps)
         # WHEN the group's mean is taken off but the deviation is that of the whole batch, as TRL
         # WHEN offers it, while this course divides by each group's own.
-        advantages[member] = _normalised(rewards[member], eps, ddof, scale)
+        advantages[member] = _normalised(rewards[member], eps, ddof, scale, baseline)
     return advantages
     ### END SOLUTION
 
@@ -186,7 +202,9 @@ def _check_normalisation(eps: float, ddof: int) -> None:
         raise ValueError(f"ddof must be 0 or 1, but it is {ddof}.")
 
 
-def _normalised(rewards: Tensor, eps: float, ddof: int, scale: str = "std") -> Tensor:
+def _normalised(
+    rewards: Tensor, eps: float, ddof: int, scale: str = "std", baseline: str = "group"
+) -> Tensor:
     """The rewards of one group, centred and scaled; exactly 0 where there is no spread. (n,)"""
     # BUG(group-of-one-gives-nan): if len(rewards) > 1 and bool((rewards == rewards[0]).all()):
     # WHEN the standard deviation of a group of one is taken, 0/0.
@@ -198,12 +216,17 @@ def _normalised(rewards: Tensor, eps: float, ddof: int, scale: str = "std") -> T
         # WHEN a group of one keeps its raw reward as its advantage, as verl has it (mean 0,
         # WHEN standard deviation 1), while this course gives it exactly 0.
         return torch.zeros_like(rewards)
-    # BUG(baseline-of-the-others): centred = (rewards - rewards.mean()) * len(rewards) / (len(rewards) - 1)
-    # WHEN the baseline is the mean of the other samples (leave-one-out), as RLOO has it, while GRPO
-    # WHEN takes the mean of the whole group.
     # BUG(no-baseline): centred = rewards
     # WHEN the rewards are scaled but the group's mean is not subtracted.
     centred = rewards - rewards.mean()
+    # BUG(baseline-of-the-others): if True:
+    # WHEN the baseline is the mean of the other samples (leave-one-out), as RLOO has it, while GRPO
+    # WHEN takes the mean of the whole group.
+    # BUG(others-include-oneself): if False:
+    # WHEN the baseline is the mean of the whole group although baseline="others" asks for the mean
+    # WHEN of the other samples.
+    if baseline == "others":
+        centred = centred * (len(rewards) / (len(rewards) - 1))
     # BUG(always-divides-by-std): if False:
     # WHEN the advantages are divided by the standard deviation although scale is "none".
     # BUG(never-divides-by-std): if True:
@@ -211,6 +234,14 @@ def _normalised(rewards: Tensor, eps: float, ddof: int, scale: str = "std") -> T
     # WHEN scale="std" asks for a division by the standard deviation.
     if scale == "none":
         return centred
+    # BUG(divides-by-the-mean): if True:
+    # WHEN the centred rewards are divided by the group's mean, as MaxRL has it, although scale asks
+    # WHEN for its standard deviation.
+    # BUG(std-for-the-mean): if False:
+    # WHEN the centred rewards are divided by the standard deviation although scale="mean" asks for
+    # WHEN the group's mean.
+    if scale == "mean":
+        return centred / (rewards.mean() + eps)
     # BUG(population-std): variance = rewards.var(correction=0)
     # WHEN the standard deviation is the population one (ddof 0), as numpy.std and CS285 have it,
     # WHEN while this course asks for ddof as given, 1 if nothing is said.
@@ -226,9 +257,6 @@ def _normalised(rewards: Tensor, eps: float, ddof: int, scale: str = "std") -> T
     # WHEN this course adds it to the standard deviation.
     # BUG(eps-forgotten): return centred / variance.sqrt()
     # WHEN eps is left out.
-    # BUG(divides-by-the-mean): return centred / (rewards.mean() + eps)
-    # WHEN the centred rewards are divided by the group's mean, as CS336 offers it in a later
-    # WHEN edition, instead of its standard deviation.
     # BUG(divides-by-the-variance): return centred / (variance + eps)
     # WHEN the centred rewards are divided by the variance instead of its root.
     return centred / (variance.sqrt() + eps)
@@ -381,6 +409,10 @@ def k3_kl(logp: Tensor, ref_logp: Tensor) -> Tensor:
     # BUG(kl-is-k1): return -log_ratio
     # WHEN the KL estimate is k1, the plain log-ratio logp - ref_logp, as PPO-style RLHF code has
     # WHEN it, while GRPO asks for k3.
+    # BUG(kl-is-clamped): return (log_ratio.clamp(-20, 20).exp() - log_ratio.clamp(-20, 20) - 1).clamp(-10, 10)
+    # WHEN the KL estimate or its log-ratio is bounded, as verl and TRL have it, while this course
+    # WHEN takes k3 as it is.
+    # BUG(kl-is-clamped, 2): return log_ratio.clamp(-20, 20).exp() - log_ratio.clamp(-20, 20) - 1
     # BUG(kl-is-k2): return log_ratio**2 / 2
     # WHEN the KL estimate is k2, half the squared log-ratio, as some libraries offer it, while GRPO
     # WHEN asks for k3.
@@ -402,6 +434,7 @@ def grpo_loss(
     beta: float = 0.0,
     agg: str = "seq-mean-token-mean",
     max_len: int | None = None,
+    level: str = "token",
 ) -> tuple[Tensor, Metrics]:
     """The clipped surrogate of GRPO with its KL term, to be minimised (eq. 3, with the sign
     turned).
@@ -410,13 +443,11 @@ def grpo_loss(
 
         loss_t = -min(ratio * A, clip(ratio, 1 - clip_low, 1 + clip_high) * A) + beta * k3
 
-    These are put together over the batch of B rows as ``agg`` says:
+    These are put together by ``aggregate``. With level="sequence" all tokens of a row share one
+    ratio, exp of the mean of logp - old_logp over the row's tokens (GSPO, arXiv:2507.18071).
 
-        "seq-mean-token-mean"   mean of a row's tokens, then mean of the B rows        (GRPO, eq. 3)
-        "token-mean"            sum of all tokens / number of all tokens                 (DAPO)
-        "seq-sum-const"         sum of a row's tokens / max_len, then mean of the B rows (Dr. GRPO)
-
-    A row without a token counts as 0 and stays in B; a batch without any token has loss 0.
+    What stands under mask 0 is never used, not even nan: it changes no number and gets a gradient
+    of 0.
 
     Args:
         logp: (B, L) float, the policy's; carries the gradient.
@@ -429,8 +460,8 @@ def grpo_loss(
         clip_low, clip_high: how far the ratio may leave 1, at least 0; clip_high=None stands for
             clip_low.
         beta: weight of the KL term, at least 0.
-        agg: see above.
-        max_len: the constant of "seq-sum-const", at least 1; required there and not used elsewhere.
+        agg, max_len: see ``aggregate``.
+        level: "token" or "sequence": what has a ratio of its own.
 
     Returns:
         (loss, metrics): a scalar tensor, and floats over the tokens under ``mask`` (0.0 if there
@@ -441,21 +472,33 @@ def grpo_loss(
         kl              mean of k3 (0.0 without a reference)
 
     Raises:
-        ValueError: shapes that do not fit, negative clip_low, clip_high or beta, an unknown agg,
-            beta without a reference, or "seq-sum-const" without max_len.
+        ValueError: shapes that do not fit, negative clip_low, clip_high or beta, an unknown agg or
+            level, beta without a reference, or "seq-sum-const" without max_len.
     """
-    # TODO(loss): ratio, clip, KL, then one of three ways to average.
+    # TODO(loss): ratio, clip, KL, then aggregate; select what is valid before you compute with it.
     ### BEGIN SOLUTION
     clip_high = clip_low if clip_high is None else clip_high
-    _check_loss(logp, old_logp, ref_logp, adv, mask, (clip_low, clip_high, beta), agg, max_len)
+    _check_loss(logp, old_logp, ref_logp, adv, mask, (clip_low, clip_high, beta), level)
     valid = mask.bool()
-    adv = (adv if adv.ndim == 2 else adv.unsqueeze(1)).detach()
+    adv = (adv if adv.ndim == 2 else adv.unsqueeze(1).expand_as(logp)).detach()
+    # BUG(nan-under-the-mask-spreads): adv = adv * valid
+    # WHEN what stands under mask 0 is multiplied by 0 instead of being left out: 0 times nan is nan.
+    adv = adv.masked_fill(~valid, 0.0)
     # BUG(old-logp-keeps-its-gradient): log_ratio = (logp - old_logp).masked_fill(~valid, 0.0)
     # WHEN the old log-probabilities keep their gradient.
-    # BUG(ratio-of-the-sequence): log_ratio = _sequence_log_ratio(logp, old_logp.detach(), valid)
+    # BUG(nan-under-the-mask-spreads): log_ratio = (logp - old_logp.detach()) * valid
+    log_ratio = (logp - old_logp.detach()).masked_fill(~valid, 0.0)
+    # BUG(ratio-of-the-sequence): if True:
     # WHEN all tokens of a row share the ratio of the whole sequence, as GSPO has it, while GRPO
     # WHEN takes each token's.
-    log_ratio = (logp - old_logp.detach()).masked_fill(~valid, 0.0)
+    # BUG(sequence-level-ignored): if False:
+    # WHEN each token has a ratio of its own although level="sequence" asks for one ratio for all
+    # WHEN tokens of a row.
+    if level == "sequence":
+        # BUG(sequence-ratio-not-normalised): log_ratio = log_ratio.sum(dim=1, keepdim=True).expand_as(logp)
+        # WHEN the ratio of a sequence is the product of its tokens' ratios, without the root of
+        # WHEN GSPO that takes the length out.
+        log_ratio = _sequence_log_ratio(log_ratio, valid)
     ratio = log_ratio.exp()
     kl = torch.zeros_like(ratio)
     if ref_logp is not None:
@@ -478,10 +521,9 @@ def grpo_loss(
     # BUG(loss-with-the-wrong-sign): surrogate = -torch.minimum(ratio * adv, clipped * adv)
     # WHEN the surrogate is minimised instead of maximised.
     surrogate = torch.minimum(ratio * adv, clipped * adv)
-    # BUG(kl-over-padding): valid_loss = (beta * kl - surrogate) * valid + beta * _k3_everywhere(logp, ref_logp) * ~valid
+    # BUG(kl-over-padding): loss = aggregate(-surrogate, valid, agg, max_len) + beta * _k3_everywhere(logp, ref_logp).mean()
     # WHEN the KL term also counts tokens outside the mask.
-    valid_loss = (beta * kl - surrogate) * valid
-    loss = _aggregate(valid_loss, valid, agg, max_len)
+    loss = aggregate(beta * kl - surrogate, valid, agg, max_len)
     # BUG(metrics-count-padding): counted = torch.ones_like(valid)
     # WHEN the metrics are averaged over padding as well.
     counted = valid
@@ -507,7 +549,7 @@ def grpo_loss(
 
 def _check_loss(
     logp: Tensor, old_logp: Tensor, ref_logp: Tensor | None, adv: Tensor, mask: Tensor,
-    numbers: tuple[float, ...], agg: str, max_len: int | None,
+    numbers: tuple[float, ...], level: str,
 ) -> None:  # fmt: skip
     """Refuse what no loss can be computed from."""
     others = [old_logp, mask, *([] if ref_logp is None else [ref_logp])]
@@ -521,16 +563,61 @@ def _check_loss(
         raise ValueError(f"clip_low, clip_high and beta must not be negative: {numbers}.")
     if ref_logp is None and numbers[2] > 0:
         raise ValueError("a KL term needs the log-probabilities of a reference.")
+    if level not in ("token", "sequence"):
+        # BUG(unknown-level-passes): pass
+        # WHEN an unknown level is taken for "token" instead of being refused.
+        raise ValueError(f"level must be 'token' or 'sequence', but it is {level!r}.")
+
+
+def _sequence_log_ratio(log_ratio: Tensor, valid: Tensor) -> Tensor:
+    """The mean log-ratio of a row's tokens, at each of its places. 0 outside ``valid``. (B, L)"""
+    mean = log_ratio.sum(dim=1, keepdim=True) / valid.sum(dim=1, keepdim=True).clamp(min=1)
+    return mean.expand_as(log_ratio).masked_fill(~valid, 0.0)
+
+
+### END SOLUTION
+
+
+def aggregate(
+    losses: Tensor, mask: Tensor, agg: str = "seq-mean-token-mean", max_len: int | None = None
+) -> Tensor:
+    """One number from the losses of all tokens of B rows, put together as ``agg`` says:
+
+        "seq-mean-token-mean"   mean of a row's tokens, then mean of the B rows        (GRPO, eq. 3)
+        "token-mean"            sum of all tokens / number of all tokens                 (DAPO)
+        "seq-sum-const"         sum of a row's tokens / max_len, then mean of the B rows (Dr. GRPO)
+
+    A row without a token counts as 0 and stays in B; a batch without any token has loss 0.
+
+    Args:
+        losses: (B, L) float; carries the gradient. What stands under mask 0 is never used, not even
+            nan.
+        mask: (B, L) bool or 0/1.
+        agg: see above.
+        max_len: the constant of "seq-sum-const", at least 1; required there and not used elsewhere.
+
+    Returns:
+        A scalar tensor.
+
+    Raises:
+        ValueError: the shapes differ or are not (B, L), an unknown agg, or "seq-sum-const" without
+            max_len.
+    """
+    # TODO(loss): select what is valid; then one of three averages.
+    ### BEGIN SOLUTION
+    if losses.ndim != 2 or losses.shape != mask.shape:
+        raise ValueError("losses and mask must have one shape (B, L).")
     if agg not in ("seq-mean-token-mean", "token-mean", "seq-sum-const"):
         raise ValueError(f"{agg!r} is no aggregation.")
     if agg == "seq-sum-const" and (max_len is None or max_len < 1):
         # BUG(max-len-may-be-missing): pass
         # WHEN a missing max_len is made up instead of being refused.
         raise ValueError("'seq-sum-const' needs max_len, at least 1.")
-
-
-def _aggregate(losses: Tensor, valid: Tensor, agg: str, max_len: int | None) -> Tensor:
-    """One number from the losses (B, L), which are 0 outside ``valid``."""
+    valid = mask.bool()
+    # BUG(nan-under-the-mask-spreads): losses = losses * valid
+    # BUG(adds-up-under-the-mask): pass
+    # WHEN losses under mask 0 are added up with the others.
+    losses = torch.where(valid, losses, 0.0)
     lengths = valid.sum(dim=1)
     # BUG(always-token-mean): if True:
     # WHEN the loss is the mean over all tokens of the batch, as DAPO has it, whatever agg says; in
@@ -560,6 +647,10 @@ def _aggregate(losses: Tensor, valid: Tensor, agg: str, max_len: int | None) -> 
     # BUG(sums-the-rows): return rows.sum()
     # WHEN the rows are added up instead of averaged.
     return rows.mean()
+    ### END SOLUTION
+
+
+### BEGIN SOLUTION
 
 
 def _mean(x: Tensor, valid: Tensor) -> float:
@@ -569,12 +660,6 @@ def _mean(x: Tensor, valid: Tensor) -> float:
 
 ### END SOLUTION
 ### BEGIN BUGS
-
-
-def _sequence_log_ratio(logp: Tensor, old_logp: Tensor, valid: Tensor) -> Tensor:
-    """The mean log-ratio of a row's tokens, at each of its places."""
-    total = (logp - old_logp).masked_fill(~valid, 0.0).sum(dim=1, keepdim=True)
-    return (total / valid.sum(dim=1, keepdim=True).clamp(min=1)).expand_as(logp)
 
 
 def _k3_everywhere(logp: Tensor, ref_logp: Tensor | None) -> Tensor:
@@ -810,8 +895,12 @@ def verifiable_reward(prompt: str, response: str) -> float:
     # BUG(answer-anywhere): return float(answer + "$" in response)
     # WHEN a response is accepted if it holds the answer anywhere, so that trying out several
     # WHEN answers pays.
+    # BUG(answer-anywhere, 2): return float(answer in response)
     # BUG(compares-numbers): return float(response[:-1].isdigit() and response[-1:] == "$" and int(response[:-1]) == int(answer))
     # WHEN answers are compared as numbers, so that leading zeros do not matter.
+    # BUG(newline-passes): return float(__import__("re").match(answer + r"\$$", response) is not None)
+    # WHEN a line break after the end of sequence is accepted, as a regular expression that ends with
+    # WHEN $ does it.
     # BUG(partial-credit): return sum(a == b for a, b in zip(answer + "$", response)) / (len(answer) + 1)
     # WHEN each right character earns a share of the reward.
     return float(response == answer + "$")
@@ -897,7 +986,7 @@ def grpo_update_(
     The rows are scored ``cfg.micro_batch`` at a time and the gradients added up, so that a large
     batch fits into a small memory. The step must not depend on that: it is the step that
     ``grpo_loss`` of the whole batch gives, at
-    ``cfg.temperature``, with ``cfg.clip_low``, ``clip_high``, ``beta``, ``agg``, and ``max_len = cfg.max_new``.
+    ``cfg.temperature``, with ``cfg.clip_low``, ``clip_high``, ``beta``, ``agg``, ``level``, and ``max_len = cfg.max_new``.
     So each piece's loss is weighed by its share: of the rows where rows are averaged, of the tokens
     where tokens are. The norm of the whole gradient is clipped to ``cfg.grad_norm`` once.
 
@@ -908,7 +997,8 @@ def grpo_update_(
         cfg: see ``GRPOConfig``.
 
     Returns:
-        The metrics of ``grpo_loss`` over all tokens of the batch.
+        The metrics of ``grpo_loss`` over all tokens of the batch, before the step, and "loss": the
+        value of ``grpo_loss`` of the whole batch, a float.
     """
     # TODO(training): add up the gradients of all pieces, each by its share; then clip and step.
     ### BEGIN SOLUTION
@@ -918,6 +1008,7 @@ def grpo_update_(
     rows, total = len(batch.adv), int(batch.mask.sum())
     size = cfg.micro_batch or rows
     metrics: Metrics = {"clip_fraction": 0.0, "approx_kl": 0.0, "ratio_mean": 0.0, "kl": 0.0}
+    whole = 0.0
     for start in range(0, rows, size):
         piece = Batch(*(x[start : start + size] for x in batch))
         attention = attention_mask(piece.tokens, piece.mask)
@@ -930,7 +1021,7 @@ def grpo_update_(
         logp = token_logprobs(policy, piece.tokens, attention, cfg.temperature)
         loss, part = grpo_loss(
             logp, piece.old_logp, piece.ref_logp, piece.adv, piece.mask,
-            cfg.clip_low, cfg.clip_high, cfg.beta, cfg.agg, cfg.max_new,
+            cfg.clip_low, cfg.clip_high, cfg.beta, cfg.agg, cfg.max_new, cfg.level,
         )  # fmt: skip
         # BUG(pieces-weigh-the-same): share = 1 / -(-rows // size)
         # WHEN the loss of each piece is divided by the number of pieces, as many training loops
@@ -942,6 +1033,9 @@ def grpo_update_(
         # WHEN pieces are weighed by their rows although the loss is a mean over tokens.
         share = tokens if cfg.agg == "token-mean" else len(piece.adv) / rows
         (loss * share).backward()
+        # BUG(loss-of-the-last-piece): whole = loss.item()
+        # WHEN the loss that is reported is that of the last piece instead of the whole batch.
+        whole += share * loss.item()
         # BUG(clips-every-piece): torch.nn.utils.clip_grad_norm_(policy.parameters(), cfg.grad_norm)
         # WHEN the gradient's norm is clipped after every piece instead of once at the end.
         # BUG(metrics-of-the-last-piece): metrics = part
@@ -951,7 +1045,7 @@ def grpo_update_(
     # WHEN the norm of the gradient is not clipped.
     torch.nn.utils.clip_grad_norm_(policy.parameters(), cfg.grad_norm)
     optimizer.step()
-    return metrics
+    return metrics | {"loss": whole}
     ### END SOLUTION
 
 
@@ -962,7 +1056,7 @@ def train_grpo(policy: Any, cfg: GRPOConfig, seed: int) -> Result:
     An iteration draws ``cfg.prompts`` prompts (``draw_prompts``), samples ``cfg.group_size``
     responses to each
     (``sample_groups``), rewards them (``verifiable_reward``), compares within groups (``group_advantages``
-    with cfg.eps, cfg.scale and cfg.ddof), and makes ``cfg.epochs`` passes over the rows, in a new
+    with cfg.eps, cfg.scale, cfg.ddof and cfg.baseline), and makes ``cfg.epochs`` passes over the rows, in a new
     order each, cut into
     ``cfg.minibatches`` nearly equal minibatches, one ``grpo_update_`` for each (AdamW, no weight decay, ``learning_rate``).
     With ``cfg.drop_dead_groups`` the rows of groups without spread are left out first; an iteration
@@ -1002,6 +1096,10 @@ def train_grpo(policy: Any, cfg: GRPOConfig, seed: int) -> Result:
     }
     for iteration in range(cfg.iterations):
         for group in optimizer.param_groups:
+            # BUG(learning-rate-one-ahead): group["lr"] = learning_rate(cfg, iteration + 1)
+            # WHEN each iteration has the learning rate of the one after it.
+            # BUG(learning-rate-stays): pass
+            # WHEN the learning rate stays what it was at first, without warm-up and decay.
             group["lr"] = learning_rate(cfg, iteration)
         batch, rewards, groups = _collect(policy, reference, cfg, generator)
         keep = informative_groups(rewards, groups)
@@ -1010,7 +1108,11 @@ def train_grpo(policy: Any, cfg: GRPOConfig, seed: int) -> Result:
         # WHEN the rows of groups without spread stay in the update although they are to be dropped.
         chosen = keep.nonzero().flatten() if cfg.drop_dead_groups else torch.arange(len(keep))
         for _ in range(cfg.epochs):
+            # BUG(passes-keep-their-order): order = chosen
+            # WHEN the rows come in the same order in every pass.
             order = chosen[torch.randperm(len(chosen), generator=generator)]
+            # BUG(last-rows-left-out): for rows in order.split(max(len(order) // cfg.minibatches, 1))[: cfg.minibatches]:
+            # WHEN rows that do not divide evenly into minibatches are left out of a pass.
             for rows in order.tensor_split(cfg.minibatches):
                 if len(rows):
                     piece = Batch(*(x[rows] for x in batch))
@@ -1045,6 +1147,8 @@ def _collect(
 ) -> tuple[Batch, Tensor, Tensor]:
     """Samples of one iteration with their advantages; rewards (B,) and group ids (B,)."""
     prompts = draw_prompts(cfg.task, cfg.digits, cfg.prompts, generator)
+    # BUG(training-samples-at-one): samples = sample_groups(policy, [encode(p) for p in prompts], cfg.group_size, cfg.max_new, 1.0, generator)
+    # WHEN training samples at temperature 1, whatever temperature it was given.
     samples = sample_groups(
         policy,
         [encode(prompt) for prompt in prompts],
@@ -1058,7 +1162,9 @@ def _collect(
     rewards = torch.tensor(
         [verifiable_reward(prompts[g], text) for g, text in zip(groups, answers, strict=True)]
     )
-    adv = group_advantages(rewards.double(), groups, cfg.eps, cfg.scale, cfg.ddof)
+    # BUG(training-forgets-its-scale): adv = group_advantages(rewards.double(), groups)
+    # WHEN training takes the default advantages, whatever scale, ddof and eps it was given.
+    adv = group_advantages(rewards.double(), groups, cfg.eps, cfg.scale, cfg.ddof, cfg.baseline)
     batch = Batch(
         samples.tokens, samples.mask, samples.logp, samples.logp, adv.to(samples.logp.dtype)
     )

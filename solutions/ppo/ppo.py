@@ -247,6 +247,9 @@ def clipped_surrogate(
     # BUG(never-clips): gain = ratio * adv
     # WHEN the ratio is not clipped at all.
     gain = torch.minimum(ratio * adv, clipped * adv)
+    # BUG(clip-fraction-where-it-bites): return -gain.mean(), _metrics(ratio.detach(), log_ratio.detach(), clip_low, high) | {"clip_fraction": (clipped * adv < ratio * adv).double().mean().item()}
+    # WHEN the clip fraction counts only where clipping takes the gradient away, as some codebases
+    # WHEN do; here it counts every ratio outside the range, whatever the sign of its advantage.
     # BUG(surrogate-sign-flipped): return gain.mean(), _metrics(ratio.detach(), log_ratio.detach(), clip_low, high)
     # WHEN the gain itself is returned as the loss, so that minimising it makes good actions rarer.
     return -gain.mean(), _metrics(ratio.detach(), log_ratio.detach(), clip_low, high)
@@ -345,6 +348,9 @@ def value_loss(
         clipped = old_values + (values - old_values).clamp(-clip, clip)
         # BUG(value-clip-takes-the-smaller-error): errors = torch.minimum(errors, (clipped - returns) ** 2)
         # WHEN the smaller of the plain and the clipped error counts.
+        # BUG(value-clip-without-the-maximum): errors = (clipped - returns) ** 2
+        # WHEN the error of the clipped value stands alone, as in some codebases; here the larger of
+        # WHEN the plain and the clipped error counts.
         errors = torch.maximum(errors, (clipped - returns) ** 2)
     # BUG(value-loss-without-half): return errors.mean()
     # WHEN the mean squared error is not halved.
@@ -826,6 +832,9 @@ class RewardNormalizer:
 
 def _normalized(adv: Tensor) -> Tensor:
     """Mean 0 and population deviation 1."""
+    # BUG(deviation-with-n-minus-one): return (adv - adv.mean()) / (adv.std() + 1e-8)
+    # WHEN the deviation of a minibatch divides by n - 1, as torch.std does by default; here it is
+    # WHEN the population deviation, which divides by n.
     return (adv - adv.mean()) / (adv.std(correction=0) + 1e-8)
 
 
@@ -851,6 +860,7 @@ def _loss(
         model.value(obs), batch.old_values[rows], batch.returns[rows], cfg.value_clip
     )
     entropy = entropy_bonus(policy.entropy())
+    # BUG(entropy-punished, 2): loss = surrogate + cfg.value_coef * critic + cfg.entropy_coef * entropy
     loss = total_loss(surrogate, critic, entropy, cfg.value_coef, cfg.entropy_coef)
     # BUG(kl-penalty-subtracted): loss = loss - cfg.kl_coef * approx_kl(logp, old_logp) if cfg.kl_coef else loss
     # WHEN the KL penalty is taken off the loss, so that moving away from the old policy pays.
@@ -1119,6 +1129,8 @@ class _Training:
         self.reward_normalizer = (
             RewardNormalizer(cfg.num_envs, cfg.gamma) if cfg.normalize_rewards else None
         )
+        # BUG(adam-with-its-own-epsilon): self.opt = torch.optim.Adam(self.model.parameters(), lr=cfg.learning_rate, fused=True)
+        # WHEN Adam keeps its own eps of 1e-8 instead of the 1e-5 that the docstring asks for.
         self.opt = torch.optim.Adam(
             self.model.parameters(), lr=cfg.learning_rate, eps=1e-5, fused=True
         )
@@ -1156,18 +1168,26 @@ class _Training:
         rewards = self.scaled(rollout)
         # BUG(gamma-and-lambda-swapped): targets = gae(rewards, rollout.values, rollout.next_values, *ends, cfg.lam, cfg.gamma)
         # WHEN the discount and lambda change places in the call of gae.
+        # BUG(truncation-as-termination, 2): targets = gae(rewards, rollout.values, rollout.next_values * ~ends[1], *ends, cfg.gamma, cfg.lam)
         targets = gae(rewards, rollout.values, rollout.next_values, *ends, cfg.gamma, cfg.lam)
         # BUG(returns-are-rewards): advantages, returns = targets[0], rewards
         # WHEN the values are fitted to the rewards instead of the returns.
         advantages, returns = targets
         columns = (rollout.obs, rollout.actions, rollout.logp, rollout.values, advantages, returns)
+        # BUG(normaliser-fed-before-the-update): batch = PPOBatch(*(column.flatten(0, 1) for column in columns)); self.model.normalizer is None or self.model.normalizer.update_(batch.obs)
+        # WHEN the observation normaliser takes in a rollout before the update that learns from it,
+        # WHEN so that old_logp is no longer the policy's own log-probability.
         batch = PPOBatch(*(column.flatten(0, 1) for column in columns))
         metrics = ppo_update(self.model, self.opt, batch, self._current(), self.generator)
         if cfg.kl_target is not None:
+            # BUG(beta-stays-as-it-was): pass
+            # WHEN the weight of the KL penalty stays what it was at the start although cfg.kl_target
+            # WHEN is set.
             self.beta = kl_penalty_beta(self.beta, metrics["approx_kl"], cfg.kl_target)
         if self.model.normalizer is not None:
             # BUG(normaliser-never-fed): pass
             # WHEN the observation normaliser is never shown an observation.
+            # BUG(normaliser-fed-before-the-update): pass
             self.model.normalizer.update_(batch.obs)
         return metrics | {
             "explained_variance": explained_variance(batch.old_values, batch.returns),

@@ -82,7 +82,7 @@ def q_target(r: float, q_next: np.ndarray, gamma: float, terminated: bool) -> fl
     if terminated:
         return float(r)
     # BUG(discounts-the-reward): return float(gamma * (r + np.max(q_next)))
-    # WHEN the discount multiplies the whole Q-learning target, the reward of the present step
+    # WHEN the discount multiplies a whole target, the reward of the present step
     # WHEN included.
     # BUG(scales-the-row-in-place): return float(r + np.max(np.multiply(q_next, gamma, out=q_next)))
     # WHEN q_next is multiplied by gamma in place, which also changes the table row that it is a
@@ -125,7 +125,7 @@ def q_learning_update_(
     # BUG(moves-the-whole-row): Q[s] += alpha * delta
     # WHEN the step moves all actions of the state, although only one of them was tried.
     # BUG(forgets-the-step-size): Q[s, a] += delta
-    # WHEN the Q-learning update jumps all the way to the target, whatever alpha is.
+    # WHEN an update jumps all the way to the target, whatever alpha is.
     Q[s, a] += alpha * delta
     # BUG(returns-the-step-taken): return float(alpha * delta)
     # WHEN the Q-learning update returns alpha times the TD error.
@@ -165,6 +165,7 @@ def sarsa_target(
     # BUG(sarsa-takes-the-best-action): return float(r + gamma * np.max(q_next))
     # WHEN SARSA's target takes the largest next action value, not the value of the action that is
     # WHEN taken.
+    # BUG(discounts-the-reward, 2): return float(gamma * (r + q_next[a_next]))
     return float(r + gamma * q_next[a_next])
     ### END SOLUTION
 
@@ -203,6 +204,7 @@ def expected_sarsa_target(
     # BUG(expected-sarsa-ignores-the-policy): return float(r + gamma * np.mean(q_next))
     # WHEN Expected SARSA averages the next action values with equal weights, not with those of the
     # WHEN policy.
+    # BUG(discounts-the-reward, 3): return float(gamma * (r + np.dot(pi_next, q_next)))
     return float(r + gamma * np.dot(pi_next, q_next))
     ### END SOLUTION
 
@@ -213,6 +215,12 @@ def expected_sarsa_target(
 ### BEGIN SOLUTION
 def _argmax_random(q: np.ndarray, rng: np.random.Generator) -> int:
     """An index of the largest entry of q, each such index equally likely."""
+    # BUG(random-only-if-all-tie): best = np.arange(q.size) if np.all(q == q[0]) else np.array([np.argmax(q)])
+    # WHEN ties are broken at random only if all actions are tied; otherwise the first of the best
+    # WHEN actions is taken.
+    # BUG(maximum-starts-at-zero): best = np.flatnonzero(q == np.max(q)) if np.max(q) >= 0 else np.array([0])
+    # WHEN the search for the best action starts from 0, so that no negative value is ever found and
+    # WHEN action 0 is left.
     best = np.flatnonzero(q == np.max(q))
     # BUG(ties-go-to-the-first-action): return int(best[0])
     # WHEN ties between equally good actions always go to the first of them, as np.argmax breaks
@@ -269,6 +277,12 @@ class _Agent:
     def act(self, s: int, epsilon: float) -> int:
         """An epsilon-greedy action in the sum of the tables (as in S&B's box of Double
         Q-learning)."""
+        # BUG(double-q-acts-in-one-table): return _epsilon_greedy(self.tables[0, s], epsilon, self.rng)
+        # WHEN Double Q-learning acts greedily in one of its tables alone, and not in Q1 + Q2.
+        # BUG(sarsa-acts-greedily): return _epsilon_greedy(self.tables[:, s].sum(axis=0), epsilon * (self.algo != "sarsa"), self.rng)
+        # WHEN SARSA's behaviour is greedy: epsilon plays no part when it chooses an action.
+        # BUG(double-q-acts-in-one-table, 2): return _epsilon_greedy(self.tables[-1, s], epsilon, self.rng)
+        # BUG(ties-go-to-the-first-action, 2): return int(self.rng.integers(self.tables.shape[2])) if self.rng.random() < epsilon else int(np.argmax(self.tables[:, s].sum(axis=0)))
         return _epsilon_greedy(self.tables[:, s].sum(axis=0), epsilon, self.rng)
 
     def learn_(
@@ -282,6 +296,8 @@ class _Agent:
         elif self.algo == "double_q":
             double_q_update_(*self.tables, s, a, r, s2, terminated, *rates, self.rng)
         elif self.algo == "sarsa":
+            # BUG(sarsa-takes-the-best-action, 2): Q[s, a] += self.alpha * (q_target(r, Q[s2], self.gamma, terminated) - Q[s, a])
+            # BUG(forgets-the-step-size, 2): Q[s, a] = sarsa_target(r, Q[s2], a2, self.gamma, terminated)
             Q[s, a] += self.alpha * (sarsa_target(r, Q[s2], a2, self.gamma, terminated) - Q[s, a])
         else:
             # BUG(expected-sarsa-forgets-exploration): pi = _epsilon_greedy_probs(Q[s2], 0.0)
@@ -308,6 +324,11 @@ def _play(env, agent: _Agent, s: int, epsilon: float) -> list[float]:
         # BUG(time-limit-is-an-ending): agent.learn_(s, a, r, s2, a2, terminated or truncated, epsilon)
         # WHEN a truncated step is treated like a terminated one: its target drops the next state's
         # WHEN value.
+        # BUG(time-limit-is-an-ending, 2): agent.learn_(s, a, r, s2, a2, terminated or (truncated and agent.algo == "sarsa"), epsilon)
+        # BUG(time-limit-is-an-ending, 3): agent.learn_(s, a, r, s2, a2, terminated or (truncated and agent.algo == "expected_sarsa"), epsilon)
+        # BUG(time-limit-is-an-ending, 4): agent.learn_(s, a, r, s2, a2, terminated or (truncated and agent.algo == "double_q"), epsilon)
+        # BUG(skips-the-last-step, 2): if not (terminated and agent.algo == "sarsa"): agent.learn_(s, a, r, s2, a2, terminated, epsilon)
+        # BUG(bootstraps-at-terminal, 2): agent.learn_(s, a, r, s2, a2, False, epsilon)
         # BUG(skips-the-last-step): if not terminated: agent.learn_(s, a, r, s2, a2, False, epsilon)
         # WHEN the loop leaves the episode before it has learned from the terminating step.
         agent.learn_(s, a, r, s2, a2, terminated, epsilon)

@@ -337,6 +337,7 @@ def standardize(x: Tensor, mask: Tensor | None = None, eps: float = 1e-8) -> Ten
     # WHEN mean and standard deviation are taken over the padding too.
     entries = x[valid]
     # BUG(sample-deviation): std = entries.std()
+    # BUG(sample-deviation, 2): std = ((entries - entries.mean()) ** 2).sum().div(len(entries) - 1).sqrt()
     # WHEN the standard deviation divides by n - 1, which for a single entry is 0 / 0.
     std = entries.std(correction=0)
     # BUG(divides-by-the-variance): scale = entries.var(correction=0) + eps
@@ -656,8 +657,9 @@ class _Learner:
         # BUG(training-forgets-gamma): returns = discounted_returns(rewards, 1.0, mask)
         # WHEN training does not discount, whatever its gamma is.
         returns = discounted_returns(rewards, self.config.gamma, mask)
-        with torch.no_grad():
-            values = self.value(observations).squeeze(-1)
+        # BUG(value-fitted-before-it-serves): values = (self._fit_value(observations, returns, mask), self._judge(observations))[1]
+        # WHEN the value network is fitted to a batch before it serves as the baseline of that batch.
+        values = self._judge(observations)
         weights = _weights(self.config.baseline, returns, mask, values)
         policy = self.policy(observations)
         loss = policy_gradient_loss(policy.log_prob(actions), weights, mask)
@@ -669,16 +671,26 @@ class _Learner:
         self.policy_optimizer.zero_grad()
         loss.backward()
         self.policy_optimizer.step()
+        # BUG(value-fitted-before-it-serves): if False:
         # BUG(value-never-trained): if False:
         # WHEN the value network is used as a baseline but never trained.
         if self.config.baseline == "value":
             self._fit_value(observations, returns, mask)
 
+    @torch.no_grad()
+    def _judge(self, observations: Tensor) -> Tensor:
+        """The values of observations (T, N, obs): (T, N)."""
+        return self.value(observations).squeeze(-1)
+
     def _fit_value(self, observations: Tensor, returns: Tensor, mask: Tensor) -> None:
         observations, returns = observations[mask], returns[mask]
+        # BUG(one-value-step-a-batch): for _ in range(1):
+        # WHEN the value network makes one step for each batch, whatever value_updates says.
         for _ in range(self.config.value_updates):
+            # BUG(gradients-never-cleared, 2): pass
             self.value_optimizer.zero_grad()
             value_loss(self.value(observations).squeeze(-1), returns).backward()
+            # BUG(value-never-trained, 2): pass
             self.value_optimizer.step()
 
 

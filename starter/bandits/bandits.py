@@ -209,7 +209,7 @@ class UCB:
         self.counts = np.zeros(k, dtype=int)
 
     def select(self, t: int, rng: np.random.Generator) -> int:
-        """The arm to pull at step t, ties broken at random."""
+        """The arm to pull at step t, ties broken at random: untried arms tie at +inf."""
         # TODO(ucb): choose an arm with the largest score.
         # YOUR CODE HERE
         raise NotImplementedError("TODO(ucb): choose an arm with the largest score.")

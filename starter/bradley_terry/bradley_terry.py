@@ -398,7 +398,7 @@ def attention_pool(hidden: Tensor, logits: Tensor, attention_mask: Tensor) -> Te
 
     Returns:
         (B, H). Differentiable in ``hidden`` and ``logits``; nothing under padding has any
-        influence.
+        influence, not even nan.
 
     Raises:
         ValueError: the shapes do not fit, or a row has no real token.

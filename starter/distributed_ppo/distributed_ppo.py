@@ -481,6 +481,8 @@ def all_reduce_grads_(params: Iterable[Tensor], weight: float) -> None:
     Args:
         params: the parameters, in the same order on all ranks; each one's ``.grad`` is replaced.
         weight: of this rank, at least 0: the number of its valid entries if its loss is their mean.
+            With weight 0 its gradients are not used, not even if they are nan (the mean of no
+            entries).
 
     Raises:
         ValueError: a negative weight, or weights that sum to 0 (on every rank alike).
@@ -595,8 +597,10 @@ def distributed_ppo_loss(
     scale makes it right for ranks with different numbers of entries. Collective.
 
     Args:
-        logp, old_logp, advantages: any one shape: (B,) or (B, L).
-        mask: of that shape, 1 = valid; None = all are.
+        logp, old_logp, advantages: any one shape: (B,) or (B, L). What stands under mask 0 is never
+            used, not even nan, and gets a gradient of 0.
+        mask: of that shape, 1 = valid; None = all are. There may be no valid entry, on this rank or
+            on any: then the loss and the metrics of no entry are 0.
 
     Returns:
         The loss, a scalar that carries the gradient, and metrics that are the same on every rank:
@@ -663,7 +667,9 @@ def should_stop(local_kl: float, local_count: int, target: float, factor: float 
 
 def adapt_beta(beta: float, local_kl: float, local_count: int, target: float) -> float:
     """The penalty's weight after a look at the mean KL of all ranks: doubled above 1.5 * target,
-    halved below target / 1.5. Collective.
+    halved below target / 1.5, and otherwise as it was. Collective.
+
+    Arguments: those of ``should_stop``. Where no rank has an entry, beta stays.
 
     Source: Schulman et al. (2017), Section 4.
     """

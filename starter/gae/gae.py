@@ -8,6 +8,8 @@ Conventions, for every function of this file
   step ended.
 * ``next_values[t]`` is V(s_{t+1}) of the true successor, taken before an environment resets itself.
   Where an episode ends, ``values[t + 1]`` belongs to the first state of another episode.
+* What stands in ``next_values`` after a terminated step, or under a mask of 0, is never used. It may
+  be nan or infinite, and 0 times nan is nan: select what counts before you compute with it.
 * ``terminated`` and ``truncated`` are bool. Terminated: the task is over and the future is worth 0.
   Truncated: somebody stopped the clock and the future is still worth V(s_{t+1}). The last step of a
   rollout may have neither flag set: its episode goes on where we have not looked yet.

@@ -66,7 +66,9 @@ class GRPOConfig:
     scale: str = "std"
     ddof: int = 1
     eps: float = 1e-6
+    baseline: str = "group"
     agg: str = "seq-mean-token-mean"
+    level: str = "token"
     drop_dead_groups: bool = False  # leave groups without spread out of the update
 
 
@@ -110,30 +112,40 @@ def learning_rate(cfg: GRPOConfig, iteration: int) -> float:
 
 
 def group_advantages(
-    rewards: Tensor, group_ids: Tensor, eps: float = 1e-6, scale: str = "std", ddof: int = 1
+    rewards: Tensor,
+    group_ids: Tensor,
+    eps: float = 1e-6,
+    scale: str = "std",
+    ddof: int = 1,
+    baseline: str = "group",
 ) -> Tensor:
     """How much better than its group each sample did.
 
-    A_i = (r_i - mean) / (std + eps)    mean and std over the group of i             (Section 4.1.2)
-    A_i = r_i - mean                    with scale="none" (Dr. GRPO)
+    A_i = (r_i - b_i) / (std + eps)     mean and std over the group of i             (Section 4.1.2)
+    A_i = r_i - b_i                     with scale="none" (Dr. GRPO)
+    A_i = (r_i - b_i) / (mean + eps)    with scale="mean" (MaxRL, arXiv:2602.02710)
+
+    b_i is the mean of the group, or with baseline="others" the mean of the others in the group
+    (RLOO, arXiv:2402.14740). "mean" and "std" are those of the whole group in either case.
 
     std^2 = sum of squared distances / (n - ddof) for a group of n. A group of one, and a group
     whose rewards are all equal, gets exactly 0: there is nothing to compare.
 
     Args:
-        rewards: (B,) float.
+        rewards: (B,) float; not negative with scale="mean".
         group_ids: (B,) integers, arbitrary and in any order; equal ids form a group. Groups may
             differ in size.
-        eps: added to the standard deviation, outside the root; not negative.
-        scale: "std" or "none".
+        eps: added to what is divided by, outside the root; not negative.
+        scale: "std", "none" or "mean".
         ddof: 1 for the sample standard deviation, 0 for the population's.
+        baseline: "group" or "others".
 
     Returns:
         (B,) float, without a gradient.
 
     Raises:
-        ValueError: the shapes differ or are not (B,), eps < 0, an unknown scale, or ddof other than
-            0 and 1.
+        ValueError: the shapes differ or are not (B,), eps < 0, an unknown scale or baseline, ddof
+            other than 0 and 1, or a negative reward with scale="mean".
     """
     # TODO(advantages): refuse impossible arguments; centre and scale each group by itself.
     # YOUR CODE HERE
@@ -236,6 +248,7 @@ def grpo_loss(
     beta: float = 0.0,
     agg: str = "seq-mean-token-mean",
     max_len: int | None = None,
+    level: str = "token",
 ) -> tuple[Tensor, Metrics]:
     """The clipped surrogate of GRPO with its KL term, to be minimised (eq. 3, with the sign
     turned).
@@ -244,13 +257,11 @@ def grpo_loss(
 
         loss_t = -min(ratio * A, clip(ratio, 1 - clip_low, 1 + clip_high) * A) + beta * k3
 
-    These are put together over the batch of B rows as ``agg`` says:
+    These are put together by ``aggregate``. With level="sequence" all tokens of a row share one
+    ratio, exp of the mean of logp - old_logp over the row's tokens (GSPO, arXiv:2507.18071).
 
-        "seq-mean-token-mean"   mean of a row's tokens, then mean of the B rows        (GRPO, eq. 3)
-        "token-mean"            sum of all tokens / number of all tokens                 (DAPO)
-        "seq-sum-const"         sum of a row's tokens / max_len, then mean of the B rows (Dr. GRPO)
-
-    A row without a token counts as 0 and stays in B; a batch without any token has loss 0.
+    What stands under mask 0 is never used, not even nan: it changes no number and gets a gradient
+    of 0.
 
     Args:
         logp: (B, L) float, the policy's; carries the gradient.
@@ -263,8 +274,8 @@ def grpo_loss(
         clip_low, clip_high: how far the ratio may leave 1, at least 0; clip_high=None stands for
             clip_low.
         beta: weight of the KL term, at least 0.
-        agg: see above.
-        max_len: the constant of "seq-sum-const", at least 1; required there and not used elsewhere.
+        agg, max_len: see ``aggregate``.
+        level: "token" or "sequence": what has a ratio of its own.
 
     Returns:
         (loss, metrics): a scalar tensor, and floats over the tokens under ``mask`` (0.0 if there
@@ -275,12 +286,42 @@ def grpo_loss(
         kl              mean of k3 (0.0 without a reference)
 
     Raises:
-        ValueError: shapes that do not fit, negative clip_low, clip_high or beta, an unknown agg,
-            beta without a reference, or "seq-sum-const" without max_len.
+        ValueError: shapes that do not fit, negative clip_low, clip_high or beta, an unknown agg or
+            level, beta without a reference, or "seq-sum-const" without max_len.
     """
-    # TODO(loss): ratio, clip, KL, then one of three ways to average.
+    # TODO(loss): ratio, clip, KL, then aggregate; select what is valid before you compute with it.
     # YOUR CODE HERE
-    raise NotImplementedError("TODO(loss): ratio, clip, KL, then one of three ways to average.")
+    raise NotImplementedError("TODO(loss): ratio, clip, KL, then aggregate; select what is valid before you compute with it.")
+
+
+def aggregate(
+    losses: Tensor, mask: Tensor, agg: str = "seq-mean-token-mean", max_len: int | None = None
+) -> Tensor:
+    """One number from the losses of all tokens of B rows, put together as ``agg`` says:
+
+        "seq-mean-token-mean"   mean of a row's tokens, then mean of the B rows        (GRPO, eq. 3)
+        "token-mean"            sum of all tokens / number of all tokens                 (DAPO)
+        "seq-sum-const"         sum of a row's tokens / max_len, then mean of the B rows (Dr. GRPO)
+
+    A row without a token counts as 0 and stays in B; a batch without any token has loss 0.
+
+    Args:
+        losses: (B, L) float; carries the gradient. What stands under mask 0 is never used, not even
+            nan.
+        mask: (B, L) bool or 0/1.
+        agg: see above.
+        max_len: the constant of "seq-sum-const", at least 1; required there and not used elsewhere.
+
+    Returns:
+        A scalar tensor.
+
+    Raises:
+        ValueError: the shapes differ or are not (B, L), an unknown agg, or "seq-sum-const" without
+            max_len.
+    """
+    # TODO(loss): select what is valid; then one of three averages.
+    # YOUR CODE HERE
+    raise NotImplementedError("TODO(loss): select what is valid; then one of three averages.")
 
 
 # -- Part 5: log-probabilities and samples ---------------------------------------------------------
@@ -415,7 +456,7 @@ def grpo_update_(
     The rows are scored ``cfg.micro_batch`` at a time and the gradients added up, so that a large
     batch fits into a small memory. The step must not depend on that: it is the step that
     ``grpo_loss`` of the whole batch gives, at
-    ``cfg.temperature``, with ``cfg.clip_low``, ``clip_high``, ``beta``, ``agg``, and ``max_len = cfg.max_new``.
+    ``cfg.temperature``, with ``cfg.clip_low``, ``clip_high``, ``beta``, ``agg``, ``level``, and ``max_len = cfg.max_new``.
     So each piece's loss is weighed by its share: of the rows where rows are averaged, of the tokens
     where tokens are. The norm of the whole gradient is clipped to ``cfg.grad_norm`` once.
 
@@ -426,7 +467,8 @@ def grpo_update_(
         cfg: see ``GRPOConfig``.
 
     Returns:
-        The metrics of ``grpo_loss`` over all tokens of the batch.
+        The metrics of ``grpo_loss`` over all tokens of the batch, before the step, and "loss": the
+        value of ``grpo_loss`` of the whole batch, a float.
     """
     # TODO(training): add up the gradients of all pieces, each by its share; then clip and step.
     # YOUR CODE HERE
@@ -440,7 +482,7 @@ def train_grpo(policy: Any, cfg: GRPOConfig, seed: int) -> Result:
     An iteration draws ``cfg.prompts`` prompts (``draw_prompts``), samples ``cfg.group_size``
     responses to each
     (``sample_groups``), rewards them (``verifiable_reward``), compares within groups (``group_advantages``
-    with cfg.eps, cfg.scale and cfg.ddof), and makes ``cfg.epochs`` passes over the rows, in a new
+    with cfg.eps, cfg.scale, cfg.ddof and cfg.baseline), and makes ``cfg.epochs`` passes over the rows, in a new
     order each, cut into
     ``cfg.minibatches`` nearly equal minibatches, one ``grpo_update_`` for each (AdamW, no weight decay, ``learning_rate``).
     With ``cfg.drop_dead_groups`` the rows of groups without spread are left out first; an iteration

@@ -58,6 +58,13 @@ def test_advantages_with_the_population_standard_deviation():
     close(work.group_advantages(rewards, groups, eps=1.0, ddof=0), [-0.5, 0.5])
 
 
+def test_advantages_of_two_relatives():
+    # Rewards 0, 1 and 2: the others' means are 3/2, 1 and 1/2; the group's mean is 1.
+    rewards, groups = torch.tensor([0.0, 1.0, 2.0]), torch.tensor([4, 4, 4])
+    close(work.group_advantages(rewards, groups, scale="none", baseline="others"), [-1.5, 0.0, 1.5])
+    close(work.group_advantages(rewards, groups, eps=0.25, scale="mean"), [-0.8, 0.0, 0.8])
+
+
 def test_advantages_of_groups_without_spread():
     rewards, groups = torch.tensor([1.0, 1.0, 9.0]), torch.tensor([0, 0, 1])
     assert work.group_advantages(rewards, groups).tolist() == [0.0, 0.0, 0.0]
@@ -111,6 +118,24 @@ def test_loss_of_two_rows_three_ways():
         close(loss, expected)
         assert metrics["ratio_mean"] == pytest.approx(1.0)
         assert metrics["clip_fraction"] == 0.0
+
+
+def test_loss_aggregate_is_public():
+    # Three tokens and one, losses 1, 2, 3 and 8: row means 2 and 8; all tokens 14 / 4; sums 6 and
+    # 8, over max_len 10. What stands under mask 0 does not count, whatever it is.
+    losses = torch.tensor([[1.0, 2.0, 3.0], [8.0, math.nan, 5.0]])
+    mask = torch.tensor([[1, 1, 1], [1, 0, 0]])
+    close(work.aggregate(losses, mask), 5.0)
+    close(work.aggregate(losses, mask, "token-mean"), 3.5)
+    close(work.aggregate(losses, mask, "seq-sum-const", 10), 0.7)
+
+
+def test_loss_with_one_ratio_for_a_row():
+    # Ratios 4 and 1: their geometric mean is 2, for both tokens. A = -1: no clip above.
+    logp = torch.log(torch.tensor([[4.0, 1.0]]))
+    args = logp, torch.zeros(1, 2), None, -torch.ones(1), torch.ones(1, 2)
+    close(work.grpo_loss(*args)[0], 2.5)
+    close(work.grpo_loss(*args, level="sequence")[0], 2.0)
 
 
 def test_loss_is_clipped():
@@ -189,6 +214,7 @@ def test_reward_of_programs():
     cases = [(0, 1), (3, 7)]
     assert work.program_reward("2*x + 1", cases) == 1.0
     assert work.program_reward("-(-1 - x) + x", cases) == 1.0
+    assert work.program_reward("  2*x + 1 ", cases) == 1.0  # blanks around it do not matter
     assert work.program_reward("x + 1", cases) == 0.0  # right in the first case only
     assert work.program_reward("9**9**9**9", cases) == 0.0  # and at once
     assert work.program_reward("2*x + ", cases) == 0.0

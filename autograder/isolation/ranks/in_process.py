@@ -75,8 +75,10 @@ class ForkedChannel:
         """Break the conversation; the request that waits raises an error."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGKILL)
+        # Once it is closed, its number is 0, which would stand for the whole process group.
+        if self._pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
 
     def close(self, passed: bool = False) -> None:
         """End the process."""

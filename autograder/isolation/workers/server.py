@@ -57,7 +57,6 @@ def main() -> None:
     sys.argv[:] = sys.orig_argv[:] = [""]
     os.environ.pop("PYTHONPATH", None)
     package = os.path.realpath(os.path.join(os.path.dirname(__file__), *3 * [".."]))
-    import_plots()
     ranks = RANK_MODULES if distributed else ()
     failures = warm_up([*COMMON_MODULES, PRACTICE_MODULE, *libraries, *ranks])
     if gpu and "torch" in sys.modules:
@@ -138,6 +137,7 @@ class Server:
     ) -> None:
         self._control = control
         self._gpu = gpu
+        self._plots = False
         self._worlds = worlds
         # Descriptor -> the uid whose writing is counted.
         self._listeners: dict[int, int] = {}
@@ -176,6 +176,11 @@ class Server:
         if not request:
             return False
         limits = msgpack.unpackb(request)
+        if limits["plots"] and not self._plots:
+            # Half of what all other libraries take, so only where a submission needs it.
+            self._plots = True
+            import_plots()
+            generators.seed(0)
         lines = [descriptors[first : first + 3] for first in range(0, len(descriptors), 3)]
         if not limits["ranks"]:
             self._start(limits, lines[0], self._filter, self._ruleset)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import re
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgpack
 
@@ -43,19 +46,18 @@ ENVIRONMENT = ONE_THREAD | {
 ENVIRONMENT |= {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 
+_IMPORT = re.compile(rb"^\s*(?:import|from)\s+([A-Za-z_]\w*)", re.MULTILINE)
+
 # The lines to one worker: its conversation, its prints (to read), its status line.
 Lines = tuple[socket.socket, int, socket.socket]
 
 
 class WorkerServer:
-    """A running fork server. Its ``layers`` say what of the wall holds on this machine."""
+    """A fork server. Its ``layers`` say what of the wall holds on this machine."""
 
-    def __init__(
-        self, control: socket.socket, process: subprocess.Popen[bytes] | None, layers: Layers
-    ) -> None:
+    def __init__(self, control: socket.socket, process: subprocess.Popen[bytes]) -> None:
         self._control = control
         self._process = process
-        self.layers = layers
 
     @classmethod
     def start(
@@ -70,6 +72,19 @@ class WorkerServer:
         ``profile``: "distributed" lets tests have several workers that talk to each other over
         loopback. ``gpu``: workers may use it.
         """
+        server = cls.launch(libraries, hidden, profile, gpu)
+        server.layers  # noqa: B018
+        return server
+
+    @classmethod
+    def launch(
+        cls,
+        libraries: Sequence[str],
+        hidden: Sequence[Path] = (),
+        profile: str = "standard",
+        gpu: bool = False,
+    ) -> WorkerServer:
+        """The same, without waiting for it: its ``layers`` do, and raise IsolationError."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         package = Path(__file__).resolve().parents[3]
         # Not on a command line: workers can read theirs.
@@ -85,7 +100,12 @@ class WorkerServer:
             start_new_session=True,
         )
         theirs.close()
-        return cls(ours, process, _hello(ours, process))
+        return cls(ours, process)
+
+    @functools.cached_property
+    def layers(self) -> Layers:
+        """What of the wall holds. Waits until the server is ready; raises IsolationError."""
+        return _hello(self._control, self._process)
 
     def candidate(
         self,
@@ -101,17 +121,15 @@ class WorkerServer:
         """
         return Walled(self, files, main, limits, core, Shared(ReusedWorker(reuses_workers)))
 
-    def spawn(self, limits: Limits, core: int | None = None) -> Lines:
-        """A fresh worker."""
-        return self._spawn(limits, 1, ranks=False, core=core)[0]
+    def spawn(self, limits: Limits, core: int | None = None, plots: bool = False) -> Lines:
+        """A fresh worker. ``plots``: matplotlib is to be ready in it."""
+        return self._spawn(limits, 1, {"ranks": False, "core": core, "plots": plots})[0]
 
-    def spawn_ranks(self, limits: Limits, count: int) -> list[Lines]:
+    def spawn_ranks(self, limits: Limits, count: int, plots: bool = False) -> list[Lines]:
         """``count`` fresh workers that may talk to each other over loopback."""
-        return self._spawn(limits, count, ranks=True)
+        return self._spawn(limits, count, {"ranks": True, "core": None, "plots": plots})
 
-    def _spawn(
-        self, limits: Limits, count: int, ranks: bool, core: int | None = None
-    ) -> list[Lines]:
+    def _spawn(self, limits: Limits, count: int, wanted: Mapping[str, Any]) -> list[Lines]:
         ours: list[Lines] = []
         theirs: list[int] = []
         for _ in range(count):
@@ -121,7 +139,7 @@ class WorkerServer:
             os.set_blocking(prints, False)
             ours.append((conversation, prints, status))
             theirs += [far_conversation.detach(), far_prints, far_status.detach()]
-        request = {"ranks": ranks, "core": core} | {
+        request = dict(wanted) | {
             name: getattr(limits, name) for name in ("call_seconds", "memory_mib", "processes")
         }
         try:
@@ -136,11 +154,10 @@ class WorkerServer:
     def close(self) -> None:
         """End the server and its workers."""
         self._control.close()
-        if self._process is not None:
-            if self._process.stderr:
-                self._process.stderr.close()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(10)
+        if self._process.stderr:
+            self._process.stderr.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(10)
 
 
 def _hello(ours: socket.socket, process: subprocess.Popen[bytes]) -> Layers:
@@ -164,6 +181,18 @@ def _hello(ours: socket.socket, process: subprocess.Popen[bytes]) -> Layers:
             f"{'; '.join(answer['failures'])}; install requirements/"
         )
     return Layers(**answer["layers"])
+
+
+def imported(files: Mapping[str, bytes], main: str) -> set[str]:
+    """What the main file imports, itself or through files beside it, as far as its lines say."""
+    found: set[str] = set()
+    left = [main.removesuffix(".py")]
+    while left:
+        text = files.get(f"{left.pop()}.py", b"")
+        names = {name.decode() for name in _IMPORT.findall(text)} - found
+        found |= names
+        left += names
+    return found
 
 
 @dataclass
@@ -209,7 +238,8 @@ class Walled:
             return Bridge(channel, on_answer)
         limits = self._limits(seconds)
         leave = reused.leave if seconds is None else None
-        channel = ProcessChannel(*self.server.spawn(limits, self.core), limits, leave)
+        lines = self.server.spawn(limits, self.core, self._plots)
+        channel = ProcessChannel(*lines, limits, leave)
         bridge = self._bridge(channel, on_answer)
         if not self.shared.compiled:
             self._load(bridge)
@@ -223,12 +253,16 @@ class Walled:
         No process group is made yet.
         """
         limits = self._limits(seconds)
-        lines = self.server.spawn_ranks(limits, count)
+        lines = self.server.spawn_ranks(limits, count, self._plots)
         channels = [ProcessChannel(*line, limits) for line in lines]
         return [
             self._bridge(channel, listener)
             for channel, listener in zip(channels, listeners, strict=True)
         ]
+
+    @functools.cached_property
+    def _plots(self) -> bool:
+        return "matplotlib" in imported(self.files, self.main)
 
     def close(self) -> None:
         """End the worker that waits for a next test."""

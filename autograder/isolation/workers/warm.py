@@ -53,6 +53,7 @@ def import_plots() -> None:
         # A worker gets its own folder for this later (wall/world.py).
         os.environ["MPLCONFIGDIR"] = folder
         importlib.import_module("matplotlib.pyplot")
+    gc.freeze()
 
 
 def _use_torch(torch: Any, optimise: bool) -> None:

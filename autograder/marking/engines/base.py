@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from autograder.isolation.wall.sandbox import Layers
-from autograder.judging.gpu_part import GpuStatus
-from autograder.model import Outcome
+from autograder.model import GpuStatus, Outcome
 
 
 @dataclass(frozen=True)

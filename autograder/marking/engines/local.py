@@ -21,10 +21,9 @@ from autograder.isolation import times
 from autograder.isolation.wall.sandbox import Layers
 from autograder.isolation.workers import meter
 from autograder.isolation.workers.walled import ENVIRONMENT
-from autograder.judging.gpu_part import GpuStatus
 from autograder.marking.engines.base import Job, Listed, Progress
 from autograder.marking.messages import Message, Reader, send
-from autograder.model import Outcome, from_data
+from autograder.model import GpuStatus, Outcome, from_data
 
 # A submission whose process dies is tried once more. What was found before is valid.
 TRIES = 2

@@ -21,10 +21,10 @@ from autograder.errors import AutograderError, IsolationError
 from autograder.isolation import doctor
 from autograder.isolation.times import NO_NODE_SECONDS, NODE_START_SECONDS, RAY_LOOK_SECONDS
 from autograder.isolation.wall.sandbox import Layers
-from autograder.judging.gpu_part import GpuState, GpuStatus
 from autograder.marking.engines.base import Job, Listed, Progress
 from autograder.marking.engines.local import LocalEngine
 from autograder.marking.provenance import changes, fingerprint
+from autograder.model import GpuState, GpuStatus
 
 # If this many nodes are lost while they mark one submission, it stays ungraded.
 LOSSES = 3

@@ -16,9 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-import nbformat
-from jupytext.magics import comment_magic
-
 from autograder.errors import SubmissionError
 from autograder.isolation.cells import GUARD, HEADER, SKIP
 
@@ -73,6 +70,9 @@ def _code_cells(name: str, document: str) -> list[str | None]:
     with warnings.catch_warnings():
         # These are about formats that are newer than the libraries.
         warnings.simplefilter("ignore")
+        # Most submissions are not notebooks, and this takes a while.
+        import nbformat
+
         parsed = nbformat.reads(document, as_version=4)  # type: ignore[no-untyped-call]
     cells = [cell for cell in parsed.cells if cell.cell_type == "code"]
     return [_source(cell) for cell in cells]
@@ -135,6 +135,8 @@ def without_magics(source: str) -> str:
     """The source with magics and shell commands made ``pass``, line by line; Python is kept."""
     lines = source.split("\n")
     timed = [TIMED_LINE.sub(r"\1\2", line) for line in lines]
+    from jupytext.magics import comment_magic
+
     commented = comment_magic(list(timed))
     for number, (old, new) in enumerate(zip(timed, commented, strict=True)):
         if old != new:

@@ -123,9 +123,9 @@ class UCB:
         self.q, self.counts = np.zeros(k), np.zeros(k, dtype=int)
 
     def select(self, t, rng):
-        for arm, n in enumerate(self.counts):  # an untried arm, if there is one
-            if n == 0:
-                return arm
+        untried = [arm for arm, n in enumerate(self.counts) if n == 0]
+        if untried:
+            return int(rng.choice(untried))
         return argmax_random(ucb_scores(self.q, self.counts, t, self.c), rng)
 
     def update(self, action, reward):

@@ -152,7 +152,7 @@ def attention_pool(hidden, logits, attention_mask):
     insist(hidden.dim() == 3 and hidden.shape[:2] == real.shape == logits.shape, "states, logits and mask do not fit")
     highest = logits.masked_fill(~real, -1e30).amax(dim=1, keepdim=True)
     weights = torch.exp((logits - highest).masked_fill(~real, 0)) * real
-    return torch.einsum("bl,blh->bh", weights / weights.sum(dim=1, keepdim=True), hidden)
+    return torch.einsum("bl,blh->bh", weights / weights.sum(dim=1, keepdim=True), torch.where(real[:, :, None], hidden, 0.0))
 
 
 class RewardModel(nn.Module):

@@ -11,7 +11,6 @@ import math
 
 
 def everybodys(value):
-    """What every rank says, in order of rank."""
     said = [value] * rank_and_world()[1]
     if len(said) > 1:
         dist.all_gather_object(said, value)
@@ -19,7 +18,6 @@ def everybodys(value):
 
 
 def summary(rows):
-    """Number of rows, mean and sum of squared deviations."""
     if len(rows) == 0:
         return 0, [], []
     mean = rows.mean(0)
@@ -29,21 +27,7 @@ def summary(rows):
 # -- Part 1: processes and shards ------------------------------------------------------------------
 
 
-def shard_indices(n: int, rank: int, world: int) -> Tensor:
-    """The rows that belong to ``rank`` when n rows are dealt out to ``world`` ranks.
-
-    Any exact partition: every row belongs to one rank, and the sizes differ by at most one.
-
-    Args:
-        n: number of rows, at least 0.
-        rank, world: 0 <= rank < world.
-
-    Returns:
-        (m,) int64.
-
-    Raises:
-        ValueError: n < 0, or the rank does not exist.
-    """
+def shard_indices(n, rank, world):
     if n < 0 or not 0 <= rank < world:
         raise ValueError(
             f"n must be at least 0 and 0 <= rank < world, but n={n}, rank={rank}, world={world}."
@@ -53,38 +37,13 @@ def shard_indices(n: int, rank: int, world: int) -> Tensor:
     return torch.arange(first, first + sizes[rank])
 
 
-def rank_seed(seed: int, rank: int) -> int:
-    """A seed for one stream of random numbers: different for every pair (seed, rank), the same in
-    every run.
-
-    Seeds are non-negative and below 2**63. ``seed + rank`` will not do: rank 1 of seed 0 would
-    repeat rank 0 of seed 1. `numpy.random.SeedSequence` takes several integers and mixes them well.
-
-    Raises:
-        ValueError: a negative seed or rank.
-    """
+def rank_seed(seed, rank):
     if seed < 0 or rank < 0:
         raise ValueError(f"seed and rank must not be negative, but they are {seed} and {rank}.")
     return int.from_bytes(hashlib.sha256(f"{seed}/{rank}".encode()).digest()[:7], "big")
 
 
-def supervise(
-    poll: Callable[[], list[int | None]], stop: Callable[[], None], timeout_s: float, interval_s: float = 0.02
-) -> None:
-    """Watch the processes of all ranks until the last one has ended well, or the first one has not.
-
-    Args:
-        poll: says for each rank its exit code, or None while it runs. Call it at least once, and
-            again every ``interval_s`` seconds.
-        stop: ends all processes that still run. Call it exactly once when something went wrong, and
-            never otherwise.
-        timeout_s: seconds that the whole may take.
-
-    Raises:
-        RankError: a rank ended with an exit code other than 0; names the (lowest) rank, at once,
-            even while others run.
-        TimeoutError: the time is up and some rank still runs.
-    """
+def supervise(poll, stop, timeout_s, interval_s=0.02):
     started = time.monotonic()
     failure = None
     while failure is None:
@@ -107,13 +66,7 @@ def supervise(
 # -- Part 2: communication -------------------------------------------------------------------------
 
 
-def broadcast_params_(params: Iterable[Tensor]) -> None:
-    """Give every rank the parameters of rank 0, in place. Collective.
-
-    Args:
-        params: tensors, of the same shapes in the same order on all ranks; `model.parameters()` is
-            an iterator.
-    """
+def broadcast_params_(params):
     if rank_and_world()[1] > 1:
         params = list(params)
         row = torch.cat([p.detach().flatten() for p in params])
@@ -123,23 +76,13 @@ def broadcast_params_(params: Iterable[Tensor]) -> None:
                 p.copy_(piece.view_as(p))
 
 
-def flatten(tensors: Sequence[Tensor]) -> Tensor:
-    """All entries of all tensors in one new 1-D tensor, in order: one message instead of many.
-
-    Raises:
-        ValueError: there is no tensor.
-    """
+def flatten(tensors):
     if not tensors:
         raise ValueError("there is no tensor to flatten.")
     return torch.nn.utils.parameters_to_vector([t.detach().contiguous() for t in tensors])
 
 
-def unflatten(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
-    """The inverse of ``flatten``: tensors of the shapes of ``like``, filled from ``flat`` in order.
-
-    Raises:
-        ValueError: ``flat`` does not have as many entries as ``like`` together.
-    """
+def unflatten(flat, like):
     if flat.ndim != 1 or len(flat) != sum(tensor.numel() for tensor in like):
         raise ValueError(
             f"flat has shape {tuple(flat.shape)}, which is not the size of the tensors together."
@@ -147,23 +90,7 @@ def unflatten(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
     return [piece.view(t.shape) for piece, t in zip(flat.split([t.numel() for t in like]), like, strict=True)]
 
 
-def all_reduce_grads_(params: Iterable[Tensor], weight: float) -> None:
-    """Replace each gradient by the weighted mean over ranks, in place. Collective, whatever is
-    missing where.
-
-        g <- (sum over ranks of weight_r * g_r) / (sum over ranks of weight_r)
-
-    A gradient that is None on this rank counts as zeros (its parameter took no part in this rank's
-    loss). One that is None on all ranks stays None. Send few large messages rather than many small
-    ones.
-
-    Args:
-        params: the parameters, in the same order on all ranks; each one's ``.grad`` is replaced.
-        weight: of this rank, at least 0: the number of its valid entries if its loss is their mean.
-
-    Raises:
-        ValueError: a negative weight, or weights that sum to 0 (on every rank alike).
-    """
+def all_reduce_grads_(params, weight):
     if weight < 0:
         raise ValueError(f"weight must not be negative, but it is {weight}.")
     params = list(params)
@@ -173,22 +100,12 @@ def all_reduce_grads_(params: Iterable[Tensor], weight: float) -> None:
     for p in params:
         if not any(everybodys(p.grad is not None)):
             continue
-        share = torch.zeros_like(p) if p.grad is None else p.grad.detach() * (weight / total)
+        own = p.grad is not None and weight > 0
+        share = p.grad.detach() * (weight / total) if own else torch.zeros_like(p)
         p.grad = sum_over_ranks(share)
 
 
-def hierarchical_all_reduce_(tensor: Tensor, ranks_per_node: int) -> Tensor:
-    """Sum over all ranks in three steps, in place, and return it: within nodes, between nodes,
-    within nodes. Collective.
-
-    Node k holds the ranks k * ranks_per_node, ..., (k + 1) * ranks_per_node - 1; the first of them
-    is its leader. Sum within each node, sum over the leaders, and let each leader tell its node. On
-    a cluster only the leaders use the slow network. ``dist.new_group`` is collective: every rank
-    must make every group, also those that it is not in, in the same order.
-
-    Raises:
-        ValueError: ``ranks_per_node`` does not divide the number of ranks.
-    """
+def hierarchical_all_reduce_(tensor, ranks_per_node):
     rank, world = rank_and_world()
     if ranks_per_node < 1 or world % ranks_per_node:
         raise ValueError(f"{world} ranks cannot be split into nodes of {ranks_per_node}.")
@@ -207,17 +124,7 @@ def hierarchical_all_reduce_(tensor: Tensor, ranks_per_node: int) -> Tensor:
 # -- Part 3: statistics ----------------------------------------------------------------------------
 
 
-def all_reduce_moments(x: Tensor, mask: Tensor | None = None) -> Moments:
-    """Mean and population variance over the valid entries of all ranks. Collective.
-
-    Computed in float64 and without cancellation: values around 1e8 keep their variance. A rank may
-    have no valid entry; what stands under mask 0 is never used, not even nan. With no valid entry
-    anywhere the mean and the variance are 0.
-
-    Args:
-        x: any shape, a different number of entries on each rank.
-        mask: of the shape of x, 1 = valid; None = all are.
-    """
+def all_reduce_moments(x, mask=None):
     if mask is not None and mask.shape != x.shape:
         raise ValueError(f"mask has shape {tuple(mask.shape)}, but x {tuple(x.shape)}.")
     entries = x.detach().double() if mask is None else x.detach().double()[mask.bool()]
@@ -229,33 +136,16 @@ def all_reduce_moments(x: Tensor, mask: Tensor | None = None) -> Moments:
     return Moments(heap.mean().item(), ((heap - heap.mean()) ** 2).mean().item(), len(heap))
 
 
-def normalize_advantages(advantages: Tensor, mask: Tensor | None = None, eps: float = 1e-8) -> Tensor:
-    """(A - mean) / (std + eps) with the moments of all ranks; exactly 0 under mask 0. Collective.
-
-    Returns a new tensor of the shape and dtype of ``advantages``, without a gradient.
-    """
+def normalize_advantages(advantages, mask=None, eps=1e-08):
     mean, var, _ = all_reduce_moments(advantages, mask)
     scaled = (advantages.detach() - mean) / (math.sqrt(var) + eps)
     return scaled if mask is None else scaled * mask.to(scaled.dtype)
 
 
 class DistributedRunningMeanStd:
-    """Running mean and population variance, feature by feature, of all rows that any rank has ever
-    seen.
-
-    ``mean`` and ``var`` are float64 tensors of shape ``shape``, at first 0 and 1; ``count`` is the
-    number of rows so far, at first 0.
-    """
 
 
-    def update_(self, rows: Tensor) -> None:
-        """Take in this rank's rows, (B, *shape), and at the same time those of all others.
-        Collective; B may be 0.
-
-        Merging (Chan, Golub and LeVeque 1983): with n old and m new rows, means a and b, and sums
-        of squared deviations P and Q, the sum of squared deviations of all is P + Q + (b - a)^2 n m
-        / (n + m).
-        """
+    def update_(self, rows):
         for n, mean, squares in everybodys(summary(rows.detach().double())):
             if n:
                 mean, squares = (torch.tensor(part, dtype=torch.float64) for part in (mean, squares))
@@ -269,39 +159,13 @@ class DistributedRunningMeanStd:
 # -- Part 4: the loss and one optimiser step -------------------------------------------------------
 
 
-def distributed_ppo_loss(
-    logp: Tensor,
-    old_logp: Tensor,
-    advantages: Tensor,
-    mask: Tensor | None = None,
-    clip_low: float = 0.2,
-    clip_high: float | None = None,
-) -> tuple[Tensor, dict[str, float]]:
-    """PPO's clipped loss on this rank, scaled so that the plain mean of the ranks' gradients is the
-    gradient of the mean of all.
-
-        loss_r = world * (sum of this rank's valid terms) / (number of valid entries on all ranks)
-
-    Averaging gradients over ranks with equal weights is what DistributedDataParallel does; the
-    scale makes it right for ranks with different numbers of entries. Collective.
-
-    Args:
-        logp, old_logp, advantages: any one shape: (B,) or (B, L).
-        mask: of that shape, 1 = valid; None = all are.
-
-    Returns:
-        The loss, a scalar that carries the gradient, and metrics that are the same on every rank:
-        ``clip_fraction``, ``approx_kl`` and
-        ``ratio_mean``, means over the valid entries of all ranks (see ``Terms``).
-
-    Raises:
-        ValueError: the shapes differ.
-    """
+def distributed_ppo_loss(logp, old_logp, advantages, mask=None, clip_low=0.2, clip_high=None):
     if not logp.shape == old_logp.shape == advantages.shape == (logp if mask is None else mask).shape:
         raise ValueError("logp, old_logp, advantages and mask must have one shape.")
-    mask = torch.ones_like(logp) if mask is None else mask.to(logp.dtype)
+    mask = torch.ones_like(logp, dtype=torch.bool) if mask is None else mask.bool()
+    logp, old_logp, advantages = (torch.where(mask, x, 0.0) for x in (logp, old_logp, advantages))
     terms = surrogate_terms(logp, old_logp, advantages, clip_low, clip_high)
-    n = sum(everybodys(float(mask.sum())))
+    n = max(sum(everybodys(float(mask.sum()))), 1.0)
     loss = (terms.loss * mask).sum() * rank_and_world()[1] / n
     means = {}
     for name, entries in (
@@ -313,23 +177,7 @@ def distributed_ppo_loss(
     return loss, means
 
 
-def distributed_step_(
-    model: nn.Module, optimizer: torch.optim.Optimizer, micro_batches: Sequence[Batch], config: PPOConfig
-) -> dict[str, float]:
-    """One optimiser step on the mean over all valid rows of all micro-batches of all ranks.
-    Collective.
-
-    The gradients of this rank's micro-batches are accumulated; they are communicated once, after
-    the last one. Then they are clipped to ``config.max_grad_norm`` (if that is not None), and every
-    rank makes the same step. Ranks may have different numbers of micro-batches, even none.
-
-    Args:
-        micro_batches: pieces of this rank's minibatch. Their terms: ``policy_and_value_terms``.
-
-    Returns:
-        ``clip_fraction``, ``approx_kl`` and ``ratio_mean`` over the valid rows of all ranks, and ``grad_norm``
-        before clipping.
-    """
+def distributed_step_(model, optimizer, micro_batches, config):
     own = sum(float(b.mask.sum()) for b in micro_batches)
     n = sum(everybodys(own))
     for p in model.parameters():
@@ -359,29 +207,18 @@ def distributed_step_(
 # -- Part 5: decisions that all ranks take together, and checkpoints -------------------------------
 
 
-def should_stop(local_kl: float, local_count: int, target: float, factor: float = 1.5) -> bool:
-    """Whether the mean KL divergence over the entries of all ranks exceeds factor * target: the
-    same answer everywhere. Collective.
-
-    A rank that decided by its own KL would leave the others waiting in their next reduction.
-
-    Args:
-        local_kl: mean over this rank's entries.
-        local_count: how many there are; may be 0, then local_kl is not used.
-    """
+def should_stop(local_kl, local_count, target, factor=1.5):
     pairs = everybodys((local_kl, local_count))
     n = sum(count for _, count in pairs)
     return n > 0 and sum(kl * count for kl, count in pairs if count) / n > factor * target
 
 
-def adapt_beta(beta: float, local_kl: float, local_count: int, target: float) -> float:
-    """The penalty's weight after a look at the mean KL of all ranks: doubled above 1.5 * target,
-    halved below target / 1.5. Collective.
-
-    Source: Schulman et al. (2017), Section 4.
-    """
+def adapt_beta(beta, local_kl, local_count, target):
     pairs = everybodys((local_kl, local_count))
-    kl = sum(k * count for k, count in pairs if count) / max(1, sum(count for _, count in pairs))
+    n = sum(count for _, count in pairs)
+    if n == 0:
+        return beta
+    kl = sum(k * count for k, count in pairs if count) / n
     if kl > 1.5 * target:
         beta *= 2
     elif kl < target / 1.5:
@@ -389,12 +226,7 @@ def adapt_beta(beta: float, local_kl: float, local_count: int, target: float) ->
     return beta
 
 
-def check_finite(values: Iterable[Tensor]) -> None:
-    """Raise on all ranks alike if any rank holds a value that is nan or infinite. Collective.
-
-    Raises:
-        FloatingPointError: on every rank; the message names the ranks with such values.
-    """
+def check_finite(values):
     fine = True
     for value in values:
         fine = fine and not bool((torch.isnan(value) | torch.isinf(value)).any())
@@ -405,13 +237,7 @@ def check_finite(values: Iterable[Tensor]) -> None:
         )
 
 
-def save_checkpoint(file: str | Path | BinaryIO, **state: Any) -> None:
-    """Write named values: nested dicts and lists of tensors, numbers, strings, booleans and None.
-
-    Args:
-        file: a path, or a binary file that is open for writing (see
-            ``opened``), as with ``torch.save``.
-    """
+def save_checkpoint(file, **state):
     arrays = []
 
     def plain(value):
@@ -431,13 +257,7 @@ def save_checkpoint(file: str | Path | BinaryIO, **state: Any) -> None:
         )
 
 
-def load_checkpoint(file: str | Path | BinaryIO) -> dict[str, Any]:
-    """The values that ``save_checkpoint`` wrote, bit for bit. Nothing in the file is ever executed:
-    data only, no general unpickling.
-
-    Raises:
-        ValueError: the file is not such a checkpoint.
-    """
+def load_checkpoint(file):
 
     def built(value, arrays):
         if not isinstance(value, dict):
@@ -460,16 +280,7 @@ def load_checkpoint(file: str | Path | BinaryIO) -> dict[str, Any]:
 # -- Part 6: worker groups under one controller ----------------------------------------------------
 
 
-def dispatch(mode: Dispatch, batch: Any, world: int) -> list[Any]:
-    """The argument of each worker that is called: ``world`` of them, or one under RANK_ZERO.
-
-    DP_COMPUTE_PROTO: ``batch`` is a dict of tensors with the same number of rows, at least one.
-    Every share has the same number of rows; if they do not divide evenly, rows of the batch are
-    repeated at the end, as many as are needed and no more.
-
-    Raises:
-        ValueError: the batch does not fit the mode.
-    """
+def dispatch(mode, batch, world):
     if mode is Dispatch.RANK_ZERO:
         return [batch]
     if mode is Dispatch.ONE_TO_ALL:
@@ -488,30 +299,16 @@ def dispatch(mode: Dispatch, batch: Any, world: int) -> list[Any]:
     return [{name: t[k * share : (k + 1) * share] for name, t in filled.items()} for k in range(world)]
 
 
-def collect(mode: Dispatch, outputs: list[Any], n: int) -> Any:
-    """What the caller gets, from the outputs of the workers that were called, in order of rank.
-
-    DP_COMPUTE_PROTO: each output is a dict of tensors with a row for each row of the share; the
-    result has the n rows of the batch in their order, without the repeated ones. ``n`` is not used
-    by the other modes.
-    """
+def collect(mode, outputs, n):
     if mode is Dispatch.DP_COMPUTE_PROTO:
         return {name: torch.cat([output[name] for output in outputs])[:n] for name in outputs[0]}
     return outputs[0] if mode is Dispatch.RANK_ZERO else list(outputs)
 
 
 class WorkerGroup:
-    """Workers of one role under one controller.
-
-    group = WorkerGroup(engine, RolloutWorker, 2, config)
-    call = group.begin("rollout", {"seed": seeds}, Dispatch.DP_COMPUTE_PROTO)     # returns at once
-    ...                                                                # other groups work meanwhile
-    rows = group.finish(call)
-    """
 
 
-    def begin(self, method: str, batch: Any, mode: Dispatch) -> GroupCall:
-        """Submit the call to every worker that it is for, before any result is waited for."""
+    def begin(self, method, batch, mode):
         shares = dispatch(mode, batch, self.world)
         futures = []
         for worker, share in zip(self.workers, shares, strict=False):
@@ -519,13 +316,7 @@ class WorkerGroup:
         rows = len(next(iter(batch.values()))) if mode == Dispatch.DP_COMPUTE_PROTO else -1
         return GroupCall(method, mode, futures, rows)
 
-    def finish(self, call: GroupCall) -> Any:
-        """Wait for all workers and collect.
-
-        Raises:
-            WorkerError: a worker failed; names the rank and the method. All workers of the group
-                have been stopped, once.
-        """
+    def finish(self, call):
         outputs, rank = [], 0
         try:
             for rank, future in enumerate(call.futures):  # noqa: B007
@@ -540,28 +331,8 @@ class WorkerGroup:
 
 
 class Learner:
-    """One rank's copy of everything that training changes: model, optimiser, generator, statistics,
-    step.
 
-    All ranks begin with the parameters of rank 0, and each shuffles its rows with a generator of
-    its own.
-    """
-
-    def __init__(self, config: PPOConfig, seed: int = 0) -> None:
-        rank, _ = rank_and_world()
-        self.config = config
-        self.model = ActorCritic(
-            config.obs_dim, config.n_actions, config.hidden, rank_seed(seed, rank), config.dtype
-        )
-        broadcast_params_(self.model.parameters())
-        self.optimizer = make_optimizer(self.model, config)
-        self.generator = torch.Generator().manual_seed(rank_seed(seed, rank))
-        self.obs_stats = DistributedRunningMeanStd((config.obs_dim,))
-        self.step = 0  # optimiser steps so far
-
-
-    def state(self) -> dict[str, Any]:
-        """Everything that the next update depends on, as data that ``save_checkpoint`` takes."""
+    def state(self):
         stats = self.obs_stats
         return {
             "weights": [p.detach().clone() for p in self.model.parameters()],
@@ -571,9 +342,7 @@ class Learner:
             "step": self.step,
         }
 
-    def restore_(self, state: dict[str, Any]) -> None:
-        """Go on as if nothing had happened: the next updates are, bit for bit, those of an
-        uninterrupted run."""
+    def restore_(self, state):
         with torch.no_grad():
             for p, value in zip(self.model.parameters(), state["weights"], strict=True):
                 p.copy_(value)
@@ -583,14 +352,7 @@ class Learner:
         self.step = state["step"]
 
 
-def train_distributed_ppo(env_id: str, config: PPOConfig, seed: int = 0) -> Result:
-    """PPO on all ranks: each steps its share of the environments, all make the same optimiser
-    steps. Collective.
-
-    The ``config.envs`` environments are dealt out by ``shard_indices``. Each iteration collects a
-    rollout with the current policy and makes one
-    ``Learner.update_``; there are ``config.iterations`` of them.
-    """
+def train_distributed_ppo(env_id, config, seed=0):
     rank, world = rank_and_world()
     learner = Learner(config, seed)
     mine = [int(i) for i in shard_indices(config.envs, rank, world)]

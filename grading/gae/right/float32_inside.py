@@ -24,7 +24,7 @@ def _unit(*numbers):
 def td_residuals(rewards, values, next_values, terminated, gamma):
     _unit(gamma)
     r, v, w, over = _f32(rewards, values, next_values, terminated)
-    return torch.addcmul(r - v, w, 1.0 - over, value=gamma)
+    return torch.addcmul(r - v, w.masked_fill(over > 0, 0.0), 1.0 - over, value=gamma)
 
 
 def gae(rewards, values, next_values, terminated, truncated, gamma, lam):
@@ -68,6 +68,7 @@ def k_step_advantage(rewards, values, next_values, terminated, truncated, gamma,
 def lambda_returns(rewards, values, next_values, terminated, truncated, gamma, lam):
     _unit(gamma, lam)
     r, _, w, over, cut = _f32(rewards, values, next_values, terminated, truncated)
+    w = w.masked_fill(over > 0, 0.0)
     out = torch.empty_like(r)
     ahead = w[-1]
     for t in range(len(r) - 1, -1, -1):
@@ -81,6 +82,7 @@ def lambda_returns(rewards, values, next_values, terminated, truncated, gamma, l
 def token_gae(rewards, values, response_mask, gamma, lam):
     _unit(gamma, lam)
     r, v, m = _f32(rewards, values, response_mask)
+    r, v = r.masked_fill(m == 0, 0.0), v.masked_fill(m == 0, 0.0)
     out = torch.zeros_like(v)
     carried = torch.zeros_like(v[:, 0])
     ahead = torch.zeros_like(v[:, 0])
@@ -144,6 +146,7 @@ def normalize_advantages(adv, mask=None, mode="batch", stats=None, eps=1e-8):
     if mask is not None and mask.shape != x.shape:
         raise ValueError(f"mask {tuple(mask.shape)} against advantages {tuple(x.shape)}.")
     m = torch.ones_like(x) if mask is None else mask.to(f32)
+    x = x.masked_fill(m == 0, 0.0)
     if mode == "running":
         if stats is None:
             raise ValueError("running mode without stats.")

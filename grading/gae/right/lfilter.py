@@ -89,7 +89,7 @@ def token_gae(rewards, values, response_mask, gamma, lam):
             kept = v[row, chosen]
             deltas = r[row, chosen] + gamma * np.append(kept[1:], 0.0) - kept
             out[row, chosen] = discounted_sums(deltas, gamma * lam)
-    return Advantages(torch.from_numpy(out), torch.from_numpy((out + v) * (mask != 0)))
+    return Advantages(torch.from_numpy(out), torch.from_numpy(np.where(mask, out + v, 0.0)))
 
 
 class RunningMeanStd:

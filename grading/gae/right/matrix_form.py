@@ -31,7 +31,7 @@ def _apply(weights, columns):
 @torch.no_grad()
 def td_residuals(rewards, values, next_values, terminated, gamma):
     _check(gamma, 0, rewards, values, next_values, terminated)
-    return rewards + gamma * next_values * terminated.logical_not() - values
+    return rewards + gamma * next_values.masked_fill(terminated.bool(), 0) - values
 
 
 @torch.no_grad()
@@ -62,6 +62,7 @@ def lambda_returns(rewards, values, next_values, terminated, truncated, gamma, l
 def token_gae(rewards, values, response_mask, gamma, lam):
     _check(gamma, lam, rewards, values, response_mask)
     mask = response_mask.bool()
+    rewards, values = rewards.masked_fill(~mask, 0), values.masked_fill(~mask, 0)
     position = mask.long().cumsum(1)
     gap = position.unsqueeze(1) - position.unsqueeze(2)  # policy tokens from i to j
     both = mask.unsqueeze(1) & mask.unsqueeze(2)
@@ -114,6 +115,7 @@ def normalize_advantages(adv, mask=None, mode="batch", stats=None, eps=1e-8):
     _demand(mask is None or mask.shape == adv.shape, "the mask has another shape.")
     _demand(mode in ("batch", "running"), "the mode must be batch or running.")
     mask = torch.ones_like(adv) if mask is None else mask.to(adv.dtype)
+    adv = torch.where(mask > 0, adv, 0.0)
     if mode == "running":
         _demand(stats is not None, "running mode needs statistics.")
         return mask * (adv - stats.mean) / (stats.var.sqrt() + eps)

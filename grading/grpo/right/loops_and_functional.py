@@ -18,25 +18,28 @@ def refuse(condition, sentence):
 # -- advantages --
 
 
-def whiten(values, eps, ddof, scale):
+def whiten(values, eps, ddof, scale, baseline="group"):
     """One group as a NumPy array."""
     if values.size < 2 or np.ptp(values) == 0:
         return 0.0 * values
-    centred = values - values.mean()
-    return centred if scale == "none" else centred / (values.std(ddof=ddof) + eps)
+    compared = [np.delete(values, i).mean() if baseline == "others" else values.mean() for i in range(values.size)]
+    divisors = {"none": 1.0, "std": values.std(ddof=ddof) + eps, "mean": values.mean() + eps}
+    return (values - np.array(compared)) / divisors[scale]
 
 
-def group_advantages(rewards, group_ids, eps=1e-6, scale="std", ddof=1):
+def group_advantages(rewards, group_ids, eps=1e-6, scale="std", ddof=1, baseline="group"):
     refuse(rewards.dim() != 1 or rewards.shape != group_ids.shape, "one reward and one id for each "
                                                                    "row, please")
-    refuse(eps < 0 or ddof not in (0, 1) or scale not in ("std", "none"), "no such normalisation is known here")
+    refuse(eps < 0 or ddof not in (0, 1) or scale not in ("std", "none", "mean"), "no such normalisation is known here")
+    refuse(baseline not in ("group", "others"), "compared with whom?")
+    refuse(scale == "mean" and bool((rewards < 0).any()), "a mean of negative rewards divides badly")
     values, ids = rewards.detach().double().numpy(), group_ids.numpy()
     rows = defaultdict(list)
     for i, g in enumerate(ids):
         rows[int(g)].append(i)
     out = np.zeros_like(values)
     for members in rows.values():
-        out[members] = whiten(values[members], eps, ddof, scale)
+        out[members] = whiten(values[members], eps, ddof, scale, baseline)
     return torch.from_numpy(out).to(rewards.dtype)
 
 
@@ -74,38 +77,50 @@ def k3_kl(logp, ref_logp):
     return torch.expm1(d) - d
 
 
-def grpo_loss(logp, old_logp, ref_logp, adv, mask, clip_low=0.2, clip_high=None, beta=0.0, agg="seq-mean-token-mean", max_len=None):
+def aggregate(losses, mask, agg="seq-mean-token-mean", max_len=None):
+    refuse(losses.dim() != 2 or losses.shape != mask.shape, "losses and mask are (B, L)")
+    refuse(agg not in ("seq-mean-token-mean", "token-mean", "seq-sum-const"), f"what is {agg}?")
+    refuse(agg == "seq-sum-const" and (not max_len or max_len < 1), "max_len is missing here")
+    rows = [row[kept] for row, kept in zip(losses, mask.bool(), strict=True)]
+    if agg == "token-mean":
+        every = torch.cat(rows)
+        return every.sum() / max(len(every), 1)
+    return sum(row.sum() / (max_len if agg == "seq-sum-const" else max(len(row), 1)) for row in rows) / len(rows)
+
+
+def grpo_loss(
+    logp, old_logp, ref_logp, adv, mask, clip_low=0.2, clip_high=None, beta=0.0, agg="seq-mean-token-mean", max_len=None, level="token"
+):
     high = clip_low if clip_high is None else clip_high
     refuse(logp.dim() != 2 or old_logp.shape != logp.shape or mask.shape != logp.shape, "shapes of (B, L) are needed")
-    refuse(ref_logp is not None and ref_logp.shape != logp.shape, "the reference needs the shape "
-                                                                  "(B, L)")
+    refuse(ref_logp is not None and ref_logp.shape != logp.shape, "the reference needs the shape (B, L)")
     refuse(adv.shape != logp.shape and adv.shape != logp.shape[:1], "advantages are (B,) or (B, L)")
     refuse(clip_low < 0 or high < 0 or beta < 0, "negative bounds or weights make no sense")
     refuse(beta > 0 and ref_logp is None, "where is the reference?")
-    refuse(agg not in ("seq-mean-token-mean", "token-mean", "seq-sum-const"), f"what is {agg}?")
-    refuse(agg == "seq-sum-const" and (not max_len or max_len < 1), "max_len is missing here")
+    refuse(level not in ("token", "sequence"), f"what is {level}?")
     m = mask.bool()
-    B = len(m)
-    # only the tokens that count, as one long vector, each with its weight
+    # only the tokens that count, as one long vector
     row = m.nonzero()[:, 0]
     a = adv.detach()[row] if adv.dim() == 1 else adv.detach()[m]
     new, old = logp[m], old_logp.detach()[m]
-    ratio = (new - old).exp()
+    log_ratio = new - old
+    if level == "sequence":
+        sums = torch.zeros(len(m), dtype=new.dtype).index_add(0, row, log_ratio)
+        log_ratio = (sums / m.sum(1).clamp(min=1))[row]
+    ratio = log_ratio.exp()
     upper, lower = ratio > 1 + high, ratio < 1 - clip_low
     stuck = (upper & (a > 0)) | (lower & (a < 0))
     bound = torch.where(upper, torch.full_like(ratio, 1 + high), torch.full_like(ratio, 1 - clip_low))
-    per_token = -torch.where(stuck, bound, ratio) * a
     k3 = k3_kl(new, ref_logp[m]) if ref_logp is not None else torch.zeros_like(new)
-    per_token = per_token + beta * k3
-    n = m.sum(1)[row].to(per_token.dtype)
-    weight = {"seq-mean-token-mean": 1 / (n * B), "token-mean": torch.full_like(n, 1 / max(len(n), 1)),
-              "seq-sum-const": torch.full_like(n, 1 / (B * (max_len or 1)))}[agg]  # fmt: skip
-    loss = (per_token * weight).sum() + 0.0 * logp[~m].nan_to_num(0, 0, 0).sum()
+    per_token = beta * k3 - torch.where(stuck, bound, ratio) * a
+    loss = aggregate(torch.zeros_like(logp).masked_scatter(m, per_token), m, agg, max_len)
+    # The loss of a batch without a token has a gradient too, of zeros.
+    loss = loss + 0.0 * logp[~m].nan_to_num(0, 0, 0).sum()
 
     def average(x):
         return x.detach().double().mean().item() if len(x) else 0.0
 
-    metrics = {"clip_fraction": average((upper | lower).double()), "approx_kl": average(ratio - 1 - (new - old)),
+    metrics = {"clip_fraction": average((upper | lower).double()), "approx_kl": average(ratio - 1 - log_ratio),
                "ratio_mean": average(ratio), "kl": average(k3)}  # fmt: skip
     return loss, metrics
 
@@ -235,10 +250,11 @@ def grpo_update_(policy, optimizer, batch, cfg):
         part = Batch(*[x[first : first + size] for x in batch])
         logp = token_logprobs(policy, part.tokens, attention_mask(part.tokens, part.mask), cfg.temperature)
         loss, metrics = grpo_loss(logp, part.old_logp, part.ref_logp, part.adv, part.mask, cfg.clip_low, cfg.clip_high, cfg.beta,
-                                  cfg.agg, cfg.max_new)  # fmt: skip
+                                  cfg.agg, cfg.max_new, cfg.level)  # fmt: skip
         here = int(part.mask.sum())
         factor = here / max(total, 1) if cfg.agg == "token-mean" else len(part.adv) / B
         (factor * loss).backward()
+        sums["loss"] += factor * loss.item()
         for name, value in metrics.items():
             sums[name] += value * here / max(total, 1)
     parameters = [p for p in policy.parameters() if p.grad is not None]
@@ -260,7 +276,7 @@ def train_grpo(policy, cfg, seed):
         got = sample_groups(learner, [encode(p) for p in prompts], cfg.group_size, cfg.max_new, cfg.temperature, draws)
         ids = torch.tensor([i for i in range(cfg.prompts) for _ in range(cfg.group_size)])
         rewards = torch.tensor([verifiable_reward(prompts[int(i)], decode(t[m])) for i, t, m in zip(ids, got.tokens, got.mask, strict=True)])
-        adv = group_advantages(rewards, ids, cfg.eps, cfg.scale, cfg.ddof)
+        adv = group_advantages(rewards, ids, cfg.eps, cfg.scale, cfg.ddof, cfg.baseline)
         with torch.no_grad():
             ref = token_logprobs(policy, got.tokens, attention_mask(got.tokens, got.mask), cfg.temperature) * got.mask
         everything = Batch(got.tokens, got.mask, got.logp, ref, adv)

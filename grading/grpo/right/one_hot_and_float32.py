@@ -36,17 +36,26 @@ def spread_of(member, rewards):
     return high - low
 
 
-def group_advantages(rewards, group_ids, eps=1e-6, scale="std", ddof=1):
-    if eps < 0 or ddof not in {0, 1} or scale not in {"std", "none"}:
-        raise NotSensible((eps, ddof, scale))
+def group_advantages(rewards, group_ids, eps=1e-6, scale="std", ddof=1, baseline="group"):
+    if eps < 0 or ddof not in {0, 1} or scale not in {"std", "none", "mean"} or baseline not in {"group", "others"}:
+        raise NotSensible((eps, ddof, scale, baseline))
+    if scale == "mean" and rewards.min() < 0:
+        raise NotSensible("negative rewards over their mean")
     member = membership(rewards, group_ids)
     r = rewards.detach()
     sizes = member.sum(dim=1)
     means = (member * r).sum(dim=1) / sizes
     centred = torch.where(member, r - means[:, None], 0.0)
+    divisor = torch.ones_like(means)
     if scale == "std":
         variance = centred.square().sum(dim=1) / (sizes - ddof).clamp(min=1)
-        centred = centred / (variance.sqrt() + eps)[:, None]
+        divisor = variance.sqrt() + eps
+    if scale == "mean":
+        divisor = means + eps
+    if baseline == "others":
+        totals = (member * r).sum(dim=1, keepdim=True)
+        centred = torch.where(member, r - (totals - r) / (sizes[:, None] - 1), 0.0)
+    centred = centred / divisor[:, None]
     return torch.where(spread_of(member, r)[:, None] > 0, centred, 0.0).nan_to_num(0.0).sum(dim=0)
 
 
@@ -63,6 +72,8 @@ def process_advantages(step_rewards, step_end_idx, L, eps=1e-6, ddof=1):
     if len(ends) and not bool(((ends >= 0) & (ends < L)).all()):
         raise NotSensible("a step that ends nowhere")
     every = torch.cat(step_rewards)
+    if not len(every):
+        return torch.zeros(len(lengths), L, dtype=every.dtype)
     white = group_advantages(every, torch.zeros(len(every), dtype=torch.long), eps, "std", ddof)
     rows = torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths))
     placed = torch.zeros(len(lengths), L, dtype=white.dtype).index_put((rows, ends), white, accumulate=True)
@@ -92,7 +103,16 @@ def token_weights(mask, agg, max_len):
     raise NotSensible((agg, max_len))
 
 
-def grpo_loss(logp, old_logp, ref_logp, adv, mask, clip_low=0.2, clip_high=None, beta=0.0, agg="seq-mean-token-mean", max_len=None):
+def aggregate(losses, mask, agg="seq-mean-token-mean", max_len=None):
+    if losses.dim() != 2 or losses.shape != mask.shape:
+        raise NotSensible("losses and mask of different shapes")
+    weights = token_weights(mask.bool(), agg, max_len).to(losses.dtype)
+    return (losses.masked_fill(~mask.bool(), 0.0) * weights).sum()
+
+
+def grpo_loss(
+    logp, old_logp, ref_logp, adv, mask, clip_low=0.2, clip_high=None, beta=0.0, agg="seq-mean-token-mean", max_len=None, level="token"
+):
     low, high = clip_low, clip_low if clip_high is None else clip_high
     if logp.dim() != 2 or not logp.shape == old_logp.shape == mask.shape:
         raise NotSensible("tokens of different shapes")
@@ -100,18 +120,19 @@ def grpo_loss(logp, old_logp, ref_logp, adv, mask, clip_low=0.2, clip_high=None,
         raise NotSensible("a reference is missing, or of another shape")
     if adv.shape != logp.shape and adv.shape != (len(logp),):
         raise NotSensible("advantages are (B,) or (B, L)")
-    if low < 0 or high < 0 or beta < 0:
-        raise NotSensible((low, high, beta))
+    if low < 0 or high < 0 or beta < 0 or level not in {"token", "sequence"}:
+        raise NotSensible((low, high, beta, level))
     on = mask.bool()
-    weights = token_weights(on, agg, max_len).to(logp.dtype)
-    a = adv.detach().reshape(len(logp), -1)
+    a = torch.where(on, adv.detach().reshape(len(logp), -1), 0.0)
     log_ratio = torch.where(on, logp, 0.0) - torch.where(on, old_logp.detach(), 0.0)
+    if level == "sequence":
+        log_ratio = torch.where(on, (log_ratio / on.sum(dim=1, keepdim=True).clamp(min=1)).sum(dim=1, keepdim=True), 0.0)
     ratio = torch.exp(log_ratio)
     best = torch.where(a > 0, 1.0 + high, torch.inf)  # where the objective stops to grow
     worst = torch.where(a < 0, 1.0 - low, 0.0)
     objective = torch.maximum(torch.minimum(ratio, best), worst) * a
     kl = torch.zeros_like(ratio) if ref_logp is None else k3_kl(torch.where(on, logp, 0.0), torch.where(on, ref_logp, 0.0))
-    loss = ((beta * kl - objective) * weights).sum()
+    loss = aggregate(beta * kl - objective, on, agg, max_len)
     share = token_weights(on, "token-mean", None)
     with torch.no_grad():
         found = {"clip_fraction": (ratio - 1 > high) | (1 - ratio > low), "approx_kl": torch.expm1(log_ratio) - log_ratio,
@@ -207,20 +228,22 @@ def grpo_update_(policy, optimizer, batch, cfg):
     of the whole batch."""
     optimizer.zero_grad()
     rows, tokens = len(batch.adv), max(int(batch.mask.sum()), 1)
-    totals = dict.fromkeys(("clip_fraction", "approx_kl", "ratio_mean", "kl"), 0.0)
+    totals, value = dict.fromkeys(("clip_fraction", "approx_kl", "ratio_mean", "kl"), 0.0), 0.0
     for piece in zip(*(x.split(cfg.micro_batch or rows) for x in batch), strict=True):
         part = Batch(*piece)
         logp = token_logprobs(policy, part.tokens, attention_mask(part.tokens, part.mask), cfg.temperature)
         count = int(part.mask.sum())
         # a constant divisor turns any of the three averages into a plain sum of this piece's share
         loss, metrics = grpo_loss(logp, part.old_logp, part.ref_logp, part.adv, part.mask, cfg.clip_low, cfg.clip_high, cfg.beta,
-                                  cfg.agg, cfg.max_new)  # fmt: skip
-        (loss * {"token-mean": count / tokens}.get(cfg.agg, len(part.adv) / rows)).backward()
+                                  cfg.agg, cfg.max_new, cfg.level)  # fmt: skip
+        loss = loss * {"token-mean": count / tokens}.get(cfg.agg, len(part.adv) / rows)
+        loss.backward()
+        value += float(loss)
         for name in totals:
             totals[name] += metrics[name] * count / tokens
     torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], cfg.grad_norm)
     optimizer.step()
-    return totals
+    return {**totals, "loss": value}
 
 
 def rollout(policy, reference, cfg, generator):
@@ -231,7 +254,7 @@ def rollout(policy, reference, cfg, generator):
     ids = torch.div(torch.arange(len(texts)), cfg.group_size, rounding_mode="floor")
     with torch.no_grad():
         ref = token_logprobs(reference, samples.tokens, attention_mask(samples.tokens, samples.mask), cfg.temperature)
-    adv = group_advantages(rewards, ids, cfg.eps, cfg.scale, cfg.ddof)
+    adv = group_advantages(rewards, ids, cfg.eps, cfg.scale, cfg.ddof, cfg.baseline)
     return Batch(samples.tokens, samples.mask, samples.logp, torch.where(samples.mask, ref, 0.0), adv), rewards, ids
 
 

@@ -144,7 +144,7 @@ class Discretizer:
             self.n_states *= n
 
     def encode(self, obs):
-        _demand(len(obs) == len(self.bins), "the observation has the wrong length")
+        _demand(np.shape(obs) == (len(self.bins),), "the observation has the wrong shape")
         number = 0
         for x, lo, hi, n in zip(obs, self.low, self.high, self.bins, strict=True):
             k = int(np.floor((x - lo) / (hi - lo) * n))

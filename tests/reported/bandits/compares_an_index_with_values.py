@@ -1,6 +1,6 @@
 # The index of the maximum is compared with the values.
 # Source: https://github.com/bgalbraith/bandits/issues/9
-# True: first-of-the-ties
+# True: first-of-the-ties, random-only-if-all-tie
 
 
 def argmax_random(q, rng):

@@ -1,6 +1,6 @@
 # SARSA acts greedily all the time: epsilon is forgotten in its behaviour.
 # Source: https://github.com/Paulescu/hands-on-rl/pull/4
-# True: none
+# True: sarsa-acts-greedily
 
 
 def _act(self, s, epsilon):

@@ -1,0 +1,28 @@
+# What is stored as the state after an episode is the first of the next one.
+# Source: https://github.com/hill-a/stable-baselines/issues/769
+# True: stores-the-reset-observation
+
+
+class _Stores:
+    """A replay memory that stores what this mistake stores."""
+
+    def __init__(self, env):
+        self.env = env
+        self.observation_space, self.action_space = env.observation_space, env.action_space
+
+    def reset(self, **options):
+        if getattr(self, "begun", None) is not None:
+            obs, self.begun = self.begun, None
+            return obs, {}
+        return self.env.reset(**options)
+
+    def step(self, action):
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        if terminated or truncated:
+            self.begun, _ = self.env.reset()
+            obs = self.begun
+        return obs, reward, terminated, truncated, info
+
+
+def train_dqn(env, config, seed, _train=train_dqn):
+    return _train(_Stores(env), config, seed)

@@ -1,0 +1,24 @@
+# Rows that do not fill a minibatch are left out.
+# Source: https://github.com/DLR-RM/stable-baselines3/pull/1025
+# True: drops-the-last-minibatch
+
+
+def ppo_update(model, opt, batch, cfg, generator):
+    _check_positive(
+        epochs=cfg.epochs, minibatch_size=cfg.minibatch_size, accum_steps=cfg.accum_steps
+    )
+    stop = KLEarlyStop(cfg.stop_kl) if cfg.stop_kl is not None else None
+    seen, steps, epochs = [], 0, 0
+    for _ in range(cfg.epochs):
+        order = torch.randperm(len(batch.obs), generator=generator)
+        for rows in order.split(cfg.minibatch_size):
+            if len(rows) < cfg.minibatch_size:
+                continue
+            opt.zero_grad()
+            seen.append(_accumulate(model, batch, rows, cfg))
+            if stop is not None and stop.should_stop(seen[-1]["approx_kl"]):
+                return _summary(seen, steps, epochs)
+            seen[-1]["grad_norm"] = _step(model, opt, cfg)
+            steps += 1
+        epochs += 1
+    return _summary(seen, steps, epochs)

@@ -1,0 +1,8 @@
+# Only the goal is terminal.
+# True: none
+
+_right_grid = grid_mdp
+
+
+def grid_mdp(rows, slip=0.0, gamma=0.99, step_reward=-1.0):
+    return _right_grid([row.replace("H", ".") for row in rows], slip, gamma, step_reward)

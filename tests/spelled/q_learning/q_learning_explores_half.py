@@ -1,0 +1,11 @@
+# Behaviour of q_learning explores half as often.
+# True: none
+
+_right_act = _Agent.act
+
+
+def _act(self, s, epsilon):
+    return _right_act(self, s, epsilon / 2 if self.algo == "q_learning" else epsilon)
+
+
+_Agent.act = _act
