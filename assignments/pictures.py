@@ -253,11 +253,11 @@ def preference_optimization() -> Picture:
     rows = (("chosen", 85, -12.0, -13.0), ("rejected", 165, -10.0, -14.5))
 
     def place(logp: float) -> float:
-        return 500 + 33 * (logp + 9)
+        return 150 + 58 * (logp + 15.5)
 
-    picture.text(place(-12.5), 54, "log-probability of the answer", "faint")
+    picture.text(place(-12.5), 50, "log-probability of the answer", "faint")
     for name, y, reference, policy in rows:
-        picture.text(95, y + 5, name, anchor="end", size=15)
+        picture.text(115, y + 5, name, anchor="end", size=15)
         picture.path([(place(-15.5), y), (place(-9.5), y)], "faint", 1)
         picture.dot(place(reference), y, 7, "ink", full=False)
         picture.arrow(place(reference) - 9, y, place(policy) + 9, y, "ratio")
@@ -267,10 +267,10 @@ def preference_optimization() -> Picture:
         picture.text(530, y + 5, f"{policy - reference:+.1f}", "ratio", "start", 18)
     picture.path([(585, 85), (600, 85), (600, 165), (585, 165)], "ink", 1.4)
     picture.text(612, 130, "h = 3.5", "advantage", "start", 18)
-    picture.dot(120, 212, 6, full=False)
-    picture.text(134, 217, "reference", anchor="start")
-    picture.dot(230, 212, 6, "ratio")
-    picture.text(244, 217, "policy", "ratio", "start")
+    picture.dot(160, 212, 6, full=False)
+    picture.text(174, 217, "reference", anchor="start")
+    picture.dot(270, 212, 6, "ratio")
+    picture.text(284, 217, "policy", "ratio", "start")
     picture.text(555, 60, "log-ratio", "ratio")
     words = "With beta = 0.2: probability 0.67 that the chosen answer wins, although both have fallen"
     picture.text(360, 252, words, "ink")
