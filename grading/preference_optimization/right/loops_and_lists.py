@@ -38,13 +38,18 @@ def split_pairs(rows):
 
 def token_logprobs(model, tokens, attention):
     need(tokens.ndim == 2 and tokens.shape == attention.shape, "two tables of one shape, please")
+    if bool(attention.all()):  # no padding: all rows in one call
+        logits = model(input_ids=tokens).logits
+        logits = [logits[i] for i in range(len(tokens))]
+    else:
+        logits = [model(input_ids=ids[real][None]).logits[0] for ids, real in zip(tokens, attention.bool(), strict=True)]
     rows = []
-    for ids, real in zip(tokens, attention.bool(), strict=True):
+    for ids, real, scores in zip(tokens, attention.bool().tolist(), logits, strict=True):
         places = [t for t in range(len(ids)) if real[t]]
-        logits = model(input_ids=ids[places][None]).logits[0]
-        row = [logits.new_zeros(()) for _ in ids]
+        found = F.log_softmax(scores, dim=1)
+        row = [scores.new_zeros(()) for _ in ids]
         for k in range(1, len(places)):
-            row[places[k]] = F.log_softmax(logits[k - 1], dim=0)[ids[places[k]]]
+            row[places[k]] = found[k - 1, ids[places[k]]]
         rows.append(torch.stack(row))
     return torch.stack(rows)
 
