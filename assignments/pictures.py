@@ -285,6 +285,39 @@ def bradley_terry() -> Picture:
     return picture
 
 
+def preference_optimization() -> Picture:
+    """Both answers may become less likely; what counts is by how much."""
+    picture = Picture(
+        270, "Two answers under the reference and under the policy, and the margin between them"
+    )
+    picture.text(20, 24, "Who has fallen less?", anchor="start", size=16)
+    rows = (("chosen", 85, -12.0, -13.0), ("rejected", 165, -10.0, -14.5))
+
+    def place(logp: float) -> float:
+        return 150 + 58 * (logp + 15.5)
+
+    picture.text(place(-12.5), 50, "log-probability of the answer", "faint")
+    for name, y, reference, policy in rows:
+        picture.text(115, y + 5, name, anchor="end", size=15)
+        picture.path([(place(-15.5), y), (place(-9.5), y)], "faint", 1)
+        picture.dot(place(reference), y, 7, "ink", full=False)
+        picture.arrow(place(reference) - 9, y, place(policy) + 9, y, "ratio")
+        picture.dot(place(policy), y, 7, "ratio")
+        picture.text(place(reference), y - 15, f"{reference:.1f}")
+        picture.text(place(policy), y - 15, f"{policy:.1f}", "ratio")
+        picture.text(530, y + 5, f"{policy - reference:+.1f}", "ratio", "start", 18)
+    picture.path([(585, 85), (600, 85), (600, 165), (585, 165)], "ink", 1.4)
+    picture.text(612, 130, "h = 3.5", "advantage", "start", 18)
+    picture.dot(160, 212, 6, full=False)
+    picture.text(174, 217, "reference", anchor="start")
+    picture.dot(270, 212, 6, "ratio")
+    picture.text(284, 217, "policy", "ratio", "start")
+    picture.text(555, 60, "log-ratio", "ratio")
+    words = "With beta = 0.2: probability 0.67 that the chosen answer wins, although both have fallen"
+    picture.text(360, 252, words, "ink")
+    return picture
+
+
 def grpo() -> Picture:
     """Eight answers to one prompt, and what each is worth beside its siblings."""
     picture = Picture(270, "A group of eight answers, their rewards and their advantages")
@@ -340,6 +373,7 @@ PICTURES: dict[str, Callable[[], Picture]] = {
     "dqn": dqn,
     "ppo": ppo,
     "bradley_terry": bradley_terry,
+    "preference_optimization": preference_optimization,
     "grpo": grpo,
     "distributed_ppo": distributed_ppo,
 }

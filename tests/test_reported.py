@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 REPORTED = sorted((HERE / "reported").glob("*/*.py"))
 SEED = 5
 # Diagnosing a wrong training takes up to half a minute: these are run by `make thorough`.
-LONG = ("distributed_ppo", "dqn", "grpo", "ppo", "reinforce")
+LONG = ("distributed_ppo", "dqn", "grpo", "ppo", "preference_optimization", "reinforce")
 SHORT = [path for path in REPORTED if path.parent.name not in LONG]
 CASES = [
     pytest.param(
