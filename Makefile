@@ -6,7 +6,7 @@ VERIFY := $(RUN) -m autograder verify --jobs $(or $(JOBS),0)
 PARALLEL := -n $(or $(WORKERS),auto) --dist loadfile
 
 .PHONY: setup lock demo test test-unit attacks thorough check starter verify verify-all bars bench \
-	ecosystem parity image
+	ecosystem parity image site site-test
 setup: .venv/ready
 .venv/ready: requirements/lock.txt requirements/setup.sh pyproject.toml
 	sh requirements/setup.sh "$(PYTHON)"
@@ -79,3 +79,13 @@ parity: ecosystem
 
 image: setup
 	.ci/image
+
+# The course as static pages in build/site, for any web server and for opening from a file.
+site: .venv-site/ready
+	sh site/build.sh
+.venv-site/ready: .venv/ready requirements/site.txt requirements/site.sh site/package-lock.json
+	sh requirements/site.sh
+
+# Every page and explorer in the system's Chromium. What it has seen is in build/site-pictures.
+site-test: site
+	.venv-site/bin/python -m pytest -q tests/site

@@ -1,0 +1,200 @@
+"""Explorers: everything by keyboard and by dragging, in words, and with the state in the link."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from built import PICTURES, SITE, Opens, pages
+
+ELEMENT = re.compile(r"<rl-(\w+) data-explorer")
+PAGES = {
+    name: path
+    for path in pages()
+    for name in ELEMENT.findall((SITE / path).read_text(encoding="utf-8"))
+}
+
+
+def _settled(page: Any) -> None:
+    """The address and the words follow a change within a quarter of a second."""
+    page.wait_for_timeout(450)
+
+
+def _words(page: Any, name: str) -> str:
+    words = str(page.locator(f"rl-{name} .rl-words").text_content())
+    return words.replace("\N{MINUS SIGN}", "-")
+
+
+def _number(handle: Any) -> float:
+    return float(handle.get_attribute("aria-valuenow"))
+
+
+def test_there_are_explorers() -> None:
+    assert "clip" in PAGES
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_keys_move_every_handle(name: str, opened: Opens) -> None:
+    with opened(PAGES[name]) as page:
+        handles = page.locator(f"rl-{name} .handle:not([hidden])")
+        assert handles.count() > 0
+        for handle in handles.all():
+            handle.focus()
+            before, words = _number(handle), handle.get_attribute("aria-valuetext")
+            page.keyboard.press("ArrowDown" if before == _limit(handle, "max") else "ArrowUp")
+            assert _number(handle) != before
+            assert handle.get_attribute("aria-valuetext") != words
+            page.keyboard.press("Home")
+            assert _number(handle) <= before
+            page.keyboard.press("End")
+            assert _number(handle) == pytest.approx(_limit(handle, "max"))
+            page.locator(f"rl-{name} .rl-reset").click()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_state_breaks_the_numbers(name: str, opened: Opens) -> None:
+    with opened(PAGES[name]) as page:
+        for key in ("End", "Home", "End"):
+            for handle in page.locator(f"rl-{name} .handle:not([hidden])").all():
+                handle.focus()
+                page.keyboard.press(key)
+            _settled(page)
+            shown = page.locator(f"rl-{name}").inner_html()
+            assert not re.search(r"NaN|Infinity|undefined", shown)
+
+
+def _limit(handle: Any, which: str) -> float:
+    return float(handle.get_attribute(f"aria-value{which}"))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_link_restores_the_state(name: str, opened: Opens) -> None:
+    with opened(PAGES[name]) as page:
+        start = _words(page, name)
+        for number, handle in enumerate(page.locator(f"rl-{name} .handle:not([hidden])").all()):
+            handle.focus()
+            page.keyboard.press("ArrowUp" if number % 2 else "ArrowDown")
+        _settled(page)
+        words, link = _words(page, name), page.url
+        assert words != start
+    with opened(f"{PAGES[name]}#{link.partition('#')[2]}") as page:
+        _settled(page)
+        assert _words(page, name) == words
+        box = page.locator(f"rl-{name}").bounding_box()
+        assert box is not None
+        assert -50 < box["y"] < 900, "the page has not moved to the explorer"
+        page.locator(f"rl-{name} .rl-reset").click()
+        _settled(page)
+        assert _words(page, name) == start
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_handle_is_dragged(name: str, opened: Opens) -> None:
+    with opened(PAGES[name]) as page:
+        handle = page.locator(f"rl-{name} .handle:not([hidden])").first
+        handle.scroll_into_view_if_needed()
+        before, box = _number(handle), handle.bounding_box()
+        assert box is not None
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 30, y + 30, steps=3)
+        page.mouse.up()
+        assert _number(handle) != before
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
+def test_picture_to_look_at(name: str, width: int, scheme: str, opened: Opens) -> None:
+    with opened(PAGES[name], width, scheme, reduced_motion="reduce") as page:
+        _settled(page)
+        page.locator(f"rl-{name}").screenshot(path=PICTURES / f"{name}_{width}_{scheme}.png")
+
+
+@pytest.mark.parametrize(
+    ("state", "words", "lit"),
+    [
+        # The four samples of the handout's table, and the second bound.
+        ("A=2&r=1.5", "objective 2.40, slope 0.00", 2),
+        ("A=2&r=1.1", "objective 2.20, slope 2.20", 1),
+        ("A=-1&r=0.5", "objective -0.80, slope 0.00", 0),
+        ("A=-1&r=1.5", "objective -1.50, slope -1.50", 2),
+        ("A=-1&r=3.5&c=3&dual=on", "objective -3.00, slope 0.00", 3),
+    ],
+)
+def test_clip_lights_the_case(state: str, words: str, lit: int, opened: Opens) -> None:
+    with opened(f"{PAGES['clip']}#clip:{state}") as page:
+        _settled(page)
+        assert words in _words(page, "clip")
+        rows = page.locator("rl-clip tbody tr")
+        row = rows.nth(0 if "A=2" in state else 1)
+        assert row.locator("td").nth(lit).get_attribute("aria-current") == "true"
+        assert page.locator("rl-clip [aria-current=true]").count() == 1
+
+
+def test_kl_counts_by_enumeration(opened: Opens) -> None:
+    with opened(f"{PAGES['kl']}#kl:old=0.5,0.25,0.15,0.1&now=0.25,0.5,0.15,0.1") as page:
+        _settled(page)
+        # 0.5 log 2 - 0.25 log 2, in both directions.
+        assert "KL(old‖new) = 0.173, KL(new‖old) = 0.173" in _words(page, "kl")
+        page.get_by_role("button", name="Make the policies equal").click()
+        _settled(page)
+        assert "KL(old‖new) = 0.000" in _words(page, "kl")
+
+
+def test_beta_by_hand(opened: Opens) -> None:
+    # Once too far, then always at the target.
+    kls = ",".join(["0.03"] + ["0.01"] * 11)
+    with opened(f"{PAGES['beta']}#beta:kl={kls}&d=0.01&share=0.5") as page:
+        _settled(page)
+        words = _words(page, "beta")
+        assert "doubling and halving ends at 2 and" in words
+        assert "the proportional controller ends at 1.1." in words
+
+
+@pytest.mark.parametrize(
+    ("ends", "advantage"),
+    # The three rows of the handout's example by hand; a truncated step really led to a value of 1.
+    [("........", "0.81"), ("./......", "0.63"), (".T......", "0.50")],
+)
+def test_gae_by_hand(ends: str, advantage: str, opened: Opens) -> None:
+    # After the three steps of the example comes a row whose error is 0: 0 + 0.5 * 0 - 4 = -4 + 4.
+    state = f"r=1,0,2,4,0,0,0,0&v=1,2,1,4,0,0,0,0,0&star=1&ends={ends}&g=0.5&l=0.5&step=0"
+    with opened(f"{PAGES['gae']}#gae:{state}") as page:
+        _settled(page)
+        assert f"The advantage of step 0 is {advantage}." in _words(page, "gae")
+
+
+def test_bandits_without_doubt(opened: Opens) -> None:
+    # Every arm equally good: nothing can be lost. Then one that stands out: UCB finds it.
+    with opened(f"{PAGES['bandits']}#bandits:m=1,1,1,1,1") as page:
+        _settled(page)
+        assert "nobody can lose anything" in _words(page, "bandits")
+    with opened(f"{PAGES['bandits']}#bandits:m=-1,-1,3,-1,-1&c=1") as page:
+        _settled(page)
+        row = page.locator("rl-bandits tbody tr").nth(2)
+        assert "UCB" in row.locator("th").text_content()
+        pulls = row.locator("td").nth(2).text_content()
+        assert float(pulls.removesuffix(" %")) > 90
+
+
+def test_gae_ends_are_buttons(opened: Opens) -> None:
+    with opened(PAGES["gae"]) as page:
+        button = page.get_by_role("button", name="step 4: goes on")
+        button.focus()
+        page.keyboard.press("Enter")
+        assert page.get_by_role("button", name="step 4: terminated").count() == 1
+        _settled(page)
+        assert "step 5 hears" in _words(page, "gae")
+        assert "ends=..T.T./." in page.url
+
+
+def test_a_term_of_the_formula_speaks(opened: Opens) -> None:
+    with opened(f"{PAGES['clip']}#clip:A=2&r=1.5") as page:
+        page.get_by_role("button", name="clip(r)").focus()
+        told = page.locator("rl-clip .rl-term").text_content()
+        assert "Now: 2.40" in told
+        assert re.search(r"ppo\.py, line \d+: clipped_surrogate", told)
+        page.locator("rl-clip .rl-tex [data-term=ratio]").first.hover()
+        assert "Now: 1.50" in page.locator("rl-clip .rl-term").text_content()
