@@ -313,7 +313,9 @@ def preference_optimization() -> Picture:
     picture.dot(270, 212, 6, "ratio")
     picture.text(284, 217, "policy", "ratio", "start")
     picture.text(555, 60, "log-ratio", "ratio")
-    words = "With beta = 0.2: probability 0.67 that the chosen answer wins, although both have fallen"
+    words = (
+        "With beta = 0.2: probability 0.67 that the chosen answer wins, although both have fallen"
+    )
     picture.text(360, 252, words, "ink")
     return picture
 
