@@ -229,7 +229,7 @@ def _drawn_wrongly(excess: Any, strange: Any, what: str, names: Sequence[str] | 
     for index in map(tuple, np.argwhere(strange)):
         name = names[index[0]] if names is not None else f"[{', '.join(map(str, index))}]"
         told.append(f"{name} came too {'often' if excess[index] > 0 else 'rarely'}")
-    more = f" and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else ""
+    more = " and others" if len(told) > MOST_TOLD else ""
     return f"{what}: {', '.join(told[:MOST_TOLD])}{more}."
 
 

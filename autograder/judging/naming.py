@@ -230,12 +230,8 @@ def _in_one_place(case: _Case, left: Iterable[str], end: float) -> Explained:
             if _cpu_seconds() > end:
                 return found
             here = (f"{bug}{AT}{function}",)
-            if case.fit(name, here) is not Fit.EXPLAINS or not case.sound(here):
-                continue
-            # So special an assumption must explain whatever else fails there.
-            explained = case.explained(here)
-            if all(test in explained for test in case.failures if case.acting(test, here)):
-                found[here] = explained
+            if case.fit(name, here) is Fit.EXPLAINS and case.sound(here):
+                found[here] = case.explained(here)
     return found
 
 

@@ -541,7 +541,7 @@ def normalize_advantages(
         # WHEN the standard deviation is divided by n - 1 instead of n.
         # BUG(eps-inside-the-root): mean, scale = chosen.mean(), (chosen.var(correction=0) + eps).sqrt()
         # WHEN eps is added to the variance instead of to the standard deviation.
-        mean, scale = chosen.mean(), chosen.std(correction=0) + eps
+        mean, scale = chosen.mean(), (chosen - chosen.mean()).square().mean().sqrt() + eps
     # BUG(takes-any-mode): elif stats is not None:
     # WHEN every mode but "batch" is taken for "running".
     elif mode == "running" and stats is not None:

@@ -22,7 +22,7 @@ def check(*tensors, gamma=0.0, lam=0.0):
 def td_residuals(rewards, values, next_values, terminated, gamma):
     check(rewards, values, next_values, terminated, gamma=gamma)
     with torch.no_grad():
-        return rewards + gamma * next_values * (~terminated) - values
+        return rewards + torch.where(terminated, 0.0, gamma * next_values) - values
 
 
 def gae(rewards, values, next_values, terminated, truncated, gamma, lam):
@@ -68,8 +68,10 @@ def gae_scan(rewards, values, next_values, terminated, truncated, gamma, lam):
 
 def token_gae(rewards, values, response_mask, gamma, lam):
     check(rewards, values, response_mask, gamma=gamma, lam=lam)
-    values = values.detach()
     mask = response_mask.to(values.dtype)
+    # padding may hold anything, even nan
+    values = torch.where(mask > 0, values.detach(), 0.0)
+    rewards = torch.where(mask > 0, rewards.detach(), 0.0)
     adv = torch.zeros_like(values)
     next_value = torch.zeros_like(values[:, 0])
     last = torch.zeros_like(values[:, 0])

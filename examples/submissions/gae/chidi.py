@@ -25,13 +25,13 @@ def check_01(*numbers):
 def td_residuals(rewards, values, next_values, terminated, gamma):
     check_01(gamma)
     r, v, nv, term = to_numpy(rewards, values, next_values, terminated)
-    return torch.from_numpy(r + gamma * nv * (1 - term) - v)
+    return torch.from_numpy(r + np.where(term > 0, 0.0, gamma * nv) - v)
 
 
 def gae(rewards, values, next_values, terminated, truncated, gamma, lam):
     check_01(gamma, lam)
     r, v, nv, term, trunc = to_numpy(rewards, values, next_values, terminated, truncated)
-    deltas = r + gamma * nv * (1 - term) - v
+    deltas = r + np.where(term > 0, 0.0, gamma * nv) - v
     go_on = (1 - term) * (1 - trunc)
     adv = deltas.copy()
     for t in range(len(r) - 2, -1, -1):
@@ -44,7 +44,7 @@ def k_step_advantage(rewards, values, next_values, terminated, truncated, gamma,
         raise ValueError("k counts steps: 1, 2, 3, ...")
     check_01(gamma)
     r, v, nv, term, trunc = to_numpy(rewards, values, next_values, terminated, truncated)
-    deltas = r + gamma * nv * (1 - term) - v
+    deltas = r + np.where(term > 0, 0.0, gamma * nv) - v
     go_on = (1 - term) * (1 - trunc)
     total = deltas.copy()
     for _ in range(min(k, len(r)) - 1):
@@ -56,7 +56,7 @@ def k_step_advantage(rewards, values, next_values, terminated, truncated, gamma,
 def gae_scan(rewards, values, next_values, terminated, truncated, gamma, lam):
     check_01(gamma, lam)
     r, v, nv, term, trunc = to_numpy(rewards, values, next_values, terminated, truncated)
-    deltas = r + gamma * nv * (1 - term) - v
+    deltas = r + np.where(term > 0, 0.0, gamma * nv) - v
     T = len(r)
     done = (term | trunc).astype(int)
     episode = np.cumsum(done, axis=0) - done
@@ -77,7 +77,7 @@ def token_gae(rewards, values, response_mask, gamma, lam):
             following_adv = r[b, i] + gamma * following_value - v[b, i] + gamma * lam * following_adv
             following_value = v[b, i]
             adv[b, i] = following_adv
-    return Advantages(torch.from_numpy(adv), torch.from_numpy((adv + v) * (m != 0)))
+    return Advantages(torch.from_numpy(adv), torch.from_numpy(np.where(m != 0, adv + v, 0.0)))
 
 
 class RunningMeanStd:
@@ -168,7 +168,7 @@ def lambda_returns(rewards, values, next_values, terminated, truncated, gamma, l
     G = nv[-1]
     for t in range(len(r) - 1, -1, -1):
         G = np.where(term[t] | trunc[t], nv[t], G)
-        G = r[t] + gamma * (1 - term[t]) * ((1 - lam) * nv[t] + lam * G)
+        G = r[t] + np.where(term[t] > 0, 0.0, gamma * ((1 - lam) * nv[t] + lam * G))
         out[t] = G
     return torch.from_numpy(out)
 
