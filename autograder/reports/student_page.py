@@ -98,11 +98,12 @@ class StudentPage:
     ) -> None:
         self.student, self.remark = student, remark
         self._title, self._results, self._sources = assignment.title, results, sources
-        names = {"{assignment}": assignment.name, "{student}": student, " ": " "}
         # Where this student asks for a second look; empty if the course has no such address.
-        self.regrade = assignment.regrade
-        for name, value in names.items():
-            self.regrade = self.regrade.replace(name, quote(value, safe=""))
+        self.regrade = (
+            assignment.regrade.replace("{assignment}", quote(assignment.name, safe=""))
+            .replace("{student}", quote(student, safe=""))
+            .replace(" ", "%20")
+        )
         more = results["extra_data"]
         self.points: float | None = results.get("score")
         self.worth: float = more["max_score"]
