@@ -130,9 +130,7 @@ def plot_variance(quick: bool) -> plt.Figure:
         cosines = [torch.cosine_similarity(g, exact[None]).mean() for g in found]
         axes[1].plot(sizes, cosines, look, color=colour, label=kind)
     axes[0].set(
-        ylabel="mean squared error / squared length of the gradient",
-        yscale="log",
-        title="How noisy a gradient is",
+        ylabel="mean squared error / squared length", yscale="log", title="How noisy a gradient is"
     )
     axes[1].set(
         ylabel="cosine to the exact gradient", ylim=(0, 1.02), title="Whether it points uphill"
