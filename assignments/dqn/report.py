@@ -206,7 +206,7 @@ def plot_poles(quick):
         torch.manual_seed(0)
         fresh = work.QNetwork(4, 2, (64, 64))
     agents = {"before training": fresh, "after training": runs["DQN"][0].network}
-    figure, axes = plt.subplots(2, 1, figsize=(12, 3.6), layout="constrained")
+    figure, axes = plt.subplots(2, 1, figsize=(12, 2.4), layout="constrained")
     for axis, (name, network) in zip(axes, agents.items(), strict=True):
         seen, best = one_episode(network)
         picks = np.linspace(0, len(seen) - 1, min(len(seen), 20)).astype(int)

@@ -242,7 +242,7 @@ def played(policy: torch.nn.Module, steps: int = 500) -> np.ndarray:
 def plot_poles(quick: bool) -> plt.Figure:
     """One policy, early and late: the cart every few steps of an episode, from left to right."""
     budgets = (0, 2_000, 8_000) if quick else (0, 5_000, 25_000)
-    figure, axes = plt.subplots(3, 1, figsize=(12, 4.2), layout="constrained")
+    figure, axes = plt.subplots(3, 1, figsize=(12, 2.7), layout="constrained")
     for axis, budget in zip(axes, budgets, strict=True):
         seen = played(trained("standardize", 0, budget).policy)
         for k, (place, _, angle, _) in enumerate(seen[:: max(1, len(seen) // 24)][:25]):
