@@ -99,7 +99,8 @@ def test_scores_are_those_of_the_graded_alone():
     found = ClassReport(CLASS, 10.0)
     # dan is ungraded, and eve's submission could not be opened: both stay out.
     assert sorted(found.percents) == [0.0, 20.0, 100.0]
-    assert found.spread and (found.spread.mean, found.spread.median, found.late) == (40.0, 20.0, 1)
+    assert found.spread and (found.spread.mean, found.spread.median) == (40.0, 20.0)
+    assert [row.student for row in found.late_rows] == ["ben"]
     assert [row.student for row in found.ungraded] == ["dan"]
     assert [row.student for row in found.untested] == ["eve"]
     # Full marks are apart from 90 to 99.
@@ -327,6 +328,25 @@ def test_damaged_results_are_named(toy, folder):
     (folder / "ben" / result_files.RESULTS).write_text("{")
     code, said = call("report", folder, "--course", toy.root)
     assert code == 2 and "ben/results.json: this file is damaged: run 'grade' again" in said
+
+
+def test_pairs_with_little_in_common_are_behind_one_line(toy, folder):
+    def drawn(count: int) -> str:
+        many = [dataclasses.replace(PAIRS[0], second=f"s{n}") for n in range(count)]
+        pages.write(toy.course, folder, pages.Given(many))
+        return (folder / "report.html").read_text()
+
+    assert "further pairs" not in drawn(20)
+    page = drawn(23)
+    assert page.count('<article class="pair">') == 23
+    assert page.partition("3 further pairs, which")[0].count('<article class="pair">') == 20
+
+
+def test_who_was_late_is_named_with_the_points_before(page):
+    late = page[page.index("1\n student submitted late") :]
+    row = late[late.index("<tbody>") : late.index("</tbody>")]
+    # ben has 4 points, half of them after a day.
+    assert ">ben</a>" in row and re.findall(r'class="number">([^<]*)<', row) == ["1", "4", "2"]
 
 
 # -- in a browser ----------------------------------------------------------------------------------

@@ -91,10 +91,10 @@ def _pairs(
 
 
 def _sources(course: Course, name: str, submissions: Path | None) -> Sources:
-    from autograder.reports.excerpt import Sources
+    from autograder.reports.excerpt import Sources, blanks
 
     if submissions is None:
         return Sources()
     assignment = load_assignment(course.root, name)
     read = read_all(submissions, assignment.main, assignment.starter)
-    return Sources({one.student: one for one in read})
+    return Sources({one.student: one for one in read}, blanks(assignment))

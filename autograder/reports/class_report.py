@@ -141,9 +141,9 @@ class ClassReport:
         return [row for row in self.rows if row.state is State(state)]
 
     @property
-    def late(self) -> int:
-        """How many submitted late."""
-        return sum(row.late_days > 0 for row in self.rows)
+    def late_rows(self) -> list[Row]:
+        """Who submitted late."""
+        return [row for row in self.rows if row.late_days]
 
     @property
     def spread(self) -> Spread | None:
