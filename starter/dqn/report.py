@@ -3,7 +3,6 @@
 python report.py              saves PNG files beside this one (--out DIR for another place)
 python report.py --quick      a first look, with one short run of each kind
 python report.py --study      the runs of the study, one line of study.csv for each; no figures
-python report.py --units      the runs of the handout's first table, ten in all; no figures
 """
 
 import csv
@@ -207,7 +206,7 @@ def plot_poles(quick):
         torch.manual_seed(0)
         fresh = work.QNetwork(4, 2, (64, 64))
     agents = {"before training": fresh, "after training": runs["DQN"][0].network}
-    figure, axes = plt.subplots(2, 1, figsize=(12, 3.6), layout="constrained")
+    figure, axes = plt.subplots(2, 1, figsize=(12, 2.4), layout="constrained")
     for axis, (name, network) in zip(axes, agents.items(), strict=True):
         seen, best = one_episode(network)
         picks = np.linspace(0, len(seen) - 1, min(len(seen), 20)).astype(int)
@@ -245,36 +244,13 @@ def study(out, seeds=5, steps=16_000):
                 print(*row)
 
 
-def units(seeds=5):
-    """The first page's table: one setting, read in two units."""
-    published = {
-        "train_every": 256,
-        "gradient_steps": 128,
-        "batch_size": 64,
-        "buffer_capacity": 100_000,
-        "learning_rate": 2.3e-3,
-        "epsilon_end": 0.04,
-        "epsilon_decay_steps": 8_000,
-    }
-    for words, every in (("environment steps", 128), ("gradient steps", 10)):
-        failed = 0
-        for seed in range(seeds):
-            config = work.DQNConfig(30_000, target_every=every, stop_return=450, **published)
-            result = work.train_dqn(gymnasium.make("CartPole-v1"), config, seed)
-            failed += result.returns[-work.RUNNING_EPISODES :].mean() < 450
-            print(f"10 {words}, {seed + 1} seeds: {failed} failed")
-
-
 if __name__ == "__main__":
     parser = plots.parser(__doc__, __file__)
     parser.add_argument("--quick", action="store_true", help="one short run of each kind")
     parser.add_argument("--study", action="store_true", help="the runs of the study, no figures")
-    parser.add_argument("--units", action="store_true", help="the runs of the first table")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.study:
         study(options.out)
-    elif options.units:
-        units()
     else:
         plots.save_all(options.out, FIGURES, options.quick)

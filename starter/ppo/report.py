@@ -266,7 +266,7 @@ def plot_pendulum() -> plt.Figure:
     figure.suptitle(f"Pendulum: median and range of {PENDULUM_SEEDS} seeds", fontsize=11)
     for variant in PENDULUM_VARIANTS:
         crossed = [
-            next((m["total_steps"] for m in run if m["mean_return"] > -400), None)
+            next((int(m["total_steps"]) for m in run if m["mean_return"] > -400), None)
             for run in histories(variant)
         ]
         last = [round(run[-1]["mean_return"]) for run in histories(variant)]
@@ -295,7 +295,7 @@ def plot_swing(every: int = 5) -> plt.Figure:
     histories("Pendulum")
     fresh = work.ActorCritic(3, 1, continuous=True, generator=torch.Generator().manual_seed(0))
     agents = {"before training": fresh, "after training": MODELS["Pendulum"]}
-    figure, axes = plt.subplots(2, 1, figsize=(12, 3.4), layout="constrained")
+    figure, axes = plt.subplots(2, 1, figsize=(12, 2.8), layout="constrained")
     for axis, (name, model) in zip(axes, agents.items(), strict=True):
         seen, torques = swing(model)
         for k, ((up, side, _), torque) in enumerate(

@@ -55,9 +55,6 @@ def band(axis, returns, window, label, colour, dashes="-"):
     axis.plot(x, curves.mean(axis=0), dashes, color=colour, label=label)
 
 
-# -- 1. what was learned on the cliff --------------------------------------------------------------
-
-
 def walk(env, Q, rng, epsilon=0.1):
     """The fields of one epsilon-greedy walk, as rows (line, column); a fall shows as the cliff's
     field."""
@@ -114,9 +111,6 @@ def plot_tables():
     return figure
 
 
-# -- 2. the cliff: on-policy against off-policy ----------------------------------------------------
-
-
 def exact_returns(env, epsilon=0.1):
     """What epsilon-greedy agents earn for an episode, from the transition table: one that is greedy
     in the optimal values, ties at random, and the best of all."""
@@ -162,9 +156,6 @@ def plot_cliff(runs=20, episodes=500):
     return figure
 
 
-# -- 3. learning curves elsewhere ------------------------------------------------------------------
-
-
 def plot_learning_curves(runs=10):
     """The frozen lake (a rare reward) and the taxi (500 states)."""
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
@@ -188,9 +179,6 @@ def plot_learning_curves(runs=10):
         axis.legend(loc="center left" if axis is axes[0] else "center right")
     figure.suptitle(f"{runs} runs, mean and middle 80%", fontsize=11)
     return figure
-
-
-# -- 4. maximisation bias --------------------------------------------------------------------------
 
 
 class LureOfNoise:
@@ -250,9 +238,6 @@ def plot_maximisation_bias(runs=80, episodes=300):
     return figure
 
 
-# -- 5. a pole on a cart ---------------------------------------------------------------------------
-
-
 class InCells(gymnasium.ObservationWrapper):
     """CartPole with numbered cells in place of real observations."""
 
@@ -290,9 +275,6 @@ def plot_cartpole(runs=10, episodes=250):
     axis.set_title(f"CartPole in a table: {runs} runs, mean and middle 80%", fontsize=10)
     axis.legend()
     return figure
-
-
-# -- 6. an agent to watch --------------------------------------------------------------------------
 
 
 def draw_walks(axis, walks, colour):

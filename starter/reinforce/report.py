@@ -130,9 +130,7 @@ def plot_variance(quick: bool) -> plt.Figure:
         cosines = [torch.cosine_similarity(g, exact[None]).mean() for g in found]
         axes[1].plot(sizes, cosines, look, color=colour, label=kind)
     axes[0].set(
-        ylabel="mean squared error / squared length of the gradient",
-        yscale="log",
-        title="How noisy a gradient is",
+        ylabel="mean squared error / squared length", yscale="log", title="How noisy a gradient is"
     )
     axes[1].set(
         ylabel="cosine to the exact gradient", ylim=(0, 1.02), title="Whether it points uphill"
@@ -244,7 +242,7 @@ def played(policy: torch.nn.Module, steps: int = 500) -> np.ndarray:
 def plot_poles(quick: bool) -> plt.Figure:
     """One policy, early and late: the cart every few steps of an episode, from left to right."""
     budgets = (0, 2_000, 8_000) if quick else (0, 5_000, 25_000)
-    figure, axes = plt.subplots(3, 1, figsize=(12, 4.2), layout="constrained")
+    figure, axes = plt.subplots(3, 1, figsize=(12, 2.7), layout="constrained")
     for axis, budget in zip(axes, budgets, strict=True):
         seen = played(trained("standardize", 0, budget).policy)
         for k, (place, _, angle, _) in enumerate(seen[:: max(1, len(seen) // 24)][:25]):
