@@ -217,7 +217,7 @@ def plot_poles(quick):
             axis.add_patch(plt.Rectangle((place - 0.6, -0.4), 1.2, 0.4, color="0.3"))
             axis.plot([place, tip[0]], [0, tip[1]], color="#c04e00", lw=2.5)
             axis.text(3 * k, -1.2, f"{best[t]:.1f}", color="#007a59", ha="center", fontsize=9)
-        axis.set(aspect="equal", xlim=(-3, 60), ylim=(-1.5, 1.9), xticks=[], yticks=[])
+        axis.set(aspect="equal", xlim=(-3, 63), ylim=(-1.5, 1.9), xticks=[], yticks=[])
         axis.set_title(f"{name}: {len(seen)} steps (below: max Q)", fontsize=10)
     return figure
 
