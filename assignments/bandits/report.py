@@ -174,12 +174,12 @@ def drifting(runs):
 
 def watch(runs):
     """One testbed, three agents: which arm each of them pulled when. The best arm is on top."""
-    means = np.sort(np.random.default_rng([7, 0]).normal(size=K))
+    means = np.sort(np.random.default_rng([6, 0]).normal(size=K))
     names = [name for name in AGENTS if not name.startswith(("ε = 0.01", "optimistic"))]
     figure, panels = plt.subplots(len(names), 1, figsize=(11, 7), sharex=True, layout="constrained")
     for axes, name in zip(panels, names, strict=True):
         make, colour, _ = AGENTS[name]
-        actions = work.run_bandit(make(), means, 500, np.random.default_rng([7, 1])).actions
+        actions = work.run_bandit(make(), means, 500, np.random.default_rng([6, 1])).actions
         axes.plot(np.arange(1, 501), actions, "|", color=colour, markersize=7)
         best = np.mean(actions[-100:] == K - 1)
         title = f"{name}: the best arm in {best:.0%} of the last 100 steps"
