@@ -181,6 +181,7 @@ def plot_timeline() -> plt.Figure:
     axes[1].set_xlabel("seconds")
     for axis in axes:
         axis.invert_yaxis()
+        axis.margins(x=0.01)
         axis.grid(axis="x", alpha=0.3)
     return figure
 
