@@ -141,7 +141,9 @@ def plot_answers(shorten: int, seeds: int) -> plt.Figure:
     policies = (("before", warm_start()), ("after", trained(shorten, 0).policy))
     for axis, (when, policy) in zip(axes, policies, strict=True):
         samples, rewards = responses(policy, prompts, 8, 1.0, 3)
-        axis.set(xlim=(0, 4), ylim=(8, -1), title=f"{when}: {int(rewards.sum())} of 32 are right")
+        axis.set(
+            xlim=(0, 4), ylim=(7.5, -1.7), title=f"{when}: {int(rewards.sum())} of 32 are right"
+        )
         axis.axis("off")
         for row, (tokens, mask, reward) in enumerate(zip(*samples[:2], rewards, strict=True)):
             column, line = divmod(row, 8)
@@ -149,7 +151,7 @@ def plot_answers(shorten: int, seeds: int) -> plt.Figure:
             face = {"family": "monospace", "fontsize": 12, "weight": "bold" if reward else "normal"}
             axis.text(column + 0.1, line, words, color=REWARD if reward else GREY, **face)
         for column, prompt in enumerate(prompts):
-            axis.text(column + 0.1, -0.8, prompt, family="monospace", fontsize=12)
+            axis.text(column + 0.1, -1.0, prompt, family="monospace", fontsize=12)
     figure.suptitle("Bold: right. Three prompts to reverse, and one to sort, which nobody trained")
     return figure
 
@@ -270,9 +272,9 @@ def plot_weights(shorten: int, seeds: int) -> plt.Figure:
     """How loudly a group speaks, by how many of its eight samples succeeded."""
     successes = np.arange(9)
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for scale, colour, name in (
-        ("std", ADVANTAGE, "divided by the deviation"),
-        ("none", RATIO, "mean taken off only"),
+    for scale, colour, name, side in (
+        ("std", ADVANTAGE, "divided by the deviation", "right"),
+        ("none", RATIO, "mean taken off only", "left"),
     ):
         groups = [(torch.arange(8) < k).double() for k in successes]
         ids = torch.zeros(8).long()
@@ -283,7 +285,7 @@ def plot_weights(shorten: int, seeds: int) -> plt.Figure:
         axes[0].plot(successes, wrong, "s--", color=colour, label=f"a wrong one, {name}", ms=4)
         loud = np.array([float(a.abs().sum()) for a in adv])
         axes[1].plot(successes, loud / loud[4], "o-", color=colour, label=name)
-        axes[1].text(0.9, loud[1] / loud[4], f"{loud[1] / loud[4]:.2f}", ha="right")
+        axes[1].text(1, loud[1] / loud[4], f"  {loud[1] / loud[4]:.2f}  ", ha=side)
     axes[0].set(title="advantage of one sample", ylabel="advantage", ylim=(-2.7, 3.9))
     axes[1].set(title="how loudly a group speaks", ylim=(0, 1.08))
     axes[1].set_ylabel("sum of |advantage|, an even group is 1")
