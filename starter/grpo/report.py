@@ -141,9 +141,7 @@ def plot_answers(shorten: int, seeds: int) -> plt.Figure:
     policies = (("before", warm_start()), ("after", trained(shorten, 0).policy))
     for axis, (when, policy) in zip(axes, policies, strict=True):
         samples, rewards = responses(policy, prompts, 8, 1.0, 3)
-        axis.set(
-            xlim=(0, 4), ylim=(7.5, -1.7), title=f"{when}: {int(rewards.sum())} of 32 are right"
-        )
+        axis.set(xlim=(0, 4), ylim=(7.5, -1.7), title=f"{when}: {int(rewards.sum())} of 32 right")
         axis.axis("off")
         for row, (tokens, mask, reward) in enumerate(zip(*samples[:2], rewards, strict=True)):
             column, line = divmod(row, 8)
