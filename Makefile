@@ -63,6 +63,7 @@ bench: setup
 	$(RUN) tests/benchmarks/cartpole.py
 	$(RUN) tests/benchmarks/others.py \
 		--others $(or $(wildcard .venv-ecosystem/bin/python),.venv/bin/python)
+	$(RUN) tests/benchmarks/wrong.py
 	$(RUN) tests/benchmarks/training.py
 	$(RUN) tests/benchmarks/big_class.py
 
