@@ -830,6 +830,7 @@ def test_not_even_nan_under_the_mask_is_used(student, rng):
         "constant-is-the-row-width",
         "constant-is-the-longest-row",
         "sums-the-rows",
+        "token-mean-over-padding",
         "adds-up-under-the-mask",
         "empty-rows-leave-the-mean",
         "empty-rows-give-nan",
@@ -903,7 +904,9 @@ def test_a_sequence_may_share_one_ratio(student, rng):
     catches=(
         "metrics-count-padding",
         "clip-fraction-from-above-only",
+        "clip-fraction-with-one-bound",
         "approx-kl-is-k1",
+        "approx-kl-is-k2",
         "kl-is-k1",
         "kl-is-k2",
         "kl-swapped",
@@ -1168,6 +1171,7 @@ def random_rows(rng, lengths, L):
     part="sampling",
     catches=(
         "positions-count-padding",
+        "positions-begin-with-one",
         "logits-not-shifted",
         "first-token-dropped",
         "scored-at-temperature-one",
@@ -1632,8 +1636,11 @@ SETTINGS = {
 
 
 def stepped(student, lab, state, batch, cfg, rate, steps=1, **more):
-    """The weights after grpo_update_ with plain gradient descent, and the last metrics."""
+    """The weights after grpo_update_ with plain gradient descent, and the last metrics. There are
+    gradients left over from before."""
     model = network(lab, state)
+    ids = batch.tokens[:, -1:]
+    model(input_ids=ids, attention_mask=ids >= 0)["logits"].square().sum().backward()
     optimizer = lab.make("torch.optim.SGD", lab.kept(model).parameters(), lr=rate)
     config = student.GRPOConfig(**cfg, **more)
     for _ in range(steps):
