@@ -166,13 +166,12 @@ def group_advantages(
         raise ValueError(f"baseline must be 'group' or 'others', but it is {baseline!r}.")
     if scale == "mean" and bool((rewards < 0).any()):
         raise ValueError("scale 'mean' divides by the mean reward: no reward may be negative.")
-    rewards = rewards.detach()
-    # BUG(normalises-over-the-batch): group_ids = torch.zeros_like(group_ids)
+    # BUG(normalises-over-the-batch): rewards, group_ids = rewards.detach(), torch.zeros_like(group_ids)
     # WHEN mean and standard deviation are those of the whole batch instead of each group.
-    # BUG(assumes-groups-in-a-row): group_ids = torch.arange(len(rewards)) // int((group_ids == group_ids[0]).sum())
+    # BUG(assumes-groups-in-a-row): rewards, group_ids = rewards.detach(), torch.arange(len(rewards)) // int((group_ids == group_ids[0]).sum())
     # WHEN the batch is cut into equal runs of neighbouring rows, whatever the group ids say.
-    # BUG(assumes-groups-in-a-row, 2): group_ids = torch.arange(len(rewards)) * len(group_ids.unique()) // len(rewards)
-    group_ids = group_ids.clone()
+    # BUG(assumes-groups-in-a-row, 2): rewards, group_ids = rewards.detach(), torch.arange(len(rewards)) * len(group_ids.unique()) // len(rewards)
+    rewards = rewards.detach()
     # BUG(writes-into-the-rewards): advantages = rewards
     # WHEN the advantages are written into the caller's own tensor of rewards.
     advantages = torch.zeros_like(rewards)
@@ -212,14 +211,15 @@ def _check_normalisation(eps: float, ddof: int) -> None:
 def _normalised(
     rewards: Tensor, eps: float, ddof: int, scale: str = "std", baseline: str = "group"
 ) -> Tensor:
-    """The rewards of one group, centred and scaled; exactly 0 where there is no spread. (n,)"""
-    # BUG(group-of-one-gives-nan): if len(rewards) > 1 and bool((rewards == rewards[0]).all()):
+    """The rewards of one group, centred and scaled; exactly 0 where there is no spread. (n,), n may
+    be 0."""
+    # BUG(group-of-one-gives-nan): if len(rewards) != 1 and bool((rewards == rewards[:1]).all()):
     # WHEN the standard deviation of a group of one is taken, 0/0.
     # BUG(dead-groups-amplify-rounding): if len(rewards) < 2:
     # WHEN a group of equal rewards is divided by its standard deviation like any other, so that
     # WHEN rounding errors are blown up, or 0/0 appears.
     # BUG(dead-groups-amplify-rounding, 2): if len(rewards) < 2 or float(rewards.std()) == 0.0:
-    if len(rewards) < 2 or bool((rewards == rewards[0]).all()):
+    if bool((rewards == rewards[:1]).all()):
         # BUG(group-of-one-keeps-its-reward): return rewards / (1 + eps) if len(rewards) < 2 else torch.zeros_like(rewards)
         # WHEN a group of one keeps its raw reward as its advantage, as verl has it (mean 0,
         # WHEN standard deviation 1), while this course gives it exactly 0.
@@ -305,7 +305,7 @@ def informative_groups(rewards: Tensor, group_ids: Tensor) -> Tensor:
         # BUG(drops-rows-of-groups): keep[member] = rewards[member] != rewards[member].median()
         # WHEN single rows are dropped out of a group instead of whole groups.
         # BUG(drops-rows-of-groups, 2): keep[member] = rewards[member] > rewards[member].mean()
-        keep[member] = bool((rewards[member] != rewards[member][0]).any())
+        keep[member] = bool((rewards[member] != rewards[member][:1]).any())
     return keep
     ### END SOLUTION
 
@@ -601,9 +601,9 @@ def _check_loss(
 
 
 def _sequence_log_ratio(log_ratio: Tensor, valid: Tensor) -> Tensor:
-    """The mean log-ratio of a row's tokens, at each of its places. 0 outside ``valid``. (B, L)"""
+    """The mean log-ratio of a row's tokens, at each of its places. (B, L)"""
     mean = log_ratio.sum(dim=1, keepdim=True) / valid.sum(dim=1, keepdim=True).clamp(min=1)
-    return mean.expand_as(log_ratio).masked_fill(~valid, 0.0)
+    return mean.expand_as(log_ratio)
 
 
 ### END SOLUTION
@@ -841,7 +841,7 @@ def sample_groups(
         torch.arange(tokens.shape[1])
         >= torch.tensor([width - len(prompt) for prompt in rows])[:, None]
     )
-    logp = torch.zeros(tokens.shape)
+    scores: list[Tensor] = []
     alive, start, cache = torch.ones(len(rows), dtype=torch.bool), 0, None
     for t in range(width, width + max_new):
         real[:, t] = mask[:, t] = alive
@@ -864,9 +864,7 @@ def sample_groups(
         choice = torch.multinomial(distribution.exp(), 1, generator=generator)
         # BUG(scored-at-temperature-one): picked = logits[:, -1].log_softmax(dim=-1).gather(1, choice).squeeze(1)
         picked = distribution.gather(1, choice).squeeze(1)
-        if t == width:
-            logp = logp.to(picked.dtype)
-        logp[:, t] = picked.masked_fill(~alive, 0.0)
+        scores.append(picked.masked_fill(~alive, 0.0))
         # BUG(writes-after-the-end): tokens[:, t] = choice.squeeze(1)
         # WHEN the row goes on with sampled tokens after its end of sequence instead of padding.
         tokens[:, t] = choice.squeeze(1).masked_fill(~alive, PAD)
@@ -874,6 +872,7 @@ def sample_groups(
         # WHEN a response goes on after its end of sequence.
         alive = alive & (tokens[:, t] != EOS)
         start = t
+    logp = torch.nn.functional.pad(torch.stack(scores, dim=1), (width, 0))
     # BUG(end-of-sequence-masked): return Samples(tokens, mask & (tokens != EOS), logp)
     # WHEN the end of sequence is left out of the mask, so that the policy never learns when to
     # WHEN stop.
