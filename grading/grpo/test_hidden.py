@@ -27,6 +27,8 @@ from autograder.judging.checks import (
 )
 from autograder.judging.plugin import points
 
+# All that this known bug does is spoil a gradient, which is no answer of the student's code.
+UNNAMED = ("nan-is-cut-out-too-late",)
 VOCABULARY = "0123456789>rs$_"
 EOS, PAD = 13, 14
 TIGHT = {"rtol": 1e-5, "atol": 1e-6}  # results may have been stored in float32
@@ -795,7 +797,7 @@ def spoilt(tokens, rng):
 @points(
     3,
     part="loss",
-    catches="nan-under-the-mask-spreads",
+    catches=("nan-under-the-mask-spreads", "nan-is-cut-out-too-late"),
     hint="0 times nan is nan, and 0 times infinity too: select what is valid (torch.where, "
     "masked_fill) before you compute with it.",
 )

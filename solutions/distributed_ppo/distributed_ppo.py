@@ -489,7 +489,7 @@ def broadcast_params_(params: Iterable[Tensor]) -> None:
         # WHEN what rank 0 sends is received into a copy and the parameters stay as they were.
         # BUG(broadcasts-from-the-last): dist.broadcast(parameter.detach(), src=rank_and_world()[1] - 1)
         # WHEN everybody starts from the last rank's parameters instead of from rank 0's.
-        dist.broadcast(parameter.detach(), src=0)
+        dist.broadcast(parameter.data, src=0)
     ### END SOLUTION
 
 

@@ -499,14 +499,15 @@ def grpo_loss(
     valid = mask.bool()
     adv = (adv if adv.ndim == 2 else adv.unsqueeze(1).expand_as(logp)).detach()
     # BUG(nan-under-the-mask-spreads): adv = adv * valid
-    # WHEN what stands under mask 0 is multiplied by 0, or cut out of the result, instead of being
-    # WHEN left out at first: 0 times nan is nan, and nan has a gradient of nan.
-    # BUG(nan-under-the-mask-spreads, 2): pass
+    # WHEN what stands under mask 0 is multiplied by 0 instead of being left out: 0 times nan is nan.
+    # BUG(nan-is-cut-out-too-late): pass
+    # WHEN nan under mask 0 is cut out of the loss only after it has been computed with: its
+    # WHEN gradient is nan.
     adv = adv.masked_fill(~valid, 0.0)
     # BUG(old-logp-keeps-its-gradient): log_ratio = (logp - old_logp).masked_fill(~valid, 0.0)
     # WHEN the old log-probabilities keep their gradient.
     # BUG(nan-under-the-mask-spreads): log_ratio = (logp - old_logp.detach()) * valid
-    # BUG(nan-under-the-mask-spreads, 2): log_ratio = logp - old_logp.detach()
+    # BUG(nan-is-cut-out-too-late): log_ratio = logp - old_logp.detach()
     # BUG(old-logp-recomputed, 2): log_ratio = (logp - logp.detach()).masked_fill(~valid, 0.0)
     log_ratio = (logp - old_logp.detach()).masked_fill(~valid, 0.0)
     # BUG(ratio-of-the-sequence): if True:
