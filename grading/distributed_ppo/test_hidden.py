@@ -16,7 +16,13 @@ import gymnasium
 import numpy as np
 import torch
 
-from autograder.judging.checks import assert_close, assert_equal, assert_raises, assert_true
+from autograder.judging.checks import (
+    assert_close,
+    assert_equal,
+    assert_no_grad,
+    assert_raises,
+    assert_true,
+)
 from autograder.judging.plugin import points
 
 # All that these known bugs do is raise an exception, which many a mistake would raise, or spoil a
@@ -117,6 +123,22 @@ def reference_gradient(values, batch):
     return gradient, float(torch.cat([g.reshape(-1) for g in gradient]).norm())
 
 
+def reference_metrics(values, batch, clip=0.2):
+    """Clip fraction where the clip bites, k3 and mean ratio over valid rows."""
+    w1, b1, w2, b2, w3, b3 = values[:6]
+    logits = ((batch.obs @ w1.T + b1).tanh() @ w2.T + b2).tanh() @ w3.T + b3
+    logp = logits.log_softmax(-1).gather(1, batch.actions[:, None])[:, 0]
+    difference, up = logp - batch.logp, batch.advantages > 0
+    ratio = difference.exp()
+    clipped = torch.where(up, ratio > 1 + clip, ratio < 1 - clip)
+    entries = {
+        "clip_fraction": clipped.double(),
+        "approx_kl": ratio - 1 - difference,
+        "ratio_mean": ratio,
+    }
+    return {name: float(x[batch.mask].mean()) for name, x in entries.items()}
+
+
 def reference_step(values, batch, max_norm=None, rate=0.1):
     """Parameters after one step of gradient descent on all rows."""
     gradient, norm = reference_gradient(values, batch)
@@ -170,14 +192,15 @@ def test_shards_are_a_fair_partition(student, rng):
 )
 def test_every_rank_of_every_run_has_a_seed_of_its_own(student):
     """Seeds differ between ranks and between runs, and are the same each time."""
-    pairs = list(itertools.product(range(8), range(8)))
+    numbers = (0, 1, 2, 3, 5, 7, 10, 64, 100, 128, 1000, 1024, 10_000, 65_536, 100_000)
+    pairs = list(itertools.product(numbers, numbers))
     seeds = [student.rank_seed(seed, rank) for seed, rank in pairs]
     for number, (seed, rank) in zip(seeds, pairs, strict=True):
         assert_equal(student.rank_seed(seed, rank), int(number), what="the same seed again")
         assert_true(0 <= int(number) < 2**63, "a seed is not negative and below 2**63")
     assert_true(
         len({int(number) for number in seeds}) == len(pairs),
-        "seeds of 8 runs of 8 ranks are all different",
+        "all pairs of a run's seed and a rank have different seeds",
     )
 
 
@@ -243,6 +266,7 @@ def test_no_process_is_left_after_a_failure(student, lab):
     except Exception as error:
         late = getattr(error, "kind", "") == "TimeoutError"
     assert_true(late, "TimeoutError when a rank does not end in time")
+    assert_true(slow.polls <= 12, "there is a pause between two looks: ten fit into the time")
     assert_equal(slow.stops, 1, what="how often the others were stopped when time was up")
 
 
@@ -318,6 +342,15 @@ def test_gradients_become_their_weighted_mean(lab, rng):
     for found in reduced(lab, [(g, gradients[0]) for g in gradients], shares):
         assert_all_close(found, expected, "gradient", atol=1e-5)
 
+    ranks = lab.ranks(2)
+
+    def without_weight(student, rank):
+        model = ranks.labs[rank].kept(model_of(student, gradients[0]))
+        with assert_raises(ValueError):
+            student.all_reduce_grads_(model.parameters(), 0.0)
+
+    ranks.run(without_weight)
+
 
 @points(
     2,
@@ -347,6 +380,9 @@ def test_a_gradient_that_is_missing_on_one_rank_counts_as_zeros(lab, rng):
     shapes = weights(rng)
     gradients = [weights(rng) for _ in range(2)]
     gradients[0][0] = gradients[1][3] = gradients[0][5] = gradients[1][5] = None
+    nothing = [None] * len(shapes)
+    for found in reduced(lab, [(nothing, shapes)] * 2, (1.0, 3.0)):
+        assert_true(all(g is None for g in found), "without any gradient there is none afterwards")
 
     def part(rank, number):
         return (
@@ -369,10 +405,12 @@ def test_a_gradient_that_is_missing_on_one_rank_counts_as_zeros(lab, rng):
     hint="Three steps: within the nodes, between the leaders, and back from each leader to its "
     "node.",
 )
-def test_the_hierarchical_sum_is_the_sum(lab, rng):
+def test_the_hierarchical_sum_is_the_sum(student, lab, rng):
     """Summing within nodes, between leaders and back gives every rank the sum over all ranks."""
     parts = [torch.tensor(rng.normal(size=(2, 3))) for _ in range(4)]
     total = sum(parts)
+    alone = student.hierarchical_all_reduce_(parts[0].clone(), 1)
+    assert_close(alone, parts[0], what="the sum of a world of one")
     ranks = lab.ranks(4)
     for per_node in (2, 1, 4):
 
@@ -391,7 +429,12 @@ def test_the_hierarchical_sum_is_the_sum(lab, rng):
 @points(
     4,
     part="statistics",
-    catches=("mean-of-the-ranks-means", "moments-of-one-rank", "counts-the-padding"),
+    catches=(
+        "mean-of-the-ranks-means",
+        "moments-of-one-rank",
+        "counts-the-padding",
+        "sample-variance",
+    ),
     hint="All valid entries of all ranks count the same: add up sums and counts, and divide once.",
 )
 def test_moments_are_those_of_all_entries_together(lab, rng):
@@ -405,12 +448,17 @@ def test_moments_are_those_of_all_entries_together(lab, rng):
         mask[0, 0], mask[0, 1] = True, False
     spoilt = [torch.where(mask, part, torch.nan) for part, mask in zip(parts, masks, strict=True)]
     heap = torch.cat([part[mask] for part, mask in zip(parts, masks, strict=True)])
-    for found in lab.ranks(2).run(
-        lambda student, rank: student.all_reduce_moments(spoilt[rank], masks[rank])
-    ):
+
+    def program(student, rank):
+        nothing = torch.zeros_like(masks[rank])
+        return [student.all_reduce_moments(spoilt[rank], mask) for mask in (masks[rank], nothing)]
+
+    for found, empty in lab.ranks(2).run(program):
         assert_close(found.mean, float(heap.mean()), what="mean")
         assert_close(found.var, float(heap.var(correction=0)), what="var")
         assert_equal(found.count, len(heap), what="count")
+        assert_close([empty.mean, empty.var], [0.0, 0.0], what="mean and var of no entry")
+        assert_equal(empty.count, 0, what="the number of no entries")
 
 
 @points(
@@ -433,22 +481,44 @@ def test_large_values_keep_their_variance_and_empty_ranks_do_no_harm(lab, rng):
 @points(
     3,
     part="statistics",
-    catches=("moments-of-one-rank", "variance-for-deviation"),
+    catches=(
+        "moments-of-one-rank",
+        "variance-for-deviation",
+        "eps-inside-the-root",
+        "sample-variance",
+    ),
     hint="An advantage is large or small compared with everybody's, so every rank subtracts and "
     "divides by the same numbers.",
 )
 def test_advantages_are_normalised_with_everybodys_moments(lab, rng):
-    """Normalised advantages have mean 0 and deviation 1 over all ranks together, and 0 under the
-    mask."""
+    """Normalised advantages have mean 0 and deviation 1 over all ranks together but for eps, and 0
+    under the mask."""
     parts = [torch.tensor(rng.normal(2 * rank, 3.0, size=rows)) for rank, rows in enumerate(SHARDS)]
     masks = [torch.arange(rows) != 1 for rows in SHARDS]
     heap = torch.cat([part[mask] for part, mask in zip(parts, masks, strict=True)])
-    found = lab.ranks(2).run(
-        lambda student, rank: student.normalize_advantages(parts[rank], masks[rank])
-    )
-    for part, mask, normal in zip(parts, masks, found, strict=True):
-        expected = torch.where(mask, (part - heap.mean()) / heap.std(correction=0), 0.0)
-        assert_close(normal, expected, atol=1e-6, what="the normalised advantages")
+    spoilt = [torch.where(mask, part, torch.nan) for part, mask in zip(parts, masks, strict=True)]
+
+    def program(student, rank):
+        leaf = parts[rank].clone().requires_grad_()
+        return (
+            student.normalize_advantages(spoilt[rank], masks[rank]),
+            student.normalize_advantages(spoilt[rank], masks[rank], 0.7),
+            student.normalize_advantages(leaf),
+            student.normalize_advantages(parts[rank].float()),
+        )
+
+    whole = torch.cat(parts)
+    for part, mask, (normal, damped, plain, single) in zip(
+        parts, masks, lab.ranks(2).run(program), strict=True
+    ):
+        for eps, found in ((0.0, normal), (0.7, damped)):
+            expected = (part - heap.mean()) / (heap.std(correction=0) + eps)
+            expected = torch.where(mask, expected, 0.0)
+            assert_close(found, expected, atol=1e-6, what="the normalised advantages")
+        expected = (part - whole.mean()) / whole.std(correction=0)
+        assert_no_grad(plain, what="normalised advantages")
+        assert_close(plain, expected, atol=1e-6, what="normalised advantages without a mask")
+        assert_close(single, expected.float(), atol=1e-4, what="advantages in single precision")
 
 
 @points(
@@ -462,7 +532,7 @@ def test_running_statistics_are_those_of_all_rows_so_far(lab, rng):
     """After each update every rank knows mean, variance and number of all rows that any rank has
     seen."""
     rounds = [[torch.tensor(rng.normal(k + 2 * rank, 1 + k, size=(rows, 2))) for rank, rows in enumerate(sizes)]
-              for k, sizes in enumerate(((0, 0), (5, 2), (0, 4), (3, 3)))]  # fmt: skip
+              for k, sizes in enumerate(((0, 0), (5, 2), (0, 4), (3, 3), (0, 1), (0, 0)))]  # fmt: skip
 
     def program(student, rank):
         stats, told = student.DistributedRunningMeanStd((2,)), []
@@ -568,17 +638,21 @@ def test_not_even_nan_under_the_mask_is_used(lab, rng):
     terms = -torch.minimum(ratio * advantages, ratio.clamp(0.8, 1.2) * advantages)
     expected = terms[mask].mean()
     columns = [torch.where(mask, x, torch.nan) for x in (logp, old, advantages)]
+    none, single = torch.zeros_like(mask), torch.zeros_like(mask)
+    single[1, 0] = True  # The first token of a row counts in any case.
 
     def program(student, rank):
         told = []
-        for masks in ((mask, torch.zeros_like(mask)), (torch.zeros_like(mask),) * 2):
+        for masks in ((mask, none), (none, none), (single, none)):
             own = columns[0].clone().requires_grad_()
             loss, metrics = student.distributed_ppo_loss(own, *columns[1:], masks[rank])
             loss.backward()
             told.append((loss.detach(), own.grad, metrics["ratio_mean"], metrics["approx_kl"]))
         return told
 
-    (one, nothing), (other, nothing_there) = lab.ranks(2).run(program)
+    (one, nothing, alone), (other, nothing_there, _) = lab.ranks(2).run(program)
+    assert_close(alone[0], 2 * terms[1, 0], atol=1e-6, what="the loss of a single entry")
+    assert_close(alone[2], float(ratio[1, 0]), atol=1e-6, what="its ratio_mean")
     assert_close(one[0], 2 * expected, atol=1e-6, what="the loss of the rank that has entries")
     active = (terms == -ratio * advantages) & mask
     gradient = torch.where(active, -2 * ratio * advantages, 0.0) / mask.sum()
@@ -615,8 +689,10 @@ def stepped(lab, values, pieces, **changes):
 def test_a_step_of_several_ranks_is_the_step_of_one_on_all_rows(lab, rng):
     """Ranks with different numbers of rows step to where a single process with all rows would."""
     values, batches = weights(rng), [batch_of(rng, rows) for rows in SHARDS]
-    pieces = [[[batch] for batch in batches], [[batches[0]], []]]
+    single = rows_of(batches[1], slice(0, 1))
+    pieces = [[[batch] for batch in batches], [[batches[0]], []], [[], [single]]]
     expected = reference_step(reference_step(values, joined(batches)), batches[0])
+    expected = reference_step(expected, single)
     for found, metrics in stepped(lab, values, pieces):
         assert_all_close(found, expected, "parameter")
         assert_close(
@@ -640,8 +716,12 @@ def test_accumulation_changes_nothing(lab, rng):
     cut = [[rows_of(batches[0], slice(0, 1)), rows_of(batches[0], slice(1, 4)), rows_of(batches[0], slice(4, 7))],
            [rows_of(batches[1], slice(0, 2)), rows_of(batches[1], slice(2, 3))]]  # fmt: skip
     once = reference_step(values, joined(batches))
-    for found, _ in stepped(lab, values, [cut, cut]):
+    expected = [reference_metrics(v, joined(batches)) for v in (values, once)]
+    for found, told in stepped(lab, values, [cut, cut]):
         assert_all_close(found, reference_step(once, joined(batches)), "parameter")
+        for metrics, wanted in zip(told, expected, strict=True):
+            for name, number in wanted.items():
+                assert_close(metrics[name], number, atol=1e-6, what=name)
 
 
 @points(
@@ -711,7 +791,7 @@ def test_the_gradient_is_clipped_after_the_reduction(lab, rng):
 @points(
     5,
     part="control",
-    catches=("stops-alone", "stops-when-anyone-would"),
+    catches=("stops-alone", "stops-when-anyone-would", "kl-is-a-mean-of-means"),
     hint="A rank that leaves the loop alone leaves the others waiting for ever. Decide on the mean "
     "over the entries of all ranks.",
 )
@@ -729,6 +809,8 @@ def test_all_ranks_stop_at_the_same_step(lab, rng):
         model, config = model_of(student, values), config_of(student)
         optimizer = student.make_optimizer(model, config)
         answers = [student.should_stop(kls[rank], counts[rank], 0.021) for kls in local]
+        # The same limit, made in another way.
+        answers += [student.should_stop(kls[rank], counts[rank], 0.009, 3.5) for kls in local]
         steps = 0
         for kls in (local[1], local[1], local[2], local[1]):
             student.distributed_step_(model, optimizer, [batches[rank]], config)
@@ -741,7 +823,7 @@ def test_all_ranks_stop_at_the_same_step(lab, rng):
     for _ in range(3):
         expected = reference_step(expected, joined(batches))
     for answers, steps, found in lab.ranks(2).run(program):
-        assert_equal(answers, [True, False, True], what="the decisions")
+        assert_equal(answers, [True, False, True] * 2, what="the decisions")
         assert_equal(steps, 3, what="the number of steps before all stop")
         assert_all_close(found, expected, "parameter")
 
@@ -755,7 +837,7 @@ def lab_bool(answer):
 @points(
     3,
     part="control",
-    catches="beta-of-ones-own",
+    catches=("beta-of-ones-own", "kl-is-a-mean-of-means"),
     hint="Two ranks with different betas minimise different losses: use the mean KL over all "
     "entries.",
 )
@@ -790,7 +872,8 @@ def test_decisions_at_the_limit_and_without_entries(lab):
     nothing changes."""
     # Powers of two: 1.5 * 0.25 and 0.375 / 1.5 are exact.
     cases = [((0.25, 0.5), (4, 4), 0.25), ((0.125, 0.375), (4, 4), 0.375), ((torch.nan, 0.75), (0, 3), 0.25),
-             ((0.25, torch.nan), (2, 0), 0.375), ((torch.nan, torch.nan), (0, 0), 0.25), ((0.75, 0.0), (1, 3), 0.375)]  # fmt: skip
+             ((0.25, torch.nan), (2, 0), 0.375), ((torch.nan, torch.nan), (0, 0), 0.25), ((0.75, 0.0), (1, 3), 0.375),
+             ((0.5, torch.nan), (1, 0), 0.25)]  # fmt: skip
 
     def program(student, rank):
         return [
@@ -800,16 +883,15 @@ def test_decisions_at_the_limit_and_without_entries(lab):
 
     for told in lab.ranks(2).run(program):
         stops, betas = zip(*told, strict=True)
-        assert_equal(
-            list(map(lab_bool, stops)), [False, False, True, False, False, False], what="stops"
-        )
-        assert_close(list(betas), [3.0, 3.0, 6.0, 3.0, 3.0, 1.5], what="beta")
+        expected = [False, False, True, False, False, False, True]
+        assert_equal(list(map(lab_bool, stops)), expected, what="stops")
+        assert_close(list(betas), [3.0, 3.0, 6.0, 3.0, 3.0, 1.5, 6.0], what="beta")
 
 
 @points(
     4,
     part="control",
-    catches="nan-raises-alone",
+    catches=("nan-raises-alone", "infinity-passes", "everybody-blames-oneself"),
     hint="Find out together before anybody raises; a rank that raises alone is missing in the "
     "others' next reduction.",
 )
@@ -930,7 +1012,12 @@ def test_each_mode_reaches_whom_it_should(student, rng):
 @points(
     4,
     part="workers",
-    catches=("drops-rows-that-do-not-divide", "deals-rows-like-cards", "keeps-the-padding"),
+    catches=(
+        "drops-rows-that-do-not-divide",
+        "deals-rows-like-cards",
+        "keeps-the-padding",
+        "pads-with-zeros",
+    ),
     hint="Shares must be equal, so some rows are sent twice; on the way back every row must be "
     "there once, in its old place.",
 )
@@ -946,11 +1033,17 @@ def test_rows_come_back_in_order_and_once(student, rng):
             torch.full((world,), -(-n // world)),
             what=f"shares of {n} rows for {world} workers",
         )
+        sent = torch.cat([share["x"] for share in shares])
+        # The order of the rows is the sender's own affair, and which of them are repeated.
+        known = (sent[:, None] == batch["x"]).all(dim=2)
+        assert_equal(known.sum(dim=1), torch.ones(len(sent)).long(), what="rows of the batch sent")
         outputs = [{"z": share["x"].sum(1) + share["y"]} for share in shares]
         back = student.collect(mode, outputs, n)
         assert_close(back["z"], batch["x"].sum(1) + batch["y"], what="the rows that come back")
     with assert_raises(ValueError):
         student.dispatch(mode, {"x": torch.zeros(2), "y": torch.zeros(3)}, 2)
+    with assert_raises(ValueError):
+        student.dispatch(mode, {"x": torch.zeros(0), "y": torch.zeros(0)}, 2)
 
 
 class Diary:
@@ -1184,6 +1277,9 @@ def test_environments_are_dealt_out(lab):
             sum(map(float, found)) <= 120 * 3,
             f"no rank has steps of more than 3 environments ({environments})",
         )
+    # At most a few episodes are unfinished, of some twenty steps each.
+    finished = sum(map(float, returns)) + sum(map(float, returns_there))
+    assert_true(finished > 300, "the episodes are longer together than one iteration")
     assert_true(
         list(map(float, returns)) != list(map(float, returns_there)),
         "the ranks see different episodes",

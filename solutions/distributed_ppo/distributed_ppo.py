@@ -248,12 +248,15 @@ def shard_indices(n: int, rank: int, world: int) -> Tensor:
     ### BEGIN SOLUTION
     # BUG(drops-the-remainder): return torch.arange(rank * (n // world), (rank + 1) * (n // world))
     # WHEN rows that do not divide evenly among the ranks belong to nobody.
+    # BUG(drops-the-remainder, 2): return torch.arange(n // world * world)[rank::world]
     # BUG(repeats-rows): return (torch.arange(-(-n // world) * world) % max(n, 1))[rank::world]
     # WHEN rows are repeated until all ranks have equally many, as torch's DistributedSampler has
     # WHEN it, while here every row belongs to one rank.
+    # BUG(repeats-rows, 2): return (torch.arange(-(-n // world) * world) % max(n, 1)).reshape(world, -1)[rank]
     # BUG(remainder-on-one-rank): return torch.arange(rank * (n // world), n if rank == world - 1 else (rank + 1) * (n // world))
-    # WHEN the last rank takes the whole remainder, so that its shard is larger than the others by
-    # WHEN more than one row.
+    # WHEN one rank takes the whole remainder, so that its shard is larger than the others by more
+    # WHEN than one row.
+    # BUG(remainder-on-one-rank, 2): return torch.arange(n)[0 if rank == 0 else n - (world - rank) * (n // world) : n - (world - 1 - rank) * (n // world)]
     return torch.arange(n)[rank::world]
     ### END SOLUTION
 
@@ -277,8 +280,10 @@ def rank_seed(seed: int, rank: int) -> int:
     # WHEN experience.
     # BUG(one-seed-for-all, 2): return seed
     # BUG(seeds-overlap): return seed + rank
-    # WHEN the seed of a rank is the run's seed plus its number, so that the next run repeats this
-    # WHEN one's ranks shifted by one.
+    # WHEN the seed of a rank is the run's seed, or a multiple of it, plus the rank, so that a rank
+    # WHEN of one run repeats another rank of another run.
+    # BUG(seeds-overlap, 2): return 1000 * seed + rank
+    # BUG(seeds-overlap, 3): return seed + 1000 * rank
     return int(np.random.SeedSequence([seed, rank]).generate_state(1, np.uint64)[0] >> 1)
     ### END SOLUTION
 
@@ -484,7 +489,7 @@ def broadcast_params_(params: Iterable[Tensor]) -> None:
         # WHEN what rank 0 sends is received into a copy and the parameters stay as they were.
         # BUG(broadcasts-from-the-last): dist.broadcast(parameter.detach(), src=rank_and_world()[1] - 1)
         # WHEN everybody starts from the last rank's parameters instead of from rank 0's.
-        dist.broadcast(parameter.detach(), src=0)
+        dist.broadcast(parameter.data, src=0)
     ### END SOLUTION
 
 
@@ -498,7 +503,7 @@ def flatten(tensors: Sequence[Tensor]) -> Tensor:
         raise ValueError("there is no tensor to flatten.")
     # TODO(communication): one row of numbers.
     ### BEGIN SOLUTION
-    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
+    return torch.cat([tensor.reshape(-1) for tensor in tensors])
     ### END SOLUTION
 
 
@@ -564,14 +569,16 @@ def all_reduce_grads_(params: Iterable[Tensor], weight: float) -> None:
         torch.zeros_like(p) if missing else p.grad for p, missing in zip(used, absent, strict=True)
     ]
     # BUG(mean-of-means): mean = sum_over_ranks(flatten(gradients)) / rank_and_world()[1]
-    # WHEN the ranks' gradients are averaged as if every rank had the same number of entries.
+    # WHEN the ranks' gradients are divided by the number of ranks, not by the sum of the weights.
+    # BUG(mean-of-means, 2): mean = sum_over_ranks(flatten(gradients) * weight) / rank_and_world()[1]
     # BUG(sums-the-gradients): mean = sum_over_ranks(flatten(gradients) * weight)
     # WHEN the ranks' gradients are added up and never divided.
+    # BUG(sums-the-gradients, 2): mean = sum_over_ranks(flatten(gradients))
     mean = sum_over_ranks(flatten(gradients) * weight) / total
     for parameter, gradient in zip(used, unflatten(mean, used), strict=True):
-        # BUG(missing-gradient-stays-missing): parameter.grad = None if parameter.grad is None else gradient.clone()
+        # BUG(missing-gradient-stays-missing): parameter.grad = None if parameter.grad is None else gradient
         # WHEN a rank without a gradient of its own does not receive that of the others.
-        parameter.grad = gradient.clone()
+        parameter.grad = gradient
     ### END SOLUTION
 
 
@@ -592,7 +599,7 @@ def hierarchical_all_reduce_(tensor: Tensor, ranks_per_node: int) -> Tensor:
         raise ValueError(f"{world} ranks cannot be split into nodes of {ranks_per_node}.")
     # TODO(communication): one group for each node, one for the leaders; sum, sum, broadcast.
     ### BEGIN SOLUTION
-    if world == 1:
+    if not dist.is_initialized():
         return tensor
     firsts = range(0, world, ranks_per_node)
     nodes = [dist.new_group(list(range(first, first + ranks_per_node))) for first in firsts]
@@ -658,7 +665,10 @@ def all_reduce_moments(x: Tensor, mask: Tensor | None = None) -> Moments:
     valid = torch.ones_like(x, dtype=torch.bool) if mask is None else mask.bool()
     # BUG(moments-of-one-rank): return Moments(float(x[valid].double().mean()), float(x[valid].double().var(correction=0)), int(valid.sum()))
     # WHEN every rank uses the mean and variance of its own entries.
-    mean, squares, count = _merged(x.detach().double().reshape(-1), valid.reshape(-1))
+    mean, squares, count = _merged(x.double().reshape(-1), valid.reshape(-1))
+    # BUG(sample-variance): return Moments(float(mean), float(squares) / max(count - 1, 1.0), int(count))
+    # WHEN the variance is the sample one, divided by the number of entries less one, while the
+    # WHEN population's is asked for.
     return Moments(float(mean), float(squares) / max(count, 1.0), int(count))
     ### END SOLUTION
 
@@ -668,13 +678,17 @@ def normalize_advantages(
 ) -> Tensor:
     """(A - mean) / (std + eps) with the moments of all ranks; exactly 0 under mask 0. Collective.
 
-    Returns a new tensor of the shape and dtype of ``advantages``, without a gradient.
+    What stands under mask 0 is never used, not even nan. Returns a new tensor of the shape and
+    dtype of ``advantages``, without a gradient.
     """
     # TODO(statistics): the same mean and standard deviation on every rank.
     ### BEGIN SOLUTION
     moments = all_reduce_moments(advantages, mask)
     # BUG(variance-for-deviation): normal = (advantages.detach() - moments.mean) / (moments.var + eps)
     # WHEN advantages are divided by their variance instead of their standard deviation.
+    # BUG(eps-inside-the-root): normal = (advantages.detach() - moments.mean) / (moments.var + eps) ** 0.5
+    # WHEN eps is added to the variance, inside the root, while here it is added to the standard
+    # WHEN deviation.
     normal = (advantages.detach() - moments.mean) / (moments.var**0.5 + eps)
     return normal if mask is None else torch.where(mask.bool(), normal, 0.0)
     ### END SOLUTION
@@ -704,7 +718,7 @@ class DistributedRunningMeanStd:
         # TODO(statistics): statistics of the new rows of all ranks, merged into the old ones.
         ### BEGIN SOLUTION
         everything = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
-        new, squares, count = _merged(rows.detach().double(), everything)
+        new, squares, count = _merged(rows.double(), everything)
         if count == 0:
             return
         new, squares = new.cpu(), squares.cpu()
@@ -826,6 +840,7 @@ def distributed_step_(
         loss, *rest = (torch.where(batch.mask.bool(), term, 0.0).sum() for term in terms)
         # BUG(mean-of-micro-batches): (rank_and_world()[1] * loss / batch.mask.sum().clamp(min=1) / len(micro_batches)).backward()
         # WHEN each micro-batch's mean counts the same, however many rows it has.
+        # BUG(mean-of-micro-batches, 2): (loss / batch.mask.sum().clamp(min=1) / len(micro_batches)).backward()
         (rank_and_world()[1] * loss / count).backward()
         # BUG(reduces-every-micro-batch): sums += torch.stack(rest).double().to(device); all_reduce_grads_(params, 1.0)
         # WHEN the gradients are communicated after every micro-batch instead of once for each
@@ -858,6 +873,10 @@ def _mean_over_ranks(value: float, count: float) -> float:
     # BUG(empty-rank-spoils-the-mean): value = value * 1.0
     # WHEN the mean of a rank without entries, which may be nan, takes part in the mean of all.
     value = value if count else 0.0
+    # BUG(kl-is-a-mean-of-means): count = 1.0
+    # WHEN the divergences of the ranks are averaged without regard to how many entries each of them
+    # WHEN has.
+    count = float(count)
     pair = torch.tensor([value * count, count], dtype=torch.float64)
     total, entries = sum_over_ranks(pair.to(communication_device())).tolist()
     return total / max(entries, 1.0)
@@ -922,10 +941,14 @@ def check_finite(values: Iterable[Tensor]) -> None:
     ### BEGIN SOLUTION
     rank, world = rank_and_world()
     bad = torch.zeros(world, dtype=torch.float64, device=communication_device())
+    # BUG(infinity-passes): bad[rank] = float(any(bool(torch.isnan(value).any()) for value in values))
+    # WHEN only nan is looked for, and infinite values pass.
     bad[rank] = float(not all(bool(torch.isfinite(value).all()) for value in values))
     # BUG(nan-raises-alone): named = [rank] if bad[rank] else []
     # WHEN only the rank that holds the nan raises, and the others wait for it in their next
     # WHEN reduction.
+    # BUG(everybody-blames-oneself): named = [rank] if float(sum_over_ranks(bad).sum()) else []
+    # WHEN all ranks raise, but each names itself instead of those that hold the nan.
     named = sum_over_ranks(bad).nonzero().flatten().tolist()
     if named:
         raise FloatingPointError(
@@ -1028,6 +1051,8 @@ def dispatch(mode: Dispatch, batch: Any, world: int) -> list[Any]:
     share = -(-n // world)
     # BUG(drops-rows-that-do-not-divide): rows = torch.arange(max(n // world, 1) * world) % n
     # WHEN rows that do not divide evenly among the workers are never computed.
+    # BUG(pads-with-zeros): batch = {name: torch.cat([x, x.new_zeros(share * world - n, *x.shape[1:])]) for name, x in batch.items()}; rows = torch.arange(share * world)
+    # WHEN shares are filled up with zeros instead of rows of the batch.
     rows = torch.arange(share * world) % n
     # BUG(deals-rows-like-cards): return [{name: tensor[rows[worker::world]] for name, tensor in batch.items()} for worker in range(world)]
     # WHEN rows are dealt out one by one but put together again block by block, so that they come
@@ -1266,11 +1291,9 @@ class Learner:
         self.generator.set_state(state["generator"])
         # BUG(resumes-with-fresh-statistics): state = state | {"stats": {"mean": self.obs_stats.mean, "var": self.obs_stats.var, "count": 0}}
         # WHEN a restart forgets the running statistics.
-        self.obs_stats.mean, self.obs_stats.var = (
-            state["stats"]["mean"].clone(),
-            state["stats"]["var"].clone(),
-        )
-        self.obs_stats.count = state["stats"]["count"]
+        stats = state["stats"]
+        self.obs_stats.mean, self.obs_stats.var = stats["mean"], stats["var"]
+        self.obs_stats.count = stats["count"]
         self.step = state["step"]
         ### END SOLUTION
 

@@ -158,18 +158,20 @@ def group_advantages(
     _check_normalisation(eps, ddof)
     if scale not in ("std", "none", "mean"):
         # BUG(unknown-scale-passes): scale = "none"
-        # WHEN an unknown name of a scale is taken for no scaling instead of being refused.
+        # WHEN an unknown name of a scale is taken for one of the known ones instead of being
+        # WHEN refused.
+        # BUG(unknown-scale-passes, 2): pass
         raise ValueError(f"scale must be 'std', 'none' or 'mean', but it is {scale!r}.")
     if baseline not in ("group", "others"):
         raise ValueError(f"baseline must be 'group' or 'others', but it is {baseline!r}.")
     if scale == "mean" and bool((rewards < 0).any()):
         raise ValueError("scale 'mean' divides by the mean reward: no reward may be negative.")
-    rewards = rewards.detach()
-    # BUG(normalises-over-the-batch): group_ids = torch.zeros_like(group_ids)
+    # BUG(normalises-over-the-batch): rewards, group_ids = rewards.detach(), torch.zeros_like(group_ids)
     # WHEN mean and standard deviation are those of the whole batch instead of each group.
-    # BUG(assumes-groups-in-a-row): group_ids = torch.arange(len(rewards)) // int((group_ids == group_ids[0]).sum())
+    # BUG(assumes-groups-in-a-row): rewards, group_ids = rewards.detach(), torch.arange(len(rewards)) // int((group_ids == group_ids[0]).sum())
     # WHEN the batch is cut into equal runs of neighbouring rows, whatever the group ids say.
-    group_ids = group_ids.clone()
+    # BUG(assumes-groups-in-a-row, 2): rewards, group_ids = rewards.detach(), torch.arange(len(rewards)) * len(group_ids.unique()) // len(rewards)
+    rewards = rewards.detach()
     # BUG(writes-into-the-rewards): advantages = rewards
     # WHEN the advantages are written into the caller's own tensor of rewards.
     advantages = torch.zeros_like(rewards)
@@ -178,7 +180,11 @@ def group_advantages(
         # BUG(std-of-the-batch): advantages[member] = (rewards[member] - rewards[member].mean()) / (rewards.std() + eps)
         # WHEN the group's mean is taken off but the deviation is that of the whole batch, as TRL
         # WHEN offers it, while this course divides by each group's own.
+        # BUG(std-of-the-batch, 2): advantages[member] = rewards[member] - rewards[member].mean()
         advantages[member] = _normalised(rewards[member], eps, ddof, scale, baseline)
+    # BUG(normalises-over-the-batch, 2): return (rewards - rewards.mean()) / (rewards.std(correction=ddof) + eps)
+    # BUG(writes-into-the-rewards, 2): return rewards.copy_(advantages)
+    # BUG(std-of-the-batch, 2): return advantages / (advantages.std() + eps)
     return advantages
     ### END SOLUTION
 
@@ -205,16 +211,19 @@ def _check_normalisation(eps: float, ddof: int) -> None:
 def _normalised(
     rewards: Tensor, eps: float, ddof: int, scale: str = "std", baseline: str = "group"
 ) -> Tensor:
-    """The rewards of one group, centred and scaled; exactly 0 where there is no spread. (n,)"""
-    # BUG(group-of-one-gives-nan): if len(rewards) > 1 and bool((rewards == rewards[0]).all()):
+    """The rewards of one group, centred and scaled; exactly 0 where there is no spread. (n,), n may
+    be 0."""
+    # BUG(group-of-one-gives-nan): if len(rewards) != 1 and bool((rewards == rewards[:1]).all()):
     # WHEN the standard deviation of a group of one is taken, 0/0.
     # BUG(dead-groups-amplify-rounding): if len(rewards) < 2:
     # WHEN a group of equal rewards is divided by its standard deviation like any other, so that
     # WHEN rounding errors are blown up, or 0/0 appears.
-    if len(rewards) < 2 or bool((rewards == rewards[0]).all()):
+    # BUG(dead-groups-amplify-rounding, 2): if len(rewards) < 2 or float(rewards.std()) == 0.0:
+    if bool((rewards == rewards[:1]).all()):
         # BUG(group-of-one-keeps-its-reward): return rewards / (1 + eps) if len(rewards) < 2 else torch.zeros_like(rewards)
         # WHEN a group of one keeps its raw reward as its advantage, as verl has it (mean 0,
         # WHEN standard deviation 1), while this course gives it exactly 0.
+        # BUG(group-of-one-keeps-its-reward, 2): return rewards if len(rewards) < 2 else torch.zeros_like(rewards)
         return torch.zeros_like(rewards)
     # BUG(no-baseline): centred = rewards
     # WHEN the rewards are scaled but the group's mean is not subtracted.
@@ -252,13 +261,16 @@ def _normalised(
     # BUG(eps-inside-the-root): return centred / (variance + eps).sqrt()
     # WHEN eps is added to the variance, inside the root, as batch normalisation has it, while this
     # WHEN course adds it to the standard deviation.
+    # BUG(eps-inside-the-root, 2): return centred / (variance + eps**2).sqrt()
     # BUG(eps-as-a-floor): return centred / variance.sqrt().clamp(min=eps)
-    # WHEN eps is the smallest standard deviation that is divided by, as some code has it, while
-    # WHEN this course adds it to the standard deviation.
+    # WHEN eps is the smallest standard deviation or variance that is divided by, as some code has
+    # WHEN it, while this course adds it to the standard deviation.
+    # BUG(eps-as-a-floor, 2): return centred / variance.clamp(min=eps).sqrt()
     # BUG(eps-forgotten): return centred / variance.sqrt()
     # WHEN eps is left out.
     # BUG(divides-by-the-variance): return centred / (variance + eps)
     # WHEN the centred rewards are divided by the variance instead of its root.
+    # BUG(divides-by-the-variance, 2): return centred / (variance.sqrt() + eps) ** 2
     return centred / (variance.sqrt() + eps)
 
 
@@ -292,7 +304,8 @@ def informative_groups(rewards: Tensor, group_ids: Tensor) -> Tensor:
         # WHEN succeeded stay.
         # BUG(drops-rows-of-groups): keep[member] = rewards[member] != rewards[member].median()
         # WHEN single rows are dropped out of a group instead of whole groups.
-        keep[member] = bool((rewards[member] != rewards[member][0]).any())
+        # BUG(drops-rows-of-groups, 2): keep[member] = rewards[member] > rewards[member].mean()
+        keep[member] = bool((rewards[member] != rewards[member][:1]).any())
     return keep
     ### END SOLUTION
 
@@ -333,7 +346,9 @@ def process_advantages(
         raise ValueError("each step needs one reward and one end: the lengths differ.")
     if any(len(ends) and (int(ends.min()) < 0 or int(ends.max()) >= L) for ends in step_end_idx):
         # BUG(clamps-step-ends): step_end_idx = [ends.clamp(0, L - 1) for ends in step_end_idx]
-        # WHEN a step that ends outside the row is moved into it instead of being refused.
+        # WHEN a step that ends outside the row is moved into it, or taken as it is, instead of
+        # WHEN being refused.
+        # BUG(clamps-step-ends, 2): pass
         raise ValueError(f"steps must end at a place from 0 to {L - 1}.")
     # BUG(steps-normalised-per-sample): normalised = [_normalised(r.detach(), eps, ddof) for r in step_rewards]
     # WHEN each sample's step rewards are normalised by themselves instead of together with the
@@ -345,9 +360,11 @@ def process_advantages(
     for row, rewards, ends in zip(advantages, normalised, step_end_idx, strict=True):
         # BUG(outcome-of-the-steps): for reward, end in [(rewards.sum(), L - 1)]:
         # WHEN the sum over all steps of a sample is given to each of its tokens.
+        # BUG(outcome-of-the-steps, 2): for reward, end in [(rewards.sum(), ends.max() if len(ends) else 0)]:
         for reward, end in zip(rewards, ends, strict=True):
             # BUG(steps-reach-forward): row[int(end) :] += reward
             # WHEN a step's reward is given to the tokens after it instead of those that led to it.
+            # BUG(steps-reach-forward, 2): row[int(end) + 1 :] += reward
             # BUG(step-misses-its-last-token): row[: int(end)] += reward
             # WHEN a step's last token does not get the step's own reward.
             # BUG(step-pays-its-own-tokens-only): row[_start(ends, end) : int(end) + 1] += reward
@@ -483,10 +500,15 @@ def grpo_loss(
     adv = (adv if adv.ndim == 2 else adv.unsqueeze(1).expand_as(logp)).detach()
     # BUG(nan-under-the-mask-spreads): adv = adv * valid
     # WHEN what stands under mask 0 is multiplied by 0 instead of being left out: 0 times nan is nan.
+    # BUG(nan-is-cut-out-too-late): pass
+    # WHEN nan under mask 0 is cut out of the loss only after it has been computed with: its
+    # WHEN gradient is nan.
     adv = adv.masked_fill(~valid, 0.0)
     # BUG(old-logp-keeps-its-gradient): log_ratio = (logp - old_logp).masked_fill(~valid, 0.0)
     # WHEN the old log-probabilities keep their gradient.
     # BUG(nan-under-the-mask-spreads): log_ratio = (logp - old_logp.detach()) * valid
+    # BUG(nan-is-cut-out-too-late): log_ratio = logp - old_logp.detach()
+    # BUG(old-logp-recomputed, 2): log_ratio = (logp - logp.detach()).masked_fill(~valid, 0.0)
     log_ratio = (logp - old_logp.detach()).masked_fill(~valid, 0.0)
     # BUG(ratio-of-the-sequence): if True:
     # WHEN all tokens of a row share the ratio of the whole sequence, as GSPO has it, while GRPO
@@ -504,11 +526,14 @@ def grpo_loss(
     if ref_logp is not None:
         kl = k3_kl(logp.masked_fill(~valid, 0.0), ref_logp.masked_fill(~valid, 0.0))
     # BUG(one-bound-for-both-sides): clipped = ratio.clamp(1 - clip_low, 1 + clip_low)
-    # WHEN the ratio is clipped at clip_low on both sides and clip_high is ignored.
+    # WHEN the ratio is clipped at the same distance on both sides, though clip_low and clip_high
+    # WHEN differ.
+    # BUG(one-bound-for-both-sides, 2): clipped = ratio.clamp(1 - clip_high, 1 + clip_high)
     clipped = ratio.clamp(1 - clip_low, 1 + clip_high)
     # BUG(kl-in-the-reward): adv, beta = adv - beta * kl.detach(), 0.0
     # WHEN the KL term is taken off the advantage, as PPO-style RLHF code takes it off the reward,
     # WHEN while GRPO adds it to the loss.
+    # BUG(kl-in-the-reward, 2): adv, beta = adv - beta * _k1(logp, ref_logp).masked_fill(~valid, 0.0), 0.0
     # BUG(kl-rewarded): beta = -beta
     # WHEN the KL term has the wrong sign, so that leaving the reference is rewarded.
     beta = float(beta)
@@ -523,6 +548,7 @@ def grpo_loss(
     surrogate = torch.minimum(ratio * adv, clipped * adv)
     # BUG(kl-over-padding): loss = aggregate(-surrogate, valid, agg, max_len) + beta * _k3_everywhere(logp, ref_logp).mean()
     # WHEN the KL term also counts tokens outside the mask.
+    # BUG(loss-with-the-wrong-sign, 2): loss = -aggregate(beta * kl - surrogate, valid, agg, max_len)
     loss = aggregate(beta * kl - surrogate, valid, agg, max_len)
     # BUG(metrics-count-padding): counted = torch.ones_like(valid)
     # WHEN the metrics are averaged over padding as well.
@@ -534,10 +560,16 @@ def grpo_loss(
         # WHEN the clip fraction counts only tokens that clipping takes the gradient from, as TRL
         # WHEN and verl have it, while this course counts every ratio outside the bounds, as CleanRL
         # WHEN does.
+        # BUG(clip-fraction-with-one-bound): outside = (ratio - 1).abs() > clip_low
+        # WHEN the clip fraction counts ratios that are further than clip_low from 1, on either
+        # WHEN side.
         outside = (ratio < 1 - clip_low) | (ratio > 1 + clip_high)
         # BUG(approx-kl-is-k1): moved = -log_ratio
         # WHEN approx_kl is k1, the mean of old minus new log-probabilities, as verl reports it,
         # WHEN while this course reports k3.
+        # BUG(approx-kl-is-k2): moved = log_ratio**2 / 2
+        # WHEN approx_kl is k2, the mean of half the squared log-ratio, as OpenAI's baselines report
+        # WHEN it, while this course reports k3.
         moved = ratio - 1 - log_ratio
         entries = {"clip_fraction": outside, "approx_kl": moved, "ratio_mean": ratio, "kl": kl}
         return loss, {name: _mean(x.to(ratio.dtype), counted) for name, x in entries.items()}
@@ -570,9 +602,9 @@ def _check_loss(
 
 
 def _sequence_log_ratio(log_ratio: Tensor, valid: Tensor) -> Tensor:
-    """The mean log-ratio of a row's tokens, at each of its places. 0 outside ``valid``. (B, L)"""
+    """The mean log-ratio of a row's tokens, at each of its places. (B, L)"""
     mean = log_ratio.sum(dim=1, keepdim=True) / valid.sum(dim=1, keepdim=True).clamp(min=1)
-    return mean.expand_as(log_ratio).masked_fill(~valid, 0.0)
+    return mean.expand_as(log_ratio)
 
 
 ### END SOLUTION
@@ -625,6 +657,9 @@ def aggregate(
     # BUG(never-token-mean): if False:
     # WHEN "token-mean" takes the mean of each row first, so that a token in a long row weighs less.
     if agg == "token-mean":
+        # BUG(token-mean-over-padding): return losses.mean()
+        # WHEN "token-mean" divides by the number of all places, padding included.
+        # BUG(empty-rows-give-nan, 2): return losses.sum() / lengths.sum()
         return losses.sum() / lengths.sum().clamp(min=1)
     if agg == "seq-sum-const":
         # BUG(constant-is-the-row-width): rows = losses.sum(dim=1) / losses.shape[1]
@@ -637,7 +672,7 @@ def aggregate(
         # BUG(row-mean-over-padding): rows = losses.sum(dim=1) / losses.shape[1]
         # WHEN a row is averaged over its padded width instead of its tokens.
         # BUG(empty-rows-give-nan): rows = losses.sum(dim=1) / lengths
-        # WHEN a row without a token is averaged over its zero tokens, 0/0.
+        # WHEN a row or a batch without a token is averaged over its zero tokens, 0/0.
         # BUG(row-sum): rows = losses.sum(dim=1)
         # WHEN a row's tokens are added up instead of averaged, as verl's seq-mean-token-sum has it.
         rows = losses.sum(dim=1) / lengths.clamp(min=1)
@@ -665,6 +700,11 @@ def _mean(x: Tensor, valid: Tensor) -> float:
 def _k3_everywhere(logp: Tensor, ref_logp: Tensor | None) -> Tensor:
     """k3 at every place, padding included."""
     return torch.zeros_like(logp) if ref_logp is None else k3_kl(logp, ref_logp)
+
+
+def _k1(logp: Tensor, ref_logp: Tensor | None) -> Tensor:
+    """k1 at every place, without a gradient."""
+    return torch.zeros_like(logp) if ref_logp is None else (logp - ref_logp).detach()
 
 
 ### END BUGS
@@ -737,6 +777,8 @@ def _positions(real: Tensor) -> Tensor:
     """Places counted from the first real token of each row. (B, L) int64"""
     # BUG(positions-count-padding): return torch.arange(real.shape[1]).expand_as(real)
     # WHEN positions are counted from the left edge of the batch, padding included.
+    # BUG(positions-begin-with-one): return real.long().cumsum(dim=1)
+    # WHEN the positions of a row begin with 1, as a sum that counts its own token gives them.
     return (real.long().cumsum(dim=1) - 1).clamp(min=0)
 
 
@@ -800,7 +842,7 @@ def sample_groups(
         torch.arange(tokens.shape[1])
         >= torch.tensor([width - len(prompt) for prompt in rows])[:, None]
     )
-    logp = torch.zeros(tokens.shape)
+    scores: list[Tensor] = []
     alive, start, cache = torch.ones(len(rows), dtype=torch.bool), 0, None
     for t in range(width, width + max_new):
         real[:, t] = mask[:, t] = alive
@@ -810,20 +852,20 @@ def sample_groups(
         # BUG(temperature-multiplies): scaled = logits[:, -1] * temperature
         scaled = logits[:, -1] / temperature
         # BUG(samples-from-top-five): distribution = _likeliest_five(scaled).log_softmax(dim=-1)
-        # WHEN only the most likely tokens can be sampled (top-k), as some sampling code has it by
-        # WHEN default.
+        # WHEN only the most likely tokens can be sampled (top-k or top-p), as some sampling code has
+        # WHEN it by default.
+        # BUG(samples-from-top-five, 2): distribution = _nucleus(scaled).log_softmax(dim=-1)
         distribution = scaled.log_softmax(dim=-1)
         # BUG(uses-the-global-generator): choice = torch.multinomial(distribution.exp(), 1)
         # WHEN random numbers come from the global generator instead of the one that was handed in.
+        # BUG(uses-the-global-generator, 2): choice = torch.distributions.Categorical(logits=scaled).sample()[:, None]
         # BUG(always-the-likeliest): choice = distribution.argmax(dim=-1, keepdim=True)
         # WHEN the likeliest token is taken instead of a sampled one, so that all samples of a group
         # WHEN are alike.
         choice = torch.multinomial(distribution.exp(), 1, generator=generator)
         # BUG(scored-at-temperature-one): picked = logits[:, -1].log_softmax(dim=-1).gather(1, choice).squeeze(1)
         picked = distribution.gather(1, choice).squeeze(1)
-        if t == width:
-            logp = logp.to(picked.dtype)
-        logp[:, t] = picked.masked_fill(~alive, 0.0)
+        scores.append(picked.masked_fill(~alive, 0.0))
         # BUG(writes-after-the-end): tokens[:, t] = choice.squeeze(1)
         # WHEN the row goes on with sampled tokens after its end of sequence instead of padding.
         tokens[:, t] = choice.squeeze(1).masked_fill(~alive, PAD)
@@ -831,11 +873,14 @@ def sample_groups(
         # WHEN a response goes on after its end of sequence.
         alive = alive & (tokens[:, t] != EOS)
         start = t
+    logp = torch.nn.functional.pad(torch.stack(scores, dim=1), (width, 0))
     # BUG(end-of-sequence-masked): return Samples(tokens, mask & (tokens != EOS), logp)
     # WHEN the end of sequence is left out of the mask, so that the policy never learns when to
     # WHEN stop.
+    # BUG(end-of-sequence-masked, 2): return Samples(tokens, mask & (tokens != EOS), logp * (tokens != EOS))
     # BUG(mask-covers-the-prompt): return Samples(tokens, real | mask, logp)
     # WHEN the mask covers the prompt as well.
+    # BUG(mask-covers-the-prompt, 2): return Samples(tokens, tokens != PAD, logp)
     return Samples(tokens, mask, logp)
     ### END SOLUTION
 
@@ -847,6 +892,15 @@ def _likeliest_five(logits: Tensor) -> Tensor:
     """The logits of the five likeliest tokens, -inf elsewhere: what a known mistake samples
     from."""
     return logits.masked_fill(logits < logits.topk(5).values[:, -1:], -torch.inf)
+
+
+def _nucleus(logits: Tensor) -> Tensor:
+    """The logits of the likeliest tokens that together have 0.9 of the probability, -inf
+    elsewhere."""
+    ordered, places = logits.sort(dim=-1, descending=True)
+    before = ordered.softmax(dim=-1).cumsum(dim=-1).roll(1, dims=-1)
+    before[:, 0] = 0.0
+    return ordered.masked_fill(before > 0.9, -torch.inf).gather(1, places.argsort(dim=-1))
 
 
 ### END BUGS
@@ -890,19 +944,24 @@ def verifiable_reward(prompt: str, response: str) -> float:
     answer = digits[::-1] if prompt[0] == "r" else "".join(sorted(digits))
     # BUG(end-not-required): return float(response.removesuffix("$") == answer)
     # WHEN an answer without its end of sequence is accepted.
+    # BUG(end-not-required, 2): return float(response.rstrip("$") == answer)
     # BUG(prefix-is-enough): return float(response.startswith(answer))
     # WHEN a response is accepted as soon as it begins with the answer, whatever follows.
+    # BUG(prefix-is-enough, 2): return float(response.startswith(answer + "$"))
     # BUG(answer-anywhere): return float(answer + "$" in response)
-    # WHEN a response is accepted if it holds the answer anywhere, so that trying out several
-    # WHEN answers pays.
+    # WHEN a response is accepted if it holds the answer somewhere, whatever else stands in it, so
+    # WHEN that trying out several answers pays.
     # BUG(answer-anywhere, 2): return float(answer in response)
+    # BUG(answer-anywhere, 3): return float(response.endswith(answer + "$"))
     # BUG(compares-numbers): return float(response[:-1].isdigit() and response[-1:] == "$" and int(response[:-1]) == int(answer))
     # WHEN answers are compared as numbers, so that leading zeros do not matter.
     # BUG(newline-passes): return float(__import__("re").match(answer + r"\$$", response) is not None)
-    # WHEN a line break after the end of sequence is accepted, as a regular expression that ends with
-    # WHEN $ does it.
+    # WHEN a line break or a blank before or after the answer is accepted, as strip() does it, and a
+    # WHEN regular expression that ends with $.
+    # BUG(newline-passes, 2): return float(response.strip() == answer + "$")
     # BUG(partial-credit): return sum(a == b for a, b in zip(answer + "$", response)) / (len(answer) + 1)
     # WHEN each right character earns a share of the reward.
+    # BUG(partial-credit, 2): return sum(a == b for a, b in zip(answer, response)) / len(answer)
     return float(response == answer + "$")
     ### END SOLUTION
 
@@ -939,6 +998,7 @@ def program_reward(source: str, cases: Sequence[tuple[int, int]]) -> float:
         tree = ast.parse(source.strip(), mode="eval").body if len(source) <= limit else None
         # BUG(hands-it-to-eval): results = [eval(source, {"__builtins__": {}}, {"x": x}) == y for x, y in cases]
         # WHEN the text is handed to eval, which knows far more than the language allows.
+        # BUG(hands-it-to-eval, 2): results = [eval(source.strip(), {"x": x}) == y for x, y in cases]
         results = [_value(tree, x) == y for x, y in cases]
     except (SyntaxError, ValueError, RecursionError, MemoryError, TypeError, NameError):
         return 0.0
@@ -1004,6 +1064,7 @@ def grpo_update_(
     ### BEGIN SOLUTION
     # BUG(keeps-old-gradients): pass
     # WHEN gradients that were there before the update are not cleared.
+    # BUG(keeps-old-gradients, 2): pass
     optimizer.zero_grad()
     rows, total = len(batch.adv), int(batch.mask.sum())
     size = cfg.micro_batch or rows
@@ -1043,7 +1104,9 @@ def grpo_update_(
         metrics = {name: value + tokens * part[name] for name, value in metrics.items()}
     # BUG(gradient-not-clipped): pass
     # WHEN the norm of the gradient is not clipped.
+    # BUG(gradient-not-clipped, 2): torch.nn.utils.clip_grad_value_(policy.parameters(), cfg.grad_norm)
     torch.nn.utils.clip_grad_norm_(policy.parameters(), cfg.grad_norm)
+    # BUG(keeps-old-gradients, 2): optimizer.step(); optimizer.zero_grad()
     optimizer.step()
     return metrics | {"loss": whole}
     ### END SOLUTION
@@ -1089,6 +1152,7 @@ def train_grpo(policy: Any, cfg: GRPOConfig, seed: int) -> Result:
     reference, policy = policy, copy.deepcopy(policy)
     # BUG(decays-the-weights): optimizer = torch.optim.AdamW(policy.parameters(), lr=cfg.lr, weight_decay=1.0)
     # WHEN the optimiser lets the weights decay, so that they change where nothing is to be learnt.
+    # BUG(decays-the-weights, 2): optimizer = torch.optim.AdamW(policy.parameters(), lr=cfg.lr)
     optimizer = torch.optim.AdamW(policy.parameters(), lr=cfg.lr, weight_decay=0.0)
     history: dict[str, list[float]] = {
         name: []
@@ -1110,6 +1174,7 @@ def train_grpo(policy: Any, cfg: GRPOConfig, seed: int) -> Result:
         for _ in range(cfg.epochs):
             # BUG(passes-keep-their-order): order = chosen
             # WHEN the rows come in the same order in every pass.
+            # BUG(passes-keep-their-order, 2): order = chosen[torch.randperm(len(chosen), generator=torch.Generator().manual_seed(seed))]
             order = chosen[torch.randperm(len(chosen), generator=generator)]
             # BUG(last-rows-left-out): for rows in order.split(max(len(order) // cfg.minibatches, 1))[: cfg.minibatches]:
             # WHEN rows that do not divide evenly into minibatches are left out of a pass.
@@ -1117,8 +1182,8 @@ def train_grpo(policy: Any, cfg: GRPOConfig, seed: int) -> Result:
                 if len(rows):
                     piece = Batch(*(x[rows] for x in batch))
                     # BUG(old-logp-recomputed): old_logp = _score(policy, piece, cfg)
-                    # WHEN the old log-probabilities are computed anew before each update, so that
-                    # WHEN no ratio ever leaves 1 and nothing is clipped.
+                    # WHEN the old log-probabilities are those of the policy that learns, computed
+                    # WHEN anew, so that no ratio ever leaves 1 and nothing is clipped.
                     old_logp = piece.old_logp
                     metrics = grpo_update_(
                         policy, optimizer, piece._replace(old_logp=old_logp), cfg

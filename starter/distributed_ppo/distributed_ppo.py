@@ -540,7 +540,8 @@ def normalize_advantages(
 ) -> Tensor:
     """(A - mean) / (std + eps) with the moments of all ranks; exactly 0 under mask 0. Collective.
 
-    Returns a new tensor of the shape and dtype of ``advantages``, without a gradient.
+    What stands under mask 0 is never used, not even nan. Returns a new tensor of the shape and
+    dtype of ``advantages``, without a gradient.
     """
     # TODO(statistics): the same mean and standard deviation on every rank.
     # YOUR CODE HERE

@@ -139,7 +139,7 @@ def all_reduce_moments(x, mask=None):
 def normalize_advantages(advantages, mask=None, eps=1e-08):
     mean, var, _ = all_reduce_moments(advantages, mask)
     scaled = (advantages.detach() - mean) / (math.sqrt(var) + eps)
-    return scaled if mask is None else scaled * mask.to(scaled.dtype)
+    return scaled if mask is None else torch.where(mask.bool(), scaled, torch.zeros_like(scaled))
 
 
 class DistributedRunningMeanStd:

@@ -1,6 +1,6 @@
 # The average token loss is taken over padding as well.
 # Source: https://github.com/NovaSky-AI/SkyRL/pull/462
-# True: none
+# True: token-mean-over-padding
 
 
 _given_aggregate = aggregate
