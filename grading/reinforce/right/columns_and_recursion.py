@@ -210,7 +210,7 @@ class Agent:
 
     def learn(self, diaries):
         returns = [togo(one.paid, self.config.gamma) for one in diaries]
-        everything = sum(returns, [])
+        everything = [g for own in returns for g in own]
         mean, deviation = np.mean(everything), np.std(everything)
         gain, entropies = 0.0, []
         for i, one in enumerate(diaries):
