@@ -1080,14 +1080,13 @@ def train_preferences(policy: Any, pairs: Pairs, cfg: PreferenceConfig, seed: in
     # BUG(reference-is-the-policy, 2): trained = reference = copy.deepcopy(policy)
     trained, reference = copy.deepcopy(policy), policy
     optimizer = torch.optim.Adam(trained.parameters(), lr=cfg.lr)
-    # BUG(uses-the-global-generator, 2): generator = torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     history: dict[str, list[float]] = {}
     order: list[int] = []
     for _ in range(cfg.steps):
         if len(order) < cfg.batch_size:
             # BUG(uses-the-global-generator): order = torch.randperm(len(pairs.prompts)).tolist()
-            # WHEN random numbers come from the global generator, or it is seeded.
+            # WHEN random numbers come from the global generator instead of the seed.
             # BUG(draws-with-replacement): order = torch.randint(len(pairs.prompts), (len(pairs.prompts),), generator=generator).tolist()
             # WHEN pairs are drawn with replacement, so that a pass sees some twice and others not
             # WHEN at all.
