@@ -1830,20 +1830,21 @@ def test_the_value_serves_before_it_is_fitted(student, lab, rng):
 def test_the_policy_acts_on_what_it_is_shown(student, lab, rng):
     """Each action is drawn with the policy's probability at the observation that is shown."""
     seed = int(rng.integers(1000))
-    # The policy hardly moves, so that the last one tells how likely each action was.
-    settings = {"max_steps": 900, "episodes_per_update": 60, "learning_rate": 1e-4}
-    trained = train(student, lab, Wide, seed=seed, **settings)
-    steps = [step for episode in trained.probe.episodes for step in episode]
-    assert_equal(len(steps), 900, "steps")
-    chances = chance_of(trained.result, 1, *[seen.tolist() for seen, _, _ in steps])
-    drawn = np.array([action for _, action, _ in steps])
-    assert_frequencies(
-        np.bincount(drawn, minlength=2), [1 - chances.mean(), chances.mean()], "actions"
-    )
-    side = chances - chances.mean()
-    deviation = np.sqrt((chances * (1 - chances) * side**2).sum())
-    surprise = float(((drawn - chances) * side).sum() / deviation)
-    assert_true(abs(surprise) < 6.0, f"actions follow the probabilities: {surprise:.1f} deviations")
+    # The policy hardly moves, so that the last one tells how likely each action was. Of eight
+    # policies with fresh weights, some tell observations well apart.
+    settings = {"max_steps": 180, "episodes_per_update": 10, "learning_rate": 1e-4}
+    drift, variance = 0.0, 0.0
+    for number in range(8):
+        trained = train(student, lab, Wide, seed=seed + number, **settings)
+        steps = [step for episode in trained.probe.episodes for step in episode]
+        assert_equal(len(steps), 180, "steps")
+        chances = chance_of(trained.result, 1, *[seen.tolist() for seen, _, _ in steps])
+        drawn = np.array([action for _, action, _ in steps])
+        side = chances - chances.mean()
+        drift += float(((drawn - chances) * side).sum())
+        variance += float((chances * (1 - chances) * side**2).sum())
+    surprise = drift / np.sqrt(variance)
+    assert_true(abs(surprise) < 5.5, f"actions follow the probabilities: {surprise:.1f} deviations")
 
 
 @points(
