@@ -338,8 +338,9 @@ def test_weights_are_the_slope_of_the_loss(student, rng):
         found = student.dpo_weights(h, beta=beta, label_smoothing=s)
         assert_close(found, torch.tensor(slopes).double(), what="the weights", **TIGHT)
     best = torch.full((2,), math.log((1 - doubt) / doubt) / beta).double()
-    found = student.dpo_weights(best, beta=beta, label_smoothing=doubt)
+    found = student.dpo_weights(best.requires_grad_(), beta=beta, label_smoothing=doubt)
     assert_close(found, torch.zeros(2).double(), what="the weights at the optimum", **TIGHT)
+    assert_no_grad(found, what="the weights")
 
 
 # -- Part 2: IPO -----------------------------------------------------------------------------------
@@ -696,6 +697,8 @@ def test_nothing_beats_the_optimum(student, rng):
     lost = beta * (other.exp() * (other - best)).sum(dim=-1)
     found = student.rlhf_objective(other, ref, rewards, beta)
     assert_close(found, beta * log_z - lost, what="the objective of another policy", **TIGHT)
+    alone = student.rlhf_objective(other[1], ref[1], rewards[1], beta)
+    assert_close(alone, found[1], what="the objective for one prompt", **TIGHT)
 
 
 @points(
@@ -1119,7 +1122,7 @@ def test_a_long_gradient_is_shortened(student, lab, rng):
 )
 def test_the_report_compares_implicit_rewards(student, lab, rng):
     """Accuracy and margin are those of implicit rewards, a policy that is its reference gets 0.5
-    and 0, and the log-probabilities are means over pairs."""
+    and 0, the log-probabilities are means over pairs, and SimPO is reported without a reference."""
     policy, reference, pairs = close_models(rng)
     cfg = config("dpo")
     won, lost = slow_scores(policy, pairs, False)
@@ -1137,6 +1140,17 @@ def test_the_report_compares_implicit_rewards(student, lab, rng):
         assert_close([report[name] for name in names], expected, what="margin and log-probabilities", **SINGLE)  # fmt: skip
         share = 0.5 if other is policy else float((lead > 0).double().mean())
         assert_close(report["accuracy"], share, what="the accuracy", **SINGLE)
+    cfg = config("simpo")
+    model = network(lab, policy)
+    optimizer = lab.make("torch.optim.SGD", lab.kept(model).parameters(), lr=0.02)
+    report = student.preference_update_(
+        model, network(lab, reference), optimizer, pairs, student.PreferenceConfig(**cfg)
+    )
+    won, lost = slow_scores(policy, pairs, True)
+    lead = cfg["beta"] * (won - lost)
+    expected = [float(x.mean()) for x in ((lead > 0).double(), lead, won, lost)]
+    names = ["accuracy", "margin", "chosen_logp", "rejected_logp"]
+    assert_close([report[name] for name in names], expected, what="the report of simpo", **SINGLE)
 
 
 HISTORY = ("loss", "accuracy", "margin", "chosen_logp", "rejected_logp")

@@ -189,7 +189,7 @@ def test_masks_that_make_no_sense_are_refused(student, rng):
     "data.",
 )
 def test_returns_leave_their_arguments_alone(student, rng):
-    """Computing returns changes neither rewards nor mask."""
+    """Computing returns changes neither rewards nor mask, and passes no gradient on."""
     batch = ragged(rng, 3, 5)
     copies = Batch(batch.rewards.clone(), batch.mask.clone())
     assert_near(
@@ -198,6 +198,8 @@ def test_returns_leave_their_arguments_alone(student, rng):
     )
     for name, before, after in zip(Batch._fields, copies, batch, strict=True):
         assert_unchanged(before, after, what=name)
+    learns = batch.rewards.clone().requires_grad_()
+    assert_no_grad(student.discounted_returns(learns, 0.9, batch.mask), "the returns")
 
 
 # -- Part 2: policies ------------------------------------------------------------------------------
@@ -738,11 +740,8 @@ def test_expected_gradient_is_the_gradient_of_the_objective(student, rng):
     expected return."""
     w = world(rng)
     weights = returns_by_definition(w.rewards, 0.8, w.mask)
-    assert_close(
-        expected_gradient(student, w, weights, 0.8),
-        true_gradient(w, 0.8),
-        atol=1e-8,
-        what="the mean gradient",
+    assert_near(
+        expected_gradient(student, w, weights, 0.8), true_gradient(w, 0.8), "the mean gradient"
     )
 
 
@@ -767,7 +766,7 @@ def test_returns_make_the_gradient_unbiased(student, rng):
     chance = (w.dynamics * path_log_probs(w).sum(0).exp()).detach()
     steps = weights * tensor(0.8 ** np.arange(3))[:, None] * chance
     (found,) = torch.autograd.grad((path_log_probs(w) * steps).sum(), w.preferences)
-    assert_close(found, true_gradient(w, 0.8), atol=1e-8, rtol=1e-6, what="the mean gradient")
+    assert_near(found, true_gradient(w, 0.8), "the mean gradient")
 
 
 @points(
@@ -786,11 +785,8 @@ def test_baseline_of_the_state_leaves_the_expected_gradient_alone(student, rng):
         tensor(rng.normal(size=2) * 3.0),
     )
     weights = returns - baseline[w.states] * w.mask
-    assert_close(
-        expected_gradient(student, w, weights, 0.8),
-        true_gradient(w, 0.8),
-        atol=1e-8,
-        what="the mean gradient",
+    assert_near(
+        expected_gradient(student, w, weights, 0.8), true_gradient(w, 0.8), "the mean gradient"
     )
 
 
@@ -810,8 +806,8 @@ def test_baseline_of_the_state_leaves_the_expected_gradient_alone(student, rng):
     hint="Mean 0 and population standard deviation 1 over the valid entries, and 0 under mask 0.",
 )
 def test_standardized_entries_have_mean_zero_and_deviation_one(student, rng):
-    """Valid entries come out with mean 0 and population deviation 1, in the same order; padding
-    comes out as 0."""
+    """Valid entries come out with mean 0 and population deviation 1, in the same order, padding as
+    0, and no gradient; where nothing is valid, that is refused."""
     batch = ragged(rng, 2, 4, 3)
     x = batch.rewards * 3.0 + 7.0
     entries = np.asarray(x[batch.mask])
@@ -823,6 +819,12 @@ def test_standardized_entries_have_mean_zero_and_deviation_one(student, rng):
         tensor(np.sign(np.asarray(row) - np.asarray(row).mean())),
         "two standardised entries",
     )
+    softened = np.where(batch.mask, (np.asarray(x) - entries.mean()) / (entries.std() + 0.7), 0.0)
+    assert_near(student.standardize(x, batch.mask, 0.7), tensor(softened), "with an eps of 0.7")
+    learns = x.clone().requires_grad_()
+    assert_no_grad(student.standardize(learns, batch.mask), "standardised entries")
+    with assert_raises(ValueError):
+        student.standardize(x, torch.zeros_like(batch.mask))
 
 
 @points(
@@ -867,7 +869,7 @@ def test_standardizing_forgets_unit_and_offset(student, rng):
     hint="Half the mean of (V - G)^2 over valid steps.",
 )
 def test_value_loss_is_half_the_mean_squared_error_of_valid_steps(student, rng):
-    """The value loss is half the mean squared error over valid steps."""
+    """The value loss is half the mean squared error over valid steps; without any it is refused."""
     batch = ragged(rng, 2, 5, 3)
     values = tensor(rng.normal(size=(5, 3)))
     errors = np.asarray(values - batch.rewards)[np.asarray(batch.mask)]
@@ -880,6 +882,8 @@ def test_value_loss_is_half_the_mean_squared_error_of_valid_steps(student, rng):
         student.value_loss(values[:2, 0], batch.rewards[:2, 0]),
         tensor(0.5 * (errors.reshape(-1)[[0, 3]] ** 2).mean()),
     )
+    with assert_raises(ValueError):
+        student.value_loss(values, batch.rewards, torch.zeros_like(batch.mask))
 
 
 @points(
@@ -943,6 +947,8 @@ def test_leave_one_out_is_the_mean_of_the_others(student, rng):
         returns[:2].flip(0),
         "baselines of two episodes",
     )
+    learns = returns.clone().requires_grad_()
+    assert_no_grad(student.leave_one_out_baseline(learns), "baselines")
     with assert_raises(ValueError):
         student.leave_one_out_baseline(returns[:1])
 
@@ -1085,6 +1091,11 @@ def test_bandit_has_the_gradient_of_a_softmax(student, rng):
     )
     assert_near(result.J, (pi * R).sum(), "J")
     assert_near(result.gradient, pi * (R - (pi * R).sum()), "the gradient")
+    learns = student.exact_policy_gradient(
+        torch.zeros(1, 4, 1).double(), R, 0.9, tensor([1.0]), theta.clone().requires_grad_()
+    )
+    assert_no_grad(learns.J, "J")
+    assert_no_grad(learns.gradient, "the gradient")
 
 
 @points(
@@ -1681,6 +1692,16 @@ class Written(Probe):
         return reward
 
 
+class Wide(Written):
+    """Observations far from 0, which a policy with fresh weights tells apart."""
+
+    lengths = (6,)
+
+    def see(self):
+        self.seen = self.rng.normal(scale=4.0, size=2).astype(np.float32)
+        return self.seen
+
+
 class ByHand:
     """Updates of ``train_reinforce``, repeated with the networks that a training began with."""
 
@@ -1706,7 +1727,7 @@ class ByHand:
         for i, own in enumerate(returns):
             for t, later in enumerate(own):
                 others = [g[t] if t < len(g) else 0.0 for j, g in enumerate(returns) if j != i]
-                weights.append(later - sum(others) / len(others))
+                weights.append(later - sum(others) / max(1, len(others)))
         return torch.stack(weights)
 
     def update(self, episodes):
@@ -1741,7 +1762,8 @@ class ByHand:
 
 
 def assert_follows(student, lab, seed, **changes):
-    """Three updates by hand lead to the policy, and to the values, of a training."""
+    """Updates by hand, three of two episodes each unless that is changed, lead to the policy, and
+    to the values, of a training."""
     settings = {
         "episodes_per_update": 2, "gamma": 0.7, "learning_rate": 0.03, "hidden": 8, "entropy_coefficient": 0.4,
         "value_learning_rate": 0.2, "value_updates": 3,
@@ -1754,8 +1776,9 @@ def assert_follows(student, lab, seed, **changes):
     # Before the work by hand: it tells the diagnosis at once which mistakes it was not.
     found = torch.tensor(chance_of(trained.result, 1, *places))
     hand, played = ByHand(first, **settings), [e for e in trained.probe.episodes if e]
-    for batch in (played[:2], played[2:4], played[4:6]):
-        hand.update(batch)
+    count = settings["episodes_per_update"]
+    for start in range(0, len(played), count):
+        hand.update(played[start : start + count])
     expected = torch.tensor(chance_of(hand, 1, *places))
     assert_close(found, expected, what="the policy in the end", **FOLLOWED)
     if hand.value is not None:
@@ -1766,15 +1789,23 @@ def assert_follows(student, lab, seed, **changes):
 @points(
     4,
     part="train",
-    catches=("training-forgets-gamma", "entropy-punished", "gradients-never-cleared"),
+    catches=(
+        "training-forgets-gamma",
+        "returns-forget-gamma",
+        "entropy-punished",
+        "gradients-never-cleared",
+    ),
     hint="One step for each batch: rewards to go less the baseline, summed over an episode, averaged "
     "over episodes; the entropy is averaged over valid steps.",
 )
 def test_updates_are_followed_by_hand(student, lab, rng):
-    """Three updates by hand lead to the same policy, with baselines that come from the batch."""
+    """Three updates by hand lead to the same policy, with baselines that come from the batch; where
+    it is a single episode, nothing is left to subtract."""
+    student.discounted_returns(tensor([1.0, 1.0]), 0.7)  # for the diagnosis, as above
     seed = int(rng.integers(1000))
     for baseline in ("standardize", "leave_one_out"):
         assert_follows(student, lab, seed, baseline=baseline)
+    assert_follows(student, lab, seed, baseline="leave_one_out", episodes_per_update=1)
 
 
 @points(
@@ -1788,6 +1819,32 @@ def test_the_value_serves_before_it_is_fitted(student, lab, rng):
     """The value network is the baseline as it was before the batch, and is then fitted to it in
     value_updates steps."""
     assert_follows(student, lab, int(rng.integers(1000)), baseline="value")
+
+
+@points(
+    2,
+    part="train",
+    catches=("acts-on-the-first-observation", "samples-the-mode"),
+    hint="At every step: the observation that is shown, the policy for it, an action drawn from that.",
+)
+def test_the_policy_acts_on_what_it_is_shown(student, lab, rng):
+    """Each action is drawn with the policy's probability at the observation that is shown."""
+    seed = int(rng.integers(1000))
+    # The policy hardly moves, so that the last one tells how likely each action was. Of eight
+    # policies with fresh weights, some tell observations well apart.
+    settings = {"max_steps": 180, "episodes_per_update": 10, "learning_rate": 1e-4}
+    drift, variance = 0.0, 0.0
+    for number in range(8):
+        trained = train(student, lab, Wide, seed=seed + number, **settings)
+        steps = [step for episode in trained.probe.episodes for step in episode]
+        assert_equal(len(steps), 180, "steps")
+        chances = chance_of(trained.result, 1, *[seen.tolist() for seen, _, _ in steps])
+        drawn = np.array([action for _, action, _ in steps])
+        side = chances - chances.mean()
+        drift += float(((drawn - chances) * side).sum())
+        variance += float((chances * (1 - chances) * side**2).sum())
+    surprise = drift / np.sqrt(variance)
+    assert_true(abs(surprise) < 5.5, f"actions follow the probabilities: {surprise:.1f} deviations")
 
 
 @points(
@@ -1845,10 +1902,12 @@ def test_training_depends_on_its_seed_and_disturbs_nobody(student, lab):
     "step.",
 )
 def test_unknown_baseline_is_refused(student, lab):
-    """A baseline that does not exist is refused."""
+    """A baseline that does not exist is refused, and so is an update without an episode."""
     assert_equal(train(student, lab, Probe, max_steps=30).steps, 30, "steps")
     with assert_raises(ValueError):
         train(student, lab, Probe, max_steps=30, baseline="oracle")
+    with assert_raises(ValueError):
+        train(student, lab, Probe, max_steps=30, episodes_per_update=0)
 
 
 # -- learning check --------------------------------------------------------------------------------

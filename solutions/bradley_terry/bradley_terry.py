@@ -91,6 +91,7 @@ def bt_prob(r_i: Tensor, r_j: Tensor) -> Tensor:
     # WHEN the probability is that of j beating i.
     # BUG(exponentials-overflow): return r_i.exp() / (r_i.exp() + r_j.exp())
     # WHEN the scores are exponentiated one by one, so that large ones overflow to inf / inf.
+    # BUG(exponentials-overflow, 2): return 1 / (1 + r_j.exp() / r_i.exp())
     return torch.sigmoid(r_i - r_j)
     ### END SOLUTION
 
@@ -129,11 +130,13 @@ def bt_loss(
     ### BEGIN SOLUTION
     # BUG(swapped-pair): gap = r_rejected - r_chosen - margin
     # WHEN chosen and rejected change places, so that training makes the chosen answer worse.
+    # BUG(swapped-pair, 2): gap = r_rejected - r_chosen + margin
     # BUG(margin-added): gap = r_chosen - r_rejected + margin
     # WHEN the margin is added to the difference: a head start instead of a demand.
     gap = r_chosen - r_rejected - margin
     # BUG(log-of-sigmoid): right, wrong = torch.sigmoid(gap).log(), torch.sigmoid(-gap).log()
-    # WHEN the logarithm is taken of a sigmoid that has already been rounded to 0.
+    # WHEN the logarithm is taken of something that has already been rounded to 0 or to infinity.
+    # BUG(log-of-sigmoid, 2): right, wrong = -torch.log1p(torch.exp(-gap)), -torch.log1p(torch.exp(gap))
     # BUG(margin-in-one-term): right, wrong = nn.functional.logsigmoid(gap), nn.functional.logsigmoid(r_rejected - r_chosen)
     # WHEN the margin is missing from the term of the label that is taken for wrong.
     right, wrong = nn.functional.logsigmoid(gap), nn.functional.logsigmoid(-gap)
@@ -193,6 +196,7 @@ def log_likelihood(wins: NDArray[np.integer], theta: Array) -> float:
     # WHEN rows and columns of the table are mixed up, so that losses count as wins.
     gaps = theta[:, None] - theta[None, :]
     # BUG(log-of-sigmoid): return float((wins * np.log(1 / (1 + np.exp(-gaps)))).sum())
+    # BUG(log-of-sigmoid, 2): return -float((wins * np.log1p(np.exp(-gaps))).sum())
     return -float((wins * np.logaddexp(0.0, -gaps)).sum())
     ### END SOLUTION
 
@@ -224,6 +228,9 @@ def is_connected(wins: NDArray[np.integer]) -> bool:
         # BUG(connected-by-one-step): pass
         # WHEN two players must have beaten each other directly.
         reaches = (reaches.astype(int) @ reaches.astype(int)) > 0
+    # BUG(connected-from-the-first): return bool(reaches[0].all())
+    # WHEN it is enough that the first player reaches everybody, whoever reaches them.
+    # BUG(connected-from-the-first, 2): return bool(reaches[:, 0].all())
     return bool(reaches.all())
     ### END SOLUTION
 
@@ -252,12 +259,13 @@ def mm_step(wins: NDArray[np.integer], theta: Array) -> Array:
     wins = _check_table(wins)
     # TODO(fitting): the update above, in logarithms and with mean 0 in the end.
     ### BEGIN SOLUTION
-    ability = np.exp(theta - np.max(theta))
+    ability = np.exp(theta)
     # BUG(wins-for-games): games = wins
     # WHEN only the games that a player won count as games of that pair.
     games = wins + wins.T
     weight = (games / (ability[:, None] + ability[None, :])).sum(axis=1)
     # BUG(losses-for-wins): new = np.log(wins.sum(axis=0) / weight)
+    # BUG(losses-for-wins, 2): new = np.log(wins.sum(axis=0) / weight)
     # BUG(old-ability-kept): new = theta + np.log(wins.sum(axis=1) / weight)
     # WHEN the update is multiplied onto the old ability, which it should replace.
     new = np.log(wins.sum(axis=1) / weight)
@@ -267,7 +275,8 @@ def mm_step(wins: NDArray[np.integer], theta: Array) -> Array:
     # WHEN the last player is set to zero, as Agresti's table has it, while this course sets the
     # WHEN mean of all to zero.
     # BUG(gauge-in-abilities): return new - np.log(np.exp(new).mean())
-    # WHEN the abilities are given the mean 1 instead of the log-abilities the mean 0.
+    # WHEN the abilities are given a mean or a sum of 1 instead of the log-abilities the mean 0.
+    # BUG(gauge-in-abilities, 2): return new - np.log(np.exp(new).sum())
     return new - new.mean()
     ### END SOLUTION
 
@@ -296,13 +305,15 @@ def fit_bt(wins: NDArray[np.integer], tol: float = 1e-8) -> Array:
     ### BEGIN SOLUTION
     # BUG(fits-anything): pass
     # WHEN a table without a maximum is fitted all the same.
+    # BUG(fits-anything, 2): _refuse_winless(wins)
     _refuse_unconnected(wins)
     theta = np.zeros(len(wins))
-    for _ in range(20_000):
+    for _ in range(5_000):
         # BUG(likelihood-stops-it): if log_likelihood(wins, mm_step(wins, theta)) <= log_likelihood(wins, theta) + tol:
-        # WHEN the iteration stops as soon as the likelihood hardly changes, far from where the wins
-        # WHEN match.
-        if _mismatch(wins, theta) <= tol:
+        # WHEN the iteration stops as soon as the likelihood, or the abilities, hardly change, far
+        # WHEN from where the wins match.
+        # BUG(likelihood-stops-it, 2): if np.abs(mm_step(wins, theta) - theta).max() <= tol:
+        if np.abs(bt_gradient_hessian(wins, theta).gradient).max() <= tol:
             break
         theta = mm_step(wins, theta)
     # BUG(abilities-not-logs): return np.exp(theta)
@@ -310,17 +321,14 @@ def fit_bt(wins: NDArray[np.integer], tol: float = 1e-8) -> Array:
     # BUG(abilities-in-elo): return theta * 400 / math.log(10)
     # WHEN log-abilities are on Elo's scale, 400 points to a factor of ten in the odds, while this
     # WHEN course gives them in nats.
+    # BUG(abilities-in-elo, 2): return 1500 + theta * 400 / math.log(10)
+    # BUG(gauge-of-the-first, 2): return theta - theta[0]
+    # BUG(gauge-of-the-last, 2): return theta - theta[-1]
     return theta
     ### END SOLUTION
 
 
 ### BEGIN SOLUTION
-
-
-def _mismatch(wins: Array, theta: Array) -> float:
-    """Largest difference between a player's wins and expected wins, in games."""
-    expected = ((wins + wins.T) / (1 + np.exp(theta[None, :] - theta[:, None]))).sum(axis=1)
-    return float(np.abs(wins.sum(axis=1) - expected).max())
 
 
 def _refuse_unconnected(wins: Array) -> None:
@@ -331,6 +339,15 @@ def _refuse_unconnected(wins: Array) -> None:
 
 
 ### END SOLUTION
+### BEGIN BUGS
+
+
+def _refuse_winless(wins: Array) -> None:
+    if not (wins.sum(axis=0).all() and wins.sum(axis=1).all()):
+        raise ValueError("some player never won, or never lost.")
+
+
+### END BUGS
 
 
 # -- Part 3: gradient, Hessian, Newton, standard errors --------------------------------------------
@@ -368,16 +385,17 @@ def bt_gradient_hessian(wins: NDArray[np.integer], theta: Array) -> Derivatives:
     games = wins + wins.T
     p = 1 / (1 + np.exp(theta[None, :] - theta[:, None]))
     # BUG(losses-for-wins): gradient = wins.sum(axis=0) - (games * p).sum(axis=1)
+    # BUG(losses-for-wins, 3): gradient = wins.sum(axis=0) - (games * p).sum(axis=1)
     gradient = wins.sum(axis=1) - (games * p).sum(axis=1)
     # BUG(curvature-without-games): hessian = (p * p.T) * (games > 0)
     # WHEN a pair that played often curves the likelihood no more than one that played once.
     # BUG(curvature-of-wins): hessian = wins * p * p.T
     # WHEN only the games won, not all games of a pair, enter the curvature.
     hessian = games * p * p.T
-    np.fill_diagonal(hessian, 0.0)
     hessian -= np.diag(hessian.sum(axis=1))
     # BUG(derivatives-of-the-loss): return Derivatives(-gradient, -hessian)
-    # WHEN the derivatives are those of the negative log-likelihood.
+    # WHEN the Hessian, or both derivatives, are those of the negative log-likelihood.
+    # BUG(derivatives-of-the-loss, 2): return Derivatives(gradient, -hessian)
     return Derivatives(gradient, hessian)
     ### END SOLUTION
 
@@ -398,20 +416,22 @@ def fit_bt_newton(wins: NDArray[np.integer], tol: float = 1e-8) -> Array:
     # TODO(newton): the step above, halved where it would lower the likelihood.
     ### BEGIN SOLUTION
     # BUG(fits-anything): pass
+    # BUG(fits-anything, 2): _refuse_winless(wins)
     _refuse_unconnected(wins)
     theta = np.zeros(len(wins))
     for _ in range(200):
         gradient, hessian = bt_gradient_hessian(wins, theta)
         if np.abs(gradient).max() <= tol:
             break
-        step = -np.linalg.pinv(hessian, hermitian=True) @ gradient
+        step = -np.linalg.pinv(hessian) @ gradient
         # BUG(newton-overshoots): pass
         # WHEN Newton's full step is taken even where it overshoots.
         step = _shortened(wins, theta, step)
         theta = theta + step
-        theta = theta - theta.mean()
     # BUG(gauge-of-the-first): return theta - theta[0]
     # BUG(gauge-of-the-last): return theta - theta[-1]
+    # BUG(gauge-of-the-first, 2): return theta - theta[0]
+    # BUG(gauge-of-the-last, 2): return theta - theta[-1]
     return theta
     ### END SOLUTION
 
@@ -422,9 +442,7 @@ def fit_bt_newton(wins: NDArray[np.integer], tol: float = 1e-8) -> Array:
 def _shortened(wins: Array, theta: Array, step: Array) -> Array:
     """The step, halved until it does not lower the likelihood (up to rounding)."""
     start = log_likelihood(wins, theta)
-    for _ in range(50):
-        if log_likelihood(wins, theta + step) >= start - 1e-9 * abs(start):
-            break
+    while log_likelihood(wins, theta + step) < start - 1e-9 * abs(start):
         step = step / 2
     return step
 
@@ -454,9 +472,10 @@ def standard_errors(wins: NDArray[np.integer], theta: Array) -> Array:
     # BUG(errors-from-the-diagonal): return 1 / np.sqrt(np.diag(information))
     # WHEN each ability is given the error that it would have if all the others were known.
     # BUG(errors-against-the-last): return np.sqrt(np.append(np.diag(np.linalg.inv(information[:-1, :-1])), 0.0))
-    # WHEN the last player's ability is held fixed, so that its error is zero and the others' carry
-    # WHEN it.
-    covariance = np.linalg.pinv(information, hermitian=True)
+    # WHEN one player's ability, the last or the first, is held fixed, so that its error is zero and
+    # WHEN the others' carry it.
+    # BUG(errors-against-the-last, 2): return np.sqrt(np.append(0.0, np.diag(np.linalg.inv(information[1:, 1:]))))
+    covariance = np.linalg.pinv(information)
     # BUG(variances-not-errors): return np.diag(covariance).copy()
     # WHEN the square root is missing.
     return np.sqrt(np.diag(covariance))
@@ -520,6 +539,7 @@ def positions(attention_mask: Tensor) -> Tensor:
     # WHEN padding on the left pushes every token to a later position.
     # BUG(positions-from-one): return attention_mask.long().cumsum(dim=1).clamp(max=attention_mask.shape[1] - 1)
     # WHEN positions are counted from 1.
+    # BUG(positions-from-one, 2): return attention_mask.long().cumsum(dim=1)
     return (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)
     ### END SOLUTION
 
@@ -638,6 +658,7 @@ class RewardModel(nn.Module):
             # WHEN an unknown head becomes a linear one instead of being refused.
             raise ValueError(f"head must be 'linear', 'mlp' or 'attn', not {head!r}.")
         size = backbone.config.hidden_size
+        # BUG(frozen-backbone, 2): self.backbone, self.head = backbone.requires_grad_(False), head
         self.backbone, self.head = backbone, head
         self.score = nn.Linear(size, 1, bias=False)
         if head == "mlp":
@@ -765,17 +786,12 @@ def loss_func(output: Tensor, batch: dict[str, Tensor | str]) -> Tensor:
         A scalar tensor with a gradient to every row of ``output``.
 
     Raises:
-        ValueError: output is not (2B,), or the layout is none of the two.
+        ValueError: output is not (2B,) with B >= 1, or the layout is none of the two.
     """
     # TODO(training): find the two halves of every pair in the layout of the batch, and compare them.
     ### BEGIN SOLUTION
     layout = batch["layout"]
-    if (
-        output.ndim != 1
-        or len(output) < 2
-        or len(output) % 2
-        or layout not in ("interleaved", "stacked")
-    ):
+    if output.ndim != 1 or len(output) % 2 or layout not in ("interleaved", "stacked"):
         # BUG(odd-rows-dropped): output = output.reshape(-1)[: output.numel() // 2 * 2]
         # WHEN a row that has no partner is dropped instead of refused, and an unknown layout is
         # WHEN taken for interleaved.
@@ -783,16 +799,19 @@ def loss_func(output: Tensor, batch: dict[str, Tensor | str]) -> Tensor:
             f"scores of shape {tuple(output.shape)} in layout {layout!r} are no pairs."
         )
     # BUG(layout-ignored): stacked = False
-    # WHEN stacked pairs are read as interleaved ones: chosen answers are compared with other chosen
-    # WHEN answers.
+    # WHEN all pairs are read in one layout, whatever the batch says: chosen answers are compared
+    # WHEN with other chosen answers.
+    # BUG(layout-ignored, 2): stacked = True
     # BUG(layouts-mixed-up): stacked = layout != "stacked"
     # WHEN each layout is read as the other.
     stacked = layout == "stacked"
     # BUG(swapped-rows): rejected, chosen = output.view(2, -1) if stacked else output.view(-1, 2).T
     # WHEN the rejected row of each pair is taken for the chosen one.
+    # BUG(swapped-rows, 2): chosen, rejected = output.view(2, -1) if stacked else output.view(-1, 2).T.flip(0)
     chosen, rejected = output.view(2, -1) if stacked else output.view(-1, 2).T
     # BUG(constant-loss): return torch.tensor(1.0, dtype=output.dtype)
     # WHEN the loss is still the constant placeholder.
+    # BUG(constant-loss, 2): return torch.tensor(1.0, dtype=output.dtype, requires_grad=True)
     # BUG(constant-with-a-graph): return (output * 0.0).sum() + 1.0
     # WHEN the placeholder is tied to the scores so that backward() runs: the gradient is zero
     # WHEN everywhere.
@@ -832,7 +851,9 @@ class RewardWorker(ForwardOnlyWorker):
         self.optimizer.zero_grad()
         loss.backward()
         # BUG(never-clips): pass
-        # WHEN the gradient is not clipped.
+        # WHEN the norm of the gradient over all parameters is not clipped.
+        # BUG(never-clips, 2): nn.utils.clip_grad_value_(self.model.parameters(), 1.0)
+        # BUG(never-clips, 3): [nn.utils.clip_grad_norm_(p, 1.0) for p in self.model.parameters()]
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         # BUG(never-steps): return loss.item()
         # WHEN the optimiser never makes its step.
@@ -887,11 +908,13 @@ def train_reward_model(
     ### BEGIN SOLUTION
     # BUG(decays-the-weights): worker = RewardWorker(model, torch.optim.AdamW(model.parameters(), lr=learning_rate))
     # WHEN the optimiser lets the weights decay, as AdamW does by default.
+    # BUG(decays-the-weights, 2): worker = RewardWorker(model, torch.optim.Adam(model.parameters(), lr=learning_rate, weight_decay=0.01))
     worker = RewardWorker(model, torch.optim.Adam(model.parameters(), lr=learning_rate))
     losses: list[float] = []
     while len(losses) < steps:
         # BUG(same-order-in-each-pass): order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(0))
         # WHEN every pass visits the pairs in the same order.
+        # BUG(same-order-in-each-pass, 2): order = torch.arange(len(chosen))
         order = torch.randperm(len(chosen), generator=generator)
         # BUG(last-batch-left-out): for start in range(0, max(len(order) - batch_size, 0) + 1, batch_size):
         # WHEN the pairs of a pass that do not fill a whole batch are left out.
@@ -940,16 +963,19 @@ def kwise_loss(scores: Sequence[Tensor]) -> Tensor:
         # BUG(worst-first): worse, better = torch.triu_indices(len(row), len(row), offset=1)
         # WHEN the ranking is read from the worst answer to the best.
         # BUG(neighbours-only): better, worse = torch.arange(len(row) - 1), torch.arange(1, len(row))
-        # WHEN only neighbours in the ranking are compared.
+        # WHEN only some pairs of a ranking are compared: neighbours, or the best with each other.
+        # BUG(neighbours-only, 2): better, worse = torch.zeros(len(row) - 1, dtype=torch.int64), torch.arange(1, len(row))
         better, worse = torch.triu_indices(len(row), len(row), offset=1)
+        # BUG(log-of-sigmoid, 3): pairs = -torch.sigmoid(row[better] - row[worse]).log()
         # BUG(both-directions): pairs = -nn.functional.logsigmoid(row[:, None] - row)[~torch.eye(len(row), dtype=torch.bool)]
         # WHEN every pair is counted in both directions.
         pairs = -nn.functional.logsigmoid(row[better] - row[worse])
+        # BUG(prompts-add-pairs, 2): losses.append(pairs * (len(row) - 1) / 2)
         losses.append(pairs)
     # BUG(all-pairs-alike): return torch.cat(losses).mean()
     # WHEN all pairs of all prompts weigh the same, so that a prompt with many answers dominates.
     # BUG(prompts-add-pairs): return torch.stack([pairs.sum() for pairs in losses]).mean()
-    # WHEN the pairs of a prompt are added up instead of averaged.
+    # WHEN the pairs of a prompt are added up and not divided by their number, K (K - 1) / 2.
     return torch.stack([pairs.mean() for pairs in losses]).mean()
     ### END SOLUTION
 
@@ -1022,15 +1048,15 @@ class RewardEnsemble:
         ### BEGIN SOLUTION
         rows = []
         for member in self.members:
-            was_training = getattr(member, "training", False)
-            if isinstance(member, nn.Module):
+            learning = isinstance(member, nn.Module) and member.training
+            if learning:
                 # BUG(scores-with-dropout): pass
                 # WHEN a member that was left in training mode scores with dropout.
                 member.eval()
             with torch.no_grad():
                 rows.append(member(batch["input_ids"], batch["attention_mask"]))
-            if isinstance(member, nn.Module):
-                member.train(was_training)
+            if learning:
+                member.train()
         return torch.stack(rows) - self.offsets
         ### END SOLUTION
 
@@ -1153,6 +1179,7 @@ def shift_detector(ref: Array, new: Array, bins: int = 10) -> Shift:
     p, q = _shares(ref, edges), _shares(new, edges)
     # BUG(psi-of-one-side): psi = float((q * np.log(q / p)).sum())
     # WHEN only one direction of the divergence is counted.
+    # BUG(psi-of-one-side, 2): psi = float((p * np.log(p / q)).sum())
     psi = float(((q - p) * np.log(q / p)).sum())
     return Shift(ks, p_value, psi)
     ### END SOLUTION

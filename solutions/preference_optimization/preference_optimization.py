@@ -26,6 +26,7 @@ from __future__ import annotations
 
 ### BEGIN SOLUTION
 import copy
+from collections.abc import Callable
 
 ### END SOLUTION
 from dataclasses import dataclass
@@ -166,6 +167,7 @@ def preference_margin(
     # BUG(swapped-pair): return rejected - chosen + offset
     # WHEN chosen and rejected change places in the margin, so that training makes the chosen answer
     # WHEN worse.
+    # BUG(swapped-pair, 2): return rejected - chosen - offset
     return chosen - rejected - offset
     ### END SOLUTION
 
@@ -204,7 +206,8 @@ def dpo_loss(
     ### BEGIN SOLUTION
     margin = preference_margin(chosen, rejected, ref_chosen, ref_rejected)
     # BUG(beta-forgotten): gap = margin
-    # WHEN beta is left out of the loss.
+    # WHEN beta is left out of the loss, or a constant stands in its place.
+    # BUG(beta-forgotten, 2): gap = 0.1 * margin
     # BUG(beta-on-the-policy-alone): gap = beta * (chosen - rejected) - (ref_chosen - ref_rejected).detach()
     # WHEN beta scales the policy's log-probabilities and not the reference's.
     # BUG(beta-divides): gap = margin / beta
@@ -440,6 +443,7 @@ def kto_loss(
     # BUG(point-without-beta): gain = sign * (beta * ratio - point)
     # WHEN beta scales the log-ratio and not the reference point.
     # BUG(beta-forgotten): gain = sign * (ratio - point)
+    # BUG(beta-forgotten, 2): gain = 0.1 * sign * (ratio - point)
     gain = beta * sign * (ratio - point)
     # BUG(weights-swapped): weight = torch.where(desirable, undesirable_weight, desirable_weight).to(logp.dtype)
     # WHEN the weights of desirable and undesirable answers have changed places.
@@ -486,7 +490,8 @@ def simpo_loss(chosen: Tensor, rejected: Tensor, beta: float = 2.0, gamma: float
     # BUG(gamma-added): gap = beta * (chosen - rejected) + gamma
     # WHEN the margin is added to the difference: a head start instead of a demand.
     # BUG(gamma-forgotten): gap = beta * (chosen - rejected)
-    # WHEN the margin is left out.
+    # WHEN the margin is left out, or a constant stands in its place.
+    # BUG(gamma-forgotten, 2): gap = beta * (chosen - rejected) - 0.5
     gap = beta * (chosen - rejected) - gamma
     # BUG(sums-over-pairs): return -_log_sigmoid(gap).sum()
     return -_log_sigmoid(gap).mean()
@@ -519,8 +524,9 @@ def log_odds(logp: Tensor) -> Tensor:
     # WHEN 1 - p is computed from a p that has been rounded to nearly 1, so that its digits are lost.
     # BUG(odds-lose-digits, 2): return logp - torch.log1p(-logp.exp())
     # BUG(odds-shifted): return logp - (1.0001 - logp.exp()).log()
-    # WHEN 1 - p has a small constant added against division by zero, which bends the odds of
-    # WHEN likely answers.
+    # WHEN 1 - p has a small constant added against division by zero, or is kept above one, which
+    # WHEN bends the odds of likely answers.
+    # BUG(odds-shifted, 2): return logp - (1 - logp.exp()).clamp(min=1e-6).log()
     # BUG(ratio-for-odds): return logp
     # WHEN the probability itself is taken for the odds, so that the term is a ratio of
     # WHEN probabilities.
@@ -554,6 +560,7 @@ def orpo_loss(chosen: Tensor, rejected: Tensor, weight: float = 0.1) -> Tensor:
     # WHEN the imitation term is left out.
     # BUG(orpo-imitates-both): return (weight * preferred - (chosen + rejected) / 2).mean()
     # WHEN the rejected answer is imitated like the chosen one.
+    # BUG(orpo-imitates-both, 2): return (weight * preferred - chosen - rejected).mean()
     # BUG(orpo-odds-turned-round): return (-chosen - weight * preferred).mean()
     # WHEN the odds-ratio term has the wrong sign, so that the rejected answer is to win.
     # BUG(orpo-weights-the-imitation): return (preferred - weight * chosen).mean()
@@ -665,26 +672,24 @@ def fit_dpo_table(ref_logp: Tensor, preferences: Tensor, beta: float) -> Tensor:
     # TODO(optimum): refuse certainties; Newton's method, or anything else, for u; then ref * exp(u / beta) / Z.
     ### BEGIN SOLUTION
     other = ~torch.eye(K, dtype=torch.bool)
+    # Where one answer always won, the other one never did.
     # BUG(fits-certainties): if False:
     # WHEN preferences of 0 and 1 are fitted although the loss then has no minimum.
-    if not bool(((preferences > 0) & (preferences < 1))[other].all()):
+    if not bool((preferences > 0)[other].all()):
         raise ValueError("preferences must lie strictly between 0 and 1: otherwise no minimum.")
     # BUG(losses-for-wins): wins = preferences.double().T.masked_fill(~other, 0.0)
     # WHEN rows and columns of the preferences are mixed up.
     wins = preferences.double().masked_fill(~other, 0.0)
     u = torch.zeros(K, dtype=torch.float64)
-    for _ in range(200):
+    # BUG(fit-stops-after-one-step): for _ in range(1):
+    # WHEN the fit stops after a single step.
+    for _ in range(100):
         chance = torch.sigmoid(u[:, None] - u[None, :]).masked_fill(~other, 0.0)
         slope = (wins - chance).sum(dim=1)
         curve = chance * chance.T
+        # The term 1 / K makes the matrix regular, and changes nothing else: slopes add up to 0.
         curve = torch.diag(curve.sum(dim=1)) - curve + 1 / K
-        # Newton's step, shortened where it is long: far from the minimum it may overshoot.
-        step = torch.linalg.solve(curve, slope)
-        u = u + step / max(1.0, float(step.abs().max()))
-        # BUG(fit-stops-after-one-step): if True:
-        # WHEN the fit stops after a single step.
-        if float(slope.abs().max()) < 1e-12:
-            break
+        u = u + torch.linalg.solve(curve, slope)
     # BUG(fit-without-the-reference): return (u / beta).log_softmax(dim=0)
     # WHEN the fitted policy forgets the reference that it is a ratio to.
     # BUG(fit-forgets-beta): return (ref_logp.double() + u).log_softmax(dim=0)
@@ -904,7 +909,8 @@ def reference_logprobs(model: Any, batch: Batch, average: bool = False) -> tuple
     with torch.no_grad():
         scores = pair_logprobs(model, batch, average)
     # BUG(mode-not-restored): pass
-    # WHEN the model stays in evaluation mode after it was used as a reference.
+    # WHEN the model does not get its mode back after it was used as a reference.
+    # BUG(mode-not-restored, 2): model.train()
     model.train(training)
     return scores
     ### END SOLUTION
@@ -967,24 +973,28 @@ def preference_update_(
         # WHEN the policy is its own reference, so that the loss stays at log 2.
         ref_chosen, ref_rejected = reference_logprobs(reference, batch, average)
     scores = chosen, rejected, ref_chosen, ref_rejected
-    loss = _loss(scores, cfg, _point(policy, reference, pairs, cfg))
+    loss = _loss(scores, cfg, lambda: _point(policy, reference, pairs))
     # BUG(keeps-old-gradients): pass
     # WHEN the gradients of earlier steps are not cleared.
     optimizer.zero_grad()
     loss.backward()
     # BUG(gradient-not-clipped): pass
-    # WHEN the gradient's norm is not clipped.
+    # WHEN the gradient's norm is not clipped to what the configuration says.
+    # BUG(gradient-not-clipped, 2): torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
     torch.nn.utils.clip_grad_norm_(policy.parameters(), cfg.grad_norm)
     optimizer.step()
-    return {"loss": float(loss.detach())} | _report(*(x.detach() for x in scores), cfg.beta)
+    return {"loss": loss.item()} | _report(*scores, cfg.beta)
     ### END SOLUTION
 
 
 ### BEGIN SOLUTION
 
 
-def _loss(scores: tuple[Tensor, ...], cfg: PreferenceConfig, point: Tensor | float) -> Tensor:
-    """The loss that ``cfg`` names, from log-probabilities that are sums or means as it asks."""
+def _loss(scores: tuple[Tensor, ...], cfg: PreferenceConfig, point: Callable[[], Tensor]) -> Tensor:
+    """The loss that ``cfg`` names, from log-probabilities that are sums or means as it asks.
+
+    ``point`` gives KTO's reference point, which no other loss needs.
+    """
     if cfg.loss == "dpo":
         return dpo_loss(*scores, cfg.beta, cfg.label_smoothing)
     if cfg.loss == "ipo":
@@ -1000,13 +1010,11 @@ def _loss(scores: tuple[Tensor, ...], cfg: PreferenceConfig, point: Tensor | flo
     # BUG(point-of-the-own-responses): return kto_loss(logp, ref_logp, desirable, kto_reference_point(logp, ref_logp), cfg.beta, *weights)
     # WHEN the reference point is estimated from the very answers that are trained on instead of
     # WHEN mismatched ones.
-    return kto_loss(logp, ref_logp, desirable, point, cfg.beta, *weights)
+    return kto_loss(logp, ref_logp, desirable, point(), cfg.beta, *weights)
 
 
-def _point(policy: Any, reference: Any, pairs: Pairs, cfg: PreferenceConfig) -> Tensor | float:
-    """KTO's reference point, from mismatched responses; 0.0 for other losses."""
-    if cfg.loss != "kto":
-        return 0.0
+def _point(policy: Any, reference: Any, pairs: Pairs) -> Tensor:
+    """KTO's reference point, from mismatched responses."""
     order = mismatched(len(pairs.prompts)).tolist()
     batch = collate_pairs(
         Pairs(pairs.prompts, [pairs.chosen[j] for j in order], [pairs.rejected[j] for j in order])
@@ -1035,8 +1043,8 @@ def _report(
     return {
         "accuracy": float(right.mean()),
         "margin": float(lead.mean()),
-        "chosen_logp": float(chosen.mean()),
-        "rejected_logp": float(rejected.mean()),
+        "chosen_logp": chosen.mean().item(),
+        "rejected_logp": rejected.mean().item(),
     }
 
 
@@ -1084,6 +1092,7 @@ def train_preferences(policy: Any, pairs: Pairs, cfg: PreferenceConfig, seed: in
             # WHEN at all.
             # BUG(never-shuffles): order = list(range(len(pairs.prompts)))
             # WHEN the pairs come in the same order in every pass.
+            # BUG(never-shuffles, 2): order = torch.randperm(len(pairs.prompts), generator=torch.Generator().manual_seed(seed)).tolist()
             order = torch.randperm(len(pairs.prompts), generator=generator).tolist()
         batch, order = order[: cfg.batch_size], order[cfg.batch_size :]
         part = Pairs(*([column[i] for i in batch] for column in pairs))

@@ -69,10 +69,13 @@ def discounted_returns(rewards: Tensor, gamma: float, mask: Tensor | None = None
     # WHEN refused.
     _refuse_holes(valid)
     # BUG(writes-into-the-rewards): rewards = rewards.detach().masked_fill_(~valid, 0.0)
-    # WHEN the padding is set to zero in the caller's own tensor.
+    # WHEN the padding is set to zero, or the returns are written, in the caller's own tensor.
     # BUG(padding-leaks-into-returns): rewards = rewards.detach()
     # WHEN whatever stands in the padding is counted as a reward.
+    # BUG(padding-leaks-into-returns, 2): rewards = rewards.detach()
+    # BUG(writes-into-the-rewards, 2): rewards = rewards.detach()
     rewards = torch.where(valid, rewards.detach(), 0.0)
+    # BUG(writes-into-the-rewards, 2): returns = rewards.masked_fill_(~valid, 0.0)
     returns = torch.zeros_like(rewards)
     later = torch.zeros_like(rewards[0])
     for t in reversed(range(len(rewards))):
@@ -89,6 +92,7 @@ def discounted_returns(rewards: Tensor, gamma: float, mask: Tensor | None = None
     # WHEN every step gets the return of the whole episode, rewards from before it included.
     # BUG(returns-start-one-late): return torch.cat([returns[1:], torch.zeros_like(returns[:1])])
     # WHEN the return of a step leaves out the reward for that step.
+    # BUG(padding-leaks-into-returns, 2): return torch.where(valid, returns, 0.0)
     return returns
     ### END SOLUTION
 
@@ -133,8 +137,10 @@ class CategoricalPolicy:
         # WHEN the softmax is taken twice, once of the logits and once of the probabilities.
         # BUG(log-of-a-rounded-probability): self.log_probs = logits.softmax(-1).log()
         # WHEN the logarithm is taken of a probability that has already been rounded to 0.
+        # BUG(log-of-a-rounded-probability, 2): self.log_probs = (logits.softmax(-1) + 1e-10).log()
         # BUG(logits-not-normalised): self.log_probs = logits
         # WHEN logits are taken for log-probabilities without being normalised.
+        # BUG(logits-not-normalised, 2): self.log_probs = logits - logits.max(-1, keepdim=True).values
         # BUG(softmax-over-the-batch): self.log_probs = logits.log_softmax(0)
         # WHEN the softmax runs over the batch and not over the actions.
         self.log_probs = logits.log_softmax(-1)
@@ -152,7 +158,7 @@ class CategoricalPolicy:
         clocks = torch.empty_like(self.log_probs).exponential_(generator=generator)
         # BUG(samples-the-mode): return self.log_probs.detach().argmax(-1)
         # WHEN the most probable action is taken every time instead of drawing one.
-        return (self.log_probs.detach() - clocks.log()).argmax(-1)
+        return (self.log_probs - clocks.log()).argmax(-1)
         ### END SOLUTION
 
     def log_prob(self, action: Tensor) -> Tensor:
@@ -174,6 +180,7 @@ class CategoricalPolicy:
         ### BEGIN SOLUTION
         # BUG(entropy-sign): return (self.log_probs.exp() * self.log_probs).sum(-1)
         # WHEN the entropy has the wrong sign.
+        # BUG(entropy-sign, 2): return (self.log_probs.exp() * self.log_probs).sum(-1)
         # BUG(entropy-averaged-over-actions): return -(self.log_probs.exp() * self.log_probs).mean(-1)
         # WHEN the entropy is averaged over the actions as if all were equally probable.
         return -(self.log_probs.exp() * self.log_probs).sum(-1)
@@ -235,7 +242,9 @@ class GaussianPolicy:
         ### BEGIN SOLUTION
         # BUG(entropy-without-its-constant): return self.log_std.sum(-1)
         # WHEN the entropy of a normal distribution lacks its constant, ln(2 pi e) / 2 for each
-        # WHEN component.
+        # WHEN component, or a part of it.
+        # BUG(entropy-without-its-constant, 2): return (self.log_std + 0.5 * math.log(2 * math.pi)).sum(-1)
+        # BUG(entropy-sign, 2): return -(self.log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
         # BUG(entropy-per-component): return self.log_std + 0.5 * math.log(2 * math.pi * math.e)
         # WHEN the entropy of each component is returned by itself instead of their sum.
         return (self.log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
@@ -302,6 +311,7 @@ def policy_gradient_loss(
     # BUG(averages-over-time): episodes = valid.sum()
     # WHEN the loss is averaged over time steps instead of summed, so that long episodes count less
     # WHEN for each step.
+    # BUG(averages-over-time, 2): terms, episodes = terms / valid.sum(dim=0).clamp(min=1), valid.any(dim=0).sum()
     episodes = valid.any(dim=0).sum()
     if episodes == 0:
         raise ValueError("No step is valid: there is nothing to learn from.")
@@ -335,6 +345,7 @@ def standardize(x: Tensor, mask: Tensor | None = None, eps: float = 1e-8) -> Ten
         raise ValueError("No entry is valid: there is no mean to subtract.")
     # BUG(statistics-of-the-padding): entries = x.flatten()
     # WHEN mean and standard deviation are taken over the padding too.
+    # BUG(statistics-of-the-padding, 2): entries = torch.where(valid, x, 0.0).flatten()
     entries = x[valid]
     # BUG(sample-deviation): std = entries.std()
     # BUG(sample-deviation, 2): std = ((entries - entries.mean()) ** 2).sum().div(len(entries) - 1).sqrt()
@@ -460,10 +471,10 @@ def exact_policy_gradient(
         raise ValueError(f"gamma must lie in [0, 1), but it is {gamma}.")
     # TODO(exact): two linear systems, one for v and one for the visits.
     ### BEGIN SOLUTION
-    pi = theta.detach().softmax(-1)
+    pi = theta.detach().softmax(1)
     transitions = torch.einsum("sa,sat->st", pi, P)
     system = torch.eye(len(P), dtype=pi.dtype) - gamma * transitions
-    v = torch.linalg.solve(system, (pi * R).sum(-1))
+    v = torch.linalg.solve(system, (pi * R).sum(1))
     # BUG(reward-instead-of-q): q = R
     # WHEN an action is judged by its immediate reward and not by all that follows.
     # BUG(q-without-gamma): q = R + P @ v
@@ -474,14 +485,16 @@ def exact_policy_gradient(
     # BUG(visits-only-the-start): visits = start
     # WHEN only the first state of an episode contributes to the gradient.
     # BUG(visits-normalised): visits = (1 - gamma) * torch.linalg.solve(system.T, start)
-    # WHEN the discounted visits are scaled to sum to 1, which shrinks the gradient by 1 - gamma.
+    # WHEN the discounted visits are scaled to sum to 1, or by 1 - gamma, which shrinks the gradient.
+    # BUG(visits-normalised, 2): visits = torch.linalg.solve(system.T, start); visits = visits / visits.sum()
     visits = torch.linalg.solve(system.T, start)
     # BUG(softmax-derivative-without-the-others): gradient = visits[:, None] * pi * (1 - pi) * q
     # WHEN the derivative of the softmax leaves out that raising one preference lowers the other
     # WHEN probabilities.
+    # BUG(softmax-derivative-without-the-others, 2): gradient = visits[:, None] * pi * q
     # BUG(log-derivative-without-pi): gradient = visits[:, None] * (q - (pi * q).sum(-1, keepdim=True))
     # WHEN the actions are not weighted by their probabilities.
-    gradient = visits[:, None] * pi * (q - (pi * q).sum(-1, keepdim=True))
+    gradient = visits[:, None] * pi * (q - (pi * q).sum(1, keepdim=True))
     # BUG(objective-ignores-the-start): return ExactGradient(v.mean(), gradient)
     # WHEN the objective averages over all states alike instead of over the start distribution.
     return ExactGradient(start @ v, gradient)
@@ -596,6 +609,9 @@ class _Actor:
         # WHEN an episode is played to its end although the budget of steps is used up.
         while self.steps < self.max_steps:
             observations.append(torch.as_tensor(observation, dtype=torch.float32).flatten())
+            # BUG(acts-on-the-first-observation): actions.append(self.policy(observations[0]).sample(self.generator))
+            # WHEN every action of an episode is drawn for its first observation and not for the one
+            # WHEN that is shown.
             actions.append(self.policy(observations[-1]).sample(self.generator))
             observation, reward, terminated, truncated, _ = self.env.step(self._legal(actions[-1]))
             # BUG(first-observation-stale): self.last = observation; rewards.append(float(reward))
@@ -689,7 +705,7 @@ class _Learner:
         for _ in range(self.config.value_updates):
             # BUG(gradients-never-cleared, 2): pass
             self.value_optimizer.zero_grad()
-            value_loss(self.value(observations).squeeze(-1), returns).backward()
+            value_loss(self.value(observations).flatten(), returns).backward()
             # BUG(value-never-trained, 2): pass
             self.value_optimizer.step()
 
@@ -708,8 +724,9 @@ def train_reinforce(env: Any, config: Config, seed: int) -> Result:
 
     * Weights are discounted rewards to go; "standardize" standardises them over the batch's valid
       steps; "leave_one_out" subtracts, at each time, the mean over the batch's other episodes
-      (those that are over count 0); "value" subtracts V(s_t) of a value network as it was before
-      this batch, and then fits it to the same returns.
+      (those that are over count 0; where there are no others, nothing is subtracted); "value"
+      subtracts V(s_t) of a value network as it was before this batch, and then fits it to the same
+      returns.
     * Continuous actions are clipped to the bounds of the action space on their way to the
       environment, and only there: log_prob is that of the action that was drawn.
     * The environment is seeded at the first reset, with ``seed``, and never with the same seed

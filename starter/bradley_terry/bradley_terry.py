@@ -529,7 +529,7 @@ def loss_func(output: Tensor, batch: dict[str, Tensor | str]) -> Tensor:
         A scalar tensor with a gradient to every row of ``output``.
 
     Raises:
-        ValueError: output is not (2B,), or the layout is none of the two.
+        ValueError: output is not (2B,) with B >= 1, or the layout is none of the two.
     """
     # TODO(training): find the two halves of every pair in the layout of the batch, and compare them.
     # YOUR CODE HERE

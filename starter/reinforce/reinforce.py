@@ -355,8 +355,9 @@ def train_reinforce(env: Any, config: Config, seed: int) -> Result:
 
     * Weights are discounted rewards to go; "standardize" standardises them over the batch's valid
       steps; "leave_one_out" subtracts, at each time, the mean over the batch's other episodes
-      (those that are over count 0); "value" subtracts V(s_t) of a value network as it was before
-      this batch, and then fits it to the same returns.
+      (those that are over count 0; where there are no others, nothing is subtracted); "value"
+      subtracts V(s_t) of a value network as it was before this batch, and then fits it to the same
+      returns.
     * Continuous actions are clipped to the bounds of the action space on their way to the
       environment, and only there: log_prob is that of the action that was drawn.
     * The environment is seeded at the first reset, with ``seed``, and never with the same seed

@@ -152,6 +152,8 @@ class Actor(torch.nn.Module):
 def train_reinforce(env, config, seed):
     if config.baseline not in {"none", "standardize", "leave_one_out", "value"}:
         raise ValueError(f"there is no baseline {config.baseline!r}")
+    if config.episodes_per_update < 1:
+        raise ValueError("an update needs at least one episode")
     generator = torch.Generator()
     generator.manual_seed(seed)
     actor = Actor(env, config.hidden, generator)

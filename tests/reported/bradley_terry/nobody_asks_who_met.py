@@ -8,7 +8,7 @@ def fit_bt(wins, tol=1e-8):
     if not tol > 0:
         raise ValueError("The tolerance must be positive.")
     for _ in range(3000):
-        if _mismatch(wins, theta) <= tol:
+        if np.abs(bt_gradient_hessian(wins, theta).gradient).max() <= tol:
             break
         theta = mm_step(wins, theta)
     return theta
