@@ -836,7 +836,7 @@ def test_observations_are_standardised_and_reading_changes_nothing(student, rng)
     # The second number never changes: what it is divided by is the root of 1e-8.
     history[:, 1], obs[:, 1] = (
         0.0,
-        1e-4 * torch.tensor(rng.permutation([0.3, -0.8, 1.2, -1.4, 4.0])),
+        1e-4 * torch.tensor(rng.permutation([0.3, -0.8, 1.2, -2.2, 4.0])),
     )
     normalizer = student.ObservationNormalizer((3,), clip=1.5)
     normalizer.update_(history[:12])

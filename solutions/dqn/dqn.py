@@ -441,8 +441,8 @@ def dqn_targets(reward: Tensor, next_q_target: Tensor, terminated: Tensor, gamma
     # WHEN the target takes the mean of the next Q-values instead of the largest one.
     # BUG(one-maximum-for-the-batch, 2): best = torch.full_like(reward, next_q_target.max().item())
     best = next_q_target.max(dim=1).values
-    # BUG(bootstraps-through-termination, 2): return reward.detach() + gamma * best
-    # BUG(masks-the-reward, 2): return (reward.detach() + gamma * best) * ~terminated.bool()
+    # BUG(bootstraps-through-termination, 2): return reward + gamma * best
+    # BUG(masks-the-reward, 2): return (reward + gamma * best) * ~terminated.bool()
     # BUG(discounts-the-reward, 2): return gamma * _discounted(reward, best, terminated, 1.0)
     return _discounted(reward, best, terminated, gamma)
     ### END SOLUTION
@@ -510,7 +510,7 @@ def _discounted(reward: Tensor, future: Tensor, terminated: Tensor, gamma: float
     # WHEN a terminated step is worth nothing at all, not even its reward.
     # BUG(discounts-the-reward): return gamma * (reward + torch.where(terminated, 0.0, future))
     # WHEN the discount multiplies the whole target, the reward of the present step included.
-    return reward.detach() + gamma * torch.where(terminated.bool(), 0.0, future)
+    return reward + gamma * torch.where(terminated.bool(), 0.0, future)
 
 
 ### END SOLUTION
@@ -587,7 +587,7 @@ def hard_update_(target: nn.Module, online: nn.Module) -> None:
         # BUG(shares-the-storage): theirs.data = ours.data
         # WHEN the target network is given the online network's own tensors, so that it learns along
         # WHEN with it.
-        # BUG(shares-the-storage, 2): theirs.set_(ours)
+        # BUG(shares-the-storage, 2): theirs.data = ours.detach()
         theirs.copy_(ours)
     ### END SOLUTION
 

@@ -890,7 +890,7 @@ def _loss(
     loss = total_loss(surrogate, critic, entropy, cfg.value_coef, cfg.entropy_coef)
     # BUG(kl-penalty-subtracted): loss = loss - cfg.kl_coef * approx_kl(logp, old_logp) if cfg.kl_coef else loss
     # WHEN the KL penalty is taken off the loss, so that moving away from the old policy pays.
-    # BUG(kl-direction-swapped, 2): loss = loss + cfg.kl_coef * approx_kl(old_logp, logp) if cfg.kl_coef else loss
+    # BUG(kl-of-the-old-policy, 2): loss = loss + cfg.kl_coef * approx_kl(old_logp, logp) if cfg.kl_coef else loss
     loss = loss + cfg.kl_coef * approx_kl(logp, old_logp) if cfg.kl_coef else loss
     watched = {
         "policy_loss": surrogate.item(),
