@@ -706,8 +706,11 @@ def slow_loss(q, action, target, kind):
 def test_loss_is_the_mean_of_single_errors(student, rng):
     """The loss is the mean over the batch of the error of the action that was taken."""
     action = torch.tensor(rng.integers(0, 3, size=6))
-    for scale in (0.2, 5.0):
-        q, target = scale * matrix(rng, 6, 3), scale * matrix(rng, 6)
+    # Errors on both sides of 1, then small ones alone, then large ones alone.
+    errors = torch.tensor(rng.permutation([0.35, -0.8, 1.7, -2.6, 0.55, -4.0]))
+    for scale in (1.0, 0.2, 5.0):
+        q = matrix(rng, 6, 3)
+        target = q[torch.arange(6), action] - scale * errors
         for kind in ("mse", "huber"):
             expected = torch.tensor(slow_loss(q, action, target, kind), dtype=torch.float64)
             assert_close(

@@ -778,7 +778,6 @@ def train_dqn(env, config: DQNConfig, seed: int) -> Result:
     ### BEGIN SOLUTION
     # BUG(seeds-the-global-generators): torch.manual_seed(seed); learner = _Learner(env, config, seed)
     # WHEN train_dqn seeds a global generator, which belongs to the program that called it.
-    # BUG(seeds-the-global-generators, 2): np.random.seed(seed); learner = _Learner(env, config, seed)
     learner = _Learner(env, config, seed)
     bar = ProgressBar(config.total_steps, config.progress_bar)
     try:
@@ -804,7 +803,6 @@ def _train(env, learner: _Learner, bar: ProgressBar, seed: int) -> Result:
         # WHEN the exploration rate falls with the gradient steps, or with their rounds, instead of
         # WHEN the environment steps.
         # BUG(epsilon-counts-gradient-steps, 2): epsilon = _epsilon(config, learner.gradient_steps // config.gradient_steps)
-        # BUG(epsilon-is-a-step-ahead, 2): epsilon = _epsilon(config, step)
         epsilon = _epsilon(config, step - 1)
         action = learner.act(obs, epsilon)
         next_obs, reward, terminated, truncated, _ = env.step(action)

@@ -1298,7 +1298,6 @@ def train_ppo(
     env = make_env(cfg.num_envs)
     # BUG(global-generator): torch.manual_seed(seed); obs, _ = env.reset(seed=seed)
     # WHEN a global generator is seeded.
-    # BUG(global-generator, 2): np.random.seed(seed); obs, _ = env.reset(seed=seed)
     obs, _ = env.reset(seed=seed)
     training, updates = _Training(env, cfg, seed), cfg.total_steps // per_update
     done = 0
