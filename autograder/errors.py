@@ -6,6 +6,8 @@ AutograderError      explainable: one paragraph (place, finding, remedy), no tra
   SubmissionError    a submission cannot be opened                                the student
   IsolationError     we could not run it: the submission stays ungraded           the instructor
 
+Stopped              a signal has asked this process to end                       nobody
+
 StudentError         the student's code raised, ran out of time or memory, or died: that test
                      fails, with the student's own line. Raised inside tests, never shown as ours.
 """
@@ -34,6 +36,14 @@ class SubmissionError(AutograderError):
 
 class IsolationError(AutograderError):
     """We could not run the student's code as we must. No score is recorded, not even zero."""
+
+
+class Stopped(KeyboardInterrupt):
+    """The signal ``number`` has asked this process to end. No test may take it for its own."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from autograder.errors import StudentDied, StudentError, StudentMisuse, StudentTimeout
+from autograder.errors import Stopped, StudentDied, StudentError, StudentMisuse, StudentTimeout
 from autograder.isolation import codec
 from autograder.isolation.bridge import loans
 from autograder.isolation.bridge.handles import Remote
@@ -1519,3 +1519,16 @@ def test_every_bridge_has_a_fresh_worker(server):
     assert (one, again) == (1, 1) and pid != other_pid and uid != other_uid
     assert first.student.f()[0] == 2
     first.close(), second.close()
+
+
+def test_a_signal_that_asks_us_to_end_is_no_answer_of_a_student(in_process):
+    reached = in_process(
+        """
+        from autograder.errors import Stopped
+
+        def work():
+            raise Stopped(15)
+        """
+    )
+    with pytest.raises(Stopped):
+        reached.student.work()

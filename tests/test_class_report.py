@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import random
@@ -243,3 +244,25 @@ def test_no_name_of_a_roster_becomes_markup(toy, tmp_path):
     pages.write(toy.course, folder, pages.Given(roster=read_roster(path)))
     page = (folder / "report.html").read_text()
     assert page.count("<script>") == 1 and "&gt;&lt;script&gt;alert(1)" in page
+
+
+def test_minutes_that_students_tell_stand_beside_their_part(toy, tmp_path):
+    told = [{"sums": 30.0}, {"sums": 40.0, "means": 90.0}, {"sums": 80.0}, {}]
+    grades = [
+        dataclasses.replace(grade(f"s{number}", True, False), minutes=minutes)
+        for number, minutes in enumerate(told)
+    ]
+    found = ClassReport(grades, 2.0).minutes
+    assert (found["sums"].lower, found["sums"].median, found["sums"].upper) == (35.0, 40.0, 60.0)
+    assert found["means"].median == 90.0
+    for one in grades:
+        result_files.write_results(tmp_path, toy.assignment, 2.0, one)
+    pages.write(toy.course, tmp_path, pages.Given())
+    page = (tmp_path / "report.html").read_text()
+    assert "40 <span" in page and "(35 to\n 60)" in page
+
+
+def test_without_minutes_there_is_no_column_for_them(toy, tmp_path):
+    result_files.write_results(tmp_path, toy.assignment, 2.0, grade("ada", True, False))
+    pages.write(toy.course, tmp_path, pages.Given())
+    assert ">minutes<" not in (tmp_path / "report.html").read_text()

@@ -64,13 +64,13 @@ def test_what_a_bug_changes_is_named(statement, names):
 def test_calls_are_seen_also_from_within_other_functions_and_only_of_the_file():
     space = {}
     exec(compile(TEXT, "/somewhere/box.py", "exec"), space)
-    with calls("box.py") as called:
+    with calls("box.py", TEXT) as called:
         space["Box"]().put()
     assert called == {"Box.put", "other"}
-    with calls("box.py") as called:
+    with calls("box.py", TEXT) as called:
         space["outer"](1)
     assert called == {"outer"}
-    with calls("another.py") as called:
+    with calls("another.py", TEXT) as called:
         space["outer"](1)
     assert called == set()
 
@@ -80,11 +80,27 @@ def test_calls_in_another_thread_are_seen():
 
     space = {}
     exec(compile(TEXT, "box.py", "exec"), space)
-    with calls("box.py") as called:
+    with calls("box.py", TEXT) as called:
         thread = threading.Thread(target=space["other"], args=(1,))
         thread.start()
         thread.join()
     assert called == {"other"}
+
+
+def test_calls_in_a_forked_process_are_seen():
+    import os
+
+    space = {}
+    exec(compile(TEXT, "box.py", "exec"), space)
+    with calls("box.py", TEXT) as called:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                space["Box"]().put()
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
+    assert called == {"Box.put", "other"}
 
 
 def test_an_earlier_trace_function_is_set_again():
@@ -94,7 +110,7 @@ def test_an_earlier_trace_function_is_set_again():
     watch = lambda *event: seen.append(event)  # noqa: E731
     sys.settrace(watch)
     try:
-        with pytest.raises(ZeroDivisionError), calls("box.py"):
+        with pytest.raises(ZeroDivisionError), calls("box.py", TEXT):
             1 / 0  # noqa: B018
         assert sys.gettrace() is watch
     finally:

@@ -88,7 +88,7 @@ def test_a_release_that_shows_a_solution_is_refused(toy, name):
 def test_requirements_of_all_starters_are_one_line_for_each_library(toy):
     toy.edit(f"assignments/{NAME}/assignment.yml", "numpy>=1.26", "numpy>=1.26, numpy<3")
     found = release.files(load_course(toy.root))["requirements.txt"]
-    assert found == b"numpy<3,>=1.26\npytest>=8\n"
+    assert found == b"numpy<3,>=1.26\npytest-timeout>=2.3\npytest>=8\n"
 
 
 def test_a_requirement_that_is_none_is_named(toy):

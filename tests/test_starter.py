@@ -24,6 +24,7 @@ FILES = {
     "report.py",
     MAIN,
     "conftest.py",
+    "pytest.ini",
     "requirements.txt",
     "sequences.ipynb",
 }
@@ -32,8 +33,8 @@ FILES = {
 def test_a_starter_holds_the_handout_the_stub_and_a_notebook(toy):
     found = starter.files(toy.assignment)
     assert found.keys() == FILES
-    assert found[MAIN].decode() == toy.source.stub()
-    assert found["requirements.txt"] == b"numpy>=1.26\npytest>=8\n"
+    assert found[MAIN].decode().startswith(toy.source.stub())
+    assert found["requirements.txt"] == b"numpy>=1.26\npytest>=8\npytest-timeout>=2.3\n"
     for name in ("test_local.py", "report.py"):
         assert found[name] == (toy.assignment.handout / name).read_bytes()
 
@@ -115,7 +116,7 @@ def test_a_fresh_starter_is_not_stale_and_writing_it_changes_nothing(toy):
         (lambda toy: toy.write(f"starter/{NAME}/report.py", "edited by hand\n"), ["report.py"]),
     ],
 )
-def test_what_differs_is_stale_and_writing_mends_it(toy, change, stale):
+def test_what_differs_is_stale_and_writing_fixes_it(toy, change, stale):
     change(toy)
     assert starter.stale(toy.assignment) == stale
     assert [path.name for path in starter.write(toy.assignment)] == stale
@@ -245,3 +246,22 @@ def test_students_get_the_list_of_changes_where_there_is_one(toy):
     toy.write(f"assignments/{NAME}/CHANGES.md", "# Changes\n")
     assert starter.stale(toy.assignment) == ["CHANGES.md"]
     assert starter.files(toy.assignment)["CHANGES.md"] == b"# Changes\n"
+
+
+def test_an_endless_loop_in_a_public_test_is_stopped_and_named(toy, tmp_path):
+    folder = tmp_path / "starter"
+    folder.mkdir()
+    for name, data in starter.files(toy.assignment).items():
+        (folder / name).write_bytes(data)
+    (folder / "pytest.ini").write_bytes(b"[pytest]\ntimeout = 1\n")
+    text = toy.submission("return numbers - numbers.mean()", "while True: pass")
+    (folder / "sequences.py").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "test_centred - Failed: Timeout (>1.0s)" in done.stdout
+    assert "2 passed" in done.stdout

@@ -109,7 +109,7 @@ def _requirements(course: Course) -> list[str]:
     """The requirements of all starters, one line for each library."""
     merged: dict[str, Requirement] = {}
     for assignment, line in (
-        (one, line) for one in course.assignments for line in one.requirements
+        (one, line) for one in course.assignments for line in starter.requirements(one)
     ):
         try:
             new = Requirement(line)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.authoring import notebook as notebooks
+from autograder.authoring import survey
 from autograder.authoring.course import Assignment
 from autograder.authoring.given import given_files
 from autograder.authoring.source import Source
@@ -21,12 +22,25 @@ INTRODUCTION = (
     "Submit this notebook as it is. A statement that fails is left out; the rest counts."
 )
 
+# A public test that never ends is stopped. The seconds are wall time on a student's laptop.
+TIMEOUT = "pytest-timeout>=2.3"
+PYTEST_INI = """\
+[pytest]
+# A test that takes longer than these seconds is stopped, and pytest shows where it was.
+timeout = 60
+"""
+
 CONFTEST = '''\
 """Turns a failure that only says "not written yet" into one short line, first task first."""
 
 import pytest
 
 TODO = {}
+
+
+def pytest_configure(config):
+    # Where pytest-timeout is missing, nothing else knows this mark.
+    config.addinivalue_line("markers", "timeout(seconds): how long this test may take")
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -62,11 +76,12 @@ def files(assignment: Assignment) -> dict[str, bytes]:
 
     Raises CourseError for a file that assignment.yml names and that does not exist.
     """
-    stub = Source(assignment.solution).stub()
+    stub = Source(assignment.solution).stub() + survey.question(assignment.parts)
     texts = {
         assignment.main: stub,
         "conftest.py": CONFTEST,
-        "requirements.txt": "".join(f"{line}\n" for line in assignment.requirements),
+        "pytest.ini": PYTEST_INI,
+        "requirements.txt": "".join(f"{line}\n" for line in requirements(assignment)),
         f"{Path(assignment.main).stem}.ipynb": notebook(assignment, stub),
     }
     generated = {name: text.encode() for name, text in texts.items()} | given_files(assignment)
@@ -80,6 +95,11 @@ def files(assignment: Assignment) -> dict[str, bytes]:
             "but it is also generated or a given module: rename it"
         )
     return copies | generated
+
+
+def requirements(assignment: Assignment) -> list[str]:
+    """The lines of the starter's requirements.txt."""
+    return [*assignment.requirements, TIMEOUT]
 
 
 def _copy(assignment: Assignment, name: str) -> bytes:

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from autograder.authoring.course import Course, find_root, load_course
-from autograder.errors import AutograderError
+from autograder.errors import AutograderError, Stopped
 
 out = Console()
 err = Console(stderr=True)
@@ -54,22 +54,19 @@ def complain(text: str) -> None:
     err.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM has asked this process to end; it does so as on Ctrl-C."""
-
-
-def end_as_on_ctrl_c() -> None:
-    """Have SIGTERM raise Terminated: processes are ended and results written as on Ctrl-C."""
+def end_when_asked() -> None:
+    """Have Ctrl-C and SIGTERM raise Stopped: processes are ended, and results are written."""
 
     def end(number: int, frame: object) -> None:
-        raise Terminated
+        raise Stopped(number)
 
-    signal.signal(signal.SIGTERM, end)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
 
 
 def exit_code(stopped: KeyboardInterrupt) -> int:
     """What a shell expects of a process that a signal has ended."""
-    return 128 + (signal.SIGTERM if isinstance(stopped, Terminated) else signal.SIGINT)
+    return 128 + (stopped.number if isinstance(stopped, Stopped) else signal.SIGINT)
 
 
 def the_course(root: Path | None) -> Course:

@@ -52,7 +52,7 @@ def _program(
 
 def main() -> None:
     """The entry point."""
-    console.end_as_on_ctrl_c()
+    console.end_when_asked()
     app()
 
 

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 
 from autograder.authoring.course import Assignment
@@ -45,8 +46,6 @@ class AnswerKey:
         self._proof = assignment.hidden_tests.with_name("proof.json")
         self._several: dict[tuple[str, ...], InProcess | None] = {}
         self._given = given_files(assignment)
-        # What the ranks of such an assignment call cannot be seen from here.
-        self._forks = assignment.isolation == "distributed"
         texts = {bug.name: bug.when for bug in self.source.bugs}
         # By the name of each spelling, when one makes the mistake.
         self.texts = {
@@ -74,12 +73,16 @@ class AnswerKey:
         """By the same names, the functions that are changed; None: something else."""
         return {name: self.source.changed(name) for name in self.texts}
 
+    def calls(self) -> AbstractContextManager[set[str]]:
+        """The functions of the solution that are called in this context (`relevance.calls`)."""
+        return relevance.calls(self.main, self.source.solution())
+
     def within_reach(self, called: set[str]) -> dict[str, InProcess]:
         """The broken variants that a test can tell from the solution when it calls these."""
         return {
             name: variant
             for name, variant in self.broken.items()
-            if self._forks or relevance.can_tell(called, self.changed[name])
+            if relevance.can_tell(called, self.changed[name])
         }
 
     @cached_property
@@ -154,7 +157,7 @@ def judge(
     outcome = _failed(outcome, test, trace)
     if test.learning or hidden_test.is_hopeless(trace.error):
         return outcome
-    with relevance.calls(key.main) as called:
+    with key.calls() as called:
         right = hidden_test.run(test, reference or key.reference, seed)
     if right.error is not None:
         why = hidden_test.explain(right.error)

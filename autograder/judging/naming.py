@@ -161,13 +161,28 @@ class _Case:
         many tests, and a test that trains takes long for each.
         """
         found: dict[str, None] = {}
-        for name, near in self.near.items():
+        for name in self.near:
             if any(self.fit(name, (b,)) is Fit.EXPLAINS for b in found if self.sound((b,))):
                 continue
-            for bug in near:
-                if self.fit(name, (bug,)) is Fit.EXPLAINS and not self.vetoed(bug):
+            for bug in self.likely(name):
+                if self._ruled_out(bug) or self.fit(name, (bug,)) is not Fit.EXPLAINS:
+                    continue
+                if not self.vetoed(bug):
                     found[bug] = None
         return list(found)
+
+    def likely(self, name: str) -> list[str]:
+        """The bugs that a failed test is known to catch in one of their spellings.
+
+        Only these are run. Without a proof nothing is known, and it may be any that is near.
+        """
+        near = self.near[name]
+        known = [b for b in near if name in self.known_to_fail(b) | self.known_to_fail(bug_of(b))]
+        return known if self.key.kills else list(near)
+
+    def _ruled_out(self, bug: str) -> bool:
+        """A passed test declares that it catches this spelling: no run is needed to know."""
+        return not self._declared(bug).isdisjoint(self._passed)
 
     def sound(self, bugs: Bugs) -> bool:
         """Nothing speaks against these bugs, and numbers speak for them."""
@@ -224,14 +239,15 @@ def _in_one_place(case: _Case, left: Iterable[str], end: float) -> Explained:
     """Bugs that one function alone has: the others, which a bug changes as well, are right."""
     found: Explained = {}
     for name in sorted(left):
-        whole = [bug for bug in case.near[name] if case.known_fit(name, bug) is Fit.EXPLAINS]
-        whole = [bug for bug in whole if not case.sound((bug,))]
-        for bug, function in itertools.product(whole, case.entries(name)):
+        for bug in case.likely(name):
             if _cpu_seconds() > end:
                 return found
-            here = (f"{bug}{AT}{function}",)
-            if case.fit(name, here) is Fit.EXPLAINS and case.sound(here):
-                found[here] = case.explained(here)
+            if case.fit(name, (bug,)) is not Fit.EXPLAINS or case.sound((bug,)):
+                continue
+            for function in case.entries(name):
+                here = (f"{bug}{AT}{function}",)
+                if case.fit(name, here) is Fit.EXPLAINS and case.sound(here):
+                    found[here] = case.explained(here)
     return found
 
 
@@ -260,7 +276,7 @@ def _pairs(case: _Case, candidates: Sequence[str], shaky: Sequence[str], end: fl
         # Of a search that was cut short nothing is kept: another bug might explain as much.
         partners = dict(found)
         where = case.contradicting((bug,))[:1]
-        for partner in (one for name in where for one in case.near[name] if one != bug):
+        for partner in (one for name in where for one in case.likely(name) if one != bug):
             if _cpu_seconds() > end:
                 return partners
             pair = (bug, partner)

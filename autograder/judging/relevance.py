@@ -7,12 +7,14 @@ solution does, so they need not be run. That is more than half of all runs.
 from __future__ import annotations
 
 import ast
+import mmap
 import os
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
+from functools import lru_cache
+from types import CodeType, FrameType
 from typing import Any
 
 
@@ -24,17 +26,23 @@ def offered(text: str) -> list[str]:
 
 
 @contextmanager
-def calls(file: str) -> Iterator[set[str]]:
+def calls(file: str, text: str) -> Iterator[set[str]]:
     """The qualified names of the functions of ``file`` that are called in this context.
 
-    ``file`` is a name without folders.
+    ``file`` is a name without folders, ``text`` what it holds. Calls in processes that are forked
+    in this context, such as ranks, are known when it ends.
     """
     names: set[str] = set()
+    # Shared with forked processes, which mark the first line of what they call.
+    lines = mmap.mmap(-1, text.count("\n") + 2)
 
     # Returning None switches off the tracing of lines inside the call.
     def note(frame: FrameType, event: str, argument: Any) -> None:
-        if os.path.basename(frame.f_code.co_filename) == file:
-            names.add(frame.f_code.co_qualname.partition(".<locals>")[0])
+        code = frame.f_code
+        if os.path.basename(code.co_filename) == file:
+            names.add(_qualified_name(code))
+            if code.co_firstlineno < len(lines):
+                lines[code.co_firstlineno] = 1
 
     before = sys.gettrace()
     threading.settrace(note)
@@ -45,6 +53,22 @@ def calls(file: str) -> Iterator[set[str]]:
     finally:
         sys.settrace(before)
         threading.settrace(before)
+        names.update(name for line, name in _first_lines(text) if lines[line])
+
+
+def _qualified_name(code: CodeType) -> str:
+    return code.co_qualname.partition(".<locals>")[0]
+
+
+@lru_cache(maxsize=8)
+def _first_lines(text: str) -> list[tuple[int, str]]:
+    """The first line of everything that can be called in a module, and its qualified name."""
+    left, found = [compile(text, "module", "exec")], []
+    while left:
+        code = left.pop()
+        found.append((code.co_firstlineno, _qualified_name(code)))
+        left += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    return found
 
 
 def can_tell(called: set[str], differ: frozenset[str] | None) -> bool:

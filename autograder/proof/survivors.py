@@ -70,13 +70,11 @@ def hunt(
     """
     key = AnswerKey(assignment)
     known = [_with_the_solution(test, key) for test in tests]
-    # What ranks call cannot be seen from here.
-    blind = assignment.isolation == "distributed"
     found = Hunt([mutant for mutant in mutants.make(key.source) if only(mutant)])
     latest: dict[str | None, str] = {}
     for number, mutant in enumerate(found.made, 1):
         tell(f"mutant {number} of {len(found.made)}, {len(found.survivors)} open")
-        order = _order(known, mutant.function, blind, latest.get(mutant.function, ""))
+        order = _order(known, mutant.function, latest.get(mutant.function, ""))
         killer = _killer(order, key.candidate(mutant.text))
         if killer:
             found.killers[mutant.name] = latest[mutant.function] = killer
@@ -87,15 +85,15 @@ def _with_the_solution(test: HiddenTest, key: AnswerKey) -> _Known:
     begun = time.monotonic()
     hidden_test.run(test, key.reference, SEED)
     seconds = time.monotonic() - begun
-    with relevance.calls(key.main) as called:
+    with key.calls() as called:
         hidden_test.run(test, key.reference, SEED)
     return _Known(test, called, seconds)
 
 
-def _order(known: Sequence[_Known], function: str | None, blind: bool, first: str) -> list[_Known]:
+def _order(known: Sequence[_Known], function: str | None, first: str) -> list[_Known]:
     """The tests that may tell, those first that call the function, and the quick ones first."""
     differ = None if function is None else frozenset({function})
-    may_tell = [one for one in known if blind or relevance.can_tell(one.called, differ)]
+    may_tell = [one for one in known if relevance.can_tell(one.called, differ)]
     return sorted(
         may_tell, key=lambda one: (one.test.name != first, function not in one.called, one.seconds)
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from autograder.authoring.course import Assignment
 from autograder.authoring.markers import bug_of
 from autograder.authoring.yaml_file import guess
-from autograder.judging import alarm, hidden_test, plugin, relevance
+from autograder.judging import alarm, hidden_test, plugin
 from autograder.judging.answers import RTOL, gives_the_numbers_of
 from autograder.judging.diagnose import AnswerKey
 from autograder.judging.evidence import Telling, indistinguishable, telling
@@ -170,7 +170,7 @@ class _Runs:
         self.traces: dict[tuple[str, str], Trace] = {}
         self._near: dict[str, Mapping[str, Candidate]] = {}
         for test in tests:
-            with relevance.calls(key.main) as called:
+            with key.calls() as called:
                 self.references[test.name] = _run(test, key.reference, SEEDS[0])
             self._near[test.name] = key.within_reach(called)
 

@@ -216,6 +216,15 @@ class ClassReport:
             part.worth += test.worth
         return sorted(tallies.values(), key=_by_rate)
 
+    @cached_property
+    def minutes(self) -> dict[str, Spread]:
+        """How long students say that a part took, for each part that somebody told about."""
+        told: dict[str, list[float]] = defaultdict(list)
+        for grade in self.grades:
+            for part, minutes in grade.minutes.items():
+                told[part].append(minutes)
+        return {part: found for part, numbers in told.items() if (found := spread(numbers))}
+
     @property
     def mistakes(self) -> list[Made]:
         """Recognised mistakes, the most frequent first: what to teach again."""

@@ -5,6 +5,11 @@ import pytest
 TODO = {}
 
 
+def pytest_configure(config):
+    # Where pytest-timeout is missing, nothing else knows this mark.
+    config.addinivalue_line("markers", "timeout(seconds): how long this test may take")
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()

@@ -15,6 +15,7 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from autograder.errors import Stopped
 from autograder.isolation import cells, codec
 from autograder.isolation.bridge import layers
 from autograder.isolation.bridge.changes_there import Arguments
@@ -81,6 +82,8 @@ class Worker(Operations):
             frames = frames_of(error, self.source_files)
             fields = ["MemoryError", ["MemoryError"], "out of memory", frames]
             return codec.pack([request, "raise", *fields], [])
+        except Stopped:
+            raise
         # Even SystemExit is only the student's answer here.
         except BaseException as error:
             return codec.pack([request, "raise", *self._described(error)], [])

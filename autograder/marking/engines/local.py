@@ -164,6 +164,7 @@ class _Line:
         self._patience = patience
         self._reader = Reader(line)
         self._pids: list[int] = []
+        self._done = False
         self._begun = time.monotonic()
         self._silence = self._new_silence()
 
@@ -178,8 +179,8 @@ class _Line:
         except ConnectionResetError:
             self._reader.close()
             self.line.close()
-            if not self.progress.finished:
-                self.progress.finished = True
+            self.progress.finished = True
+            if not self._done:
                 self.progress.trouble = (
                     self.progress.trouble or "the marking process ended before it was done"
                 )
@@ -222,7 +223,7 @@ class _Line:
         elif "error" in message:
             self.progress.trouble = message["error"]
         elif "done" in message:
-            self.progress.finished = True
+            self._done = True
 
 
 def _start_grader(line: socket.socket, assignment: Assignment) -> subprocess.Popen[bytes]:
