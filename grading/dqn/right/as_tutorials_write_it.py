@@ -184,7 +184,7 @@ def train_dqn(env, config, seed):
             global_step, config.epsilon_start, config.epsilon_end, config.epsilon_decay_steps
         )
         action = agent.choose_action(state, epsilon)
-        next_state, reward, terminated, truncated, info = env.step(action)
+        next_state, reward, terminated, truncated, _ = env.step(action)
         episode_reward += reward
         agent.memory.add(state, action, reward, next_state, terminated)
         state = next_state
@@ -231,7 +231,7 @@ def evaluate(network, env, episodes, seed):
             with torch.no_grad():
                 state = torch.tensor(np.array(state), dtype=torch.float32).reshape(1, -1)
                 action = network(state).max(1)[1].view(1, 1).item()
-            state, reward, terminated, truncated, info = env.step(action)
+            state, reward, terminated, truncated, _ = env.step(action)
             score += reward
             done = terminated or truncated
         scores.append(score)

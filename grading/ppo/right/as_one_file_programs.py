@@ -125,9 +125,7 @@ class KLEarlyStop:
         self.target_kl, self.factor = target, factor
 
     def should_stop(self, kl):
-        if kl > self.factor * self.target_kl:
-            return True
-        return False
+        return not kl <= self.factor * self.target_kl
 
 
 class ActorCritic(nn.Module):
