@@ -990,6 +990,7 @@ def ppo_update(
     stop = KLEarlyStop(cfg.stop_kl) if cfg.stop_kl is not None else None
     seen: list[dict[str, float]] = []
     steps = epochs = 0
+    # BUG(stops-after-the-step, 3): for _ in (e for e in range(cfg.epochs) if not (seen and stop is not None and stop.should_stop(seen[-1]["approx_kl"]))):
     for _ in range(cfg.epochs):
         # BUG(same-order-every-epoch): order = order if epochs else torch.randperm(len(batch.obs), generator=generator)
         # WHEN every epoch cuts the same minibatches, because the rows are shuffled only once or not
@@ -1009,6 +1010,7 @@ def ppo_update(
             opt.zero_grad()
             seen.append(_accumulate(model, batch, rows, cfg))
             # BUG(stops-after-the-step, 2): if stop is not None and len(seen) > 1 and stop.should_stop(seen[-2]["approx_kl"]):
+            # BUG(stops-after-the-step, 3): if False:
             if stop is not None and stop.should_stop(seen[-1]["approx_kl"]):
                 # BUG(stops-one-epoch-only): break
                 # WHEN the early stop ends one epoch and the next one begins all the same.

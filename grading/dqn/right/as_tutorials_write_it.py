@@ -178,7 +178,7 @@ class DQNAgent:
 def train_dqn(env, config, seed):
     agent = DQNAgent(env, config, seed)
     episode_returns, episode_ends, episode_reward = [], [], 0
-    state, info = env.reset(seed=seed)
+    state, _ = env.reset(seed=seed)
     for global_step in range(config.total_steps):
         epsilon = linear_epsilon(
             global_step, config.epsilon_start, config.epsilon_end, config.epsilon_decay_steps
@@ -224,7 +224,7 @@ def evaluate(network, env, episodes, seed):
         raise ValueError("at least one episode is needed.")
     network.eval()
     scores = []
-    state, info = env.reset(seed=seed)
+    state, _ = env.reset(seed=seed)
     while True:
         done, score = False, 0.0
         while not done:
