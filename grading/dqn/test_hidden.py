@@ -1537,11 +1537,13 @@ def test_progress_is_told_after_every_round(student, lab, rng):
                 float(news.running_return),
             )
         )
-        return told[-1][2] < 0.4
+        # Rates that jump, wait for the first round or are a step ahead end elsewhere: after 52, 64
+        # and 36 steps.
+        return told[-1][2] < 0.29
 
     settings = {
         "total_steps": 200,
-        "warmup_steps": 18,
+        "warmup_steps": 26,
         "train_every": 4,
         "gradient_steps": 3,
         "epsilon_end": 0.0,
@@ -1549,7 +1551,7 @@ def test_progress_is_told_after_every_round(student, lab, rng):
     }
     result = train(student, lab, env, callback=listen, **settings)
     assert_story(lab, result, env)
-    steps = [20, 24, 28, 32]
+    steps = [28, 32, 36, 40]
     assert_equal(
         [line[:2] for line in told],
         [(s, 3 * i) for i, s in enumerate(steps, 1)],
@@ -1564,7 +1566,7 @@ def test_progress_is_told_after_every_round(student, lab, rng):
     ended = np.searchsorted(env.ends(), steps, side="right")
     running = [float(env.sums()[:n][-20:].mean()) for n in ended]
     assert_close([line[4] for line in told], running, rtol=1e-5, what="the running return")
-    assert_equal(len(env.diary), 32, what="the number of environment steps")
+    assert_equal(len(env.diary), 40, what="the number of environment steps")
 
 
 @points(

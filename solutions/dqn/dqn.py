@@ -803,6 +803,7 @@ def _train(env, learner: _Learner, bar: ProgressBar, seed: int) -> Result:
         # WHEN the exploration rate falls with the gradient steps, or with their rounds, instead of
         # WHEN the environment steps.
         # BUG(epsilon-counts-gradient-steps, 2): epsilon = _epsilon(config, learner.gradient_steps // config.gradient_steps)
+        # BUG(epsilon-is-a-step-ahead, 2): epsilon = _epsilon(config, step)
         epsilon = _epsilon(config, step - 1)
         action = learner.act(obs, epsilon)
         next_obs, reward, terminated, truncated, _ = env.step(action)
