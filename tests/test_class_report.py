@@ -151,6 +151,15 @@ def test_without_a_roster_nobody_is_missing():
     assert not people.known and (people.missing, people.strangers, people.sections) == ([], [], [])
 
 
+def test_people_are_in_the_order_of_their_names_whatever_the_accents(tmp_path):
+    path = tmp_path / "roster.csv"
+    path.write_text("student,name\ns1,Fay\ns2,Évariste\ns3,eve\ns4,Ångström\n", encoding="utf-8")
+    grades = [grade(f"s{n}", True, True) for n in (1, 2, 3)]
+    found = ClassReport(grades, 2.0, read_roster(path))
+    assert [row.student for row in found.rows] == ["s2", "s3", "s1"]
+    assert [person.name for person in found.people.missing] == ["Ångström"]
+
+
 def test_every_bar_test_and_part_leads_to_its_people():
     grades = a_class()
     found = ClassReport(grades, float(TESTS))
