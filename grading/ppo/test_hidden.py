@@ -234,6 +234,8 @@ def test_masked_entries_are_not_there(student, rng):
         expected[mask] = slow_gradient(batch, 0.2, 0.2, c or math.inf) / 12
         assert_close(gradient(loss, logp)[0], expected, what="the gradient", **NEAR)
         assert_close(metrics["clip_fraction"], 10 / 12, what="clip_fraction", **NEAR)
+        mean = float((batch.logp - batch.old_logp).exp().mean())
+        assert_close(metrics["ratio_mean"], mean, what="ratio_mean", **NEAR)
 
 
 @points(
@@ -254,6 +256,9 @@ def test_metrics_describe_the_ratios(student, rng):
         assert_close(metrics["ratio_mean"], float(np.mean(ratios)), what="ratio_mean", **NEAR)
         kl = float(np.mean([r - 1 - math.log(r) for r in ratios]))
         assert_close(metrics["approx_kl"], kl, what="approx_kl", **NEAR)
+    # However narrow the range is, a ratio of 1 lies in it.
+    _, metrics = student.clipped_surrogate(batch.logp, batch.logp, batch.adv, 1e-30)
+    assert_close(metrics["clip_fraction"], 0.0, what="clip_fraction of equal policies")
 
 
 @points(
@@ -533,18 +538,20 @@ def test_gradient_of_k3_is_that_of_the_divergence(student, rng):
 def test_penalty_rule(student, rng):
     """Beta doubles above 1.5 times the target, halves below target / 1.5, and stays in between,
     both bounds included."""
-    target, beta = 0.5, float(rng.uniform(0.5, 2.0))  # 1.5 * 0.5 is exact in floating point
-    for factor, expected in (
-        (1.6, 2.0),
-        (5.0, 2.0),
-        (1.4, 1.0),
-        (1.5, 1.0),
-        (1.0, 1.0),
-        (0.7, 1.0),
-        (0.6, 0.5),
-        (0.1, 0.5),
+    # Both bounds are exact in floating point: 1.125 and 0.5.
+    target, beta = 0.75, float(rng.uniform(0.6, 2.0))
+    for kl, expected in (
+        (1.2, 2.0),
+        (3.75, 2.0),
+        (1.05, 1.0),
+        (1.125, 1.0),
+        (0.75, 1.0),
+        (0.525, 1.0),
+        (0.5, 1.0),
+        (0.45, 0.5),
+        (0.075, 0.5),
     ):
-        found = student.kl_penalty_beta(beta, factor * target, target)
+        found = student.kl_penalty_beta(beta, kl, target)
         assert_close(found, expected * beta, what="beta", **NEAR)
 
 
@@ -592,6 +599,8 @@ def test_early_stop_has_a_factor(student, rng):
             stop.should_stop(share * factor * target) for share in (0.0, 0.5, 0.95, 1.05, 4.0)
         ]
         assert_equal(answers, [False, False, False, True, True], what="should_stop")
+        if more:
+            assert_equal(stop.should_stop(factor * target), False, what="should_stop at the bound")
 
 
 # -- Part 4: network, schedule, normalisers --------------------------------------------------------
@@ -661,7 +670,8 @@ def test_biases_and_log_std_start_at_zero(student, rng):
     """Biases and log_std start at zero: a continuous policy begins with standard deviation 1."""
     assert_values_come_from_the_weights(student, rng)
     model = model_of(student, 4, 3, hidden=(8,), continuous=True)
-    flat = [p.detach() for p in model.parameters() if p.ndim < 2]
+    # A log_std may be a row (1, 3), too.
+    flat = [p.detach() for p in model.parameters() if p.ndim < 2 or tuple(p.shape) == (1, 3)]
     assert_equal(
         sorted(p.numel() for p in flat), [1, 3, 3, 8, 8], what="the sizes of the biases and log_std"
     )
@@ -729,14 +739,17 @@ def test_shapes_and_kinds_of_the_outputs(student, rng):
     uniform = torch.full((6,), -math.log(3.0)).double()
     found = discrete.policy(obs).log_prob(torch.arange(6) % 3).detach().double()
     assert_close(found, uniform, rtol=0.05, atol=0.0, what="log-probabilities of a new policy")
-    found = continuous.policy(obs).log_prob(torch.zeros(6, 2)).detach().double()
-    assert_close(
-        found,
-        torch.full((6,), -math.log(2 * math.pi)).double(),
-        rtol=0.05,
-        atol=0.0,
-        what="log-densities at 0 of a new policy",
-    )
+    # A head of zeros, whose bias and log_std are the same two numbers.
+    numbers = torch.tensor([-0.7, 0.4])
+    state = {
+        name: numbers.reshape(value.shape) if value.numel() == 2 else value * (len(value) != 2)
+        for name, value in dict(continuous.state_dict()).items()
+    }
+    continuous.load_state_dict(state)
+    actions = normal(rng, 6, 2).float()
+    expected = torch.distributions.Normal(numbers, numbers.exp()).log_prob(actions).sum(-1)
+    found = continuous.policy(obs).log_prob(actions).detach().double()
+    assert_close(found, expected.double(), what="log-densities of the policy", **NEAR)
 
 
 @points(
@@ -806,6 +819,7 @@ def test_joint_norm_is_clipped(student, rng):
         for one, other in zip(grads, expected, strict=True):
             if other is not None:
                 assert_close(one, other, what="a gradient", **NEAR)
+    assert_close(student.clip_grad_norm_([None, None], 0.5), 0.0, what="the norm of nothing")
 
 
 @points(
@@ -819,10 +833,15 @@ def test_observations_are_standardised_and_reading_changes_nothing(student, rng)
     """normalize gives deviations from the mean of what update_ saw, clipped, and leaves the
     statistics as they are."""
     history, obs = normal(rng, 30, 3, mean=4.0, scale=3.0), normal(rng, 5, 3, mean=2.0, scale=4.0)
+    # The second number never changes: what it is divided by is the root of 1e-8.
+    history[:, 1], obs[:, 1] = (
+        0.0,
+        1e-4 * torch.tensor(rng.permutation([0.3, -0.8, 1.2, -2.2, 4.0])),
+    )
     normalizer = student.ObservationNormalizer((3,), clip=1.5)
     normalizer.update_(history[:12])
     normalizer.update_(history[12:])
-    z = (obs - history.mean(0)) / history.std(0, correction=0)
+    z = (obs - history.mean(0)) / (history.var(0, correction=0) + 1e-8).sqrt()
     for _ in range(3):
         assert_close(
             normalizer.normalize(obs), z.clamp(-1.5, 1.5), what="normalised observations", **NEAR
@@ -890,6 +909,11 @@ def test_rewards_are_scaled_by_the_deviation_of_the_return(student, rng):
     assert_close(
         normalizer.normalize(torch.tensor(rewards)), expected, what="normalised rewards", **NEAR
     )
+    # A single return has no deviation: what is left is the root of 1e-8.
+    alone = student.RewardNormalizer(1, 0.9)
+    alone.update_(torch.tensor([0.7]), torch.tensor([True]))
+    found = alone.normalize(vector(3e-4, -7e-4, 2e-2))
+    assert_close(found, vector(3.0, -7.0, 10.0), what="rewards of equal returns", **NEAR)
 
 
 # -- Part 5: one update ----------------------------------------------------------------------------
@@ -981,12 +1005,12 @@ def by_hand(
     normalize=False,
     max_norm=math.inf,
 ):
-    """The weights after some steps on the whole batch, and what was seen at the first of them."""
+    """The weights after some steps on the whole batch, and what was seen before each of them."""
     weights = {name: w.clone().requires_grad_() for name, w in linear.weights.items()}
     adv = batch.advantages
     if normalize:
         adv = (adv - adv.mean()) / adv.std(correction=0)
-    first = None
+    seen = []
     for _ in range(epochs):
         logp, entropy = linear.logp_and_entropy(weights, batch.obs, batch.actions)
         log_ratio = logp - batch.old_logp
@@ -1006,20 +1030,24 @@ def by_hand(
         )
         grads = torch.autograd.grad(loss, list(weights.values()))
         norm = float(torch.cat([g.flatten() for g in grads]).norm())
-        seen = {
-            "policy_loss": policy.mean().item(),
-            "value_loss": errors.mean().item(),
-            "entropy": entropy.mean().item(),
-            "approx_kl": kl.item(),
-            "grad_norm": norm,
-        }
-        first = first or seen
+        outside = (r < 1 - low) | (r > 1 + high)
+        seen.append(
+            {
+                "policy_loss": policy.mean().item(),
+                "value_loss": errors.mean().item(),
+                "entropy": entropy.mean().item(),
+                "approx_kl": kl.item(),
+                "clip_fraction": outside.double().mean().item(),
+                "ratio_mean": r.mean().item(),
+                "grad_norm": norm,
+            }
+        )
         factor = min(1.0, max_norm / norm)
         weights = {
             n: (w - lr * factor * g).detach().requires_grad_()
             for (n, w), g in zip(weights.items(), grads, strict=True)
         }
-    return {name: w.detach() for name, w in weights.items()}, first
+    return {name: w.detach() for name, w in weights.items()}, seen
 
 
 def generator(seed=7):
@@ -1119,13 +1147,13 @@ def test_metrics_say_what_happened(student, lab, rng):
     linear = Linear(rng, 3, 4)
     batch = batch_for(linear, rng, 12)
     model, opt = linear.there(student, lab)
-    metrics = student.ppo_update(
-        model, opt, batch, settings(student, max_grad_norm=0.2), generator()
-    )
-    expected, seen = by_hand(linear, batch, max_norm=0.2)
+    cfg = settings(student, epochs=3, max_grad_norm=0.2)
+    metrics = student.ppo_update(model, opt, batch, cfg, generator())
+    expected, seen = by_hand(linear, batch, 3, max_norm=0.2)
     assert_weights(model, expected)
-    for name, number in seen.items():
-        assert_close(metrics[name], number, what=name, **NEAR)
+    for name in seen[0]:
+        mean = float(np.mean([step[name] for step in seen]))
+        assert_close(metrics[name], mean, what=f"{name}, the mean over three epochs", **NEAR)
     model, opt = linear.there(
         student, lab, lr=1e-9
     )  # so that nothing moves between the minibatches
@@ -1134,7 +1162,7 @@ def test_metrics_say_what_happened(student, lab, rng):
     )
     for name in ("policy_loss", "value_loss", "entropy", "approx_kl"):
         assert_close(
-            metrics[name], seen[name], what=f"{name}, the mean over three minibatches", **NEAR
+            metrics[name], seen[0][name], what=f"{name}, the mean over three minibatches", **NEAR
         )
     assert_equal((int(metrics["steps"]), int(metrics["epochs"])), (3, 1), what="steps and epochs")
 
@@ -1318,9 +1346,9 @@ def test_advantages_are_normalised_within_each_minibatch(student, lab, rng):
         )
 
 
-def divergence_after(linear, batch, steps, lr=0.05):
+def divergence_after(linear, batch, steps, lr=0.05, **clip):
     """The k3 estimate that the step after these ``steps`` finds."""
-    weights, _ = by_hand(linear, batch, steps, lr=lr)
+    weights, _ = by_hand(linear, batch, steps, lr=lr, **clip)
     logp, _ = linear.logp_and_entropy(weights, batch.obs, batch.actions)
     log_ratio = logp - batch.old_logp
     return float((log_ratio.exp() - 1 - log_ratio).mean())
@@ -1349,6 +1377,24 @@ def test_early_stop_ends_the_update_before_the_step(student, lab, rng):
     )
     assert_weights(model, by_hand(linear, batch, 2, lr=0.05)[0])
     assert_equal((int(metrics["steps"]), int(metrics["epochs"])), (2, 2), what="steps and epochs")
+    # Twelve equal rows, so that all minibatches of four are alike. The fifth of them goes too far.
+    clip, kls = {"low": 0.9, "high": 9.0}, [1.0] * 4
+    while not (1e-4 < kls[0] < kls[1] < kls[2] < kls[3] / 1.3):
+        linear = Linear(rng, 3, 4)
+        batch = PPOBatch(*(x.repeat_interleave(12, 0) for x in batch_for(linear, rng, 1, 0.0)))
+        kls = [divergence_after(linear, batch, steps, **clip) for steps in (1, 2, 3, 4)]
+    cfg = settings(
+        student,
+        epochs=3,
+        minibatch_size=4,
+        clip_low=0.9,
+        clip_high=9.0,
+        stop_kl=math.sqrt(kls[2] * kls[3]) / 1.5,
+    )
+    model, opt = linear.there(student, lab, 0.05)
+    metrics = student.ppo_update(model, opt, batch, cfg, generator())
+    assert_weights(model, by_hand(linear, batch, 4, lr=0.05, **clip)[0])
+    assert_equal((int(metrics["steps"]), int(metrics["epochs"])), (4, 1), what="steps and epochs")
 
 
 @points(
@@ -1616,14 +1662,16 @@ def test_probe_constant_reward(student, lab):
     """Probe: every episode is one step that pays 1, so V = 1; the learning rate starts at its full
     value."""
     rates = []
-    result, _ = train(
+    result, _ = probe(
         student,
         lab,
         Table(16, [[1.0]], [[-1, -1]], [[1.0, 1.0]]),
         on_update=lambda model, metrics: rates.append(metrics["learning_rate"]),
     )
     assert_values(result, [[1.0]], [1.0])
-    assert_close(rates, [4e-2 * (1 - k / 14) for k in range(14)], what="learning rates", **NEAR)
+    # Two updates of the glimpse, and fourteen.
+    wanted = [4e-2 * (1 - k / updates) for updates in (2, 14) for k in range(updates)]
+    assert_close(rates, wanted, what="learning rates", **NEAR)
 
 
 @points(
@@ -1835,10 +1883,14 @@ class ByHand:
         self.seen = torch.cat([self.seen.double(), seen])
 
 
-def ring(rng):
-    """Five states that look different, of which the last ends the task; time limits as well."""
+def ring(rng, far=0.0):
+    """Five states that look different, of which the last ends the task; time limits as well.
+
+    ``far``: how far the first state is from the others.
+    """
     moves = np.array([[1, 2], [2, 3], [3, 0], [4, 1], [-1, -1]])
     obs, rewards = rng.normal(size=(5, 2)), rng.normal(size=(5, 2))
+    obs[0] += far
     return Table(4, obs, moves, rewards, 4, (0, 1, 2), staggered=True)
 
 
@@ -1849,7 +1901,8 @@ def assert_follows(student, lab, rng, updates=3, **changes):
         "value_coef": 0.7, "entropy_coef": 0.05, "max_grad_norm": 0.3, "kl_coef": 0.0, "kl_target": None, "normalize_obs": False,
     }  # fmt: skip
     cfg, size = plain | changes, 24
-    table = ring(rng)
+    # A normaliser that has seen nothing still clips what is far away.
+    table = ring(rng, far=15.0 * cfg["normalize_obs"])
     tiny = Table(4, table.obs, table.moves, table.rewards, 4, (0, 1, 2), staggered=True)
     start = {**cfg, "total_steps": size, "learning_rate": 1e-30, "normalize_obs": False}
     first, _ = train(student, lab, tiny, **start)
@@ -1913,7 +1966,9 @@ def test_the_normaliser_learns_after_each_update(student, lab, rng):
 )
 def test_the_penalty_follows_its_rule(student, lab, rng):
     """The weight of the KL penalty is adapted after each update and used in the next one."""
-    for target in (1e-9, 1e3):
+    # A rule that is the wrong way round fails first: a divergence that is wrong may be negative, and
+    # halves beta in either case.
+    for target in (1e3, 1e-9):
         assert_follows(student, lab, rng, kl_coef=8.0, kl_target=target)
 
 
@@ -1950,9 +2005,8 @@ def test_training_is_repeatable_and_leaves_global_generators_alone(student, lab)
 
     def run(seed, **changes):
         table = Table(4, [[1.0], [0.3]], [[1, 0], [-1, 1]], [[0.5, -1.0], [1.0, 2.0]])
-        result, _ = train(
-            student, lab, table, seed=seed, minibatch_size=16, total_steps=16, **changes
-        )
+        cfg = {"minibatch_size": 16, "total_steps": 16} | changes
+        result, _ = train(student, lab, table, seed=seed, **cfg)
         return values_at(result.model, [[1.0], [0.3]])
 
     lab.seed(99)
@@ -1968,10 +2022,12 @@ def test_training_is_repeatable_and_leaves_global_generators_alone(student, lab)
         what="a draw from the global generator after a training",
     )
     lab.seed(99)
-    again, other, constant, small = run(5), run(6), run(5, anneal=False), run(5, learning_rate=1e-9)
+    again, other, longer = run(5), run(6), run(5, total_steps=32)
+    constant, small = run(5, anneal=False), run(5, learning_rate=1e-9)
     assert_equal(lab.global_rng_state(), state, what="the state of the global generators")
     assert_close(again, first, rtol=1e-4, what="values with the same seed")
     assert_true(bool((other - first).abs().max() > 1e-3), "another seed gives another run")
+    assert_true(bool((longer - first).abs().max() > 1e-3), "a second update changes the values")
     assert_close(constant, first, rtol=1e-4, what="values after a single update without annealing")
     assert_true(bool((small - first).abs().max() > 1e-3), "the update changes the values")
     assert_finite(first)

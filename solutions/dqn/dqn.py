@@ -175,8 +175,8 @@ class ReplayBuffer:
         ### BEGIN SOLUTION
         self._obs_shape = tuple(obs_shape)
         # BUG(ignores-obs-dtype): obs_dtype = np.float32
-        # WHEN observations are stored as float32 whatever obs_dtype says: images of bytes take four
-        # WHEN times the memory, and large integers lose their last digits.
+        # WHEN observations are stored or returned as float32 whatever obs_dtype says: images of
+        # WHEN bytes take four times the memory, and large integers lose their last digits.
         obs_dtype = np.dtype(obs_dtype)
         self._obs = np.zeros((capacity, *self._obs_shape), obs_dtype)
         self._next_obs = np.zeros((capacity, *self._obs_shape), obs_dtype)
@@ -215,10 +215,10 @@ class ReplayBuffer:
         ### BEGIN SOLUTION
         # BUG(takes-any-shape): pass
         # WHEN an observation of the wrong shape is stretched to fit instead of being refused.
+        # BUG(takes-any-shape, 2): self._check_shapes(np.shape(obs))
         self._check_shapes(np.shape(obs), np.shape(next_obs))
         # BUG(keeps-the-oldest): at = min(self._added, self._capacity - 1)
-        # WHEN a full buffer overwrites its last slot again and again and keeps the oldest
-        # WHEN transitions.
+        # WHEN a full buffer overwrites the same slot again and again and keeps older transitions.
         at = self._added % self._capacity
         # BUG(keeps-a-reference): self.__dict__.setdefault("kept", {})[at] = obs
         # WHEN the buffer keeps a reference to the caller's array instead of a copy of its numbers,
@@ -228,8 +228,10 @@ class ReplayBuffer:
         self._reward[at] = reward
         # BUG(stores-obs-twice): self._next_obs[at] = obs
         # WHEN the observation before the step is also stored as the one after it.
+        # BUG(keeps-a-reference, 2): self.__dict__.setdefault("kept", {})[at] = next_obs
         self._next_obs[at] = next_obs
         self._terminated[at] = terminated
+        # BUG(keeps-the-oldest, 2): self._added = min(self._added + 1, self._capacity)
         self._added += 1
         ### END SOLUTION
 
@@ -256,17 +258,22 @@ class ReplayBuffer:
         # WHEN the last row is never drawn, because the upper end of the draw is exclusive already.
         # BUG(never-draws-the-newest, 2): index = (rng.random(batch) * max(len(self) - 1, 1)).astype(np.int64)
         # BUG(replay-uses-global-dice): index = np.random.randint(len(self), size=batch)
-        # WHEN replay draws its rows from NumPy's global generator instead of the rng that is passed
-        # WHEN in.
+        # WHEN replay draws its rows from a global generator instead of the rng that is passed in.
         # BUG(draws-without-replacement): index = rng.permutation(len(self))[:batch]
         # WHEN a batch never holds a transition twice, so that a batch can be smaller than was asked
         # WHEN for.
+        # BUG(draws-empty-slots, 2): index = (rng.random(batch) * self._capacity).astype(np.int64)
+        # BUG(replay-uses-global-dice, 2): index = torch.randint(len(self), (batch,)).numpy()
+        # BUG(draws-without-replacement, 2): index = rng.choice(len(self), size=min(batch, len(self)), replace=False)
         index = rng.integers(len(self), size=batch)
         # BUG(keeps-a-reference): obs = np.stack([self.kept[i] for i in index.tolist()])
+        # BUG(ignores-obs-dtype, 2): obs = self._obs[index].astype(np.float32)
         obs = self._obs[index]
         # BUG(draws-each-field-apart): fields = [column[rng.permutation(index)] for column in (self._action, self._reward, self._next_obs, self._terminated)]
         # WHEN the fields of a batch are drawn independently of each other, so that a row mixes the
         # WHEN observation of one transition with the action and the reward of others.
+        # BUG(keeps-a-reference, 2): fields = (self._action[index], self._reward[index], np.stack([self.kept[i] for i in index.tolist()]), self._terminated[index])
+        # BUG(draws-each-field-apart, 2): fields = [column[rng.integers(len(self), size=batch)] for column in (self._action, self._reward, self._next_obs, self._terminated)]
         fields = (
             self._action[index],
             self._reward[index],
@@ -310,7 +317,8 @@ class QNetwork(nn.Module):
         # TODO(network): make the layers.
         ### BEGIN SOLUTION
         # BUG(drops-a-hidden-layer): widths, inputs = [*hidden[:-1], n_actions], obs_dim
-        # WHEN the last hidden layer is left out.
+        # WHEN a hidden layer is left out.
+        # BUG(drops-a-hidden-layer, 2): widths, inputs = [*hidden[1:], n_actions], obs_dim
         widths, inputs = [*hidden, n_actions], obs_dim
         layers: list[nn.Module] = []
         for width in widths:
@@ -327,6 +335,7 @@ class QNetwork(nn.Module):
         """(B, obs_dim) float -> (B, n_actions) float, the Q-values."""
         # TODO(network): apply the layers.
         ### BEGIN SOLUTION
+        # BUG(relu-on-the-output, 2): return torch.relu(self.layers(obs))
         return self.layers(obs)
         ### END SOLUTION
 
@@ -356,10 +365,13 @@ def epsilon_greedy_action(q_values: np.ndarray, epsilon: float, rng: np.random.G
     # BUG(exploits-when-it-should-explore): if rng.random() > epsilon:
     # WHEN epsilon and 1 - epsilon are exchanged: the agent explores when it should be greedy.
     # BUG(acts-with-global-dice): if np.random.random() < epsilon:
-    # WHEN exploration is decided by NumPy's global generator instead of the rng that is passed in.
+    # WHEN exploration draws from NumPy's global generator instead of the rng that is passed in.
+    # BUG(exploits-when-it-should-explore, 2): if rng.random() < 1.0 - epsilon:
     if rng.random() < epsilon:
         # BUG(exploring-skips-the-best-action): return int(q_values.argmax() + rng.integers(1, len(q_values))) % len(q_values)
         # WHEN an exploring step never takes the greedy action, so that the agent explores too much.
+        # BUG(acts-with-global-dice, 2): return int(np.random.randint(len(q_values)))
+        # BUG(exploring-skips-the-best-action, 2): return int(rng.choice([a for a in range(len(q_values)) if a != q_values.argmax()] or [0]))
         return int(rng.integers(len(q_values)))
     return int(q_values.argmax())
     ### END SOLUTION
@@ -380,6 +392,7 @@ def _check_batch(**tensors: Tensor) -> None:
         # BUG(stretches-columns): pass
         # WHEN a column of shape (B, 1) next to a row of shape (B,) is stretched to a (B, B) table
         # WHEN instead of being refused.
+        # BUG(stretches-columns, 2): _check(tensor.numel() == model.numel(), f"{name} has {tensor.numel()} entries, {first} {model.numel()}.")
         _check(
             tensor.shape == model.shape,
             f"{name} has shape {tuple(tensor.shape)}, {first} {tuple(model.shape)}.",
@@ -419,14 +432,18 @@ def dqn_targets(reward: Tensor, next_q_target: Tensor, terminated: Tensor, gamma
     ### BEGIN SOLUTION
     # BUG(targets-keep-their-gradient): pass
     # WHEN the target is still tied to the network that made it by its gradient.
+    # BUG(targets-keep-their-gradient, 2): pass
     next_q_target = next_q_target.detach()
     # BUG(one-maximum-for-the-batch): best = next_q_target.max().expand(len(reward))
     # WHEN the maximum runs over the whole batch, so that every transition gets the best value of
     # WHEN any of them.
     # BUG(averages-the-next-values): best = next_q_target.mean(dim=1)
     # WHEN the target takes the mean of the next Q-values instead of the largest one.
+    # BUG(one-maximum-for-the-batch, 2): best = torch.full_like(reward, next_q_target.max().item())
     best = next_q_target.max(dim=1).values
-    # BUG(bootstraps-through-termination, 2): return reward.detach() + gamma * best
+    # BUG(bootstraps-through-termination, 2): return reward + gamma * best
+    # BUG(masks-the-reward, 2): return (reward + gamma * best) * ~terminated.bool()
+    # BUG(discounts-the-reward, 2): return gamma * _discounted(reward, best, terminated, 1.0)
     return _discounted(reward, best, terminated, gamma)
     ### END SOLUTION
 
@@ -475,6 +492,9 @@ def double_dqn_targets(
     # BUG(double-trusts-the-online-twice): judged = next_q_online.detach().gather(1, choice).squeeze(1)
     # WHEN the online network both chooses the next action and judges it, and the target network has
     # WHEN no say.
+    # BUG(double-swaps-the-networks, 2): judged = next_q_online.detach().gather(1, next_q_target.argmax(dim=1, keepdim=True)).squeeze(1)
+    # BUG(double-trusts-the-target-twice, 2): judged = next_q_target.max(dim=1).values
+    # BUG(double-trusts-the-online-twice, 2): judged = next_q_online.detach().max(dim=1).values
     judged = next_q_target.gather(1, choice).squeeze(1)
     return _discounted(reward, judged, terminated, gamma)
     ### END SOLUTION
@@ -490,7 +510,7 @@ def _discounted(reward: Tensor, future: Tensor, terminated: Tensor, gamma: float
     # WHEN a terminated step is worth nothing at all, not even its reward.
     # BUG(discounts-the-reward): return gamma * (reward + torch.where(terminated, 0.0, future))
     # WHEN the discount multiplies the whole target, the reward of the present step included.
-    return reward.detach() + gamma * torch.where(terminated.bool(), 0.0, future)
+    return reward + gamma * torch.where(terminated.bool(), 0.0, future)
 
 
 ### END SOLUTION
@@ -524,10 +544,12 @@ def td_loss(q: Tensor, action: Tensor, target: Tensor, kind: str = "huber") -> T
     # TODO(loss): refuse an unknown kind, pick the value of the action that was taken, compare, average.
     ### BEGIN SOLUTION
     # BUG(takes-any-kind): pass
-    # WHEN an unknown kind of loss is treated like "mse" instead of being refused.
+    # WHEN an unknown kind of loss is taken for one of the two instead of being refused.
+    # BUG(takes-any-kind, 2): kind = kind if kind == "huber" else "mse"
     _check(kind in ("huber", "mse"), f'kind must be "huber" or "mse", but it is {kind!r}.')
     # BUG(target-leaks-gradient): pass
     # WHEN the loss pulls the target towards the prediction as well: its gradient flows into both.
+    # BUG(target-leaks-gradient, 2): target = target.clone()
     target = target.detach()
     # BUG(compares-everything-with-everything): chosen, target = torch.broadcast_tensors(q.gather(1, action[:, None]), target)
     # WHEN a column of predictions meets a row of targets, so that each is compared with every other
@@ -535,15 +557,18 @@ def td_loss(q: Tensor, action: Tensor, target: Tensor, kind: str = "huber") -> T
     # BUG(trains-the-best-action): chosen = q.max(dim=1).values
     # WHEN the loss looks at the largest Q-value of each row, not at that of the action that was
     # WHEN taken.
+    # BUG(compares-everything-with-everything, 2): chosen, target = torch.broadcast_tensors(q.gather(1, action[:, None]).squeeze(1), target[:, None])
+    # BUG(trains-the-best-action, 2): chosen = q.gather(1, q.argmax(dim=1, keepdim=True)).squeeze(1)
     chosen = q.gather(1, action[:, None]).squeeze(1)
     # BUG(huber-is-squared): return nn.functional.mse_loss(chosen, target)
-    # WHEN both kinds of loss are the squared error, so that one absurd target makes an absurd
-    # WHEN gradient.
+    # WHEN both kinds of loss grow with the square of the error, so that one absurd target makes an
+    # WHEN absurd gradient.
     # BUG(huber-without-the-half): return nn.functional.mse_loss(chosen, target) if kind == "mse" else 2.0 * nn.functional.huber_loss(chosen, target)
-    # WHEN the Huber loss is twice as large as it should be: its quadratic part lacks the factor
-    # WHEN 1/2.
+    # WHEN the quadratic part of the Huber loss lacks the factor 1/2.
     # BUG(sums-over-the-batch): return (nn.functional.mse_loss if kind == "mse" else nn.functional.huber_loss)(chosen, target, reduction="sum")
     # WHEN the loss is the sum over the batch instead of the mean.
+    # BUG(huber-is-squared, 2): return nn.functional.mse_loss(chosen, target) * (1.0 if kind == "mse" else 0.5)
+    # BUG(huber-without-the-half, 2): return torch.where((kind == "mse") | ((chosen - target).abs() <= 1.0), (chosen - target) ** 2, (chosen - target).abs() - 0.5).mean()
     return (
         nn.functional.mse_loss(chosen, target)
         if kind == "mse"
@@ -562,6 +587,7 @@ def hard_update_(target: nn.Module, online: nn.Module) -> None:
         # BUG(shares-the-storage): theirs.data = ours.data
         # WHEN the target network is given the online network's own tensors, so that it learns along
         # WHEN with it.
+        # BUG(shares-the-storage, 2): theirs.data = ours.detach()
         theirs.copy_(ours)
     ### END SOLUTION
 
@@ -579,12 +605,14 @@ def soft_update_(target: nn.Module, online: nn.Module, tau: float) -> None:
     _check(0.0 < tau <= 1.0, f"tau must lie in (0, 1], but it is {tau}.")
     # TODO(loss): one line for each pair of parameters.
     ### BEGIN SOLUTION
+    # BUG(moves-the-online-network, 2): for theirs, ours in zip(online.parameters(), target.parameters(), strict=True):
     for theirs, ours in zip(target.parameters(), online.parameters(), strict=True):
         # BUG(tau-on-the-wrong-side): theirs.lerp_(ours, 1.0 - tau)
         # WHEN tau and 1 - tau are exchanged: the target network jumps almost all the way to the
         # WHEN online one.
         # BUG(moves-the-online-network): ours.lerp_(theirs, tau)
         # WHEN it is the online network that is moved, towards the target network.
+        # BUG(tau-on-the-wrong-side, 2): theirs.copy_(tau * theirs + (1.0 - tau) * ours)
         theirs.lerp_(ours, tau)
     ### END SOLUTION
 
@@ -610,6 +638,8 @@ def linear_epsilon(step: int, start: float, end: float, decay_steps: int) -> flo
     # WHEN the exploration rate is one step ahead: step 0 does not get the starting rate.
     # BUG(epsilon-jumps): done = float(step >= decay_steps)
     # WHEN the exploration rate stays at its start and then drops to its end in a single step.
+    # BUG(epsilon-does-not-stop, 2): done = max(step / decay_steps, 0.0)
+    # BUG(epsilon-jumps, 2): done = min(step // decay_steps, 1)
     done = min(step / decay_steps, 1.0)
     return start + (end - start) * done
     ### END SOLUTION
@@ -671,8 +701,9 @@ class _Learner:
                 self._q(self.online, batch.obs), batch.action, self._targets(batch), config.loss
             )
             # BUG(gradients-pile-up): pass
-            # WHEN gradients are never set to zero, so that each step also takes those of all
-            # WHEN earlier batches.
+            # WHEN gradients are not set to zero before each step, so that a step also takes those
+            # WHEN of earlier batches.
+            # BUG(gradients-pile-up, 2): self.optimizer.zero_grad() if _ == 0 else None
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
@@ -682,6 +713,7 @@ class _Learner:
             # BUG(target-counts-environment-steps): if self.buffer._added % config.target_every == 0:
             # WHEN the target network is updated by the count of environment steps, although
             # WHEN target_every counts gradient steps.
+            # BUG(target-counts-environment-steps, 2): if _ == config.gradient_steps - 1 and self.buffer._added % config.target_every == 0:
             if self.gradient_steps % config.target_every == 0:
                 soft_update_(self.target, self.online, config.tau)
 
@@ -745,7 +777,7 @@ def train_dqn(env, config: DQNConfig, seed: int) -> Result:
     # TODO(train): act, store, learn. Which flag is stored, and which observation?
     ### BEGIN SOLUTION
     # BUG(seeds-the-global-generators): torch.manual_seed(seed); learner = _Learner(env, config, seed)
-    # WHEN train_dqn seeds the global generators, which belong to the program that called it.
+    # WHEN train_dqn seeds a global generator, which belongs to the program that called it.
     learner = _Learner(env, config, seed)
     bar = ProgressBar(config.total_steps, config.progress_bar)
     try:
@@ -768,7 +800,10 @@ def _train(env, learner: _Learner, bar: ProgressBar, seed: int) -> Result:
     total, running = 0.0, math.nan
     for step in range(1, config.total_steps + 1):
         # BUG(epsilon-counts-gradient-steps): epsilon = _epsilon(config, learner.gradient_steps)
-        # WHEN the exploration rate falls with the gradient steps instead of the environment steps.
+        # WHEN the exploration rate falls with the gradient steps, or with their rounds, instead of
+        # WHEN the environment steps.
+        # BUG(epsilon-counts-gradient-steps, 2): epsilon = _epsilon(config, learner.gradient_steps // config.gradient_steps)
+        # BUG(epsilon-is-a-step-ahead, 2): epsilon = _epsilon(config, step)
         epsilon = _epsilon(config, step - 1)
         action = learner.act(obs, epsilon)
         next_obs, reward, terminated, truncated, _ = env.step(action)
@@ -781,6 +816,9 @@ def _train(env, learner: _Learner, bar: ProgressBar, seed: int) -> Result:
         # BUG(stores-the-reset-observation): learner.buffer.add(obs, action, float(reward), env.reset()[0] if ended else next_obs, terminated)
         # WHEN at the end of an episode the first observation of another one is stored as what the
         # WHEN step led to.
+        # BUG(stores-the-reset-observation, 2): row = (obs, action, float(reward)); ended or learner.buffer.add(*row, next_obs, terminated)
+        # BUG(stores-the-reset-observation, 3): row = (obs, action, float(reward)); truncated or learner.buffer.add(*row, next_obs, terminated)
+        # BUG(stores-obs-twice, 2): learner.buffer.add(obs, action, float(reward), obs, terminated)
         learner.buffer.add(obs, action, float(reward), next_obs, terminated)
         total += float(reward)
         # BUG(observation-stands-still): obs = obs
@@ -796,10 +834,13 @@ def _train(env, learner: _Learner, bar: ProgressBar, seed: int) -> Result:
             total = 0.0
             # BUG(reseeds-every-episode): obs, _ = env.reset(seed=seed)
             # WHEN every reset gets the seed, so that each episode replays the same luck.
+            # BUG(stores-the-reset-observation, 2): obs, _ = env.reset(); learner.buffer.add(*row, obs, terminated)
+            # BUG(stores-the-reset-observation, 3): obs, _ = env.reset(); truncated and learner.buffer.add(*row, obs, terminated)
             obs, _ = env.reset()
             # BUG(stops-too-early): if running >= config.stop_return:
             # WHEN training stops at the first good episodes, before the mean has as many as it
             # WHEN should.
+            # BUG(stops-too-early, 2): if returns[-1] >= config.stop_return:
             if running >= config.stop_return and len(returns) >= RUNNING_EPISODES:
                 break
         # BUG(learns-during-warmup): if step % config.train_every == 0:

@@ -169,7 +169,9 @@ def _valid(mask: Tensor | None, *tensors: Tensor) -> list[Tensor]:
 def _metrics(ratio: Tensor, log_ratio: Tensor, low: float, high: float) -> dict[str, float]:
     """What is worth watching of the ratios of valid entries."""
     # BUG(clip-fraction-one-sided): outside = ratio > 1 + high
-    # WHEN the clip fraction counts ratios above the range only and forgets those below it.
+    # WHEN the clip fraction counts ratios on one side of the range only and forgets those on the
+    # WHEN other.
+    # BUG(clip-fraction-one-sided, 2): outside = ratio < 1 - low
     outside = (ratio < 1 - low) | (ratio > 1 + high)
     return {
         "clip_fraction": outside.double().mean().item(),
@@ -223,7 +225,8 @@ def clipped_surrogate(
     # WHEN the advantages receive a gradient, so that the policy's loss trains whatever they were
     # WHEN computed from.
     # BUG(changes-the-advantages): adv = adv.detach().mul_(1.0 / (1e-8 + adv.detach().std(correction=0)))
-    # WHEN the advantages are rescaled in place inside the loss.
+    # WHEN the advantages are changed in place inside the loss.
+    # BUG(changes-the-advantages, 2): adv = adv.detach().sub_(adv.detach().mean())
     adv = adv.detach()
     # BUG(symmetric-clip): high = clip_low
     # WHEN both sides are clipped at clip_low and clip_high is never looked at.
@@ -235,6 +238,7 @@ def clipped_surrogate(
     # WHEN the new log-probabilities are detached, so that the loss has the right value and no
     # WHEN gradient.
     log_ratio = logp - old_logp
+    # BUG(ratio-inverted, 2): ratio = (-log_ratio).exp()
     ratio = log_ratio.exp()
     # BUG(clips-the-log-ratio): clipped = ratio.log().clamp(-clip_low, high).exp()
     # WHEN the logarithm of the ratio is clipped at the two distances instead of the ratio itself.
@@ -247,12 +251,12 @@ def clipped_surrogate(
     # BUG(never-clips): gain = ratio * adv
     # WHEN the ratio is not clipped at all.
     gain = torch.minimum(ratio * adv, clipped * adv)
-    # BUG(clip-fraction-where-it-bites): return -gain.mean(), _metrics(ratio.detach(), log_ratio.detach(), clip_low, high) | {"clip_fraction": (clipped * adv < ratio * adv).double().mean().item()}
+    # BUG(clip-fraction-where-it-bites): return -gain.mean(), _metrics(ratio, log_ratio, clip_low, high) | {"clip_fraction": (clipped * adv < ratio * adv).double().mean().item()}
     # WHEN the clip fraction counts only where clipping takes the gradient away, as some codebases
     # WHEN do; here it counts every ratio outside the range, whatever the sign of its advantage.
-    # BUG(surrogate-sign-flipped): return gain.mean(), _metrics(ratio.detach(), log_ratio.detach(), clip_low, high)
+    # BUG(surrogate-sign-flipped): return gain.mean(), _metrics(ratio, log_ratio, clip_low, high)
     # WHEN the gain itself is returned as the loss, so that minimising it makes good actions rarer.
-    return -gain.mean(), _metrics(ratio.detach(), log_ratio.detach(), clip_low, high)
+    return -gain.mean(), _metrics(ratio, log_ratio, clip_low, high)
     ### END SOLUTION
 
 
@@ -286,14 +290,21 @@ def dual_clip_surrogate(
     _check_losses(mask, logp=logp, old_logp=old_logp, adv=adv)
     # TODO(surrogate): refuse c <= 1; bound the loss where the advantage is negative.
     ### BEGIN SOLUTION
+    # BUG(accepts-any-c, 2): if not c > 0:
     if not c > 1:
         # BUG(accepts-any-c): pass
         # WHEN a dual clip with c <= 1, which would undo the first clip, is accepted.
         raise ValueError(f"c must be above 1, but it is {c}.")
     _, metrics = clipped_surrogate(logp, old_logp, adv, clip_low, clip_high, mask)
+    # BUG(symmetric-clip, 2): high = clip_low
     high = clip_low if clip_high is None else clip_high
+    # BUG(old-logp-keeps-its-gradient, 2): logp, old_logp, adv = _valid(mask, logp, old_logp, adv.detach())
+    # BUG(advantages-keep-their-gradient, 2): logp, old_logp, adv = _valid(mask, logp, old_logp.detach(), adv)
     logp, old_logp, adv = _valid(mask, logp, old_logp.detach(), adv.detach())
     ratio = (logp - old_logp).exp()
+    # BUG(min-and-max-swapped, 2): loss = torch.minimum(-ratio * adv, -ratio.clamp(1 - clip_low, 1 + high) * adv)
+    # BUG(only-the-clipped-term, 2): loss = -ratio.clamp(1 - clip_low, 1 + high) * adv
+    # BUG(never-clips, 2): loss = -ratio * adv
     loss = torch.maximum(-ratio * adv, -ratio.clamp(1 - clip_low, 1 + high) * adv)
     # BUG(dual-clip-as-a-floor): bounded = torch.maximum(loss, -c * adv)
     # WHEN c times the disadvantage is the least that a bad action costs, not the most.
@@ -302,6 +313,7 @@ def dual_clip_surrogate(
     bounded = torch.minimum(loss, -c * adv)
     # BUG(dual-clip-for-good-actions): return bounded.mean(), metrics
     # WHEN the second bound is put on good actions too, whose loss is negative anyway.
+    # BUG(surrogate-sign-flipped, 2): return -torch.where(adv < 0, bounded, loss).mean(), metrics
     return torch.where(adv < 0, bounded, loss).mean(), metrics
     ### END SOLUTION
 
@@ -340,6 +352,7 @@ def value_loss(
     ### BEGIN SOLUTION
     # BUG(targets-keep-their-gradient): values, old_values, returns = _valid(mask, values, old_values, returns)
     # WHEN the returns, which are targets, receive a gradient.
+    # BUG(targets-keep-their-gradient, 2): values, old_values, returns = _valid(mask, values, old_values.detach(), returns)
     values, old_values, returns = _valid(mask, values, old_values.detach(), returns.detach())
     errors = (values - returns) ** 2
     if clip is not None:
@@ -354,6 +367,7 @@ def value_loss(
         errors = torch.maximum(errors, (clipped - returns) ** 2)
     # BUG(value-loss-without-half): return errors.mean()
     # WHEN the mean squared error is not halved.
+    # BUG(value-loss-without-half, 2): return errors.mean() if clip is None else 0.5 * errors.mean()
     return 0.5 * errors.mean()
     ### END SOLUTION
 
@@ -524,10 +538,11 @@ class AdaptiveKLController:
         # TODO(kl): a clipped relative error; beta moves by a factor, not by a summand.
         ### BEGIN SOLUTION
         # BUG(controller-never-saturates): error = kl / self.target - 1
-        # WHEN the relative error is not clipped to 20 percent, so that one odd batch throws beta
-        # WHEN far off.
+        # WHEN the relative error is not clipped to 20 percent, or not on both sides, so that one
+        # WHEN odd batch throws beta far off.
         # BUG(controller-absolute-error): error = min(max(kl - self.target, -0.2), 0.2)
         # WHEN the error is the difference of kl and target, not relative to the target.
+        # BUG(controller-never-saturates, 2): error = min(kl / self.target - 1, 0.2)
         error = min(max(kl / self.target - 1, -0.2), 0.2)
         # BUG(controller-forgets-n-steps): factor = 1 + error / self.horizon
         # WHEN beta moves by the same factor whether few or many samples were seen.
@@ -579,12 +594,14 @@ def _layer(inputs: int, outputs: int, gain: float, generator: torch.Generator | 
         nn.Linear, inputs, outputs
     )  # nn.Linear alone would draw from the global generator
     # BUG(normal-initialisation): nn.init.normal_(layer.weight, std=gain * inputs**-0.5, generator=generator)
-    # WHEN the weights are drawn from a normal distribution and not made orthogonal.
+    # WHEN the numbers of a weight are drawn one by one and not made orthogonal.
     # BUG(one-gain-for-all-layers): nn.init.orthogonal_(layer.weight, gain=math.sqrt(2), generator=generator)
-    # WHEN the two heads are initialised with the gain of the hidden layers.
+    # WHEN a head is initialised with the gain of the hidden layers.
+    # BUG(normal-initialisation, 2): nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
     nn.init.orthogonal_(layer.weight, gain=gain, generator=generator)
     # BUG(biases-not-zero): nn.init.uniform_(layer.bias, -(inputs**-0.5), inputs**-0.5, generator=generator)
-    # WHEN biases start at random values instead of zero.
+    # WHEN biases do not start at zero.
+    # BUG(biases-not-zero, 2): nn.init.constant_(layer.bias, 0.01)
     nn.init.zeros_(layer.bias)
     return layer
 
@@ -643,6 +660,7 @@ class ActorCritic(nn.Module):
         # BUG(trunk-never-shared): self.critic_trunk = _trunk(obs_dim, hidden, generator)
         # WHEN actor and critic have hidden layers of their own although shared is True.
         self.critic_trunk = self.actor_trunk if shared else _trunk(obs_dim, hidden, generator)
+        # BUG(one-gain-for-all-layers, 2): self.actor_head = _layer(width, action_dim, math.sqrt(2), generator)
         self.actor_head = _layer(width, action_dim, 0.01, generator)
         # BUG(small-value-head): self.critic_head = _layer(width, 1, 0.01, generator)
         # WHEN the value's last layer starts with the small gain that belongs to the policy's.
@@ -656,6 +674,7 @@ class ActorCritic(nn.Module):
         """The policy at observations (B, obs_dim), a distribution over B actions."""
         # TODO(network): normalise the observations if there is a normaliser; then trunk and head.
         ### BEGIN SOLUTION
+        # BUG(model-forgets-its-normaliser, 3): output = self.actor_head(self.actor_trunk(obs))
         output = self.actor_head(self.actor_trunk(self._normalized(obs)))
         if self.log_std is not None:
             # BUG(wrong-distribution): return GaussianPolicy(output, self.log_std.exp())
@@ -670,6 +689,8 @@ class ActorCritic(nn.Module):
         """V at observations (B, obs_dim), (B,)."""
         # TODO(network): the same for the value; mind the shape.
         ### BEGIN SOLUTION
+        # BUG(trunk-always-shared, 2): output = self.critic_head(self.actor_trunk(self._normalized(obs)))
+        # BUG(model-forgets-its-normaliser, 2): output = self.critic_head(self.critic_trunk(obs))
         output = self.critic_head(self.critic_trunk(self._normalized(obs)))
         # BUG(value-keeps-its-column): return output
         # WHEN values come as a column (B, 1) and not as (B,).
@@ -680,7 +701,9 @@ class ActorCritic(nn.Module):
 
     def _normalized(self, obs: Tensor) -> Tensor:
         # BUG(model-forgets-its-normaliser): return obs
-        # WHEN the model never asks its normaliser.
+        # WHEN the model does not ask its normaliser, be it for the policy, for the value or for
+        # WHEN both.
+        # BUG(normaliser-learns-when-read, 2): return obs if self.normalizer is None else (self.normalizer.update_(obs), self.normalizer.normalize(obs))[1]
         return obs if self.normalizer is None else self.normalizer.normalize(obs)
 
     ### END SOLUTION
@@ -715,7 +738,7 @@ def clip_grad_norm_(grads: Iterable[Tensor | None], max_norm: float) -> float:
         max_norm: positive.
 
     Returns:
-        The joint norm before scaling, a float.
+        The joint norm before scaling, a float; 0.0 where every entry is None.
 
     Raises:
         ValueError: max_norm is not positive.
@@ -733,7 +756,7 @@ def clip_grad_norm_(grads: Iterable[Tensor | None], max_norm: float) -> float:
         # WHEN direction.
         # BUG(scales-small-gradients-up): grad.mul_(max_norm / (norm + 1e-12))
         # WHEN gradients are always scaled to the largest norm allowed, small ones too.
-        grad.mul_(min(1.0, max_norm / (norm + 1e-12)))
+        grad.mul_(max_norm / max(norm, max_norm))
     return norm
     ### END SOLUTION
 
@@ -771,7 +794,8 @@ class ObservationNormalizer:
         # WHEN observations are divided by their variance instead of their deviation.
         scaled = (obs - mean) / std
         # BUG(normaliser-without-clip): return scaled
-        # WHEN normalised observations are not clipped.
+        # WHEN normalised observations are not clipped, or on one side only.
+        # BUG(normaliser-without-clip, 2): return scaled.clamp(max=self.clip)
         return scaled.clamp(-self.clip, self.clip)
         ### END SOLUTION
 
@@ -859,11 +883,14 @@ def _loss(
     critic = value_loss(
         model.value(obs), batch.old_values[rows], batch.returns[rows], cfg.value_clip
     )
+    # BUG(entropy-without-gradient, 2): entropy = entropy_bonus(policy.entropy().detach())
     entropy = entropy_bonus(policy.entropy())
     # BUG(entropy-punished, 2): loss = surrogate + cfg.value_coef * critic + cfg.entropy_coef * entropy
+    # BUG(value-coefficient-forgotten, 2): loss = total_loss(surrogate, critic, entropy, 1.0, cfg.entropy_coef)
     loss = total_loss(surrogate, critic, entropy, cfg.value_coef, cfg.entropy_coef)
     # BUG(kl-penalty-subtracted): loss = loss - cfg.kl_coef * approx_kl(logp, old_logp) if cfg.kl_coef else loss
     # WHEN the KL penalty is taken off the loss, so that moving away from the old policy pays.
+    # BUG(kl-of-the-old-policy, 2): loss = loss + cfg.kl_coef * approx_kl(old_logp, logp) if cfg.kl_coef else loss
     loss = loss + cfg.kl_coef * approx_kl(logp, old_logp) if cfg.kl_coef else loss
     watched = {
         "policy_loss": surrogate.item(),
@@ -891,7 +918,8 @@ def _accumulate(
         # WHEN advantages are normalised within each accumulated piece, not within the minibatch.
         loss, metrics = _loss(model, batch, piece, piece_adv, cfg)
         # BUG(steps-on-nan): pass
-        # WHEN a loss of nan is not noticed and its gradient is applied to the parameters.
+        # WHEN a loss that is nan or infinite is not noticed and its gradient is applied to the
+        # WHEN parameters.
         _refuse_nonfinite(loss)
         # BUG(divides-by-the-number-of-pieces): (loss / pieces).backward()
         # WHEN each piece counts alike in the accumulated gradient, however many samples it has.
@@ -907,6 +935,7 @@ def _accumulate(
 
 
 def _refuse_nonfinite(loss: Tensor) -> None:
+    # BUG(steps-on-nan, 2): if math.isnan(loss.item()):
     if not math.isfinite(loss.item()):
         raise FloatingPointError(f"the loss is {loss.item()}: the parameters are left as they are.")
 
@@ -957,16 +986,21 @@ def ppo_update(
     )
     # TODO(update): two loops; in each minibatch: gradients of all pieces, early stop, clip, step.
     ### BEGIN SOLUTION
+    # BUG(stop-forgets-the-factor, 2): stop = KLEarlyStop(cfg.stop_kl, 1.0) if cfg.stop_kl is not None else None
     stop = KLEarlyStop(cfg.stop_kl) if cfg.stop_kl is not None else None
     seen: list[dict[str, float]] = []
     steps = epochs = 0
+    # BUG(stops-after-the-step, 3): for _ in (e for e in range(cfg.epochs) if not (seen and stop is not None and stop.should_stop(seen[-1]["approx_kl"]))):
     for _ in range(cfg.epochs):
         # BUG(same-order-every-epoch): order = order if epochs else torch.randperm(len(batch.obs), generator=generator)
-        # WHEN the rows are shuffled once and every epoch cuts the same minibatches.
+        # WHEN every epoch cuts the same minibatches, because the rows are shuffled only once or not
+        # WHEN at all.
         # BUG(draws-with-replacement): order = torch.randint(len(batch.obs), (len(batch.obs),), generator=generator)
         # WHEN rows are drawn with replacement, so that an epoch sees some twice and others never.
         # BUG(shuffles-with-the-global-generator): order = torch.randperm(len(batch.obs))
-        # WHEN the order of the rows is drawn from torch's global generator.
+        # WHEN the order of the rows is drawn from a global generator.
+        # BUG(same-order-every-epoch, 2): order = torch.arange(len(batch.obs))
+        # BUG(shuffles-with-the-global-generator, 2): order = torch.from_numpy(np.random.permutation(len(batch.obs)))
         order = torch.randperm(len(batch.obs), generator=generator)
         # BUG(drops-the-last-minibatch): for rows in order[: len(order) // cfg.minibatch_size * cfg.minibatch_size].split(cfg.minibatch_size):
         # WHEN rows that do not fill a minibatch are dropped.
@@ -975,6 +1009,8 @@ def ppo_update(
             # WHEN gradients of earlier minibatches are still there when the next one is added.
             opt.zero_grad()
             seen.append(_accumulate(model, batch, rows, cfg))
+            # BUG(stops-after-the-step, 2): if stop is not None and len(seen) > 1 and stop.should_stop(seen[-2]["approx_kl"]):
+            # BUG(stops-after-the-step, 3): if False:
             if stop is not None and stop.should_stop(seen[-1]["approx_kl"]):
                 # BUG(stops-one-epoch-only): break
                 # WHEN the early stop ends one epoch and the next one begins all the same.
@@ -1081,7 +1117,8 @@ def collect(
         policy = model.policy(seen)
         action = policy.sample(generator)
         # BUG(stores-clipped-actions): action = torch.as_tensor(_to_env(action, env.single_action_space)).to(action.dtype); logp = policy.log_prob(action)
-        # WHEN a continuous action is clipped before its log-probability is taken and stored.
+        # WHEN a continuous action is stored as the environment got it, clipped, and not as it was
+        # WHEN sampled.
         logp = policy.log_prob(action)
         obs, rewards, terminated, truncated, info = env.step(
             _to_env(action, env.single_action_space)
@@ -1090,6 +1127,7 @@ def collect(
         # WHEN the observation after the step is stored in the place of the one before it.
         # BUG(flags-merged): row = (seen, action, logp, rewards, _true_next(obs, info), terminated, terminated | truncated)
         # WHEN a terminated step is stored as a truncated one as well.
+        # BUG(stores-clipped-actions, 2): row = (seen, torch.as_tensor(_to_env(action, env.single_action_space)).to(action.dtype), logp, rewards, _true_next(obs, info), terminated, truncated)
         row = (seen, action, logp, rewards, _true_next(obs, info), terminated, truncated)
         for column, entry in zip(columns, row, strict=True):
             column.append(entry)
@@ -1196,6 +1234,7 @@ class _Training:
 
     def _current(self) -> PPOConfig:
         """The settings, with beta as it stands."""
+        # BUG(beta-stays-as-it-was, 2): return self.cfg
         return PPOConfig(**(vars(self.cfg) | {"kl_coef": self.beta}))
 
     def set_learning_rate(self, progress: float) -> float:
@@ -1260,7 +1299,7 @@ def train_ppo(
     ### BEGIN SOLUTION
     env = make_env(cfg.num_envs)
     # BUG(global-generator): torch.manual_seed(seed); obs, _ = env.reset(seed=seed)
-    # WHEN the global generator of torch is seeded.
+    # WHEN a global generator is seeded.
     obs, _ = env.reset(seed=seed)
     training, updates = _Training(env, cfg, seed), cfg.total_steps // per_update
     done = 0

@@ -498,7 +498,7 @@ def clip_grad_norm_(grads: Iterable[Tensor | None], max_norm: float) -> float:
         max_norm: positive.
 
     Returns:
-        The joint norm before scaling, a float.
+        The joint norm before scaling, a float; 0.0 where every entry is None.
 
     Raises:
         ValueError: max_norm is not positive.

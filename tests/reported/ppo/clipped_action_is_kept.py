@@ -1,6 +1,6 @@
 # What is stored is the action after clipping.
 # Source: https://github.com/thu-ml/tianshou/issues/312
-# True: none
+# True: stores-clipped-actions
 
 
 def collect(env, model, obs, horizon, generator, _collect=collect):

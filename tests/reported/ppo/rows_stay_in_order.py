@@ -1,6 +1,6 @@
 # The rows of a rollout are cut as they came, without a shuffle.
 # Source: https://github.com/openai/random-network-distillation/issues/17
-# True: none
+# True: same-order-every-epoch
 
 
 def ppo_update(model, opt, batch, cfg, generator):
