@@ -29,7 +29,7 @@ def cheat(env):
     env.steps = -1000
     env.reset(seed=0)
     env.step(0)
-    return [name for name in dir(env) if not name.startswith("_")]
+    return [name for name in vars(env) if not name.startswith("_")]
 
 def resets(env, n):
     env.step(0)
@@ -306,3 +306,42 @@ def test_a_vector_to_practise_in_behaves_like_a_lent_one(vectors):
 def test_one_to_practise_in_can_be_had_behind_the_wall(behind_the_wall):
     reached = behind_the_wall("def first(env):\n    env.reset(seed=0)\n    return env.step(0)[1]\n")
     assert reached.student.first(reached.lab.practice("CartPole-v1", 10)) == 1.0
+
+
+# -- Gymnasium's own wrappers ----------------------------------------------------------------------
+
+WRAPS = """
+    import gymnasium
+    import numpy as np
+
+    def walk(env):
+        env = gymnasium.wrappers.NormalizeObservation(env)
+        env = gymnasium.wrappers.RecordEpisodeStatistics(env)
+        env.reset(seed=3)
+        for _ in range(60):
+            obs, _, terminated, truncated, info = env.step(1)
+            if terminated or truncated:
+                return float(info["episode"]["r"]), obs
+
+    def walk_many(envs):
+        envs = gymnasium.wrappers.vector.RecordEpisodeStatistics(envs)
+        envs.reset(seed=3)
+        for _ in range(60):
+            *_, infos = envs.step(np.ones(envs.num_envs, np.int64))
+            if "episode" in infos:
+                return float(infos["episode"]["r"].max())
+"""
+
+
+@pytest.mark.parametrize("kind", ["lent", "practice"])
+def test_a_student_may_wrap_an_environment(reach, kind):
+    reached = reach(WRAPS)
+    if kind == "lent":
+        env, _ = reached.lab.lend(gymnasium.make("CartPole-v1"))
+        envs, _ = reached.lab.lend_vector(same_step("CartPole-v1", 2))
+    else:
+        env = reached.lab.practice("CartPole-v1", budget=100)
+        envs = reached.lab.practice("CartPole-v1", budget=200, num_envs=2)
+    total, last = reached.student.walk(env)
+    assert 5 < total < 20 and np.isfinite(last).all()
+    assert 5 < reached.student.walk_many(envs) < 20

@@ -10,9 +10,13 @@ nothing, because the test evaluates the policy itself.
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from functools import cache
+from typing import Any, TypeVar
 
 import numpy as np
+
+Kind = TypeVar("Kind")
 
 SPACES = ("action_space", "observation_space")
 SINGLE_SPACES = ("single_action_space", "single_observation_space")
@@ -143,11 +147,31 @@ def practice(
     if num_envs is None:
         environment: Any = gymnasium.make(name)
         spaces = {space: getattr(environment, space) for space in SPACES}
-        return LentEnvironment(environment, budget, spaces)
+        single: type[LentEnvironment] = known_to_gymnasium(LentEnvironment)
+        return single(environment, budget, spaces)
     mode = {"autoreset_mode": same_step()}
     environment = gymnasium.make_vec(name, num_envs, vectorization_mode="sync", vector_kwargs=mode)
     spaces = {space: getattr(environment, space) for space in (*SPACES, *SINGLE_SPACES)}
-    return LentVectorEnvironment(environment, budget, spaces)
+    vector: type[LentVectorEnvironment] = known_to_gymnasium(LentVectorEnvironment, many=True)
+    return vector(environment, budget, spaces)
+
+
+@cache
+def known_to_gymnasium(kind: type[Kind], many: bool = False) -> type[Kind]:
+    """The class as an environment of Gymnasium, or of ``many``: its wrappers take nothing else.
+
+    Where nobody has imported Gymnasium, it is the class itself.
+    """
+    gymnasium = sys.modules.get("gymnasium")
+    if gymnasium is None:
+        return kind
+    body: dict[str, Any] = {"__module__": kind.__module__}
+    if not many:
+        return type(kind.__name__, (kind, gymnasium.Env), body)
+    body["metadata"] = {"autoreset_mode": same_step()}
+    # A vector environment closes itself when it is forgotten, and a lent one would ask the grader.
+    body["__del__"] = lambda self: None
+    return type(kind.__name__, (kind, gymnasium.vector.VectorEnv), body)
 
 
 def one_more_reset(resets: int) -> int:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from autograder.isolation.bridge.environments import known_to_gymnasium
+
 
 class CallsBack(Protocol):
     """What can call a method of a lent object: the worker."""
@@ -44,6 +46,8 @@ def stand_in(loan: Loan, worker: CallsBack) -> Any:
     """The stand-in for a lent object; a plain function for a function."""
     if loan.methods == ("__call__",) and not loan.data:
         return _method(worker, loan.id, "__call__")
+    if {"reset", "step"} <= set(loan.methods):
+        return known_to_gymnasium(Lent, many="num_envs" in loan.data)(loan, worker)
     return Lent(loan, worker)
 
 
