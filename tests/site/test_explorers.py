@@ -233,3 +233,33 @@ def test_an_algorithm_on_the_grid_gets_nearer(algo: str, opened: Opens) -> None:
             errors.append(float(found[1]))
     assert errors[0] > 2
     assert errors[1] < 0.1
+
+
+def test_a_group_without_spread_is_dead_for_grpo_alone(opened: Opens) -> None:
+    with opened("assignments/grpo/README.html") as page:
+        page.get_by_role("button", name="all wrong").click()
+        _settled(page)
+        assert "Prompt 2 is dead: every answer earns 0.00; PPO still sees -0.80" in _words(
+            page, "grpo"
+        )
+        row = page.locator("rl-grpo tbody tr").nth(5).locator("td")
+        assert row.nth(2).text_content() == "0.00"
+        # What stays are four rows instead of eight: each token of them counts twice.
+        pull = page.locator("rl-grpo tbody tr").nth(1).locator("td").nth(3)
+        before = pull.text_content()
+        page.get_by_label("dead groups").select_option("are left out")
+        first, second = (
+            float(one.replace("\N{MINUS SIGN}", "-")) for one in (before, pull.text_content())
+        )
+        assert second == pytest.approx(2 * first, abs=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("agg", "share"),
+    [("seq-mean-token-mean", "0.27"), ("token-mean", "1.00"), ("seq-sum-const", "1.00")],
+)
+def test_a_long_answer_is_blamed_less_by_one_average(agg: str, share: str, opened: Opens) -> None:
+    with opened("assignments/grpo/README.html") as page:
+        page.get_by_label("average").select_option(agg)
+        _settled(page)
+        assert f"the longer one is pulled {share} times as hard" in _words(page, "grpo")
