@@ -25,7 +25,7 @@ sys.path += [str(ROOT / "assignments" / "given")]
 sys.path += [str(ROOT / "solutions" / name) for name in SOLUTIONS]
 arms, solution, ppo = (import_module(name) for name in ("bandits", "gae", "ppo"))
 
-LONGER = ("gridworld", "grpo")
+LONGER = ("gridworld", "grpo", "bt")
 DRAWS = 200
 torch.set_default_dtype(torch.float64)
 

@@ -263,3 +263,23 @@ def test_a_long_answer_is_blamed_less_by_one_average(agg: str, share: str, opene
         page.get_by_label("average").select_option(agg)
         _settled(page)
         assert f"the longer one is pulled {share} times as hard" in _words(page, "grpo")
+
+
+def test_a_table_is_edited_until_it_has_no_fit(opened: Opens) -> None:
+    with opened("assignments/bradley_terry/README.html") as page:
+        page.get_by_role("button", name="Scores of the fit").click()
+        score = page.get_by_role("slider", name="score of A").get_attribute("aria-valuetext")
+        # Scores are rounded to 0.05, so that the pull is not quite 0.
+        assert abs(float(score.split()[-1].replace("\N{MINUS SIGN}", "-"))) < 1
+        for other in "ABC":
+            box = page.get_by_label(f"wins of D over {other}")
+            box.fill("0")
+            box.press("Tab")
+        _settled(page)
+        assert "It has no maximum" in _words(page, "bt")
+        assert page.get_by_role("button", name="Scores of the fit").is_disabled()
+        box.fill("3.4")
+        box.press("Tab")
+        _settled(page)
+        assert box.input_value() == "3"
+        assert "with a standard error of" in _words(page, "bt")
