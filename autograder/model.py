@@ -111,6 +111,7 @@ class Grade:
     state        how far the submission came
     counts_zero  whether a submission that could not be read counts zero points, or stays open
     seconds      wall time, the only number that differs between two gradings
+    minutes      by part, how long the student says that it took
     """
 
     student: str
@@ -125,6 +126,7 @@ class Grade:
     provenance: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    minutes: dict[str, float] = field(default_factory=dict)
 
 
 class GpuState(StrEnum):

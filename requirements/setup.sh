@@ -18,15 +18,29 @@ if ! "$python" -c 'import ensurepip' 2>/dev/null; then
         exit 2
     fi
 fi
-echo "setup: installing $(grep -c == requirements/lock.txt) locked packages, some minutes"
+count=$(grep -c == requirements/lock.txt)
+echo "setup: installing $count locked packages, some minutes"
 echo "setup: torch is 200 MB in CPU builds, several GB in PyPI's builds with CUDA"
 rm -f .venv/ready
 # An environment of another Python would stay one of that Python.
 version() { "$1" -c 'import sys; print(sys.version_info[:2])' 2>/dev/null; }
 [ "$(version .venv/bin/python)" = "$(version "$python")" ] || clear=--clear
 "$python" -m venv ${clear:-} .venv
-pip() { .venv/bin/python -m pip --quiet --disable-pip-version-check "$@"; }
-pip install -r requirements/lock.txt
-pip install --no-deps --no-build-isolation -e .
+pip() { PYTHONUNBUFFERED=1 .venv/bin/python -m pip --disable-pip-version-check "$@"; }
+# Counts packages on a terminal. The last line says whether pip has failed: the status of a pipe is
+# that of its last command.
+progress() {
+    fetched=0
+    while read -r word _; do
+        case $word in
+            Collecting | Processing | Requirement) fetched=$((fetched + 1)) ;;
+            FAILED) exit 1 ;;
+        esac
+        [ ! -t 1 ] || printf '\rsetup: %d of %d packages ' "$fetched" "$count"
+    done
+    [ ! -t 1 ] || echo
+}
+{ pip install -r requirements/lock.txt || echo FAILED; } | progress
+pip --quiet install --no-deps --no-build-isolation -e .
 touch .venv/ready
 echo "setup: .venv is ready"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import random
@@ -150,6 +151,15 @@ def test_without_a_roster_nobody_is_missing():
     assert not people.known and (people.missing, people.strangers, people.sections) == ([], [], [])
 
 
+def test_people_are_in_the_order_of_their_names_whatever_the_accents(tmp_path):
+    path = tmp_path / "roster.csv"
+    path.write_text("student,name\ns1,Fay\ns2,Évariste\ns3,eve\ns4,Ångström\n", encoding="utf-8")
+    grades = [grade(f"s{n}", True, True) for n in (1, 2, 3)]
+    found = ClassReport(grades, 2.0, read_roster(path))
+    assert [row.student for row in found.rows] == ["s2", "s3", "s1"]
+    assert [person.name for person in found.people.missing] == ["Ångström"]
+
+
 def test_every_bar_test_and_part_leads_to_its_people():
     grades = a_class()
     found = ClassReport(grades, float(TESTS))
@@ -243,3 +253,25 @@ def test_no_name_of_a_roster_becomes_markup(toy, tmp_path):
     pages.write(toy.course, folder, pages.Given(roster=read_roster(path)))
     page = (folder / "report.html").read_text()
     assert page.count("<script>") == 1 and "&gt;&lt;script&gt;alert(1)" in page
+
+
+def test_minutes_that_students_tell_stand_beside_their_part(toy, tmp_path):
+    told = [{"sums": 30.0}, {"sums": 40.0, "means": 90.0}, {"sums": 80.0}, {}]
+    grades = [
+        dataclasses.replace(grade(f"s{number}", True, False), minutes=minutes)
+        for number, minutes in enumerate(told)
+    ]
+    found = ClassReport(grades, 2.0).minutes
+    assert (found["sums"].lower, found["sums"].median, found["sums"].upper) == (35.0, 40.0, 60.0)
+    assert found["means"].median == 90.0
+    for one in grades:
+        result_files.write_results(tmp_path, toy.assignment, 2.0, one)
+    pages.write(toy.course, tmp_path, pages.Given())
+    page = (tmp_path / "report.html").read_text()
+    assert "40 <span" in page and "(35 to\n 60)" in page
+
+
+def test_without_minutes_there_is_no_column_for_them(toy, tmp_path):
+    result_files.write_results(tmp_path, toy.assignment, 2.0, grade("ada", True, False))
+    pages.write(toy.course, tmp_path, pages.Given())
+    assert ">minutes<" not in (tmp_path / "report.html").read_text()

@@ -239,11 +239,20 @@ def test_the_same_command_again_keeps_what_has_not_changed(marked):
     ]
     assert lines[1] == {
         "student": "ben",
+        "state": "tested",
         "points": 5.0,
         "worth": 10.0,
+        "points_before_lateness": 5.0,
+        "late_days": 0,
+        "parts": {"sums": {"points": 0.0, "worth": 5.0}, "means": {"points": 5.0, "worth": 5.0}},
         "note": "gamma is never used.",
+        "results": str(marked.out / NAME / "ben" / "results.json"),
         "kept": True,
     }
+    gus = lines[6]
+    assert (gus["points"], gus["points_before_lateness"], gus["late_days"]) == (8.0, 10.0, 2)
+    dan = lines[3]
+    assert (dan["state"], dan["points"], dan["parts"]) == ("not_opened", 0.0, {})
     assert (said.code, said.err) == (0, "")
 
 

@@ -66,7 +66,8 @@ def unknown(words: list[str], command: Any) -> Iterator[str]:
 def paths(text: str) -> Iterator[str]:
     """Files and folders of the course that a document names. A capital word stands for anything."""
     named = [span for line in code(text) for span in line.split()]
-    named += re.findall(r"\b(?:docs|requirements)/[\w.]+\w", text)
+    own = re.sub(r"https?://\S+", "", text)
+    named += re.findall(r"\b(?:docs|requirements)/[\w.]+\w", own)
     for name in named:
         name = name.strip("`'\"(),:;").rstrip(".").partition("::")[0]
         first = name.partition("/")[0]

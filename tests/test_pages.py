@@ -15,62 +15,20 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from five import CLASS, EVIL, FAILED, MISTAKE, PAIRS, PASSED, SECRET, grade
 from toy import NAME
 from typer.testing import CliRunner
 
 from autograder.cli import main
 from autograder.marking import result_files
 from autograder.marking.roster import read_roster
-from autograder.model import Grade, Mistake, Outcome, State, Verdict
+from autograder.model import Mistake
 from autograder.reports import charts, pages
 from autograder.reports.class_report import ClassReport
-from autograder.reports.similar import Pair, Passage
 
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 )
-STRONG = {"assignment": NAME, "wall": {"uid": True, "seccomp": True}}
-SECRET = "expected [0.31415926]"
-MISTAKE = Mistake("no-discount", "gamma is never used.")
-EVIL = "<script>alert(1)</script>"
-
-PASSED = Outcome("test_a", "Sums are sums.", "sums", Verdict.PASSED, 4.0, curve=(0.0, 5.0, 10.0))
-FAILED = Outcome(
-    "test_b",
-    "Means are means.",
-    "means",
-    Verdict.FAILED,
-    6.0,
-    hint="Think.",
-    error=f"ValueError: {EVIL}",
-    prints=EVIL,
-    mistakes=(MISTAKE,),
-    detail=SECRET,
-)
-UNGRADED = dataclasses.replace(FAILED, verdict=Verdict.UNGRADED, mistakes=(), error="", prints="")
-
-
-def grade(student: str, *outcomes: Outcome, **more) -> Grade:
-    return Grade(student, outcomes, provenance=STRONG, **({"seconds": 1.0} | more))
-
-
-CLASS = [
-    grade(
-        "ada", PASSED, dataclasses.replace(FAILED, verdict=Verdict.PASSED, mistakes=()), seconds=3.0
-    ),
-    grade("ben", PASSED, FAILED, late_days=1, late_factor=0.5),
-    grade(
-        "cleo+x@y", dataclasses.replace(PASSED, verdict=Verdict.FAILED, curve=(1.0, 2.0)), FAILED
-    ),
-    grade("dan", PASSED, UNGRADED, complete=False),
-    grade("eve", problem=f"{EVIL}.zip is not a zip file", state=State.NOT_OPENED),
-]
-PAIRS = [
-    Pair(
-        "ada", "ben", (0.91, 0.4), ((Passage(3, "x = 1\ny = 2"),), (Passage(40, "a = 1\nb = 2"),))
-    ),
-    Pair("ada", "zoe", (0.7, 0.7), ((Passage(5, "z = 3"),), (Passage(6, EVIL),)), "class-2026"),
-]
 
 
 @pytest.fixture
@@ -99,7 +57,8 @@ def test_scores_are_those_of_the_graded_alone():
     found = ClassReport(CLASS, 10.0)
     # dan is ungraded, and eve's submission could not be opened: both stay out.
     assert sorted(found.percents) == [0.0, 20.0, 100.0]
-    assert found.spread and (found.spread.mean, found.spread.median, found.late) == (40.0, 20.0, 1)
+    assert found.spread and (found.spread.mean, found.spread.median) == (40.0, 20.0)
+    assert [row.student for row in found.late_rows] == ["ben"]
     assert [row.student for row in found.ungraded] == ["dan"]
     assert [row.student for row in found.untested] == ["eve"]
     # Full marks are apart from 90 to 99.
@@ -327,6 +286,25 @@ def test_damaged_results_are_named(toy, folder):
     (folder / "ben" / result_files.RESULTS).write_text("{")
     code, said = call("report", folder, "--course", toy.root)
     assert code == 2 and "ben/results.json: this file is damaged: run 'grade' again" in said
+
+
+def test_pairs_with_little_in_common_are_behind_one_line(toy, folder):
+    def drawn(count: int) -> str:
+        many = [dataclasses.replace(PAIRS[0], second=f"s{n}") for n in range(count)]
+        pages.write(toy.course, folder, pages.Given(many))
+        return (folder / "report.html").read_text()
+
+    assert "further pairs" not in drawn(20)
+    page = drawn(23)
+    assert page.count('<article class="pair">') == 23
+    assert page.partition("3 further pairs, which")[0].count('<article class="pair">') == 20
+
+
+def test_who_was_late_is_named_with_the_points_before(page):
+    late = page[page.index("1\n student submitted late") :]
+    row = late[late.index("<tbody>") : late.index("</tbody>")]
+    # ben has 4 points, half of them after a day.
+    assert ">ben</a>" in row and re.findall(r'class="number">([^<]*)<', row) == ["1", "4", "2"]
 
 
 # -- in a browser ----------------------------------------------------------------------------------

@@ -104,7 +104,9 @@ def test_a_term_becomes_the_next_one(toy, tmp_path):
     (toy.root / "course.secret").write_text("old")
     (toy.root / "marks").mkdir()
     (toy.root / "marks" / "one.json").write_text("{}")
-    done = call(toy, "roll-over", "Spring 2028: B", "2028-02-04", "--archive", toy.root / "marks")
+    roster = toy.write("roster.csv", "student\nada\n")
+    kept = ("--archive", toy.root / "marks", "--archive", roster)
+    done = call(toy, "roll-over", "Spring 2028: B", "2028-02-04", *kept)
     assert done.exit_code == 0, done.output
     course = load_course(toy.root)
     assert course.term == "Spring 2028: B"
@@ -113,6 +115,7 @@ def test_a_term_becomes_the_next_one(toy, tmp_path):
     assert "Spring 2027" in (old / "course.yml").read_text()
     assert (old / "course.secret").read_text() == "old"
     assert (old / "marks" / "one.json").is_file() and not (toy.root / "marks").exists()
+    assert (old / "roster.csv").is_file() and not roster.exists()
     assert course.secret not in (b"", b"old") and len(course.secret) >= 24
 
 
@@ -127,7 +130,7 @@ def test_every_date_moves_by_the_same_days_and_comments_stay(toy):
 
 REFUSED = {
     "the same term": ("Spring 2027", [], "the term is 'Spring 2027' already"),
-    "a folder that is not there": ("Fall 2027", ["nowhere"], "nowhere is not a folder"),
+    "a folder that is not there": ("Fall 2027", ["nowhere"], "there is no .*nowhere, so it cannot"),
 }
 
 

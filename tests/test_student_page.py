@@ -15,7 +15,7 @@ from autograder.marking import result_files
 from autograder.marking.submission import Submission, read_all
 from autograder.model import Basis, Grade, Mistake, Outcome, State, Verdict
 from autograder.reports import pages
-from autograder.reports.excerpt import Sources
+from autograder.reports.excerpt import Sources, blanks
 from autograder.reports.handout import Handout
 
 CODE = "".join(f"line_{n} = {n}\n" for n in range(1, 30))
@@ -100,6 +100,17 @@ def test_what_explains_the_failures_is_told_first_and_once(render):
     assert said.index("The median (of 3)") < said.index("Begin with")
     for number in (2, 3):
         assert f'<a href="#test-{number}">{number}</a>' in page and f'id="test-{number}"' in page
+
+
+def test_a_mere_consequence_is_no_place_to_begin(render):
+    mistake = Mistake("median", "the median is subtracted.")
+    after = dataclasses.replace(
+        FAILED, test="test_c", part="sums", mistakes=(mistake,), basis=Basis.FOLLOWS
+    )
+    page = render(grade(after, dataclasses.replace(FAILED, mistakes=(mistake,))))
+    assert 'Begin with <a href="#means">' in page
+    # If there is nothing else, one begins there all the same.
+    assert 'Begin with <a href="#sums">' in render(grade(after))
 
 
 def test_no_line_of_a_student_s_poses_as_the_summary(render):
@@ -233,6 +244,66 @@ def test_lines_of_a_notebook_are_counted_by_cell(toy):
     assert found and found.where == "cell 2"
     assert [(n, text.strip()) for n, text, here in found.lines if here] == [
         (3, "raise ValueError(y)")
+    ]
+
+
+MODULE = """import functools
+
+
+def centred(x):
+    return x
+
+
+class Box:
+    @functools.cache
+    def softmax(self):
+        return '<i>'
+
+
+def softmax(x):
+    return 0
+"""
+
+
+def test_the_student_s_functions_are_beside_the_failures_of_their_part(render, toy):
+    assert blanks(toy.assignment) == {"sums": ("discounted",), "means": ("centred", "softmax")}
+    work = Submission("ada", {MAIN: MODULE.encode()})
+    sources = Sources({"ada": work}, blanks(toy.assignment))
+    found = sources.of_part("ada", work.digest, "means")
+    assert [(one.where, one.lines[0][0], len(one.lines)) for one in found] == [
+        ("centred", 4, 2),
+        ("softmax", 14, 2),
+    ]
+    one = grade(PASSED, FAILED)
+    one.provenance["submission"] = work.digest
+    page = render(one, pages.Given(sources=sources))
+    assert words(page).count("Your code: centred, softmax") == 1 and "return x" in page
+    # Nothing of a part that is right, and nothing of a version that was not marked.
+    assert "discounted" not in page
+    assert sources.of_part("ada", "another version", "means") == ()
+    methods = Sources({"ada": work}, {"means": ("Box.softmax",)})
+    (method,) = methods.of_part("ada", work.digest, "means")
+    assert [number for number, _, _ in method.lines] == [9, 10, 11]
+
+
+@pytest.mark.parametrize("text", ["def centred(:\n", "x = " + "(" * 5000, "\0"])
+def test_what_is_not_python_shows_no_function(toy, text):
+    work = Submission("ada", {MAIN: text.encode()})
+    assert Sources({"ada": work}, blanks(toy.assignment)).of_part("ada", work.digest, "means") == ()
+
+
+def test_functions_of_a_notebook_are_counted_by_cell(toy):
+    import nbformat
+
+    cells = ["import numpy as np", "y = 1\n\ndef softmax(x):\n    return x"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(one) for one in cells])
+    toy.write("class/ada.ipynb", nbformat.writes(notebook))
+    (work,) = read_all(toy.root / "class", MAIN)
+    (found,) = Sources({"ada": work}, blanks(toy.assignment)).of_part("ada", work.digest, "means")
+    assert found.where == "softmax in cell 2"
+    assert [(number, text) for number, text, _ in found.lines] == [
+        (3, "def softmax(x):"),
+        (4, "    return x"),
     ]
 
 

@@ -57,6 +57,12 @@ def test_the_end_says_what_was_kept_and_why_the_rest_was_marked(kept, reasons, s
     assert summary(kept, Counter(reasons)) == said
 
 
+def test_the_numbers_add_up_to_the_class():
+    said = " Nothing to run in 2: not opened, or waiting for your decision."
+    assert summary(17, Counter({"new": 10}), idle=2).endswith(f"marked 10: 10 new.{said}")
+    assert summary(27, Counter(), idle=2) == f"Kept all 27: nothing has changed.{said}"
+
+
 def test_it_says_whose_lateness_alone_was_counted_again():
     moved = Counter({"the due date or late rule": 3})
     said = (

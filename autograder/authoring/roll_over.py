@@ -31,17 +31,17 @@ def roll_over(course: Course, term: str, first: date, archived: Sequence[Path]) 
     """Make course.yml that of the next term; what was done, a sentence each.
 
     Every due date moves by the days between the first one and ``first``. The old course.yml, the
-    old secret and the folders ``archived`` (submissions, marks) go to archive/OLD TERM. Raises
-    CourseError before anything is changed.
+    old secret and what is ``archived`` (submissions, marks, the roster) go to archive/OLD TERM.
+    Raises CourseError before anything is changed.
     """
     if term == course.term:
         raise CourseError(f"the term is '{term}' already: give the next one's name")
     place = course.root / ARCHIVE / re.sub(r"[^\w-]+", "-", course.term).strip("-")
     if place.exists():
         raise CourseError(f"{place} exists already: this term has been archived before")
-    for folder in archived:
-        if not folder.is_dir():
-            raise CourseError(f"{folder} is not a folder, so it cannot be archived")
+    for one in archived:
+        if not one.exists():
+            raise CourseError(f"there is no {one}, so it cannot be archived")
     path = course.root / COURSE_FILE
     old = path.read_text(encoding="utf-8")
     new = _moved(old, term, first - first_day(course))
@@ -61,8 +61,8 @@ def roll_over(course: Course, term: str, first: date, archived: Sequence[Path]) 
     secret.write_text(secrets.token_urlsafe(24) + "\n", encoding="utf-8")
     secret.chmod(0o600)
     said.append(f"{SECRET_FILE}: a new one; keep a copy in a safe place")
-    for folder in archived:
-        shutil.move(folder, place / folder.name)
+    for one in archived:
+        shutil.move(one, place / one.name)
     kept = ", ".join(sorted(one.name for one in place.iterdir()))
     return [*said, f"{place.relative_to(course.root)}: {kept}"]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.authoring import notebook as notebooks
+from autograder.authoring import survey
 from autograder.authoring.course import Assignment
 from autograder.authoring.given import given_files
 from autograder.authoring.source import Source
@@ -75,7 +76,7 @@ def files(assignment: Assignment) -> dict[str, bytes]:
 
     Raises CourseError for a file that assignment.yml names and that does not exist.
     """
-    stub = Source(assignment.solution).stub()
+    stub = Source(assignment.solution).stub() + survey.question(assignment.parts)
     texts = {
         assignment.main: stub,
         "conftest.py": CONFTEST,

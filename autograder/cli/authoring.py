@@ -82,7 +82,9 @@ def roll_over(
     ],
     archive: Annotated[
         list[Path] | None,
-        typer.Option(help="A folder of this term to archive: submissions, marks. May be repeated."),
+        typer.Option(
+            help="Of this term, what to archive: submissions, marks, the roster. May be repeated."
+        ),
     ] = None,
     course: CourseOption = None,
 ) -> None:

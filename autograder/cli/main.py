@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -13,11 +13,10 @@ from autograder.authoring.course import find_root
 from autograder.cli import authoring, authors, console, office, options, platforms, reports
 from autograder.cli.console import complain, err, explained, out, say, the_course
 from autograder.cli.options import AddressOption, CourseOption
-from autograder.cli.table import print_class
+from autograder.cli.table import line, print_class
 from autograder.cli.watch import Watch, summary
-from autograder.marking import feedback
 from autograder.marking.score import score
-from autograder.model import GpuState, GpuStatus, Grade
+from autograder.model import GpuState, GpuStatus
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -105,10 +104,12 @@ def grade(
         engine.close()
     if as_json:
         for one in grades:
-            print(json.dumps(_line(one, grading.worth) | {"kept": one.student in grading.kept}))
+            kept = {"kept": one.student in grading.kept}
+            print(json.dumps(line(grading.folder, grading.worth, one) | kept))
     elif not quiet:
         print_class(found, assignment, grading.worth, grades, grading.folder)
-        say(summary(len(grading.kept), grading.reasons, grading.rescored))
+        idle = len(grades) - len(grading.kept) - grading.reasons.total()
+        say(summary(len(grading.kept), grading.reasons, grading.rescored, idle))
     if any(score(one, grading.worth).points is None for one in grades):
         raise typer.Exit(1)
 
@@ -117,15 +118,6 @@ def _without_a_gpu(status: GpuStatus, scale: str) -> str:
     optional = scale == "optional"
     means = "no score depends on it" if optional else "nobody can have a score"
     return f"The GPU part was {status}. As course.yml says 'scale: {scale}', {means}."
-
-
-def _line(grade: Grade, worth: float) -> dict[str, Any]:
-    return {
-        "student": grade.student,
-        "points": score(grade, worth).points,
-        "worth": worth,
-        "note": feedback.note(grade),
-    }
 
 
 # -- doctor ----------------------------------------------------------------------------------------
@@ -147,7 +139,9 @@ def doctor(
     from autograder.marking import engines
 
     fit = True
-    for place, findings in engines.inspect(engine_name, find_root(course), address).items():
+    with err.status("starting a worker and trying what student code could do, some seconds ..."):
+        inspected = engines.inspect(engine_name, find_root(course), address)
+    for place, findings in inspected.items():
         title = f"The wall on {place}"
         table = Table(
             "layer", "holds", "what was seen, and what to do", title=title, title_justify="left"

@@ -1,4 +1,4 @@
-"""The command that writes pages: the class report and each student's."""
+"""The commands that write pages and pack them: the class report and each student's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from autograder.authoring.course import Course, load_assignment
 from autograder.cli.console import complain, explained, say, the_course
-from autograder.cli.options import CourseOption
+from autograder.cli.options import Assignment, CourseOption, Layout, Submissions
 from autograder.errors import CourseError
 from autograder.marking.roster import read_roster
 from autograder.marking.submission import read_all
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add these commands."""
     app.command("report")(report)
+    app.command("feedback")(feedback)
 
 
 @explained
@@ -91,10 +92,33 @@ def _pairs(
 
 
 def _sources(course: Course, name: str, submissions: Path | None) -> Sources:
-    from autograder.reports.excerpt import Sources
+    from autograder.reports.excerpt import Sources, blanks
 
     if submissions is None:
         return Sources()
     assignment = load_assignment(course.root, name)
     read = read_all(submissions, assignment.main, assignment.starter)
-    return Sources({one.student: one for one in read})
+    return Sources({one.student: one for one in read}, blanks(assignment))
+
+
+@explained
+def feedback(
+    name: Assignment,
+    marks: Annotated[Path, typer.Argument(help="What `grade --out` was given.")],
+    submissions: Submissions,
+    layout: Layout = "auto",
+    destination: Annotated[
+        Path | None, typer.Option("--out", help="The zip (default: feedback.zip in the marks).")
+    ] = None,
+    course: CourseOption = None,
+) -> None:
+    """Pack the students' pages into one zip, which Canvas or Moodle gives to their students."""
+    from autograder.export.feedback import package, pages
+
+    folder = marks / name
+    named, left = pages(the_course(course).assignment(name), folder, submissions, layout)
+    path = destination or folder / "feedback.zip"
+    path.write_bytes(package(named))
+    for student in left:
+        complain(f"{student} submitted no file, so no page can be given back")
+    say(f"wrote {path}: {len(named)} pages, such as {min(named)}")

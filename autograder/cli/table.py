@@ -1,8 +1,11 @@
-"""The table that `grade` prints at the end: a line for each submission."""
+"""What `grade` prints at the end: a table, or a line of JSON for each submission."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -10,8 +13,8 @@ from rich.text import Text
 from autograder.authoring.course import Assignment, Course
 from autograder.cli.console import out
 from autograder.marking import feedback, result_files
-from autograder.marking.score import score
-from autograder.model import Grade, Verdict
+from autograder.marking.score import earned, score
+from autograder.model import Grade, Outcome, Verdict
 
 
 def print_class(
@@ -51,6 +54,32 @@ def print_class(
         f"and {folder}/{result_files.GRADEBOOK}",
         soft_wrap=True,
     )
+
+
+def line(folder: Path, worth: float, grade: Grade) -> dict[str, Any]:
+    """What `grade --json` prints of one submission. Points of parts are those before lateness."""
+    points = score(grade, worth).points
+    parts: dict[str, list[Outcome]] = {}
+    for outcome in grade.outcomes:
+        parts.setdefault(outcome.part, []).append(outcome)
+    return {
+        "student": grade.student,
+        "state": grade.state.value,
+        "points": points,
+        "worth": worth,
+        "points_before_lateness": None if points is None else earned(grade.outcomes),
+        "late_days": grade.late_days,
+        "parts": {part: _part(outcomes) for part, outcomes in parts.items()},
+        "note": feedback.note(grade),
+        "results": str(folder / grade.student / result_files.RESULTS),
+    }
+
+
+def _part(outcomes: Sequence[Outcome]) -> dict[str, float | None]:
+    """Points are None while a test of the part is open."""
+    is_open = any(one.open for one in outcomes)
+    worth = math.fsum(one.worth for one in outcomes)
+    return {"points": None if is_open else earned(outcomes), "worth": worth}
 
 
 def plain(text: str) -> Text:

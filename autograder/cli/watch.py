@@ -69,15 +69,20 @@ class Watch:
         self._bar.update(self._task, advance=1, total=total, description=words)
 
 
-def summary(kept: int, reasons: Counter[str], rescored: Counter[str] | None = None) -> str:
-    """Which results were kept, and why the others were marked.
+def summary(
+    kept: int, reasons: Counter[str], rescored: Counter[str] | None = None, idle: int = 0
+) -> str:
+    """Which results were kept, and why the others were marked. The numbers add up to the class.
 
-    As in "Kept 990 unchanged; marked 10: 8 new, 2 (the submission changed)".
+    As in "Kept 990 unchanged; marked 10: 8 new, 2 (the submission changed)". ``idle``: submissions
+    of which nothing could be run.
     """
     again = rescored or Counter()
     text = _kept_and_marked(kept - again.total(), reasons, bool(again))
     for what, count in again.most_common():
         text += f" Counted lateness again for {count}, without running anything: {what} changed."
+    if idle:
+        text += f" Nothing to run in {idle}: not opened, or waiting for your decision."
     if any("the hidden tests" in reason for reason in reasons):
         text += (
             " One test's time and diagnosis affect the others, so everybody is marked again when "

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from autograder.authoring import survey
 from autograder.authoring.course import Assignment, Course
 from autograder.errors import IsolationError
 from autograder.marking import result_files
@@ -212,7 +213,12 @@ class Grading:
             provenance=self._provenance(submission),
             seconds=seconds,
             notes=notes,
+            minutes=self._minutes(submission),
         )
+
+    def _minutes(self, submission: Submission) -> dict[str, float]:
+        text = submission.files.get(self.assignment.main, b"").decode("utf-8", "replace")
+        return survey.minutes(text, self.assignment.parts)
 
     def _late(self, submission: Submission) -> tuple[int, float]:
         extension = self._extensions.get(submission.student, 0)

@@ -15,7 +15,7 @@ from autograder.marking.roster import Roster
 from autograder.marking.score import earned, score
 from autograder.model import Grade, Mistake, Outcome, State, Verdict
 from autograder.reports.origin import received_at
-from autograder.reports.people import People
+from autograder.reports.people import People, in_order
 from autograder.reports.spread import BINS, Spread, bin_labels, bin_of, discrimination, spread
 
 SLOWEST = 10  # submissions listed
@@ -114,7 +114,7 @@ class ClassReport:
         self.row = {row.student: row for row in self.rows}
 
     def _order(self, student: str) -> tuple[str, str]:
-        return self.people.name(student).casefold(), student
+        return in_order(self.people.name(student)), student
 
     @property
     def percents(self) -> list[float]:
@@ -141,9 +141,9 @@ class ClassReport:
         return [row for row in self.rows if row.state is State(state)]
 
     @property
-    def late(self) -> int:
-        """How many submitted late."""
-        return sum(row.late_days > 0 for row in self.rows)
+    def late_rows(self) -> list[Row]:
+        """Who submitted late."""
+        return [row for row in self.rows if row.late_days]
 
     @property
     def spread(self) -> Spread | None:
@@ -215,6 +215,15 @@ class ClassReport:
                 part.students[verdict] += students
             part.worth += test.worth
         return sorted(tallies.values(), key=_by_rate)
+
+    @cached_property
+    def minutes(self) -> dict[str, Spread]:
+        """How long students say that a part took, for each part that somebody told about."""
+        told: dict[str, list[float]] = defaultdict(list)
+        for grade in self.grades:
+            for part, minutes in grade.minutes.items():
+                told[part].append(minutes)
+        return {part: found for part, numbers in told.items() if (found := spread(numbers))}
 
     @property
     def mistakes(self) -> list[Made]:

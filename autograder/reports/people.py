@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 
 from autograder.marking.roster import Person, Roster
@@ -51,8 +52,14 @@ def called(person: Person) -> str:
     return person.name or f"{person.first} {person.last}".strip() or person.student
 
 
+def in_order(name: str) -> str:
+    """What names are sorted by: É is beside E, and case does not matter."""
+    letters = unicodedata.normalize("NFKD", name)
+    return "".join(c for c in letters if not unicodedata.combining(c)).casefold()
+
+
 def _by_name(person: Person) -> tuple[str, str]:
-    return person.section, called(person).casefold()
+    return person.section, in_order(called(person))
 
 
 def _known_as(grade: Grade) -> tuple[str, ...]:

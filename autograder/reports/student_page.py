@@ -30,6 +30,8 @@ SAID = ("Passed.", "Failed.", "Not written yet.")
 # What feedback says of the failures that known mistakes explain, and of each of these mistakes.
 _EXPLAINS = re.compile(r"[\w-]+ mistakes? explains? .*failed tests?:")
 _MISTAKE = re.compile(r"- (.*) \(([^()]*)\)")
+# How the text of a test begins that a mistake elsewhere explains.
+FOLLOWS = "This follows from a mistake that another test is about:"
 QUOTED = "  | "  # how feedback begins a line that is the student's own text
 
 
@@ -54,15 +56,22 @@ class Test:
     curve: tuple[float, ...]
     excerpt: Excerpt | None
 
+    @property
+    def to_do(self) -> bool:
+        """Whether something is to be done here, and not only where another test says so."""
+        open_ = self.verdict in ("failed", "not_written")
+        return open_ and not self.text.startswith(FOLLOWS)
+
 
 @dataclass(frozen=True)
 class Part:
-    """The tests of one part, and the section of the handout that it belongs to."""
+    """The tests of one part, its section of the handout, and the student's functions of it."""
 
     name: str
     title: str
     section: Section | None
     tests: tuple[Test, ...]
+    code: tuple[Excerpt, ...]
 
     @property
     def earned(self) -> float:
@@ -131,6 +140,7 @@ class StudentPage:
                 assignment.parts.get(name, name),
                 handout.of_part(name),
                 tuple(self._test(test) for test in found),
+                self._sources.of_part(self.student, self._digest, name),
             )
             for name, found in tests.items()
         )
@@ -150,8 +160,11 @@ class StudentPage:
         )
 
     def _excerpt(self, text: str) -> Excerpt | None:
-        provenance = self._results["extra_data"].get("provenance", {})
-        return self._sources.excerpt(self.student, provenance.get("submission"), text)
+        return self._sources.excerpt(self.student, self._digest, text)
+
+    @property
+    def _digest(self) -> object:
+        return self._results["extra_data"].get("provenance", {}).get("submission")
 
     @property
     def cost_of_lateness(self) -> float | None:
@@ -201,8 +214,13 @@ class StudentPage:
 
     @property
     def first(self) -> Part | None:
-        """Where to begin: the first part, in teaching order, with something failed or missing."""
-        return next((p for p in self.parts if p.count("failed") or p.count("not_written")), None)
+        """Where to begin: the first part, in teaching order, with something failed or missing.
+
+        What only follows from a mistake elsewhere is no beginning.
+        """
+        failing = [p for p in self.parts if p.count("failed") or p.count("not_written")]
+        to_do = [part for part in failing if any(test.to_do for test in part.tests)]
+        return next(iter([*to_do, *failing]), None)
 
     @property
     def quotes(self) -> bool:

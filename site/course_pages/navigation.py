@@ -29,6 +29,7 @@ AFTER = {
         "docs/SUBMISSIONS",
         "docs/CLUSTER",
         "docs/BENCHMARKS",
+        "docs/PEERS",
     ),
     "For TAs and developers": (
         "docs/AUTHORING",

@@ -338,3 +338,7 @@ def random_walk(means: np.ndarray, walk_sd: float, rng: np.random.Generator) -> 
     # TODO(nonstationary): check walk_sd, then add an increment to each arm.
     # YOUR CODE HERE
     raise NotImplementedError("TODO(nonstationary): check walk_sd, then add an increment to each arm.")
+
+
+# How many minutes did each part take? The answer is never marked; it helps the next class.
+# estimates=  greedy=  ucb=  gradient=  run=  nonstationary=

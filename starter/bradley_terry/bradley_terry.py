@@ -804,3 +804,7 @@ def best_of_n_kl(n: int) -> float:
     # TODO(hacking): one line.
     # YOUR CODE HERE
     raise NotImplementedError("TODO(hacking): one line.")
+
+
+# How many minutes did each part take? The answer is never marked; it helps the next class.
+# model=  fitting=  newton=  reward_model=  training=  kwise=  uncertainty=  hacking=

@@ -496,3 +496,7 @@ def evaluate(network: nn.Module, env, episodes: int, seed: int) -> np.ndarray:
     # TODO(train): always the best action; either flag ends an episode.
     # YOUR CODE HERE
     raise NotImplementedError("TODO(train): always the best action; either flag ends an episode.")
+
+
+# How many minutes did each part take? The answer is never marked; it helps the next class.
+# replay=  network=  targets=  double=  loss=  train=

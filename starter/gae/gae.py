@@ -485,3 +485,7 @@ def explained_variance(values: Tensor, returns: Tensor) -> float:
     # TODO(returns): compare the variance left over with that of the returns.
     # YOUR CODE HERE
     raise NotImplementedError("TODO(returns): compare the variance left over with that of the returns.")
+
+
+# How many minutes did each part take? The answer is never marked; it helps the next class.
+# residuals=  recursion=  scan=  tokens=  statistics=  buffer=  returns=

@@ -508,3 +508,7 @@ def train_grpo(policy: Any, cfg: GRPOConfig, seed: int) -> Result:
     # TODO(training): sample, reward, compare, update; keep the books.
     # YOUR CODE HERE
     raise NotImplementedError("TODO(training): sample, reward, compare, update; keep the books.")
+
+
+# How many minutes did each part take? The answer is never marked; it helps the next class.
+# advantages=  process=  kl=  loss=  sampling=  reward=  training=

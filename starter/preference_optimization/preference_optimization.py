@@ -673,3 +673,7 @@ def train_preferences(policy: Any, pairs: Pairs, cfg: PreferenceConfig, seed: in
     # TODO(training): copy the policy, shuffle, cut, update, keep the books.
     # YOUR CODE HERE
     raise NotImplementedError("TODO(training): copy the policy, shuffle, cut, update, keep the books.")
+
+
+# How many minutes did each part take? The answer is never marked; it helps the next class.
+# dpo=  ipo=  kto=  reference_free=  optimum=  logprobs=  training=

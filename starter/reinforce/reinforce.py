@@ -379,3 +379,7 @@ def train_reinforce(env: Any, config: Config, seed: int) -> Result:
     # TODO(train): play, pad, weigh, step; then put it in order with the functions above.
     # YOUR CODE HERE
     raise NotImplementedError("TODO(train): play, pad, weigh, step; then put it in order with the functions above.")
+
+
+# How many minutes did each part take? The answer is never marked; it helps the next class.
+# returns=  policies=  loss=  baselines=  exact=  train=

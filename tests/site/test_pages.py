@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from built import AXE, PICTURES, SITE, Opens, pages
+from built import PICTURES, SITE, Opens, findings, pages
 
 # On these one looks at the pictures: width and scheme of each.
 VIEWS = [(390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")]
@@ -25,19 +25,7 @@ def test_a_page(path: str, width: int, scheme: str, opened: Opens) -> None:
         assert (
             page.locator("text=/\\$\\$|\\\\frac|\\\\mathbb/").locator("visible=true").count() == 0
         )
-        assert _findings(page) == []
-
-
-def _findings(page: Any) -> list[str]:
-    """What axe calls serious or critical."""
-    page.add_script_tag(path=AXE)
-    # Preloading would ask for style sheets again, which a browser refuses from a file.
-    found = page.evaluate("axe.run({resultTypes: ['violations'], preload: false})")
-    return [
-        f"{one['id']}: {one['nodes'][0]['html'][:200]} ({len(one['nodes'])} in all)"
-        for one in found["violations"]
-        if one["impact"] in ("serious", "critical")
-    ]
+        assert findings(page) == []
 
 
 @pytest.mark.parametrize("path", LOOKED_AT)
