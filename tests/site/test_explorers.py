@@ -221,6 +221,43 @@ def test_a_field_is_painted_and_one_backup_is_stepped(opened: Opens) -> None:
         assert _words(page, "gridworld").startswith("1 sweep done.")
 
 
+def test_a_pointer_paints_walls_and_drags_a_reward(opened: Opens) -> None:
+    with opened("assignments/dynamic_programming/README.html") as page:
+        fields = page.locator("rl-gridworld [role=gridcell]")
+        fields.nth(7).scroll_into_view_if_needed()
+        _drag(page, fields.nth(7), 42)
+        assert "reward +2.0" in fields.nth(7).get_attribute("aria-label")
+        page.locator("rl-gridworld select").nth(1).select_option("wall")
+        _drag(page, fields.nth(12), 2 * fields.nth(12).bounding_box()["width"])
+        painted = [
+            fields.nth(at).get_attribute("aria-label").endswith("wall") for at in range(11, 16)
+        ]
+        assert painted == [False, True, True, True, False]
+
+
+def _drag(page: Any, field: Any, right: float) -> None:
+    box = field.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + right, y, steps=9)
+    page.mouse.up()
+
+
+def test_play_shows_the_end_at_once_to_who_wants_no_motion(opened: Opens) -> None:
+    path = "assignments/dynamic_programming/README.html"
+    with opened(path, reduced_motion="reduce") as page:
+        page.get_by_role("button", name="Play").click()
+        _settled(page)
+        assert _words(page, "gridworld").startswith("30 sweeps done.")
+    with opened(path, reduced_motion="no-preference") as page:
+        page.get_by_role("button", name="Play").click()
+        words = "document.querySelector('rl-gridworld .rl-words').textContent"
+        page.wait_for_function(f"/^[1-9]\\d? sweeps? done/.test({words})")
+        page.get_by_role("button", name="Pause").click()
+        assert page.get_by_role("button", name="Play").is_visible()
+
+
 @pytest.mark.parametrize("algo", ["policy iteration", "Q-learning", "SARSA", "TD(λ)"])
 def test_an_algorithm_on_the_grid_gets_nearer(algo: str, opened: Opens) -> None:
     # Without slips and exploration all four have one right answer: off by 0.000 in the end.

@@ -19,6 +19,9 @@ const digits = (value, width) => (width >= 500 ? 2 : Math.abs(value) < 9.95 ? 1 
 // As short as a phone needs it: .15 for 0.15.
 const share = (p) => fixed(p).replace("0.", ".");
 
+// A number inside an equation.
+const inside = (value) => (value < 0 ? `(${fixed(value)})` : fixed(value));
+
 // {parts, says}: the drawing, and the same as an equation with numbers.
 export function diagram(width, found) {
   if (found.q && !("move" in found)) return planned(width, found);
@@ -91,12 +94,12 @@ function sampled(width, found) {
       parts.push(spot(x, LOW, taken ? "advantage" : "ink"));
       parts.push(text(x, LOW + 22, `${ACTIONS[b]} ${fixed(one)}`));
     });
-  const worth = fixed(a2 === null ? best : row[a2]);
+  const worth = inside(a2 === null ? best : row[a2]);
   const future = terminated ? "0" : `${fixed(world.gamma)} · ${worth}`;
   const which =
     a2 === null ? "the largest of the four" : `what ${ACTIONS[a2]} is worth, which is taken next`;
   const says =
-    `Q ← ${fixed(old)} + ${fixed(state.a)} · (${fixed(r)} + ${future} − ${fixed(old)}) = ` +
+    `Q ← ${fixed(old)} + ${fixed(state.a)} · (${fixed(r)} + ${future} − ${inside(old)}) = ` +
     `<b>${fixed(old + state.a * delta)}</b>` +
     (terminated ? ": an end is worth 0." : `: for the worth of s′ it takes ${which}.`);
   return { parts, says };
@@ -125,8 +128,8 @@ function traced(width, found) {
   parts.push(text(end, MIDDLE + 26, name, "faint"));
   parts.push(text(40, LOW + 12, "traces: what share of α δ each field hears", "kl", "start"));
   const says =
-    `δ = ${fixed(move.r)} + ${fixed(world.gamma)} · ${fixed(move.after)} ` +
-    `− ${fixed(move.old)} = ` +
+    `δ = ${fixed(move.r)} + ${fixed(world.gamma)} · ${inside(move.after)} ` +
+    `− ${inside(move.old)} = ` +
     `<b>${fixed(move.delta)}</b>, and every field moves by ${fixed(state.a)} · δ · its trace.`;
   return { parts, says };
 }

@@ -30,7 +30,8 @@ const FIELDS = {
 const TOOLS = { reward: null, wall: WALL, free: FREE, end: END, start: START };
 const HEIGHT = { reward: 54, errors: 190 };
 const FLOOR = 1e-6;
-const PAUSE = 250;
+// Milliseconds between two frames: the words follow a change after 250.
+const PAUSE = 300;
 
 class Gridworld extends Explorer {
   static key = "gridworld";
