@@ -26,6 +26,7 @@ from autograder.isolation.limits import Limits
 from autograder.judging.diagnose import AnswerKey
 from autograder.judging.hidden_test import InProcess
 from autograder.marking.submission import read_all
+from autograder.proof import import_as_graded
 from autograder.proof.verify import run_public_tests
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -285,3 +286,8 @@ def test_a_report_leaves_out_what_is_not_written_and_draws_the_rest(tmp_path, ca
     said = capsys.readouterr().out
     assert "one.png is left out" in said and "TODO(sums)" in said and "two.png" in said
     assert plots.running_mean([2.0, 4.0, 6.0, 8.0], 2).tolist() == [2.0, 3.0, 5.0, 7.0]
+
+
+def test_check_finds_it_as_grading_does(generous, server):
+    files = {MAIN: generous.submission().encode()}
+    assert import_as_graded.trial(generous.assignment, files) == import_as_graded.Trial()

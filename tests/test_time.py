@@ -69,6 +69,34 @@ def test_who_is_kept_from_the_processor_is_not_said_to_wait(started):
         assert all(one.look() for one in meters)
 
 
+STARVED = """
+import os, time
+from autograder.isolation.workers import meter
+
+# One core, and somebody else on it who goes first.
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+other = os.fork()
+while other == 0:
+    pass
+try:
+    os.nice(19)
+    mine = meter.Meter(lambda: [])
+    end = time.process_time() + 0.01
+    while time.process_time() < end:
+        pass
+    mine.look()
+    print(mine.waited)
+finally:
+    os.kill(other, 9)
+    os.waitpid(other, 0)
+"""
+
+
+def test_a_grader_that_gets_no_processor_does_not_say_that_its_test_waits():
+    done = subprocess.run([sys.executable, "-c", STARVED], capture_output=True, text=True)
+    assert done.stdout == "0.0\n", done.stderr
+
+
 def test_who_has_gone_is_not_running(started):
     (pid,) = started("")
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)

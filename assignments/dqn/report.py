@@ -1,8 +1,11 @@
 """Draws the plots of the handout from your own dqn.py.
 
-python report.py              saves PNG files beside this one (--out DIR for another place; --quick for a first look)
+python report.py              saves PNG files beside this one (--out DIR for another place)
+python report.py --quick      a first look, with one short run of each kind
+python report.py --study      the runs of the study, one line of study.csv for each; no figures
 """
 
+import csv
 import functools
 from typing import NamedTuple
 
@@ -13,7 +16,9 @@ import numpy as np
 import plots
 import torch
 
-COLOURS = {"DQN": "C3", "Double DQN": "C0"}
+# Told apart by the colour-blind; dashes are a second cue.
+COLOURS = {"DQN": "#c04e00", "Double DQN": "#0072b2"}
+DASHES = {"DQN": "-", "Double DQN": "--"}
 GAMMA, EVERY = 0.99, 500  # environment steps between two looks at the learner
 
 
@@ -33,6 +38,7 @@ class Run(NamedTuple):
     looks: list
     steps: np.ndarray
     returns: np.ndarray
+    network: torch.nn.Module
 
 
 # -- looking at a learner --------------------------------------------------------------------------
@@ -85,7 +91,7 @@ def run(seed, total_steps, **settings):
 
     config = work.DQNConfig(total_steps=total_steps, gamma=GAMMA, callback=look, **settings)
     result = work.train_dqn(gymnasium.make("CartPole-v1"), config, seed)
-    return Run(looks, result.steps, result.returns)
+    return Run(looks, result.steps, result.returns, result.network)
 
 
 # -- drawing ---------------------------------------------------------------------------------------
@@ -117,9 +123,11 @@ def plot_learning(quick):
     runs, x = trained(quick)
     figure, axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
     for name, found in runs.items():
-        plots.band(axes[0], x, on_grid(found, x, "returns"), name, COLOURS[name])
-        plots.band(axes[1], x, on_grid(found, x, "loss"), name, COLOURS[name])
-    axes[2].plot(x, on_grid(next(iter(runs.values())), x, "epsilon")[0], color="C2")
+        for axis, what in zip(axes, ("returns", "loss"), strict=False):
+            curves = on_grid(found, x, what)
+            plots.band(axis, x, curves, name, COLOURS[name], linestyle=DASHES[name])
+    axes[2].plot(x, on_grid(next(iter(runs.values())), x, "epsilon")[0], color="k")
+    figure.suptitle(f"median (line) and range (band) of {len(runs['DQN'])} seeds", fontsize=11)
     axes[0].axhline(500, color="0.4", ls=":", label="the most there is: 500")
     axes[0].set(
         ylabel="return of the latest 20 episodes", title="CartPole-v1 while learning", ylim=(0, 520)
@@ -166,7 +174,7 @@ def plot_bias(quick, actions=(2, 4, 8, 16, 32, 64), samples=4000):
         means["DQN"].append(work.dqn_targets(zero, target, ends, 1.0).mean())
         means["Double DQN"].append(work.double_dqn_targets(zero, online, target, ends, 1.0).mean())
     for name, values in means.items():
-        axis.plot(actions, values, "o-", color=COLOURS[name], label=name)
+        axis.plot(actions, values, "o" + DASHES[name], color=COLOURS[name], label=name)
     axis.axhline(0, color="0.4", ls=":", label="the truth")
     axis.set(xscale="log", xlabel="number of actions", ylabel="mean target")
     axis.set_xticks(actions, labels=actions)
@@ -176,16 +184,73 @@ def plot_bias(quick, actions=(2, 4, 8, 16, 32, 64), samples=4000):
     return figure
 
 
+def one_episode(network, seed=7):
+    """Observations of a greedy episode of CartPole, (steps, 4), and its largest Q-values."""
+    env = gymnasium.make("CartPole-v1")
+    obs, over, seen, best = env.reset(seed=seed)[0], False, [], []
+    while not over:
+        with torch.no_grad():
+            q = network(torch.as_tensor(obs)[None])[0]
+        seen.append(obs)
+        best.append(float(q.max()))
+        obs, _, terminated, truncated, _ = env.step(int(q.argmax()))
+        over = terminated or truncated
+    return np.array(seen), np.array(best)
+
+
+def plot_poles(quick):
+    """An agent to watch: a greedy episode, as the cart stands every few steps, and what the network
+    thinks that each moment is worth."""
+    runs, _ = trained(quick)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        fresh = work.QNetwork(4, 2, (64, 64))
+    agents = {"before training": fresh, "after training": runs["DQN"][0].network}
+    figure, axes = plt.subplots(2, 1, figsize=(12, 2.4), layout="constrained")
+    for axis, (name, network) in zip(axes, agents.items(), strict=True):
+        seen, best = one_episode(network)
+        picks = np.linspace(0, len(seen) - 1, min(len(seen), 20)).astype(int)
+        for k, t in enumerate(picks):
+            # The angle is drawn three times as large: the pole counts as fallen at 12 degrees.
+            place, angle = 3 * k + seen[t, 0], 3 * seen[t, 2]
+            tip = (place + 1.6 * np.sin(angle), 1.6 * np.cos(angle))
+            axis.add_patch(plt.Rectangle((place - 0.6, -0.4), 1.2, 0.4, color="0.3"))
+            axis.plot([place, tip[0]], [0, tip[1]], color="#c04e00", lw=2.5)
+            axis.text(3 * k, -1.2, f"{best[t]:.1f}", color="#007a59", ha="center", fontsize=9)
+        axis.set(aspect="equal", xlim=(-3, 63), ylim=(-1.5, 1.9), xticks=[], yticks=[])
+        axis.set_title(f"{name}: {len(seen)} steps (below: max Q)", fontsize=10)
+    return figure
+
+
 FIGURES = {
     "maximisation_bias": plot_bias,
     "learning": plot_learning,
     "overestimation": plot_overestimation,
+    "poles": plot_poles,
 }
+
+
+def study(out, seeds=5, steps=16_000):
+    """The runs of the study: what the target network buys."""
+    with (out / "study.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["target_every", "seed", "greedy_return", "believed", "actual"])
+        for every in (1, 4, 16, 64, 250, 1000):
+            for seed in range(seeds):
+                network = run(seed, steps, target_every=every).network
+                greedy = work.evaluate(network, gymnasium.make("CartPole-v1"), 10, 1000).mean()
+                row = [every, seed, greedy, *believed_and_actual(network, seed)]
+                table.writerow(row)
+                print(*row)
 
 
 if __name__ == "__main__":
     parser = plots.parser(__doc__, __file__)
     parser.add_argument("--quick", action="store_true", help="one short run of each kind")
+    parser.add_argument("--study", action="store_true", help="the runs of the study, no figures")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    plots.save_all(options.out, FIGURES, options.quick)
+    if options.study:
+        study(options.out)
+    else:
+        plots.save_all(options.out, FIGURES, options.quick)

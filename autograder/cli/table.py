@@ -49,8 +49,9 @@ def print_class(
             "write one into course.secret or $AUTOGRADER_SECRET.",
             style="yellow",
         )
+    many = "submission" if len(grades) == 1 else "submissions"
     out.print(
-        f"{len(grades)} submissions: {folder}/STUDENT/{result_files.RESULTS} "
+        f"{len(grades)} {many}: {folder}/STUDENT/{result_files.RESULTS} "
         f"and {folder}/{result_files.GRADEBOOK}",
         soft_wrap=True,
     )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from autograder.authoring.course import Assignment
+from autograder.authoring.given import with_given
 from autograder.errors import IsolationError, StudentError
 
 SENTENCE = (
@@ -42,7 +43,8 @@ def trial(assignment: Assignment, files: Mapping[str, bytes]) -> Trial:
     try:
         if not server.layers.strong:
             return Trial()
-        candidate = server.candidate(files, assignment.main, assignment.limits)
+        whole = with_given(assignment, files)
+        candidate = server.candidate(whole, assignment.main, assignment.limits)
         candidate.open(lambda event: None, None).close()
         return Trial(left_out=tuple(candidate.shared.left_out))
     except StudentError as error:

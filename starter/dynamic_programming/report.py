@@ -1,5 +1,10 @@
-"""The plots of the handout, drawn from your dynamic_programming.py:
-`python report.py [--out DIR]`."""
+"""The plots of the handout, drawn from your dynamic_programming.py: `python report.py [--out DIR]`.
+
+`python report.py --study` writes study.csv, the numbers for your study, and draws nothing.
+"""
+
+import csv
+import itertools
 
 import dynamic_programming as work
 import gymnasium
@@ -7,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import plots
 
-BLUE, ORANGE, GREEN, GREY = "#2b6cb0", "#dd6b20", "#2f855a", "#718096"
+BLUE, ORANGE, GREEN, GREY = "#0072b2", "#c04e00", "#007a59", "#718096"
 LAKE_STEPS = [
     (-1, 0),
     (0, 1),
@@ -53,18 +58,9 @@ def draw_values(axes, mdp, shape, steps, marks, title):
             continue
         colour = "black" if v[s] > low + 0.6 * (high - low) else "white"
         for x, y in (steps[a] for a in np.flatnonzero(pi[s] > 0)):
-            axes.annotate(
-                "",
-                (column + 0.42 * x, row + 0.42 * y),
-                (column - 0.02 * x, row - 0.02 * y),
-                arrowprops={
-                    "arrowstyle": "->",
-                    "color": colour,
-                    "lw": 1.3,
-                    "shrinkA": 0,
-                    "shrinkB": 0,
-                },
-            )
+            arrow = {"arrowstyle": "->", "color": colour, "lw": 1.3, "shrinkA": 0, "shrinkB": 0}
+            tip, tail = (column + 0.42 * x, row + 0.42 * y), (column - 0.02 * x, row - 0.02 * y)
+            axes.annotate("", tip, tail, arrowprops=arrow)
         if marks[s] == "S":
             axes.text(column - 0.44, row - 0.42, "S", ha="left", va="top", color=colour, fontsize=8)
     axes.set(title=title, xticks=[], yticks=[])
@@ -91,6 +87,49 @@ def values():
         "CliffWalking: minus the discounted number of steps",
     )
     figure.suptitle("Optimal values and every optimal action, $\\gamma$ = 0.99")
+    print_starts()
+    return figure
+
+
+def print_starts():
+    """The values at the start of the handout's table."""
+    for name, gamma, options in (
+        ("FrozenLake-v1", 0.99, {"map_name": "4x4"}),
+        ("FrozenLake-v1", 0.99, {"map_name": "8x8"}),
+        ("FrozenLake-v1", 0.99, {"map_name": "4x4", "is_slippery": False}),
+        ("CliffWalking-v1", 0.99, {}),
+        ("Taxi-v4", 0.99, {}),
+        ("FrozenLake-v1", 1.0, {"map_name": "4x4"}),
+        ("CliffWalking-v1", 1.0, {}),
+    ):
+        starts = gymnasium.make(name, **options).unwrapped.initial_state_distrib
+        value = starts @ work.value_iteration(environment(name, gamma, **options), 1e-12)[0]
+        print(f"{name} {options or ''}, gamma {gamma}: {value:.6f} at the start")
+
+
+def sweeps():
+    """What value iteration knows after some sweeps, and the walk that it has found in the end."""
+    cliff = environment("CliffWalking-v1")
+    figure, panels = plt.subplots(3, 2, figsize=(10, 5.6), layout="constrained")
+    v, done = np.zeros(len(cliff.R)), 0
+    for axes, until in zip(panels.flat, (1, 2, 4, 8, 12, 14), strict=True):
+        while done < until:
+            v, done = work.bellman_optimality(v, cliff), done + 1
+        shown = np.where(np.arange(48) > 36, np.nan, v).reshape(4, 12)
+        axes.imshow(shown, cmap="viridis", vmin=-13, vmax=-1)
+        for (row, column), value in np.ndenumerate(shown):
+            word = "" if np.isnan(value) or until == 14 else f"{value:.1f}"
+            ink = "black" if value > -5 else "white"
+            axes.text(column, row, word, ha="center", va="center", fontsize=6.5, color=ink)
+        axes.set(title=f"after {until} sweep{'s' if until > 1 else ''}", xticks=[], yticks=[])
+    pi, s, walk = work.greedy(work.q_from_v(v, cliff)), 36, [36]
+    while s != 47 and len(walk) < 20:
+        x, y = CLIFF_STEPS[int(np.argmax(pi[s]))]
+        s += x + 12 * y
+        walk.append(s)
+    axes.plot([s % 12 for s in walk], [s // 12 for s in walk], "o-", color="#ff9d5c", ms=4)
+    axes.set_title(f"after 14 sweeps, and a walk of {len(walk) - 1} steps")
+    figure.suptitle("CliffWalking, $\\gamma$ = 0.99: values spread from the goal (lower right)")
     return figure
 
 
@@ -99,7 +138,8 @@ def values():
 
 def draw_errors(axes, make, gammas, title, sweeps=120):
     """The true error of each sweep, and the line gamma^k times the error at the start."""
-    for gamma, colour in zip(gammas, (GREEN, BLUE, ORANGE), strict=True):
+    styles = (GREEN, "-."), (BLUE, "-"), (ORANGE, "-")
+    for gamma, (colour, line) in zip(gammas, styles, strict=True):
         mdp = make(gamma)
         best = work.value_iteration(mdp, 1e-13)[0]
         v, errors = np.zeros(len(best)), []
@@ -107,14 +147,8 @@ def draw_errors(axes, make, gammas, title, sweeps=120):
             errors.append(np.max(np.abs(v - best)))
             v = work.bellman_optimality(v, mdp)
         k = np.arange(sweeps + 1)
-        axes.semilogy(
-            k,
-            np.maximum(errors, 1e-16),
-            color=colour,
-            lw=3,
-            alpha=0.6,
-            label=f"$\\gamma$ = {gamma}",
-        )
+        style = {"color": colour, "lw": 3, "alpha": 0.6, "label": f"$\\gamma$ = {gamma}"}
+        axes.semilogy(k, np.maximum(errors, 1e-16), line, **style)
         axes.semilogy(k, errors[0] * gamma**k, "--", color="black", lw=0.9)
     axes.set(title=title, xlabel="sweep $k$", ylim=(1e-9, 2e2), xlim=(0, sweeps))
     axes.grid(alpha=0.25)
@@ -225,13 +259,37 @@ def contraction():
     return figure
 
 
+# -- numbers for a study of your own ---------------------------------------------------------------
+
+
+def write_study(out):
+    """Sweeps and improvements on empty grids of growing side, for three slips, in study.csv."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "study.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["side", "slip", "states", "sweeps", "improvements"])
+        for side, slip in itertools.product((4, 6, 9, 13, 20), (0.0, 0.2, 0.6)):
+            rows = ["S" + "." * (side - 1)] + ["." * side] * (side - 2) + ["." * (side - 1) + "G"]
+            mdp = work.grid_mdp(rows, slip, gamma=0.99)
+            found = len(work.value_iteration(mdp, 1e-6)[2]), work.policy_iteration(mdp)[2]
+            table.writerow([side, slip, len(mdp.R), *found])
+    print(f"{out / 'study.csv'}: the figure is yours to draw")
+
+
 FIGURES = {
     "values": values,
     "convergence": convergence,
     "iterations": iterations,
     "contraction": contraction,
+    "sweeps": sweeps,
 }
 
 
 if __name__ == "__main__":
-    plots.save_all(plots.parser(__doc__, __file__).parse_args().out, FIGURES)
+    parser = plots.parser(__doc__, __file__)
+    parser.add_argument("--study", action="store_true", help="only write study.csv")
+    options = parser.parse_args()
+    if options.study:
+        write_study(options.out)
+    else:
+        plots.save_all(options.out, FIGURES)

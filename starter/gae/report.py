@@ -2,14 +2,17 @@
 
     python report.py              saves PNG files beside this one
     python report.py --out DIR    saves them in DIR
+    python report.py --study      bias and variance for the study, in study.csv; no figures
 
 What is not written yet is left out and named. The whole takes well under a minute on one core.
 """
 
 from __future__ import annotations
 
+import csv
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import gae as work
 import matplotlib.pyplot as plt
@@ -52,13 +55,15 @@ def tensors(
     )
 
 
-def bias_and_variance(values: np.ndarray, lam: float) -> tuple[float, float]:
+def bias_and_variance(
+    values: np.ndarray, lam: float, episodes: int = 3000, seed: int = 1
+) -> tuple[float, float]:
     """Squared bias and variance of what advantages say about going right rather than left.
 
     Only the difference between actions matters to a policy gradient: an error of V(s) moves both
     alike.
     """
-    states, moves, rewards, ends, valid = walks(600, 3000, np.random.default_rng(1))
+    states, moves, rewards, ends, valid = walks(600, episodes, np.random.default_rng(seed))
     advantages = work.gae(*tensors(states, rewards, ends, values), 1.0, lam).advantages.numpy()[
         valid
     ]
@@ -82,9 +87,9 @@ def plot_bias_and_variance() -> plt.Figure:
         axes, (TRUE_VALUES, wrong), ("true values", "wrong values"), strict=True
     ):
         bias, variance = np.array([bias_and_variance(values, lam) for lam in LAMBDAS]).T
-        axis.plot(LAMBDAS, bias, "o-", color="tab:blue", label="squared bias")
-        axis.plot(LAMBDAS, variance, "s-", color="tab:orange", label="variance")
-        axis.plot(LAMBDAS, bias + variance, "k--", label="sum")
+        axis.plot(LAMBDAS, bias, "o-", color="#0072b2", label="squared bias")
+        axis.plot(LAMBDAS, variance, "s--", color="#c04e00", label="variance")
+        axis.plot(LAMBDAS, bias + variance, "k:", lw=2, label="sum")
         axis.set(
             title=f"advantages with {title}", xlabel=r"$\lambda$", yscale="log", ylim=(5e-6, 0.2)
         )
@@ -98,11 +103,7 @@ def plot_normalisation() -> plt.Figure:
     """The same task in three currencies, before and after normalisation."""
     states, _, rewards, ends, valid = walks(400, 100, np.random.default_rng(2))
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for scale, colour, width in (
-        (1.0, "tab:blue", 4),
-        (5.0, "tab:orange", 2.5),
-        (20.0, "tab:green", 1),
-    ):
+    for scale, colour, width in ((1.0, "#0072b2", 5), (5.0, "#e69f00", 2.5), (20.0, "k", 0.8)):
         rollout = tensors(states, scale * rewards, ends, scale * TRUE_VALUES)
         advantages = work.gae(*rollout, 1.0, 0.9).advantages
         normalised = work.normalize_advantages(advantages, torch.tensor(valid))
@@ -142,10 +143,13 @@ def plot_speed() -> plt.Figure:
         rewards, values, next_values = torch.tensor(rng.normal(size=(3, length, 16)))
         ends = torch.tensor(rng.random((length, 16)) < 0.01)
         rollouts.append((rewards, values, next_values, ends, torch.zeros_like(ends)))
-    for function, marker in ((work.gae, "o-"), (work.gae_scan, "s-")):
+    for function, marker, colour in (
+        (work.gae, "o-", "#0072b2"),
+        (work.gae_scan, "s--", "#c04e00"),
+    ):
         function(*rollouts[0], 0.99, 0.95)  # the first call of all is slower
         times = [milliseconds(function, rollout) for rollout in rollouts]
-        axis.plot(lengths, times, marker, label=function.__name__)
+        axis.plot(lengths, times, marker, color=colour, label=function.__name__)
     axis.set(
         xlabel="T, steps of 16 environments",
         ylabel="milliseconds a call",
@@ -182,9 +186,9 @@ def plot_lambda_returns() -> plt.Figure:
     alphas = (0.02, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
     axis.set_prop_cycle(color=plt.cm.viridis(np.linspace(0.05, 0.9, 6)))
-    for lam in (0.0, 0.4, 0.8, 0.9, 0.95, 1.0):
+    for lam, marker in zip((0.0, 0.4, 0.8, 0.9, 0.95, 1.0), "osv^Dx", strict=True):
         errors = [learned_error(lam, alpha) for alpha in alphas]
-        axis.plot(alphas, errors, "o-", markersize=3, label=rf"$\lambda$ = {lam:g}")
+        axis.plot(alphas, errors, "-", marker=marker, ms=4, label=rf"$\lambda$ = {lam:g}")
     axis.set(
         xlabel=r"step size $\alpha$",
         ylabel="error of the values, first 10 episodes",
@@ -203,6 +207,26 @@ FIGURES = {
 }
 
 
+def study(out: Path, repeats: int = 10) -> None:
+    """Squared bias and variance for values with noise of three deviations, on fresh rollouts each
+    time."""
+    with (out / "study.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["deviation", "lambda", "repeat", "squared_bias", "variance"])
+        for deviation in (0.1, 0.3, 0.9):
+            for repeat in range(repeats):
+                noise = deviation * np.random.default_rng(repeat).normal(size=STATES)
+                for lam in LAMBDAS:
+                    found = bias_and_variance(TRUE_VALUES + noise, lam, 500, repeat)
+                    table.writerow([deviation, lam, repeat, *found])
+
+
 if __name__ == "__main__":
+    parser = plots.parser(__doc__, __file__)
+    parser.add_argument("--study", action="store_true", help="numbers for the study, no figures")
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    plots.save_all(plots.parser(__doc__, __file__).parse_args().out, FIGURES)
+    if options.study:
+        study(options.out)
+    else:
+        plots.save_all(options.out, FIGURES)

@@ -3,12 +3,16 @@
     python report.py              saves PNG files beside this one
     python report.py --out DIR    saves them in DIR
     python report.py --quick      fewer seeds and steps, for a first look
+    python report.py --study      the runs of the study, one line of study.csv for each; no figures
 
 What is not written yet is left out and named. The whole takes about a minute on one core.
 """
 
 from __future__ import annotations
 
+import csv
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import gymnasium
@@ -18,11 +22,12 @@ import plots
 import reinforce as work
 import torch
 
+# Told apart by the colour-blind; the figures have a second cue.
 COLOURS = {
-    "none": "tab:red",
-    "standardize": "tab:blue",
-    "leave_one_out": "tab:green",
-    "value": "tab:orange",
+    "none": "#c04e00",
+    "standardize": "#0072b2",
+    "leave_one_out": "#8f3f97",
+    "value": "#007a59",
 }
 GAMMA = 0.9  # of the small decision process; CartPole is trained with the default 0.99
 
@@ -112,31 +117,20 @@ def plot_variance(quick: bool) -> plt.Figure:
         world.P, world.R, GAMMA, world.start, world.theta
     ).gradient.flatten()
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for kind, colour in (
-        ("whole return", "0.5"),
-        ("rewards to go", "tab:red"),
-        ("leave one out", "tab:green"),
-        ("less v(s)", "tab:orange"),
+    for kind, colour, look in (
+        ("whole return", "0.4", "s:"),
+        ("rewards to go", COLOURS["none"], "o-"),
+        ("leave one out", COLOURS["leave_one_out"], "^--"),
+        ("less v(s)", COLOURS["value"], "v-."),
     ):
         found = [estimates(world, kind, size, 40 if quick else 150) for size in sizes]
-        axes[0].plot(
-            sizes,
-            [((g - exact) ** 2).sum(1).mean() / (exact**2).sum() for g in found],
-            "o-",
-            color=colour,
-            label=kind,
-        )
-        axes[1].plot(
-            sizes,
-            [torch.cosine_similarity(g, exact[None]).mean() for g in found],
-            "o-",
-            color=colour,
-            label=kind,
-        )
+        errors = [float(((g - exact) ** 2).sum(1).mean() / (exact**2).sum()) for g in found]
+        print(f"{kind}: with 64 episodes an error of {errors[-1]:.2f} squared lengths")
+        axes[0].plot(sizes, errors, look, color=colour, label=kind)
+        cosines = [torch.cosine_similarity(g, exact[None]).mean() for g in found]
+        axes[1].plot(sizes, cosines, look, color=colour, label=kind)
     axes[0].set(
-        ylabel="mean squared error / squared length of the gradient",
-        yscale="log",
-        title="How noisy a gradient is",
+        ylabel="mean squared error / squared length", yscale="log", title="How noisy a gradient is"
     )
     axes[1].set(
         ylabel="cosine to the exact gradient", ylim=(0, 1.02), title="Whether it points uphill"
@@ -153,6 +147,7 @@ def plot_variance(quick: bool) -> plt.Figure:
 # -- CartPole --------------------------------------------------------------------------------------
 
 
+@cache
 def trained(baseline: str, seed: int, steps: int, **settings: float) -> work.Result:
     """One training run on CartPole-v1."""
     config = work.Config(max_steps=steps, baseline=baseline, **settings)
@@ -171,15 +166,9 @@ def plot_learning(quick: bool) -> plt.Figure:
     grid = np.linspace(500, steps, 100)
     figure, axes = plt.subplots(1, 4, figsize=(14, 3.8), sharey=True, layout="constrained")
     for axis, (baseline, colour) in zip(axes, COLOURS.items(), strict=True):
-        plots.band(
-            axis,
-            grid,
-            np.array(
-                [running(trained(baseline, seed, steps).returns, grid) for seed in range(seeds)]
-            ),
-            baseline,
-            colour,
-        )
+        runs = [running(trained(baseline, seed, steps).returns, grid) for seed in range(seeds)]
+        plots.band(axis, grid, np.array(runs), baseline, colour)
+        print(f"{baseline}: {sorted(round(run[-1]) for run in runs)} after {steps:,} steps")
         axis.axhline(500, color="0.4", ls=":")
         axis.set(title=f'baseline="{baseline}"', xlabel="environment steps", ylim=(0, 520))
         axis.grid(alpha=0.3)
@@ -205,7 +194,7 @@ def plot_entropy(quick: bool) -> plt.Figure:
     """How fast a policy makes up its mind, with and without an entropy bonus."""
     budgets = np.array([0, 1000, 2000, 4000] if quick else [0, 1000, 2000, 4000, 8000, 12000])
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
-    for coefficient, colour in ((0.0, "tab:blue"), (30.0, "tab:purple")):
+    for coefficient, colour, dashes in ((0.0, "k", "-"), (30.0, "#0072b2", "--")):
         runs = [
             [
                 mean_entropy(
@@ -216,7 +205,9 @@ def plot_entropy(quick: bool) -> plt.Figure:
             ]
             for seed in range(2 if quick else 3)
         ]
-        plots.band(axis, budgets, np.array(runs), f"entropy_coefficient={coefficient:g}", colour)
+        name = f"entropy_coefficient={coefficient:g}"
+        plots.band(axis, budgets, np.array(runs), name, colour, linestyle=dashes)
+        print(f"{name}: entropy {np.median(runs, axis=0)[-1]:.2f} after {budgets[-1]:,} steps")
     axis.axhline(np.log(2), color="0.4", ls=":", label="uniform: ln 2")
     axis.set(
         xlabel="environment steps",
@@ -229,12 +220,69 @@ def plot_entropy(quick: bool) -> plt.Figure:
     return figure
 
 
-FIGURES = {"variance": plot_variance, "learning": plot_learning, "entropy": plot_entropy}
+# -- an agent to watch -----------------------------------------------------------------------------
+
+
+def played(policy: torch.nn.Module, steps: int = 500) -> np.ndarray:
+    """Observations of one episode of CartPole, (steps, 4), always with the most probable action."""
+    env = gymnasium.make("CartPole-v1")
+    observation, _ = env.reset(seed=7)
+    seen, over = [observation], False
+    while not over and len(seen) < steps:
+        with torch.no_grad():
+            # log_prob of both actions: the policies of the assignment have no mode.
+            here = policy(torch.as_tensor(observation).expand(2, -1))
+            action = int(here.log_prob(torch.arange(2)).argmax())
+        observation, _, terminated, truncated, _ = env.step(action)
+        seen.append(observation)
+        over = terminated or truncated
+    return np.array(seen)
+
+
+def plot_poles(quick: bool) -> plt.Figure:
+    """One policy, early and late: the cart every few steps of an episode, from left to right."""
+    budgets = (0, 2_000, 8_000) if quick else (0, 5_000, 25_000)
+    figure, axes = plt.subplots(3, 1, figsize=(12, 2.7), layout="constrained")
+    for axis, budget in zip(axes, budgets, strict=True):
+        seen = played(trained("standardize", 0, budget).policy)
+        for k, (place, _, angle, _) in enumerate(seen[:: max(1, len(seen) // 24)][:25]):
+            # The angle is drawn three times as large: the pole counts as fallen at 12 degrees.
+            tip = (3 * k + place + 1.6 * np.sin(3 * angle), 1.6 * np.cos(3 * angle))
+            axis.add_patch(plt.Rectangle((3 * k + place - 0.6, -0.4), 1.2, 0.4, color="0.3"))
+            axis.plot([3 * k + place, tip[0]], [0, tip[1]], color="#c04e00", lw=2.5)
+        words = f"after {budget:,} steps of training: {len(seen) - 1} steps until it falls"
+        axis.set(aspect="equal", xlim=(-3, 75), ylim=(-0.6, 1.9), xticks=[], yticks=[])
+        axis.set_title(words if len(seen) < 500 else words[:-14] + "and still up", fontsize=10)
+    return figure
+
+
+FIGURES = {
+    "variance": plot_variance,
+    "learning": plot_learning,
+    "entropy": plot_entropy,
+    "poles": plot_poles,
+}
+
+
+def study(out: Path, seeds: int = 10) -> None:
+    """The first half of the study's runs: CartPole with each baseline."""
+    with (out / "study.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["baseline", "episodes_per_update", "seed", "mean_of_last_50_returns"])
+        for baseline in COLOURS:
+            for seed in range(seeds):
+                last = np.mean(trained(baseline, seed, 25_000).returns[-50:])
+                table.writerow([baseline, 8, seed, last])
+                print(baseline, seed, round(float(last)))
 
 
 if __name__ == "__main__":
     parser = plots.parser(__doc__, __file__)
     parser.add_argument("--quick", action="store_true", help="fewer seeds and steps")
+    parser.add_argument("--study", action="store_true", help="the runs of the study, no figures")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    plots.save_all(options.out, FIGURES, options.quick)
+    if options.study:
+        study(options.out)
+    else:
+        plots.save_all(options.out, FIGURES, options.quick)

@@ -2,8 +2,8 @@
 
 On a loaded machine, or in a container with half a core, wall time passes while a process computes
 or waits for a core. From time to time the meter looks at the processes of a test. If one of them
-has used CPU time since the last look, or is ready to run, that time was computing. Otherwise all of
-them were waiting: for an answer, a lock, a sleep.
+has used CPU time since the last look, or was ready to run, that time was computing. Otherwise all
+of them were waiting: for an answer, a lock, a sleep.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class Meter:
         self._own = own
         self._looked = time.monotonic()
         self._used = self._cpu_seconds()
+        self._ready = self._ready_seconds()
         self.waited = 0.0
         self.computed = 0.0
 
@@ -58,20 +59,25 @@ class Meter:
 
     def look(self) -> bool:
         """Count the time since the last look. True if a process computed in it."""
-        now, used = time.monotonic(), self._cpu_seconds()
+        now, used, ready = time.monotonic(), self._cpu_seconds(), self._ready_seconds()
         passed = now - self._looked
         moved = sum(max(0.0, seconds - self._used.get(pid, 0.0)) for pid, seconds in used.items())
-        computing = moved >= COMPUTING_SHARE * passed or any(map(is_running, self._pids()))
+        busy = moved + ready - self._ready >= COMPUTING_SHARE * passed
+        computing = busy or any(map(is_running, self._pids()))
         if computing:
             self.computed += min(moved, passed)
         else:
             self.waited += passed
-        self._looked, self._used = now, used
+        self._looked, self._used, self._ready = now, used, ready
         return computing
 
     def _cpu_seconds(self) -> dict[int, float]:
         used = {pid: cpu_seconds(pid) for pid in self._pids()}
         return used | ({0: time.process_time()} if self._own else {})
+
+    def _ready_seconds(self) -> float:
+        # This process is always running when it looks, so its state says nothing.
+        return ready_seconds(os.getpid()) if self._own else 0.0
 
 
 class Patience:
@@ -121,6 +127,16 @@ def cpu_seconds(pid: int) -> float:
     """CPU seconds that a process has used, its ended children's included; 0.0 if it is gone."""
     fields = _stat(f"/proc/{pid}/stat")
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+
+
+def ready_seconds(pid: int) -> float:
+    """Seconds in which a process's first thread was ready to run and had no core; 0.0 if nobody
+    knows."""
+    try:
+        with open(f"/proc/{pid}/schedstat", "rb") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def is_running(pid: int) -> bool:
