@@ -14,20 +14,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from vectors import Told, Vectors, entry
 
 ROOT, OUT = Path(sys.argv[1]), Path(sys.argv[2])
+SOLUTIONS = (
+    *("bandits", "dynamic_programming", "q_learning", "td_learning"),
+    *("gae", "ppo", "bradley_terry", "grpo"),
+)
 sys.path += [str(ROOT / "assignments" / "given")]
-sys.path += [str(ROOT / "solutions" / name) for name in ("bandits", "gae", "ppo")]
+sys.path += [str(ROOT / "solutions" / name) for name in SOLUTIONS]
 arms, solution, ppo = (import_module(name) for name in ("bandits", "gae", "ppo"))
 
-Vectors = dict[str, list[dict[str, Any]]]
+LONGER = ("gridworld", "grpo", "bt")
 DRAWS = 200
 torch.set_default_dtype(torch.float64)
-
-
-def entry(result: Any, *args: Any) -> dict[str, Any]:
-    """One vector. Rounding goes through JSON unharmed: 17 digits are written."""
-    return {"args": list(args), "result": result}
 
 
 def _surrogate(
@@ -175,25 +175,6 @@ def gae() -> Vectors:
     return found
 
 
-class Told:
-    """A generator for the solution that takes its numbers from two lists."""
-
-    def __init__(self, uniform: list[float], normal: list[float]) -> None:
-        self.uniform, self.normals = iter(uniform), iter(normal)
-
-    def random(self) -> float:
-        return next(self.uniform)
-
-    def integers(self, n: int) -> int:
-        return int(next(self.uniform) * n)
-
-    def choice(self, n: int, p: np.ndarray) -> int:
-        return min(int(np.searchsorted(np.cumsum(p), next(self.uniform), side="right")), n - 1)
-
-    def normal(self, mean: float, sd: float) -> float:
-        return mean + sd * next(self.normals)
-
-
 def _player(agent: dict[str, Any], k: int) -> Any:
     """The solution's agent of a description."""
     given = {name: value for name, value in agent.items() if name != "kind"}
@@ -261,6 +242,8 @@ EXPLORERS: dict[str, Callable[[], Vectors]] = {
     "beta": beta,
     "gae": gae,
     "bandits": bandits,
+    # Longer ones have a module of their own.
+    **{name: import_module(f"golden_{name}").vectors for name in LONGER},
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from built import PICTURES, SITE, Opens, pages
@@ -198,3 +199,124 @@ def test_a_term_of_the_formula_speaks(opened: Opens) -> None:
         assert re.search(r"ppo\.py, line \d+: clipped_surrogate", told)
         page.locator("rl-clip .rl-tex [data-term=ratio]").first.hover()
         assert "Now: 1.50" in page.locator("rl-clip .rl-term").text_content()
+
+
+def test_a_field_is_painted_and_one_backup_is_stepped(opened: Opens) -> None:
+    with opened("assignments/dynamic_programming/README.html") as page:
+        fields = page.locator("rl-gridworld [role=gridcell]")
+        page.locator("rl-gridworld select").nth(1).select_option("wall")
+        fields.nth(0).click()
+        assert fields.nth(0).get_attribute("aria-label") == "row 1, column 1: wall"
+        page.keyboard.press("ArrowDown")
+        assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith(
+            "row 2, column 1: free"
+        )
+        page.keyboard.press("+")
+        _settled(page)
+        assert "reward +0.5" in fields.nth(6).get_attribute("aria-label")
+        page.get_by_role("button", name="One backup").click()
+        assert "advantage" in page.locator("rl-gridworld svg").nth(2).inner_html()
+        page.get_by_role("button", name="One sweep").click()
+        _settled(page)
+        assert _words(page, "gridworld").startswith("1 sweep done.")
+
+
+def test_a_pointer_paints_walls_and_drags_a_reward(opened: Opens) -> None:
+    with opened("assignments/dynamic_programming/README.html") as page:
+        fields = page.locator("rl-gridworld [role=gridcell]")
+        fields.nth(7).scroll_into_view_if_needed()
+        _drag(page, fields.nth(7), 42)
+        assert "reward +2.0" in fields.nth(7).get_attribute("aria-label")
+        page.locator("rl-gridworld select").nth(1).select_option("wall")
+        _drag(page, fields.nth(12), 2 * fields.nth(12).bounding_box()["width"])
+        painted = [
+            fields.nth(at).get_attribute("aria-label").endswith("wall") for at in range(11, 16)
+        ]
+        assert painted == [False, True, True, True, False]
+
+
+def _drag(page: Any, field: Any, right: float) -> None:
+    box = field.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + right, y, steps=9)
+    page.mouse.up()
+
+
+def test_play_shows_the_end_at_once_to_who_wants_no_motion(opened: Opens) -> None:
+    path = "assignments/dynamic_programming/README.html"
+    with opened(path, reduced_motion="reduce") as page:
+        page.get_by_role("button", name="Play").click()
+        _settled(page)
+        assert _words(page, "gridworld").startswith("30 sweeps done.")
+    with opened(path, reduced_motion="no-preference") as page:
+        page.get_by_role("button", name="Play").click()
+        words = "document.querySelector('rl-gridworld .rl-words').textContent"
+        page.wait_for_function(f"/^[1-9]\\d? sweeps? done/.test({words})")
+        page.get_by_role("button", name="Pause").click()
+        assert page.get_by_role("button", name="Play").is_visible()
+
+
+@pytest.mark.parametrize("algo", ["policy iteration", "Q-learning", "SARSA", "TD(λ)"])
+def test_an_algorithm_on_the_grid_gets_nearer(algo: str, opened: Opens) -> None:
+    # Without slips and exploration all four have one right answer: off by 0.000 in the end.
+    link = f"gridworld:algo={quote(algo)}&slip=0&g=0.99&a=0.2&e=0&l=0.5"
+    errors = []
+    for steps in (0, 3000):
+        with opened(f"assignments/dynamic_programming/README.html#{link}&k={steps}") as page:
+            _settled(page)
+            found = re.search(r"error of a value.*? is (\d+\.\d+)", _words(page, "gridworld"))
+            errors.append(float(found[1]))
+    assert errors[0] > 2
+    assert errors[1] < 0.1
+
+
+def test_a_group_without_spread_is_dead_for_grpo_alone(opened: Opens) -> None:
+    with opened("assignments/grpo/README.html") as page:
+        page.get_by_role("button", name="all wrong").click()
+        _settled(page)
+        assert "Prompt 2 is dead: every answer earns 0.00; PPO still sees -0.80" in _words(
+            page, "grpo"
+        )
+        row = page.locator("rl-grpo tbody tr").nth(5).locator("td")
+        assert row.nth(2).text_content() == "0.00"
+        # What stays are four rows instead of eight: each token of them counts twice.
+        pull = page.locator("rl-grpo tbody tr").nth(1).locator("td").nth(3)
+        before = pull.text_content()
+        page.get_by_label("dead groups").select_option("are left out")
+        first, second = (
+            float(one.replace("\N{MINUS SIGN}", "-")) for one in (before, pull.text_content())
+        )
+        assert second == pytest.approx(2 * first, abs=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("agg", "share"),
+    [("seq-mean-token-mean", "0.27"), ("token-mean", "1.00"), ("seq-sum-const", "1.00")],
+)
+def test_a_long_answer_is_blamed_less_by_one_average(agg: str, share: str, opened: Opens) -> None:
+    with opened("assignments/grpo/README.html") as page:
+        page.get_by_label("average").select_option(agg)
+        _settled(page)
+        assert f"the longer one is pulled {share} times as hard" in _words(page, "grpo")
+
+
+def test_a_table_is_edited_until_it_has_no_fit(opened: Opens) -> None:
+    with opened("assignments/bradley_terry/README.html") as page:
+        page.get_by_role("button", name="Scores of the fit").click()
+        score = page.get_by_role("slider", name="score of A").get_attribute("aria-valuetext")
+        # Scores are rounded to 0.05, so that the pull is not quite 0.
+        assert abs(float(score.split()[-1].replace("\N{MINUS SIGN}", "-"))) < 1
+        for other in "ABC":
+            box = page.get_by_label(f"wins of D over {other}")
+            box.fill("0")
+            box.press("Tab")
+        _settled(page)
+        assert "It has no maximum" in _words(page, "bt")
+        assert page.get_by_role("button", name="Scores of the fit").is_disabled()
+        box.fill("3.4")
+        box.press("Tab")
+        _settled(page)
+        assert box.input_value() == "3"
+        assert "with a standard error of" in _words(page, "bt")
