@@ -27,8 +27,6 @@ from autograder.judging.checks import (
 )
 from autograder.judging.plugin import points
 
-# All that this known bug does is spoil a gradient, which is no answer of the student's code.
-UNNAMED = ("nan-is-cut-out-too-late",)
 VOCABULARY = "0123456789>rs$_"
 EOS, PAD = 13, 14
 TIGHT = {"rtol": 1e-5, "atol": 1e-6}  # results may have been stored in float32

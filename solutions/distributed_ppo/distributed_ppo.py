@@ -1289,7 +1289,7 @@ class Learner:
         # WHEN a restart begins its random numbers anew, so that rows are shuffled otherwise than
         # WHEN without it.
         self.generator.set_state(state["generator"])
-        # BUG(resumes-with-fresh-statistics): state = state | {"stats": {"mean": self.obs_stats.mean, "var": self.obs_stats.var, "count": 0}}
+        # BUG(resumes-with-fresh-statistics): stats = {"mean": self.obs_stats.mean, "var": self.obs_stats.var, "count": 0}
         # WHEN a restart forgets the running statistics.
         stats = state["stats"]
         self.obs_stats.mean, self.obs_stats.var = stats["mean"], stats["var"]
