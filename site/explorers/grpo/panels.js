@@ -25,8 +25,8 @@ export function rewardPanel(x, y, { state, spreads, kept }) {
   const parts = [
     line(x(0), y(0), behind(x, 1), y(0)),
     ...[0, 1].map((at) => text(x(0) - 8, y(at) + 5, String(at), "faint", "end")),
-    text(x(0), 14, "rewards", "reward", "start"),
-    text(x(0) + 62, 14, "┄ group's mean ± std, ● PPO's critic", "value", "start"),
+    text(0, 14, "rewards", "reward", "start"),
+    text(62, 14, "┄ group's mean ± std, ● PPO's critic", "value", "start"),
   ];
   state.r.forEach((one, i) => {
     parts.push(rect(x(i) + 5, y(one), x(i) + x(1) - x(0) - 5, y(0), "reward", PALE));
@@ -48,8 +48,8 @@ export function advantagePanel(x, y, far, { advantages, critic }) {
     line(x(0), y(0), behind(x, 1), y(0)),
     line(x(0), y(-far), x(0), y(far)),
     ...[-far, far].map((at) => text(x(0) - 6, y(at) + 5, fixed(at, 0), "faint", "end")),
-    text(x(0), 14, "■ GRPO's advantage", "advantage", "start"),
-    text(x(0) + 142, 14, "■ PPO's, at the last token", "ink", "start"),
+    text(0, 14, "■ GRPO's advantage", "advantage", "start"),
+    text(142, 14, "■ PPO's, at the last token", "ink", "start"),
   ];
   const slot = x(1) - x(0);
   advantages.forEach((one, i) => {
