@@ -271,7 +271,7 @@ def test_no_process_is_left_after_a_failure(student, lab):
     except Exception as error:
         late = getattr(error, "kind", "") == "TimeoutError"
     assert_true(late, "TimeoutError when a rank does not end in time")
-    assert_true(slow.polls <= 12, "there is a pause between two looks: ten fit into the time")
+    assert_true(slow.polls <= 20, "there is a pause between two looks: ten fit into the time")
     assert_equal(slow.stops, 1, what="how often the others were stopped when time was up")
 
 
@@ -350,9 +350,11 @@ def test_gradients_become_their_weighted_mean(lab, rng):
     ranks = lab.ranks(2)
 
     def without_weight(student, rank):
-        model = ranks.labs[rank].kept(model_of(student, gradients[0]))
+        model = model_of(student, gradients[0])
+        for parameter, gradient in zip(model.parameters(), gradients[rank], strict=True):
+            parameter.grad = gradient.clone()
         with assert_raises(ValueError):
-            student.all_reduce_grads_(model.parameters(), 0.0)
+            student.all_reduce_grads_(ranks.labs[rank].kept(model).parameters(), 0.0)
 
     ranks.run(without_weight)
 

@@ -1952,7 +1952,8 @@ def followed(student, lab, **changes):
         if output.requires_grad and ids.shape[1] > 7 and len(ids) < 32:
             # The embedding of ">" is another one after each step of the optimiser.
             weights = tuple(output[ids == 10][0].tolist())
-            updates.setdefault(weights, []).extend(map(tuple, ids.tolist()))
+            rows = [tuple(token for token in row if token != PAD) for row in ids.tolist()]
+            updates.setdefault(weights, []).extend(rows)
 
     cfg = {"iterations": 1, "prompts": 4, "group_size": 8, "warmup": 0, "max_new": 7} | changes
     model = network(lab, warm_start(), heads=4)

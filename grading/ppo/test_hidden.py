@@ -742,7 +742,9 @@ def test_shapes_and_kinds_of_the_outputs(student, rng):
     # A head of zeros, whose bias and log_std are the same two numbers.
     numbers = torch.tensor([-0.7, 0.4])
     state = {
-        name: numbers.reshape(value.shape) if value.numel() == 2 else value * (len(value) != 2)
+        name: numbers.reshape(value.shape)
+        if value.numel() == 2
+        else value * (value.ndim < 2 or len(value) != 2)
         for name, value in dict(continuous.state_dict()).items()
     }
     continuous.load_state_dict(state)

@@ -1898,8 +1898,8 @@ def test_training_depends_on_its_seed_and_disturbs_nobody(student, lab):
     1,
     part="train",
     catches="accepts-an-unknown-baseline",
-    hint="A baseline that does not exist deserves a ValueError with a sentence, before the first "
-    "step.",
+    hint="A baseline that does not exist, and fewer than one episode an update, deserve a "
+    "ValueError with a sentence, before the first step.",
 )
 def test_unknown_baseline_is_refused(student, lab):
     """A baseline that does not exist is refused, and so is an update without an episode."""

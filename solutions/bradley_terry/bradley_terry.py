@@ -229,7 +229,8 @@ def is_connected(wins: NDArray[np.integer]) -> bool:
         # WHEN two players must have beaten each other directly.
         reaches = (reaches.astype(int) @ reaches.astype(int)) > 0
     # BUG(connected-from-the-first): return bool(reaches[0].all())
-    # WHEN it is enough that the first player reaches everybody, whoever reaches them.
+    # WHEN it is enough that the first player reaches everybody, or that everybody reaches the first
+    # WHEN player.
     # BUG(connected-from-the-first, 2): return bool(reaches[:, 0].all())
     return bool(reaches.all())
     ### END SOLUTION
@@ -806,7 +807,7 @@ def loss_func(output: Tensor, batch: dict[str, Tensor | str]) -> Tensor:
     # WHEN each layout is read as the other.
     stacked = layout == "stacked"
     # BUG(swapped-rows): rejected, chosen = output.view(2, -1) if stacked else output.view(-1, 2).T
-    # WHEN the rejected row of each pair is taken for the chosen one.
+    # WHEN the rejected row of a pair is taken for the chosen one, in one layout or in both.
     # BUG(swapped-rows, 2): chosen, rejected = output.view(2, -1) if stacked else output.view(-1, 2).T.flip(0)
     chosen, rejected = output.view(2, -1) if stacked else output.view(-1, 2).T
     # BUG(constant-loss): return torch.tensor(1.0, dtype=output.dtype)
@@ -963,7 +964,8 @@ def kwise_loss(scores: Sequence[Tensor]) -> Tensor:
         # BUG(worst-first): worse, better = torch.triu_indices(len(row), len(row), offset=1)
         # WHEN the ranking is read from the worst answer to the best.
         # BUG(neighbours-only): better, worse = torch.arange(len(row) - 1), torch.arange(1, len(row))
-        # WHEN only some pairs of a ranking are compared: neighbours, or the best with each other.
+        # WHEN only some pairs of a ranking are compared: neighbours, or the best answer with each of
+        # WHEN the others.
         # BUG(neighbours-only, 2): better, worse = torch.zeros(len(row) - 1, dtype=torch.int64), torch.arange(1, len(row))
         better, worse = torch.triu_indices(len(row), len(row), offset=1)
         # BUG(log-of-sigmoid, 3): pairs = -torch.sigmoid(row[better] - row[worse]).log()

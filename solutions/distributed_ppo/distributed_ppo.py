@@ -280,8 +280,8 @@ def rank_seed(seed: int, rank: int) -> int:
     # WHEN experience.
     # BUG(one-seed-for-all, 2): return seed
     # BUG(seeds-overlap): return seed + rank
-    # WHEN the seed of a rank is the run's seed, or a multiple of it, plus the rank, so that a rank
-    # WHEN of one run repeats another rank of another run.
+    # WHEN the seed of a rank is the sum of the run's seed and the rank, or of multiples of them, so
+    # WHEN that a rank of one run repeats another rank of another run.
     # BUG(seeds-overlap, 2): return 1000 * seed + rank
     # BUG(seeds-overlap, 3): return seed + 1000 * rank
     return int(np.random.SeedSequence([seed, rank]).generate_state(1, np.uint64)[0] >> 1)

@@ -552,7 +552,7 @@ def td_loss(q: Tensor, action: Tensor, target: Tensor, kind: str = "huber") -> T
     # BUG(target-leaks-gradient, 2): target = target.clone()
     target = target.detach()
     # BUG(compares-everything-with-everything): chosen, target = torch.broadcast_tensors(q.gather(1, action[:, None]), target)
-    # WHEN a column of predictions meets a row of targets, so that each is compared with every other
+    # WHEN a column meets a row, predictions and targets, so that each is compared with every other
     # WHEN one.
     # BUG(trains-the-best-action): chosen = q.max(dim=1).values
     # WHEN the loss looks at the largest Q-value of each row, not at that of the action that was
@@ -838,8 +838,8 @@ def _train(env, learner: _Learner, bar: ProgressBar, seed: int) -> Result:
             # BUG(stores-the-reset-observation, 3): obs, _ = env.reset(); truncated and learner.buffer.add(*row, obs, terminated)
             obs, _ = env.reset()
             # BUG(stops-too-early): if running >= config.stop_return:
-            # WHEN training stops at the first good episodes, before the mean has as many as it
-            # WHEN should.
+            # WHEN training stops because of one good episode or a few, and not because of the mean of
+            # WHEN the latest RUNNING_EPISODES.
             # BUG(stops-too-early, 2): if returns[-1] >= config.stop_return:
             if running >= config.stop_return and len(returns) >= RUNNING_EPISODES:
                 break

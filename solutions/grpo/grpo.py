@@ -216,8 +216,8 @@ def _normalised(
     # BUG(group-of-one-gives-nan): if len(rewards) != 1 and bool((rewards == rewards[:1]).all()):
     # WHEN the standard deviation of a group of one is taken, 0/0.
     # BUG(dead-groups-amplify-rounding): if len(rewards) < 2:
-    # WHEN a group of equal rewards is divided by its standard deviation like any other, so that
-    # WHEN rounding errors are blown up, or 0/0 appears.
+    # WHEN a group of equal rewards is divided by its standard deviation, which rounding has left a
+    # WHEN little above 0, or which is 0, so that rounding errors are blown up, or 0/0 appears.
     # BUG(dead-groups-amplify-rounding, 2): if len(rewards) < 2 or float(rewards.std()) == 0.0:
     if bool((rewards == rewards[:1]).all()):
         # BUG(group-of-one-keeps-its-reward): return rewards / (1 + eps) if len(rewards) < 2 else torch.zeros_like(rewards)
@@ -259,8 +259,8 @@ def _normalised(
     # WHEN was asked for.
     variance = rewards.var(correction=ddof)
     # BUG(eps-inside-the-root): return centred / (variance + eps).sqrt()
-    # WHEN eps is added to the variance, inside the root, as batch normalisation has it, while this
-    # WHEN course adds it to the standard deviation.
+    # WHEN eps, or its square, is added to the variance, inside the root, as batch normalisation has
+    # WHEN it, while this course adds eps to the standard deviation.
     # BUG(eps-inside-the-root, 2): return centred / (variance + eps**2).sqrt()
     # BUG(eps-as-a-floor): return centred / variance.sqrt().clamp(min=eps)
     # WHEN eps is the smallest standard deviation or variance that is divided by, as some code has
@@ -629,7 +629,7 @@ def aggregate(
         max_len: the constant of "seq-sum-const", at least 1; required there and not used elsewhere.
 
     Returns:
-        A scalar tensor.
+        A scalar tensor that hangs on ``losses`` even without any token: then its gradient is 0.
 
     Raises:
         ValueError: the shapes differ or are not (B, L), an unknown agg, or "seq-sum-const" without
@@ -946,11 +946,12 @@ def verifiable_reward(prompt: str, response: str) -> float:
     # WHEN an answer without its end of sequence is accepted.
     # BUG(end-not-required, 2): return float(response.rstrip("$") == answer)
     # BUG(prefix-is-enough): return float(response.startswith(answer))
-    # WHEN a response is accepted as soon as it begins with the answer, whatever follows.
+    # WHEN a response is accepted as soon as it begins with the answer, or with the answer and its
+    # WHEN end, whatever follows.
     # BUG(prefix-is-enough, 2): return float(response.startswith(answer + "$"))
     # BUG(answer-anywhere): return float(answer + "$" in response)
-    # WHEN a response is accepted if it holds the answer somewhere, whatever else stands in it, so
-    # WHEN that trying out several answers pays.
+    # WHEN a response is accepted if it holds the answer somewhere, or ends with it, whatever stands
+    # WHEN before, so that trying out several answers pays.
     # BUG(answer-anywhere, 2): return float(answer in response)
     # BUG(answer-anywhere, 3): return float(response.endswith(answer + "$"))
     # BUG(compares-numbers): return float(response[:-1].isdigit() and response[-1:] == "$" and int(response[:-1]) == int(answer))
@@ -1048,7 +1049,8 @@ def grpo_update_(
     ``grpo_loss`` of the whole batch gives, at
     ``cfg.temperature``, with ``cfg.clip_low``, ``clip_high``, ``beta``, ``agg``, ``level``, and ``max_len = cfg.max_new``.
     So each piece's loss is weighed by its share: of the rows where rows are averaged, of the tokens
-    where tokens are. The norm of the whole gradient is clipped to ``cfg.grad_norm`` once.
+    where tokens are. The norm of the whole gradient is clipped to ``cfg.grad_norm`` once. A batch
+    without any token is allowed: its loss, its metrics and its gradient are 0.
 
     Args:
         policy: as in ``token_logprobs``.

@@ -524,8 +524,8 @@ def log_odds(logp: Tensor) -> Tensor:
     # WHEN 1 - p is computed from a p that has been rounded to nearly 1, so that its digits are lost.
     # BUG(odds-lose-digits, 2): return logp - torch.log1p(-logp.exp())
     # BUG(odds-shifted): return logp - (1.0001 - logp.exp()).log()
-    # WHEN 1 - p has a small constant added against division by zero, or is kept above one, which
-    # WHEN bends the odds of likely answers.
+    # WHEN 1 - p has a small constant added against division by zero, or may not fall below such a
+    # WHEN constant, which bends the odds of likely answers.
     # BUG(odds-shifted, 2): return logp - (1 - logp.exp()).clamp(min=1e-6).log()
     # BUG(ratio-for-odds): return logp
     # WHEN the probability itself is taken for the odds, so that the term is a ratio of

@@ -136,7 +136,8 @@ class CategoricalPolicy:
         # BUG(double-softmax): self.log_probs = logits.softmax(-1).log_softmax(-1)
         # WHEN the softmax is taken twice, once of the logits and once of the probabilities.
         # BUG(log-of-a-rounded-probability): self.log_probs = logits.softmax(-1).log()
-        # WHEN the logarithm is taken of a probability that has already been rounded to 0.
+        # WHEN the logarithm is taken of a probability that was rounded to 0, or of one with a small
+        # WHEN number added.
         # BUG(log-of-a-rounded-probability, 2): self.log_probs = (logits.softmax(-1) + 1e-10).log()
         # BUG(logits-not-normalised): self.log_probs = logits
         # WHEN logits are taken for log-probabilities without being normalised.
@@ -309,8 +310,7 @@ def policy_gradient_loss(
     # WHEN the loss is summed over episodes instead of averaged, so that its size grows with the
     # WHEN batch.
     # BUG(averages-over-time): episodes = valid.sum()
-    # WHEN the loss is averaged over time steps instead of summed, so that long episodes count less
-    # WHEN for each step.
+    # WHEN the loss is averaged over time steps, of the batch or of each episode, instead of summed.
     # BUG(averages-over-time, 2): terms, episodes = terms / valid.sum(dim=0).clamp(min=1), valid.any(dim=0).sum()
     episodes = valid.any(dim=0).sum()
     if episodes == 0:
@@ -746,7 +746,7 @@ def train_reinforce(env: Any, config: Config, seed: int) -> Result:
     Raises:
         ValueError: an unknown baseline, or fewer than one episode an update.
     """
-    # TODO(train): play, pad, weigh, step; then put it in order with the functions above.
+    # TODO(train): refuse what the docstring names; then play, pad, weigh, step, with the functions above.
     ### BEGIN SOLUTION
     # BUG(accepts-an-unknown-baseline): if config.episodes_per_update < 1:
     # WHEN a baseline that does not exist is silently taken for none.

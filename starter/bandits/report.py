@@ -173,7 +173,7 @@ def drifting(runs):
 
 
 def watch(runs):
-    """One testbed, three agents: which arm each of them pulled when. The best arm is on top."""
+    """One testbed, four agents: which arm each of them pulled when. The best arm is on top."""
     means = np.sort(np.random.default_rng([6, 0]).normal(size=K))
     names = [name for name in AGENTS if not name.startswith(("ε = 0.01", "optimistic"))]
     figure, panels = plt.subplots(len(names), 1, figsize=(11, 7), sharex=True, layout="constrained")

@@ -313,7 +313,7 @@ def aggregate(
         max_len: the constant of "seq-sum-const", at least 1; required there and not used elsewhere.
 
     Returns:
-        A scalar tensor.
+        A scalar tensor that hangs on ``losses`` even without any token: then its gradient is 0.
 
     Raises:
         ValueError: the shapes differ or are not (B, L), an unknown agg, or "seq-sum-const" without
@@ -458,7 +458,8 @@ def grpo_update_(
     ``grpo_loss`` of the whole batch gives, at
     ``cfg.temperature``, with ``cfg.clip_low``, ``clip_high``, ``beta``, ``agg``, ``level``, and ``max_len = cfg.max_new``.
     So each piece's loss is weighed by its share: of the rows where rows are averaged, of the tokens
-    where tokens are. The norm of the whole gradient is clipped to ``cfg.grad_norm`` once.
+    where tokens are. The norm of the whole gradient is clipped to ``cfg.grad_norm`` once. A batch
+    without any token is allowed: its loss, its metrics and its gradient are 0.
 
     Args:
         policy: as in ``token_logprobs``.

@@ -377,9 +377,9 @@ def train_reinforce(env: Any, config: Config, seed: int) -> Result:
     Raises:
         ValueError: an unknown baseline, or fewer than one episode an update.
     """
-    # TODO(train): play, pad, weigh, step; then put it in order with the functions above.
+    # TODO(train): refuse what the docstring names; then play, pad, weigh, step, with the functions above.
     # YOUR CODE HERE
-    raise NotImplementedError("TODO(train): play, pad, weigh, step; then put it in order with the functions above.")
+    raise NotImplementedError("TODO(train): refuse what the docstring names; then play, pad, weigh, step, with the functions above.")
 
 
 # How many minutes did each part take? The answer is never marked; it helps the next class.
