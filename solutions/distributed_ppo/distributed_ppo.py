@@ -182,7 +182,7 @@ class Terms(NamedTuple):
     """PPO's terms, one for each entry, before any sum."""
 
     loss: Tensor  # -min(r A, clip(r) A): carries the gradient
-    clipped: Tensor  # 1.0 where the clip takes the gradient away (ppo counts all outside), else 0.0
+    clipped: Tensor  # 1.0 where the ratio is outside the bounds, else 0.0
     kl: Tensor  # (r - 1) - log r, an estimate of KL(old || new) that is never negative
     ratio: Tensor  # r = exp(logp - old_logp)
 
@@ -197,10 +197,10 @@ def surrogate_terms(
     """The clipped surrogate of PPO entry by entry (Schulman et al. 2017, eq. 7), any shape."""
     difference = logp - old_logp.detach()
     ratio = difference.exp()
-    clip = ratio.clamp(1 - clip_low, 1 + (clip_low if clip_high is None else clip_high))
+    low, high = 1 - clip_low, 1 + (clip_low if clip_high is None else clip_high)
     advantages = advantages.detach()
-    loss = -torch.minimum(ratio * advantages, clip * advantages)
-    clipped = (clip * advantages < ratio * advantages).to(ratio.dtype)
+    loss = -torch.minimum(ratio * advantages, ratio.clamp(low, high) * advantages)
+    clipped = ((ratio < low) | (ratio > high)).to(ratio.dtype)
     fixed = ratio.detach()
     return Terms(loss, clipped, fixed - 1 - difference.detach(), fixed)
 
