@@ -30,7 +30,7 @@ ENGINE = (
 )
 PROOF = "proof.json"
 # Files in grading/NAME that a proof does not depend on.
-ASIDE = (PROOF, "CHANGES.md")
+ASIDE = (PROOF, "CHANGES.md", "diary.md")
 ENGINE_WORDS = {"code": "the autograder", "lock": "the locked requirements", "python": "Python"}
 
 
