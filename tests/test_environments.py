@@ -1,11 +1,13 @@
 """An environment lent to a student runs and is counted in the grader."""
 
+import sys
+
 import gymnasium
 import numpy as np
 import pytest
 
 from autograder.errors import StudentError
-from autograder.isolation.bridge.environments import RESETS, LentEnvironment
+from autograder.isolation.bridge.environments import RESETS, LentEnvironment, known_to_gymnasium
 from autograder.isolation.bridge.handles import Remote
 from autograder.isolation.bridge.lab import Lab
 from autograder.judging.hidden_test import InProcess
@@ -345,3 +347,13 @@ def test_a_student_may_wrap_an_environment(reach, kind):
     total, last = reached.student.walk(env)
     assert 5 < total < 20 and np.isfinite(last).all()
     assert 5 < reached.student.walk_many(envs) < 20
+
+
+def test_what_was_lent_before_gymnasium_was_imported_does_not_decide_for_later(monkeypatch):
+    class Plain:
+        pass
+
+    with monkeypatch.context() as without:
+        without.delitem(sys.modules, "gymnasium")
+        assert known_to_gymnasium(Plain) is Plain
+    assert issubclass(known_to_gymnasium(Plain), gymnasium.Env)

@@ -156,15 +156,21 @@ def practice(
     return vector(environment, budget, spaces)
 
 
-@cache
 def known_to_gymnasium(kind: type[Kind], many: bool = False) -> type[Kind]:
     """The class as an environment of Gymnasium, or of ``many``: its wrappers take nothing else.
 
-    Where nobody has imported Gymnasium, it is the class itself.
+    Where nobody has imported Gymnasium yet, it is the class itself.
     """
-    gymnasium = sys.modules.get("gymnasium")
-    if gymnasium is None:
+    if "gymnasium" not in sys.modules:
         return kind
+    made: type[Kind] = _environment(kind, many)
+    return made
+
+
+@cache
+def _environment(kind: Any, many: bool) -> Any:
+    import gymnasium
+
     body: dict[str, Any] = {"__module__": kind.__module__}
     if not many:
         return type(kind.__name__, (kind, gymnasium.Env), body)
