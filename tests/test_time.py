@@ -93,10 +93,7 @@ finally:
 """
 
 
-@pytest.mark.skipif(
-    not Path("/proc/self/schedstat").exists(),
-    reason="this kernel does not say who waits for a core",
-)
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this kernel does not say it")
 def test_a_grader_that_gets_no_processor_does_not_say_that_its_test_waits():
     done = subprocess.run([sys.executable, "-c", STARVED], capture_output=True, text=True)
     assert done.stdout == "0.0\n", done.stderr

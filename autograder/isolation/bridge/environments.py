@@ -163,7 +163,9 @@ def known_to_gymnasium(kind: type[Kind], many: bool = False) -> type[Kind]:
     """
     if "gymnasium" not in sys.modules:
         return kind
-    made: type[Kind] = _environment(kind, many)
+    # A class is hashable, which the checker of types does not know of a type variable.
+    hashable: Any = kind
+    made: type[Kind] = _environment(hashable, many)
     return made
 
 
