@@ -63,7 +63,8 @@ def prove(assignment: Assignment, orders: Orders, tell: Tell = lambda line: None
     shown: dict[str, str] = {}
     if not proven.shortcomings:
         tell("behind the wall")
-        shown = wall.show(assignment, say, orders.jobs)
+        share = 1.0 if orders.compare else wall.SHARE
+        shown = wall.show(assignment, say, orders.jobs, share)
     figures = _figures(result, orders, kept, proven, tell)
     tried = _mutants(result, orders, kept, proven, tell)
     if orders.thorough and not proven.shortcomings:

@@ -1321,7 +1321,7 @@ LEARNED = 195.0
     8,
     part="training",
     learning=True,
-    seconds=60,
+    seconds=120,
     hint="If all other tests pass, compare the returns of one rank and of two: they should rise "
     "alike.",
 )

@@ -1652,6 +1652,7 @@ def greedy_return(network, seed, episodes=32):
     12,
     part="train",
     learning=True,
+    seconds=180,
     hint="If every probe passes and CartPole does not, look at what probes have little of: "
     "exploration that fades, many steps, full batches.",
 )

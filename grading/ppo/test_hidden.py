@@ -2107,6 +2107,7 @@ PENDULUM = {"total_steps": 65_536, "num_envs": 16, "horizon": 64, "epochs": 10, 
     4,
     part="training",
     learning=True,
+    seconds=240,
     hint="CartPole learns and Pendulum does not? What is new: the log_std, actions clipped for the "
     "environment only, scaled rewards, and ends that are all time limits.",
 )

@@ -1328,6 +1328,7 @@ def test_q_learning_knows_the_shortest_path_along_the_cliff(student, lab):
     4,
     part="comparison",
     learning=True,
+    seconds=40,
     hint="SARSA knows that it explores and keeps away from the edge; Q-learning does not. Compare "
     "their returns while they learn.",
 )

