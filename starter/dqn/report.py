@@ -260,7 +260,7 @@ PUBLISHED = {
 }
 
 
-def opening(seeds=10, enough=475.0):
+def opening(seeds=5, enough=475.0):
     """The opening of the handout: is a target that is updated every 10 steps updated every 10
     environment steps, which with these rounds is once in each, or every 10 gradient steps?"""
     for reading, every in {"environment steps": 128, "gradient steps": 10}.items():
