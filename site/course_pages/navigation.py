@@ -20,6 +20,9 @@ TITLES = {
 }
 # Heading -> documents, relative to the root and without ".md". Before and after the assignments.
 BEFORE = {"The course": ("docs/SYLLABUS", "docs/CONVENTIONS", "docs/DEBUGGING")}
+# These are written while the site is built.
+GENERATED = ("museum/index",)
+BESIDE = {"Look and try": GENERATED}
 AFTER = {
     "For instructors": (
         "README",
@@ -52,6 +55,7 @@ def groups(course: Course) -> Iterator[tuple[str, list[str]]]:
     yield from ((title, list(documents)) for title, documents in BEFORE.items())
     for track, names in course.tracks.items():
         yield f"Assignments: {track}", [handout(name) for name in names]
+    yield from ((title, list(documents)) for title, documents in BESIDE.items())
     yield from ((title, list(documents)) for title, documents in AFTER.items())
 
 
@@ -62,10 +66,13 @@ def extras(root: Path, name: str) -> list[str]:
 
 
 def documents(course: Course) -> list[str]:
-    """All pages but the first, in reading order. Raises CourseError for a document in no group."""
+    """All Markdown files that are pages, in reading order. Raises CourseError for one in no
+    group."""
     found = []
     for _, group in groups(course):
         for document in group:
+            if document in GENERATED:
+                continue
             found.append(document)
             parts = document.split("/")
             if parts[0] == "assignments":

@@ -13,6 +13,7 @@ from pathlib import Path
 from autograder.authoring.course import Course, find_root, load_course
 from autograder.errors import CourseError
 from course_pages import navigation
+from course_pages.museum import pages as museum
 
 PICTURE = re.compile(r"!\[[^]]*\]\(([^):]+)\)")
 
@@ -23,6 +24,7 @@ def main(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     for document in navigation.documents(course):
         _copy(course.root, Path(f"{document}.md"), folder)
+    museum.write(course, folder)
     (folder / "index.md").write_text(first_page(course), encoding="utf-8")
 
 
