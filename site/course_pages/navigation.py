@@ -14,6 +14,8 @@ from autograder.errors import CourseError
 # A document whose own title says nothing in a list has another one there.
 TITLES = {
     "README": "This repository",
+    "docs/WHY_RL": "Why not fine-tuning alone?",
+    "docs/ACTOR_AND_CRITIC": "Why separate workers?",
     "docs/SYLLABUS": "Syllabus",
     "requirements/README": "Dependencies",
     "examples/submissions/README": "The pretend class",
@@ -21,8 +23,8 @@ TITLES = {
 # Heading -> documents, relative to the root and without ".md". Before and after the assignments.
 BEFORE = {"The course": ("docs/SYLLABUS", "docs/CONVENTIONS", "docs/DEBUGGING")}
 # These are written while the site is built.
-GENERATED = ("museum/index",)
-BESIDE = {"Look and try": GENERATED}
+GENERATED = ("map", "museum/index", "papers", "progress")
+BESIDE = {"Look and try": (*GENERATED, "docs/WHY_RL", "docs/ACTOR_AND_CRITIC")}
 AFTER = {
     "For instructors": (
         "README",

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 from autograder.authoring.course import Assignment
 from autograder.authoring.markers import bug_of
 from autograder.errors import CourseError
+from course_pages.museum.laws import law_of
 from course_pages.museum.runs import Runs
 from course_pages.museum.scenes import Scene, path_of, scenes
 from course_pages.museum.shown import Shown, difference, first_difference, look_alike, text
@@ -154,7 +152,7 @@ def _board(assignment: Assignment, view: View, spelling: str, number: int) -> Bo
     assert broken
     choices = [Choice(bug, texts[spelling]), *view.others(bug, broken)]
     choices.sort(key=lambda one: _digest(assignment.name, bug, one.bug))
-    law = _law(assignment, view.runs.key.kills, bug)
+    law = law_of(assignment, view.runs.key.kills, bug)
     name = _digest(assignment.name, bug)[:6]
     return Board(
         assignment.name, number, name, view.scene, spelling, view.right, broken, tuple(choices), law
@@ -179,40 +177,6 @@ def _would(broken: Shown, other: Shown | None) -> str:
         return f"With it, {column} would have {len(theirs)} rows."
     where = f"{column} in row {row + 1}" if len(mine) > 1 else column
     return f"With it, {where} would be {text(theirs[row])}, not {text(mine[row])}."
-
-
-def _law(assignment: Assignment, kills: dict[str, set[str]], bug: str) -> str:
-    """What the most specific of the tests that find the bug demands."""
-    tests = kills[bug]
-    known = laws(assignment.hidden_tests)
-    finds = {test: sum(test in found for found in kills.values()) for test in tests}
-    # Best is a test that was written for this bug, and of these one for few others.
-    return known[
-        min(tests, key=lambda one: (f"'{bug}'" not in known[one].catches, finds[one], one))
-    ].says
-
-
-@dataclass(frozen=True)
-class Law:
-    """What students read of a hidden test, and the bugs that it was written for."""
-
-    says: str
-    catches: str
-
-
-@cache
-def laws(path: Path) -> dict[str, Law]:
-    """The hidden tests of a file, by name."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    found = {}
-    for test in tree.body:
-        if isinstance(test, ast.FunctionDef) and test.name.startswith("test_"):
-            says = " ".join((ast.get_docstring(test) or "").split("\n\n")[0].split())
-            marks = [one.keywords for one in test.decorator_list if isinstance(one, ast.Call)]
-            given = (keyword for keywords in marks for keyword in keywords)
-            named = [ast.unparse(one.value) for one in given if one.arg == "catches"]
-            found[test.name] = Law(says, " ".join(named))
-    return found
 
 
 def _digest(*names: str) -> str:

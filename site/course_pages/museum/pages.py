@@ -9,7 +9,7 @@ from pathlib import Path
 from autograder.authoring.course import Assignment, Course
 from autograder.authoring.source import Source
 from autograder.reports.handout import Handout
-from course_pages.museum.boards import Board, boards
+from course_pages.museum.boards import Board
 from course_pages.museum.drawing import picture
 from course_pages.museum.shown import typeset
 
@@ -20,21 +20,21 @@ sentences: each is true of *some* mistake in these functions, and one is true of
 """
 
 
-def write(course: Course, folder: Path) -> None:
-    """Write all pages below a folder. Raises CourseError for a board that nobody could solve."""
+def write(course: Course, found: dict[str, list[Board]], folder: Path) -> None:
+    """Write all pages below a folder; assignments without a board have none."""
     there = folder / "museum"
     there.mkdir(parents=True, exist_ok=True)
-    found = {one.name: boards(one) for one in course.catalogue}
-    for assignment in course.catalogue:
+    shown = [one for one in course.catalogue if found[one.name]]
+    for assignment in shown:
         page = assignment_page(assignment, found[assignment.name])
         (there / f"{assignment.name}.md").write_text(page, encoding="utf-8")
-    (there / "index.md").write_text(first_page(course, found), encoding="utf-8")
+    (there / "index.md").write_text(first_page(shown, found), encoding="utf-8")
 
 
-def first_page(course: Course, found: dict[str, list[Board]]) -> str:
+def first_page(shown: list[Assignment], found: dict[str, list[Board]]) -> str:
     """What the museum is, and how far one has come."""
     count = sum(map(len, found.values()))
-    known = sum(len(Source(one.solution).bugs) for one in course.catalogue)
+    known = sum(len(Source(one.solution).bugs) for one in shown)
     lines = [
         "# The museum of mistakes",
         "",
@@ -45,7 +45,7 @@ def first_page(course: Course, found: dict[str, list[Board]]) -> str:
         _score({name: [one.name for one in some] for name, some in found.items()}),
         "",
     ]
-    for assignment in course.catalogue:
+    for assignment in shown:
         names = [one.name for one in found[assignment.name]]
         lines += [
             f"- [{assignment.title}]({assignment.name}.md): {len(names)} boards"
@@ -59,7 +59,7 @@ def first_page(course: Course, found: dict[str, list[Board]]) -> str:
         "```{toctree}",
         ":hidden:",
         "",
-        *(f"{one.title} <{one.name}>" for one in course.catalogue),
+        *(f"{one.title} <{one.name}>" for one in shown),
         "```",
     ]
     return "\n".join(lines) + "\n"
