@@ -290,7 +290,7 @@ SCENES = (
             "penalty-added": "The further away, the better.",
             "penalty-without-beta": "The reference is right, and distance costs twice as much.",
             "objective-without-the-penalty": "These are mean rewards.",
-            "objective-under-the-reference": "Mean rewards of the reference, whatever the policy.",
+            "objective-under-the-reference": "The reference weighs all, and distance pays.",
             "penalty-the-other-way": "Only the extreme policy is far off.",
         },
     ),
@@ -300,7 +300,7 @@ SCENES = (
         "Three answers, their shares of wins, beta = 2.",
         _fit,
         {
-            "losses-for-wins": "Answer a wins least often, and has most.",
+            "losses-for-wins": "Answer a wins least often, and gains most over the reference.",
             "fit-without-the-reference": "The reference prefers a, which is not to be seen.",
             "fit-forgets-beta": "The wins move the reference too far.",
         },

@@ -157,8 +157,8 @@ def test_a_link_shows_an_answer_and_counts_for_nothing(opened: Opens) -> None:
     with opened(link) as page:
         board = page.locator(".board").nth(3)
         assert board.locator(".board-verdict").text_content() == f"{right} is right."
-        # The page glides there.
-        page.wait_for_timeout(1000)
+        page.wait_for_load_state("load")
+        page.wait_for_timeout(450)
         assert 0 <= board.bounding_box()["y"] < 900
         assert "None of the" in page.locator(".museum-score").text_content()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 from autograder.authoring.course import Assignment
@@ -164,11 +165,7 @@ def _would(broken: Shown, other: Shown | None) -> str:
     if other is None:
         return "With it, this call would stop with an error."
     if broken.is_curve:
-        mine, theirs = *broken.found.values(), *other.found.values()
-        ends = f"{text(theirs[-1])}, not at {text(mine[-1])}"
-        if text(mine[-1]) != text(theirs[-1]):
-            return f"With it, the curve would end at {ends}."
-        return f"With it, the curve would have another shape, and {text(max(theirs))} on top."
+        return _would_on_curve(broken, other)
     cell = first_difference(broken, other)
     assert cell
     column, row = cell
@@ -177,6 +174,18 @@ def _would(broken: Shown, other: Shown | None) -> str:
         return f"With it, {column} would have {len(theirs)} rows."
     where = f"{column} in row {row + 1}" if len(mine) > 1 else column
     return f"With it, {where} would be {text(theirs[row])}, not {text(mine[row])}."
+
+
+def _would_on_curve(broken: Shown, other: Shown) -> str:
+    """Where the two curves are furthest apart, and how."""
+    (x_name, x), mine, theirs = *broken.given.items(), *broken.found.values(), *other.found.values()
+    if len(mine) != len(theirs) or any(isinstance(one, str) for one in theirs):
+        return "With it, the results would have another shape."
+    gaps = [abs(one - two) for one, two in zip(mine, theirs, strict=True)]
+    finite = [gap if math.isfinite(gap) else math.inf for gap in gaps]
+    at = finite.index(max(finite))
+    heights = f"{text(theirs[at])}, not at {text(mine[at])}"
+    return f"With it, where {x_name} is {text(x[at])} the curve would be at {heights}."
 
 
 def _digest(*names: str) -> str:

@@ -74,6 +74,7 @@ def text(value: Any) -> str:
         digits = f"{value:.0e}"
     else:
         digits = f"{float(f'{value:.3g}'):g}"
+    digits = re.sub(r"e\+?(-?)0*", r"e\1", digits)
     return digits.replace("-", MINUS) if digits != "-0" else "0"
 
 

@@ -53,7 +53,10 @@ function restore() {
   const board = boards.get(name);
   if (!board) return;
   board.show("ABCD".indexOf(letter));
-  board.node.scrollIntoView();
+  // While it loads, the page still goes to where its own rules say.
+  const go = () => board.node.scrollIntoView({ block: "start", behavior: "instant" });
+  if (document.readyState === "complete") go();
+  else window.addEventListener("load", go, { once: true });
 }
 
 showScore();

@@ -59,7 +59,7 @@ function sum({ points, worth, tests }) {
 function table(rows) {
   const node = element("table", "", { class: "board-table" });
   const head = element("tr");
-  for (const title of ["part", "tests passed", ""]) {
+  for (const title of ["part", "tests passed", "state"]) {
     head.append(element("th", title, { scope: "col" }));
   }
   node.append(element("thead"), element("tbody"));
