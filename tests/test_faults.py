@@ -292,6 +292,30 @@ def test_a_command_that_is_told_to_end_leaves_no_process_and_keeps_what_it_found
         assert found["output"].startswith("Still being graded: 2 tests so far")
 
 
+def test_proofs_that_are_told_to_end_do_not_finish_what_they_began(tmp_path):
+    """Two assignments, each in a process of its own, whose hidden tests sleep."""
+    course = build(tmp_path)
+    course.edit_hidden("numbers - numbers.sum() / 7", "__import__('time').sleep(600)")
+    for top in ("assignments", "solutions", "grading"):
+        shutil.copytree(course.root / top / "sequences", course.root / top / "again")
+    course.edit("course.yml", "  sequences:", "  again: {weight: 1}\n  sequences:")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "autograder", "verify", "--all", "--course", course.root],
+        env=environment(tmp_path),
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+    )
+    while len(everybody := meter.family(process.pid)) < 4:  # Two proofs, and Python's own helper.
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "Traceback" not in said
+    while alive(everybody):  # Python's helper ends a moment later; pytest's time limit is the end.
+        time.sleep(0.02)
+
+
 # -- places that cannot be written to --------------------------------------------------------------
 
 

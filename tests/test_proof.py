@@ -563,6 +563,7 @@ def test_show_kills_without_a_proof_says_how_to_get_one(toy):
     [
         (("--bug", "medin"), "no known bug is called 'medin'; did you mean 'median'?"),
         (("--student", "nowhere.py"), "--student nowhere.py: No such file or directory"),
+        (("--student", "course.yaml"), "file or directory; did you mean course.yml?"),
     ],
 )
 def test_the_runner_of_hidden_tests_explains_a_typo_once(toy, option, words):

@@ -345,6 +345,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     if options.study:
-        write_study(options.out)
+        plots.save_study(write_study, options.out)
     else:
         plots.save_all(options.out, {name: on_ranks(draw) for name, draw in FIGURES.items()})

@@ -3,6 +3,7 @@
 python report.py              saves PNG files beside this one (--out DIR for another place)
 python report.py --quick      a first look, with one short run of each kind
 python report.py --study      the runs of the study, one line of study.csv for each; no figures
+python report.py --opening    the runs of the handout's first table, one line for each; no figures
 """
 
 import csv
@@ -244,13 +245,55 @@ def study(out, seeds=5, steps=16_000):
                 print(*row)
 
 
+# RL Baselines3 Zoo, hyperparams/dqn.yml, CartPole-v1: after every 256 environment steps a round of
+# 128 gradient steps.
+PUBLISHED = {
+    "total_steps": 60_000,
+    "train_every": 256,
+    "gradient_steps": 128,
+    "batch_size": 64,
+    "buffer_capacity": 100_000,
+    "learning_rate": 2.3e-3,
+    "hidden": (256, 256),
+    "epsilon_end": 0.04,
+    "epsilon_decay_steps": 8_000,
+}
+
+
+def opening(seeds=10, enough=475.0):
+    """The opening of the handout: is a target that is updated every 10 steps updated every 10
+    environment steps, which with these rounds is once in each, or every 10 gradient steps?"""
+    for reading, every in {"environment steps": 128, "gradient steps": 10}.items():
+        solved = [solved_at(seed, enough, target_every=every) for seed in range(seeds)]
+        print(f"every 10 {reading}: {solved.count(None)} of {seeds} failed; solved at {solved}")
+
+
+def solved_at(seed, enough, **settings):
+    """The environment step at which ten greedy episodes earn ``enough`` on average, or None."""
+    found = []
+
+    def look(news):
+        if news.step % (8 * 256) == 0:
+            returns = work.evaluate(news.network, gymnasium.make("CartPole-v1"), 10, 1000)
+            if returns.mean() >= enough:
+                found.append(news.step)
+        return bool(found)
+
+    config = work.DQNConfig(gamma=GAMMA, callback=look, **PUBLISHED, **settings)
+    work.train_dqn(gymnasium.make("CartPole-v1"), config, seed)
+    return found[0] if found else None
+
+
 if __name__ == "__main__":
     parser = plots.parser(__doc__, __file__)
     parser.add_argument("--quick", action="store_true", help="one short run of each kind")
     parser.add_argument("--study", action="store_true", help="the runs of the study, no figures")
+    parser.add_argument("--opening", action="store_true", help="the runs of the first table")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    if options.study:
-        study(options.out)
+    if options.opening:
+        opening()
+    elif options.study:
+        plots.save_study(study, options.out)
     else:
         plots.save_all(options.out, FIGURES, options.quick)

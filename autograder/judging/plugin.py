@@ -12,6 +12,7 @@ With --wall the student's code runs in a sandboxed process.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterator
@@ -236,8 +237,16 @@ def _candidate_text(config: pytest.Config, hidden_tests: Path) -> str:
     except SourceError as error:
         raise pytest.UsageError(str(error)) from None
     except (OSError, UnicodeDecodeError) as error:
+        path: Path = config.getoption("--student")
         reason = getattr(error, "strerror", None) or error
-        raise pytest.UsageError(f"--student {config.getoption('--student')}: {reason}") from None
+        raise pytest.UsageError(f"--student {path}: {reason}{_near(path)}") from None
+
+
+def _near(path: Path) -> str:
+    """The words "; did you mean ...?" if a file with a similar name lies there, otherwise ""."""
+    beside = path.parent.iterdir() if path.parent.is_dir() and not path.exists() else ()
+    near = difflib.get_close_matches(path.name, [other.name for other in beside], n=1)
+    return f"; did you mean {path.with_name(near[0])}?" if near else ""
 
 
 @functools.cache

@@ -87,7 +87,13 @@ def prove_each(assignments: Sequence[Assignment], orders: Orders, at_once: int) 
     with ProcessPoolExecutor(
         at_once or os.cpu_count(), spawn, *default, max_tasks_per_child=1
     ) as pool:
-        yield from pool.map(functools.partial(prove, orders=orders), assignments)
+        try:
+            yield from pool.map(functools.partial(prove, orders=orders), assignments)
+        except BaseException:
+            # The pool would wait until they have proven what they began.
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
 
 
 def _bring_starter_up_to_date(assignment: Assignment, orders: Orders, proven: Proven) -> None:

@@ -222,6 +222,6 @@ if __name__ == "__main__":
     parser.add_argument("--study", action="store_true", help="only write study.csv")
     options = parser.parse_args()
     if options.study:
-        write_study(options.out, options.runs)
+        plots.save_study(write_study, options.out, options.runs)
     else:
         plots.save_all(options.out, FIGURES, options.runs)

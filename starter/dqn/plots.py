@@ -55,6 +55,17 @@ def save_all(out: Path, figures: Mapping[str, Callable[..., Figure]], *arguments
         print(path)
 
 
+def save_study(write: Callable[..., None], *arguments: Any) -> None:
+    """Make the runs of a study: ``write`` is called with ``arguments`` and writes study.csv.
+
+    If a function that it needs is not written yet, a line says so.
+    """
+    try:
+        write(*arguments)
+    except NotImplementedError as error:
+        print(f"study.csv is left out because a part of it is not written yet: {error}")
+
+
 def band(axis: Axes, x: ArrayLike, runs: ArrayLike, label: str, colour: str, **line: Any) -> None:
     """The median of some runs as a line, and all of them, from the lowest to the highest, as a
     band.

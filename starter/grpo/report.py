@@ -345,6 +345,6 @@ if __name__ == "__main__":
     shorten = QUICK if options.quick else 1
     if options.study:
         options.out.mkdir(parents=True, exist_ok=True)
-        write_study(options.out, shorten)
+        plots.save_study(write_study, options.out, shorten)
     else:
         plots.save_all(options.out, FIGURES, shorten, options.seeds)

@@ -343,6 +343,6 @@ if __name__ == "__main__":
     SEEDS, PENDULUM_SEEDS = (2, 2) if options.quick else (SEEDS, PENDULUM_SEEDS)
     torch.set_num_threads(1)
     if options.study:
-        study(options.out)
+        plots.save_study(study, options.out)
     else:
         plots.save_all(options.out, FIGURES)

@@ -339,6 +339,6 @@ if __name__ == "__main__":
     options.add_argument("--study", metavar="TIES", help="the study's runs; name your tie rule")
     arguments = options.parse_args()
     if arguments.study:
-        study(arguments.out, arguments.study)
+        plots.save_study(study, arguments.out, arguments.study)
     else:
         plots.save_all(arguments.out, FIGURES)

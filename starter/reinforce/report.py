@@ -283,6 +283,6 @@ if __name__ == "__main__":
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.study:
-        study(options.out)
+        plots.save_study(study, options.out)
     else:
         plots.save_all(options.out, FIGURES, options.quick)

@@ -9,7 +9,6 @@ import os
 import threading
 import time
 
-
 softmax_as_it_was, flooding = softmax, []  # noqa: F821  of the solution above
 flooded = threading.Event()
 
