@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from autograder.authoring.course import Course
 from course_pages import navigation
 from course_pages.citations import drawing
+from course_pages.facts import linked
 from course_pages.museum.laws import law_of
-from course_pages.vault import Chain, Paper, Vault, key_of, load, readers
+from course_pages.vault import Chain, Paper, Vault, further, key_of, load, readers
 
 
 def page(course: Course, boards: dict[tuple[str, str], str]) -> str:
@@ -32,18 +33,28 @@ def page(course: Course, boards: dict[tuple[str, str], str]) -> str:
             lines += [f"(paper-{key})=", "", _cited(paper), "", *_around(key, paper, vault, course)]
             lines += [line for one in paper.ours for line in _chain(one, course, boards)]
             lines.append("")
+    rest = [
+        f"- {linked(source)}. Read in {_handout(course, name)}."
+        for name, source in further(vault, course)
+    ]
+    if rest:
+        lines += ["## Further sources of the assignments", "", *rest]
     return "\n".join(lines) + "\n"
+
+
+def _handout(course: Course, name: str) -> str:
+    return f"[{course.assignment(name).title}]({navigation.handout(name)}.md)"
 
 
 def _cited(paper: Paper) -> str:
     where = paper.where
     if "/" in where and "." in where.split("/")[0]:
         where = f"[{where}](https://{where})"
-    number = f", [arXiv:{paper.arxiv}](https://arxiv.org/abs/{paper.arxiv})" if paper.arxiv else ""
+    if paper.arxiv:
+        number = f"[arXiv:{paper.arxiv}](https://arxiv.org/abs/{paper.arxiv})"
+        where = number if where == "arXiv" else f"{where}, {number}"
     stop = "" if paper.title.endswith(("?", "!")) else "."
-    return (
-        f"**{paper.authors} ({paper.year}).** *{paper.title}{stop}* {where}{number}. {paper.adds}"
-    )
+    return f"**{paper.authors} ({paper.year}).** *{paper.title}{stop}* {where}. {paper.adds}"
 
 
 def _around(key: str, paper: Paper, vault: Vault, course: Course) -> Iterator[str]:
@@ -53,10 +64,7 @@ def _around(key: str, paper: Paper, vault: Vault, course: Course) -> Iterator[st
         return ", ".join(f"[{vault.papers[one].short}](#paper-{one})" for one in keys)
 
     led = [other for other, one in vault.papers.items() if key in one.builds_on]
-    read = [
-        f"[{course.assignment(n).title}]({navigation.handout(n)}.md)"
-        for n in readers(paper, course)
-    ]
+    read = [_handout(course, name) for name in readers(paper, course)]
     parts = [f"Builds on {listed(list(paper.builds_on))}."] if paper.builds_on else []
     parts += [f"Led to {listed(led)}."] if led else []
     parts += [f"Read in {', '.join(read)}."] if read else []

@@ -90,7 +90,7 @@ def load(course: Course) -> Vault:
 
 
 def _mistakes(vault: Vault, course: Course) -> Iterator[str]:
-    papers, sources = vault.papers, _sources(course)
+    papers = vault.papers
     for key, paper in papers.items():
         yield from (
             f"{key} builds on {x}: no such paper" for x in paper.builds_on if x not in papers
@@ -100,15 +100,6 @@ def _mistakes(vault: Vault, course: Course) -> Iterator[str]:
             if known and known[1] != paper.arxiv:
                 yield f"{key}: assignment.yml says arXiv:{known[1]}"
         yield from (f"{key}: {finding}" for one in paper.ours for finding in _unfit(one, course))
-    numbers = {paper.arxiv for paper in papers.values()}
-    for source in sources:
-        for number in re.findall(r"arXiv:(\d{4}\.\d{4,5})", source):
-            if number not in numbers:
-                yield f"the source arXiv:{number} of assignment.yml is missing"
-
-
-def _sources(course: Course) -> list[str]:
-    return [source for one in course.catalogue for source in one.sources]
 
 
 def readers(paper: Paper, course: Course) -> dict[str, str]:
@@ -120,6 +111,15 @@ def readers(paper: Paper, course: Course) -> dict[str, str]:
         for source in one.sources
         if title in source.casefold() and str(paper.year) in source
     }
+
+
+def further(vault: Vault, course: Course) -> Iterator[tuple[str, str]]:
+    """What assignments name as a source and these papers lack: name of the assignment, source."""
+    titles = [paper.title.casefold() for paper in vault.papers.values()]
+    for one in course.catalogue:
+        for source in one.sources:
+            if not any(title in source.casefold() for title in titles):
+                yield one.name, source
 
 
 def _unfit(chain: Chain, course: Course) -> Iterator[str]:

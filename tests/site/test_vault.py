@@ -70,6 +70,17 @@ def test_there_are_papers_enough_in_three_tracks() -> None:
     assert sum(len(paper.ours) for paper in found.papers.values()) >= 40
 
 
+def test_every_source_of_an_assignment_is_on_the_page(opened: Opens) -> None:
+    with opened("papers.html", java_script_enabled=False) as page:
+        words = _plain(str(page.locator("article").text_content())).casefold()
+        rest = dict.fromkeys(source for _, source in vault.further(vault.load(COURSE), COURSE))
+        assert all(_plain(source).casefold() in words for source in rest)
+        titles = [paper.title for paper in vault.load(COURSE).papers.values()]
+        for source in (source for one in COURSE.catalogue for source in one.sources):
+            known = any(title.casefold() in source.casefold() for title in titles)
+            assert known or source in rest
+
+
 def test_every_chain_ends_in_what_the_proof_says(opened: Opens) -> None:
     with opened("papers.html", java_script_enabled=False) as page:
         words = " ".join(str(page.locator("article").text_content()).split())

@@ -9,7 +9,7 @@ from course_pages.museum.shown import Column, Shown, text
 
 # Narrow, so that letters stay readable where a phone makes it smaller.
 WIDTH, HEIGHT = 440, 250
-LEFT, RIGHT, TOP, BOTTOM = 56, 14, 12, 46
+LEFT, RIGHT, TOP, BOTTOM = 66, 14, 12, 46
 
 
 def picture(right: Shown, broken: Shown) -> str:
