@@ -1,4 +1,5 @@
-// Bundles each explorer, and the script of a page, into one classic script, because a browser loads no module from a file.
+// Bundles each explorer and each script of a page into one classic script, because a browser loads
+// no module from a file.
 // node bundle.mjs OUT
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import warnings
+from functools import cache
 from html import unescape
 from pathlib import Path
 from types import ModuleType
@@ -29,6 +31,11 @@ BOARDS = [path for path in pages() if path.startswith("museum/") and "index" not
 FIRST = "museum/gae.html"
 
 
+@cache
+def _boards(name: str) -> list[museum.Board]:
+    return museum.boards(COURSE.assignment(name))
+
+
 def _page(name: str) -> str:
     return (SITE / "museum" / f"{name}.html").read_text(encoding="utf-8")
 
@@ -40,7 +47,8 @@ def _ran(scene: Any, text: str, file: str) -> Shown:
     exec(compile(text, file, "exec"), module.__dict__)
     torch.manual_seed(SEED)
     np.random.seed(SEED)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         return scene.run(module)
 
 
@@ -48,7 +56,7 @@ def _ran(scene: Any, text: str, file: str) -> Shown:
 def test_every_board_is_a_run_of_the_broken_variant(name: str) -> None:
     assignment = COURSE.assignment(name)
     source, page = Source(assignment.solution), _page(name)
-    found = museum.boards(assignment)
+    found = _boards(name)
     assert len(found) == page.count('<section class="board"')
     for board in found:
         right = _ran(board.scene, source.solution(), assignment.main)
@@ -62,7 +70,7 @@ def test_the_answer_is_the_sentence_of_the_bug_and_no_other_fits(name: str, open
     assignment = COURSE.assignment(name)
     when = {bug.name: bug.when for bug in Source(assignment.solution).bugs}
     with opened(f"museum/{name}.html", java_script_enabled=False) as page:
-        for board in museum.boards(assignment):
+        for board in _boards(name):
             shown = page.locator(f"#board-{board.name}")
             sentences = shown.locator(".board-choices li").all_text_contents()
             answer = int(shown.get_attribute("data-answer"))
