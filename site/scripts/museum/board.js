@@ -1,4 +1,4 @@
-// One board: four sentences to choose from, a verdict, and the answer that is there without scripts.
+// One board: four sentences to choose from and a verdict. The answer is there without scripts.
 const LETTERS = "ABCD";
 
 export class Board {
