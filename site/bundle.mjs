@@ -1,4 +1,5 @@
-// Bundles each explorer into one classic script, because a browser loads no module from a file.
+// Bundles each explorer and each script of a page into one classic script, because a browser loads
+// no module from a file.
 // node bundle.mjs OUT
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -7,7 +8,6 @@ import { build } from "esbuild";
 import katex from "katex";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const folder = join(here, "explorers");
 const LIMIT = 60_000;
 
 const formulas = {
@@ -53,9 +53,13 @@ function locate(term) {
   Object.assign(term, { file: `${assignment}.py`, line: todo + 1 });
 }
 
-const names = readdirSync(folder).filter((name) => existsSync(join(folder, name, "index.js")));
+const entries = ["explorers", "scripts"].flatMap((kind) =>
+  readdirSync(join(here, kind))
+    .map((name) => [`${kind}/${name}`, join(here, kind, name, "index.js")])
+    .filter(([, path]) => existsSync(path)),
+);
 const { metafile } = await build({
-  entryPoints: Object.fromEntries(names.map((name) => [name, join(folder, name, "index.js")])),
+  entryPoints: Object.fromEntries(entries),
   outdir: process.argv[2],
   bundle: true,
   minify: true,

@@ -11,7 +11,7 @@ html_theme = "furo"
 html_static_path = ["static"]
 # Without one, browsers ask the server for /favicon.ico.
 html_favicon = "static/favicon.svg"
-html_css_files = ["course.css"]
+html_css_files = ["course.css", "museum.css"]
 html_js_files = ["course.js"]
 html_show_sourcelink = html_copy_source = False
 html_show_sphinx = False

@@ -1,4 +1,4 @@
-"""Explorers on the pages: an element such as <rl-clip></rl-clip> brings its script."""
+"""Scripts of pages: an element such as <rl-clip></rl-clip> brings its own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sphinx.errors import SphinxError
 from course_pages.katex import SITE
 
 ELEMENT = re.compile(r"<rl-(\w+)(?=[\s>])")
+SCRIPT = re.compile(r' data-script="(\w+)"')
 
 
 def setup(app: Sphinx) -> None:
@@ -26,4 +27,6 @@ def _load(app: Sphinx, page: str, template: str, context: dict[str, Any], _: Any
         if not (SITE / "explorers" / name / "index.js").is_file():
             raise SphinxError(f"{page}: there is no explorer '{name}' in site/explorers")
         app.add_js_file(f"explorers/{name}.js", loading_method="defer")
+    for name in dict.fromkeys(SCRIPT.findall(body)):
+        app.add_js_file(f"scripts/{name}.js", loading_method="defer")
     context["body"] = ELEMENT.sub(r"<rl-\1 data-explorer", body)

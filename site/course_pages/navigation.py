@@ -14,12 +14,17 @@ from autograder.errors import CourseError
 # A document whose own title says nothing in a list has another one there.
 TITLES = {
     "README": "This repository",
+    "docs/WHY_RL": "Why not fine-tuning alone?",
+    "docs/ACTOR_AND_CRITIC": "Why separate workers?",
     "docs/SYLLABUS": "Syllabus",
     "requirements/README": "Dependencies",
     "examples/submissions/README": "The pretend class",
 }
 # Heading -> documents, relative to the root and without ".md". Before and after the assignments.
 BEFORE = {"The course": ("docs/SYLLABUS", "docs/CONVENTIONS", "docs/DEBUGGING")}
+# These are written while the site is built.
+GENERATED = ("map", "museum/index", "papers", "progress")
+BESIDE = {"Look and try": (*GENERATED, "docs/WHY_RL", "docs/ACTOR_AND_CRITIC")}
 AFTER = {
     "For instructors": (
         "README",
@@ -52,6 +57,7 @@ def groups(course: Course) -> Iterator[tuple[str, list[str]]]:
     yield from ((title, list(documents)) for title, documents in BEFORE.items())
     for track, names in course.tracks.items():
         yield f"Assignments: {track}", [handout(name) for name in names]
+    yield from ((title, list(documents)) for title, documents in BESIDE.items())
     yield from ((title, list(documents)) for title, documents in AFTER.items())
 
 
@@ -62,10 +68,13 @@ def extras(root: Path, name: str) -> list[str]:
 
 
 def documents(course: Course) -> list[str]:
-    """All pages but the first, in reading order. Raises CourseError for a document in no group."""
+    """All Markdown files that are pages, in reading order. Raises CourseError for one in no
+    group."""
     found = []
     for _, group in groups(course):
         for document in group:
+            if document in GENERATED:
+                continue
             found.append(document)
             parts = document.split("/")
             if parts[0] == "assignments":

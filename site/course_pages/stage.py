@@ -11,8 +11,11 @@ import sys
 from pathlib import Path
 
 from autograder.authoring.course import Course, find_root, load_course
+from autograder.authoring.markers import bug_of
 from autograder.errors import CourseError
-from course_pages import navigation
+from course_pages import course_map, navigation, papers, progress
+from course_pages.museum import pages as museum
+from course_pages.museum.boards import boards
 
 PICTURE = re.compile(r"!\[[^]]*\]\(([^):]+)\)")
 
@@ -23,7 +26,25 @@ def main(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     for document in navigation.documents(course):
         _copy(course.root, Path(f"{document}.md"), folder)
+    _write_generated(course, folder)
     (folder / "index.md").write_text(first_page(course), encoding="utf-8")
+
+
+def _write_generated(course: Course, folder: Path) -> None:
+    found = {one.name: boards(one) for one in course.catalogue}
+    museum.write(course, found, folder)
+    places = {
+        (name, bug_of(board.spelling)): f"museum/{name}.html#board-{board.name}"
+        for name, some in found.items()
+        for board in some
+    }
+    texts = {
+        "map": course_map.page(course),
+        "papers": papers.page(course, places),
+        "progress": progress.page(course, found),
+    }
+    for name, text in texts.items():
+        (folder / f"{name}.md").write_text(text, encoding="utf-8")
 
 
 def _copy(root: Path, page: Path, folder: Path) -> None:
