@@ -285,6 +285,34 @@ def bradley_terry() -> Picture:
     return picture
 
 
+def sft() -> Picture:
+    """One conversation: what stands there, what is trained, and who predicts it."""
+    picture = Picture(262, "The tokens of a conversation, their labels, and who predicts them")
+    picture.text(20, 24, "Two answers and their ends are trained", anchor="start", size=16)
+    tokens, trained, x0 = "r31$>13$r7$>7$", (5, 6, 7, 12, 13), 96
+    for first, last, words in ((0, 3, "user"), (4, 7, "assistant"), (8, 10, "user"), (11, 13, "assistant")):  # fmt: skip
+        left, right = x0 + 44 * first, x0 + 44 * last + 38
+        picture.path([(left, 66), (left, 60), (right, 60), (right, 66)], "faint", 1.2)
+        picture.text((left + right) / 2, 52, words, "faint")
+    picture.text(x0 - 12, 97, "token", anchor="end")
+    picture.text(x0 - 12, 187, "label", anchor="end")
+    for place, token in enumerate(tokens):
+        x, learns = x0 + 44 * place, place in trained
+        picture.box(x, 72, 38, 38, "value" if learns else "ink", full=learns)
+        picture.text(x + 19, 97, token, "value" if learns else "ink", size=16)
+        picture.text(x + 19, 187, token if learns else "-", "value" if learns else "faint", size=16)
+        if learns:
+            picture.box(x, 162, 38, 38, "value")
+            picture.arrow(x - 25, 112, x + 14, 158, "ratio")
+    picture.text(x0 - 12, 140, "logits", "ratio", "end")
+    picture.text(
+        360, 228, "The logits at a place are about the next token: the loss shifts by one."
+    )
+    words = "- : ignored. Headers (r, >), users and their ends are read, not learnt."
+    picture.text(360, 250, words, "faint")
+    return picture
+
+
 def preference_optimization() -> Picture:
     """Both answers may become less likely; what counts is by how much."""
     picture = Picture(
@@ -375,6 +403,7 @@ PICTURES: dict[str, Callable[[], Picture]] = {
     "dqn": dqn,
     "ppo": ppo,
     "bradley_terry": bradley_terry,
+    "sft": sft,
     "preference_optimization": preference_optimization,
     "grpo": grpo,
     "distributed_ppo": distributed_ppo,
