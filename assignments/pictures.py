@@ -100,6 +100,38 @@ def td_learning() -> Picture:
     return picture
 
 
+def model_based() -> Picture:
+    """One real surprise, and how imagined steps carry it back."""
+    picture = Picture(285, "A corridor walked once: imagined steps carry the reward back")
+    picture.text(20, 24, "One walk to the goal. What does A know of it?", anchor="start", size=16)
+    states, x0 = ("A", "B", "C", "goal"), 190
+    for k, state in enumerate(states):
+        picture.dot(x0 + 110 * k, 62, 17, full=False)
+        picture.text(x0 + 110 * k, 67, state, size=14 if k < 3 else 11)
+        if k < 3:
+            picture.arrow(x0 + 110 * k + 19, 62, x0 + 110 * k + 91, 62, "faint")
+            picture.text(x0 + 110 * k + 55, 54, "001"[k], "reward")
+    rows = (
+        ("the walk itself", ("0", "0", "1"), 2),
+        ("imagine B again", ("0", "0.9", "1"), 1),
+        ("imagine A again", ("0.81", "0.9", "1"), 0),
+    )
+    for row, (name, values, fresh) in enumerate(rows):
+        y = 96 + 46 * row
+        picture.text(x0 - 45, y + 22, name, anchor="end")
+        for k, value in enumerate(values):
+            picture.box(x0 + 110 * k - 30, y, 60, 32, "value", full=k >= fresh)
+            picture.text(x0 + 110 * k, y + 22, value, "value", size=16)
+    picture.text(580, 118, "three real steps", anchor="start")
+    picture.path([(572, 142), (572, 220)], "faint", 1.2)
+    picture.text(580, 172, "two imagined", anchor="start")
+    picture.text(580, 192, "ones, no new", anchor="start")
+    picture.text(580, 212, "experience", anchor="start")
+    words = "In order of urgency 2 imagined steps are enough; at random one needs 6 on average"
+    picture.text(360, 266, words, "ink")
+    return picture
+
+
 def q_learning() -> Picture:
     """Four backup diagrams that differ below the next state."""
     picture = Picture(
@@ -397,6 +429,7 @@ PICTURES: dict[str, Callable[[], Picture]] = {
     "bandits": bandits,
     "dynamic_programming": dynamic_programming,
     "td_learning": td_learning,
+    "model_based": model_based,
     "q_learning": q_learning,
     "reinforce": reinforce,
     "gae": gae,
