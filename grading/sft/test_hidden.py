@@ -1565,11 +1565,11 @@ def test_a_verifier_finds_one_right_try(student, rng):
 # -- learning --------------------------------------------------------------------------------------
 
 # Questions are three digits, right answers the same in reverse. The teacher gets a quarter of the
-# digits wrong at random, and takes most of one digit for another: an answer of his is right in a
+# digits wrong at random, and takes most of one digit for another: its answers are right in a
 # third of all cases. Agreement: how often the student's greedy answer to a new question is the
 # teacher's likeliest one, in all digits and with its end. A student who answers at random agrees in
 # 1 of 1000 cases, one who answers as a sample of the teacher in 0.43. The proof has the figures of
-# the reference in 30 worlds. One of three worlds is enough. 2 CPU seconds a world.
+# the reference in 30 worlds. One of three worlds is enough.
 LEARNING_SEEDS = (31, 32, 33)
 THRESHOLD = 0.7
 
