@@ -292,17 +292,22 @@ def test_a_command_that_is_told_to_end_leaves_no_process_and_keeps_what_it_found
         assert found["output"].startswith("Still being graded: 2 tests so far")
 
 
+def teach_twice(course: toy.Toy) -> None:
+    """Give the course a copy of its assignment, as a second one."""
+    for top in ("assignments", "solutions", "grading"):
+        shutil.copytree(course.root / top / "sequences", course.root / top / "again")
+    course.edit("course.yml", "  sequences:", "  again: {weight: 1}\n  sequences:")
+
+
 def test_proofs_that_are_told_to_end_do_not_finish_what_they_began(tmp_path):
-    """Two assignments, each in a process of its own, whose hidden tests sleep."""
+    """Each in a process of its own. Their hidden tests sleep."""
     course = build(tmp_path)
     began = tmp_path / "began"
     began.mkdir()
     sleeps = f"open(f'{began}/{{os.getpid()}}', 'w').close() or time.sleep(600)"
     course.edit_hidden("import numpy as np", "import os\nimport time\n\nimport numpy as np")
     course.edit_hidden("numbers - numbers.sum() / 7", sleeps)
-    for top in ("assignments", "solutions", "grading"):
-        shutil.copytree(course.root / top / "sequences", course.root / top / "again")
-    course.edit("course.yml", "  sequences:", "  again: {weight: 1}\n  sequences:")
+    teach_twice(course)
     process = subprocess.Popen(
         [sys.executable, "-m", "autograder", "verify", "--all", "--course", course.root],
         env=environment(tmp_path),
@@ -319,6 +324,41 @@ def test_proofs_that_are_told_to_end_do_not_finish_what_they_began(tmp_path):
     assert "Traceback" not in said
     while alive(everybody):  # Python's helper ends a moment later; pytest's time limit is the end.
         time.sleep(0.02)
+
+
+TOLD_TO_END_AT_A_PROOFS_BEGINNING = """
+import os, signal, sys
+from multiprocessing import util
+
+start = util.spawnv_passfds
+
+def start_and_be_told_to_end(path, arguments, fds):
+    child = start(path, arguments, fds)
+    if "spawn_main" in str(arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+    return child
+
+util.spawnv_passfds = start_and_be_told_to_end
+from autograder.cli.main import main
+main()
+"""
+
+
+def test_proofs_that_are_told_to_end_while_they_begin_leave_no_traceback(tmp_path):
+    """Between a process and what it is to do: Python would complain that it was told nothing."""
+    course = build(tmp_path)
+    teach_twice(course)
+    ended = subprocess.run(
+        [sys.executable, "-c", TOLD_TO_END_AT_A_PROOFS_BEGINNING]
+        + ["verify", "--all", "--course", str(course.root)],
+        env=environment(tmp_path),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 128 + signal.SIGTERM
+    assert ended.stderr == "Stopped.\n"
 
 
 # -- places that cannot be written to --------------------------------------------------------------

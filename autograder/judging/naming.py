@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from autograder.authoring.markers import bug_of
@@ -71,6 +72,11 @@ class _Case:
         self.key = key
         self.failures = {failure.test.name: failure for failure in failures}
         self._tests = {test.name: test for test in tests if not (test.learning or test.gpu)}
+        # Which tests say that they catch a bug.
+        self._declared: dict[str, set[str]] = defaultdict(set)
+        for name, test in self._tests.items():
+            for bug in test.catches:
+                self._declared[bug].add(name)
         self._passed = passed
         self._alive = alive
         self._fits: dict[tuple[str, Bugs], Fit] = {}
@@ -124,10 +130,7 @@ class _Case:
 
     def known_to_fail(self, bug: str) -> set[str]:
         """The tests that say that they catch the bug, and those that a proof has seen fail."""
-        return self._declared(bug) | (self.key.kills.get(bug, set()) & self._tests.keys())
-
-    def _declared(self, bug: str) -> set[str]:
-        return {name for name, test in self._tests.items() if bug in test.catches}
+        return self._declared[bug] | (self.key.kills.get(bug, set()) & self._tests.keys())
 
     def known_fit(self, name: str, bug: str) -> Fit | None:
         """What the failed test says about the bug, if that was asked."""
@@ -140,7 +143,7 @@ class _Case:
         so is what is declared of a bug's first spelling.
         """
         if bug not in self._vetoed:
-            known = self.known_to_fail(bug.partition(AT)[0]) | self._declared(_name(bug))
+            known = self.known_to_fail(bug.partition(AT)[0]) | self._declared[_name(bug)]
             known &= set(self._passed)
             tests = sorted(
                 (self._tests[name] for name in known), key=lambda t: bug not in t.catches
@@ -182,7 +185,7 @@ class _Case:
 
     def _ruled_out(self, bug: str) -> bool:
         """A passed test declares that it catches this spelling: no run is needed to know."""
-        return not self._declared(bug).isdisjoint(self._passed)
+        return not self._declared[bug].isdisjoint(self._passed)
 
     def sound(self, bugs: Bugs) -> bool:
         """Nothing speaks against these bugs, and numbers speak for them."""

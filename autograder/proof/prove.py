@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import multiprocessing
 import os
@@ -88,12 +89,34 @@ def prove_each(assignments: Sequence[Assignment], orders: Orders, at_once: int) 
         at_once or os.cpu_count(), spawn, *default, max_tasks_per_child=1
     ) as pool:
         try:
-            yield from pool.map(functools.partial(prove, orders=orders), assignments)
+            with _signals_wait():
+                proofs = pool.map(functools.partial(prove, orders=orders), assignments)
+            yield from proofs
         except BaseException:
             # The pool would wait until they have proven what they began.
             for process in multiprocessing.active_children():
                 process.terminate()
             raise
+
+
+@contextlib.contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Ctrl-C and SIGTERM have their effect at the end of this block.
+
+    A process that is left before it has been told what to do prints a traceback of Python's own.
+    """
+    came: list[int] = []
+    usual = {
+        number: signal.signal(number, lambda number, frame: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def _bring_starter_up_to_date(assignment: Assignment, orders: Orders, proven: Proven) -> None:
