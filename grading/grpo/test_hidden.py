@@ -860,6 +860,13 @@ def test_losses_are_put_together_in_three_ways(student, rng):
         assert_close(gradient, weight.double(), what=f"the weights of {agg}", **TIGHT)
     nothing = student.aggregate(losses.detach(), torch.zeros(4, 9).long(), "token-mean")
     assert_close(nothing, torch.tensor(0.0).double(), what="the mean of no token", **TIGHT)
+    # The smallest of each: one token in all, and a constant of 1.
+    only = torch.zeros(4, 9).bool()
+    only[1, 2] = True
+    alone = student.aggregate(losses.detach(), only, "token-mean")
+    assert_close(alone, losses.detach()[1, 2], what="the mean of one token", **TIGHT)
+    summed = student.aggregate(losses.detach(), mask, "seq-sum-const", 1)
+    assert_close(summed, (mask * losses.detach()).sum() / 4, what="sums of rows", **TIGHT)
     for wrong in (
         (losses.detach(), mask[:1]),
         (losses.detach()[0], mask[0]),
@@ -939,6 +946,10 @@ def test_metrics_are_averages_over_response_tokens(student, rng):
         assert_close(metrics[name], float(value), what=name, **SINGLE)
     _, metrics = student.grpo_loss(tokens.logp, tokens.old_logp, None, tokens.adv, tokens.mask)
     assert_close([metrics["kl"], metrics["ratio_mean"]], [0.0, float(r.mean())], **SINGLE)
+    # A ratio of exactly 1 lies in [1, 1].
+    unmoved = tokens._replace(old_logp=tokens.logp)
+    _, metrics = student.grpo_loss(*unmoved, 0.0, 0.0)
+    assert_close(metrics["clip_fraction"], 0.0, what="the clip fraction without a move", **SINGLE)
 
 
 @points(
@@ -1896,13 +1907,20 @@ def test_groups_of_one_teach_nothing(student, lab):
 @points(
     2,
     part="training",
-    catches=("counts-failed-groups-only", "length-without-the-end"),
+    catches=(
+        "counts-failed-groups-only",
+        "length-without-the-end",
+        "history-kl-the-wrong-way-round",
+        "clip-fraction-is-summed",
+    ),
     hint="Redo the books by hand for pairs of samples: the mean, the spread, and the length with "
-    "the end of sequence.",
+    "the end of sequence; the divergence from the sampling policy to the reference; the mean of "
+    "the clip fractions.",
 )
 def test_books_agree_with_each_other(student, lab):
-    """For groups of two right-or-wrong samples the spread is (1 - dead groups)/sqrt(2), and answers
-    are six tokens long."""
+    """For groups of two right-or-wrong samples the spread is (1 - dead groups)/sqrt(2), answers are
+    six tokens long, the divergence of a policy that has lost its way is what its own samples say,
+    and a clip fraction is a share."""
     _, result = trained(student, lab, prompts=24, group_size=2, iterations=1)
     history = books(result, 1)
     alive = 1 - history["dead_groups"][0]
@@ -1912,6 +1930,17 @@ def test_books_agree_with_each_other(student, lab):
     assert_true(0.05 < alive < 0.95, "some groups have spread, some have not")
     assert_true(5.8 < history["length"][0] < 6.2, "five digits and their end")
     assert_true(0.03 < history["reward_mean"][0] < 0.75, "about a third of the answers is right")
+    # After one huge step the samples are such as the reference hardly ever draws. A token that has
+    # become m times as likely counts about log m; the other way round it would count about m. Over
+    # 60 seeds: 1.6 to 4.9, and the other way round 162 to 2577.
+    _, result = trained(student, lab, minibatches=1, lr=3e-2)
+    assert_true(0 < books(result, 2)["kl"][1] < 30, "the divergence of the samples is moderate")
+    # The first of four updates clips nothing, the others nearly everything. Over 60 seeds 0.62 to
+    # 0.69; their sum is four times as large.
+    cfg = {"iterations": 1, "minibatches": 1, "epochs": 4, "lr": 3e-3, "clip_low": 1e-3}
+    _, result = trained(student, lab, **cfg)
+    share = books(result, 1)["clip_fraction"][0]
+    assert_true(0.4 < share < 0.76, "three of four updates clip nearly everything")
 
 
 @points(

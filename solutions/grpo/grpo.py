@@ -642,7 +642,7 @@ def aggregate(
     if agg not in ("seq-mean-token-mean", "token-mean", "seq-sum-const"):
         raise ValueError(f"{agg!r} is no aggregation.")
     if agg == "seq-sum-const" and (max_len is None or max_len < 1):
-        # BUG(max-len-may-be-missing): pass
+        # BUG(max-len-may-be-missing): max_len = losses.shape[1]
         # WHEN a missing max_len is made up instead of being refused.
         raise ValueError("'seq-sum-const' needs max_len, at least 1.")
     valid = mask.bool()
@@ -667,7 +667,7 @@ def aggregate(
         # WHEN instead of max_len.
         # BUG(constant-is-the-longest-row): rows = losses.sum(dim=1) / lengths.max().clamp(min=1)
         # WHEN the sums are divided by the longest response of the batch instead of max_len.
-        rows = losses.sum(dim=1) / (max_len or losses.shape[1])
+        rows = losses.sum(dim=1) / max_len
     else:
         # BUG(row-mean-over-padding): rows = losses.sum(dim=1) / losses.shape[1]
         # WHEN a row is averaged over its padded width instead of its tokens.
@@ -1197,10 +1197,15 @@ def train_grpo(policy: Any, cfg: GRPOConfig, seed: int) -> Result:
         # BUG(counts-failed-groups-only): keep = keep | (rewards > 0)
         # WHEN the share of dead groups leaves out those in which every sample succeeded.
         history["dead_groups"].append(float((~keep).double().mean()))
+        # BUG(history-kl-the-wrong-way-round): history["kl"].append(_mean(k3_kl(batch.ref_logp, batch.old_logp), batch.mask))
+        # WHEN the divergence in the history is estimated with the two policies changed over: the
+        # WHEN samples are those of the sampling policy, so it has to come first.
         history["kl"].append(_mean(k3_kl(batch.old_logp, batch.ref_logp), batch.mask))
         # BUG(length-without-the-end): history["length"].append(float((batch.mask & (batch.tokens != EOS)).sum(dim=1).double().mean()))
         # WHEN the end of sequence is not counted as a token of the response.
         history["length"].append(float(batch.mask.sum(dim=1).double().mean()))
+        # BUG(clip-fraction-is-summed): history["clip_fraction"].append(sum(fractions))
+        # WHEN the clip fraction of an iteration is the sum over its updates instead of their mean.
         history["clip_fraction"].append(sum(fractions) / max(len(fractions), 1))
     return Result(policy, history)
     ### END SOLUTION
