@@ -1742,7 +1742,7 @@ def test_probe_time_limit(student, lab):
 
 
 @points(
-    5,
+    4,
     part="training",
     catches=("bootstraps-from-the-reset", "truncation-as-termination"),
     hint="Probe 6, the first observation of an episode looks unlike the last: if only this fails, "
@@ -1773,7 +1773,7 @@ def test_probe_large_observations(student, lab):
 
 
 @points(
-    3,
+    2,
     part="training",
     catches=("plays-one-step-more", "resets-before-each-rollout", "returns-of-scaled-rewards"),
     hint="Whole rollouts only, one reset at the start, and returns in the environment's own "
@@ -1835,6 +1835,7 @@ class ByHand:
         self.model, self.table, self.cfg = model, table, cfg
         self.optimizer = torch.optim.Adam(model.parameters(), lr=cfg["learning_rate"], eps=1e-5)
         self.seen, self.beta = torch.zeros(0, table.obs.shape[1]), cfg["kl_coef"]
+        self.explained, self.betas = [], []  # after each update
 
     def shown(self, obs):
         """Observations as the model gets them: normalised by those of the rollouts before."""
@@ -1882,6 +1883,9 @@ class ByHand:
             high, low = 1.5 * cfg["kl_target"], cfg["kl_target"] / 1.5
             far = float(np.mean(kls))
             self.beta *= 2.0 if far > high else 0.5 if far < low else 1.0
+        unexplained = (returns - old_values).var(correction=0) / returns.var(correction=0)
+        self.explained.append(1.0 - unexplained.item())
+        self.betas.append(self.beta)
         self.seen = torch.cat([self.seen.double(), seen])
 
 
@@ -1896,44 +1900,46 @@ def ring(rng, far=0.0):
     return Table(4, obs, moves, rewards, 4, (0, 1, 2), staggered=True)
 
 
-def assert_follows(student, lab, rng, updates=3, **changes):
-    """A training ends with the policy and the values that the same steps by hand lead to."""
-    plain = {
-        "horizon": 6, "minibatch_size": 24, "epochs": 2, "learning_rate": 0.02, "gamma": 0.8, "lam": 0.7, "hidden": (8,),
-        "value_coef": 0.7, "entropy_coef": 0.05, "max_grad_norm": 0.3, "kl_coef": 0.0, "kl_target": None, "normalize_obs": False,
-    }  # fmt: skip
-    cfg, size = plain | changes, 24
+FOLLOWED = {
+    "horizon": 6, "minibatch_size": 24, "epochs": 2, "learning_rate": 0.02, "gamma": 0.8, "lam": 0.7, "hidden": (8,),
+    "value_coef": 0.7, "entropy_coef": 0.05, "max_grad_norm": 0.3, "kl_coef": 0.0, "kl_target": None, "normalize_obs": False,
+}  # fmt: skip
+
+
+def follow(student, lab, rng, updates=3, on_update=None, **changes):
+    """Policy and values at the end of a training, and where the same steps by hand lead to.
+
+    ``there``, ``here``: log-probabilities and values, (2, 5) each; ``hand``: the steps by hand.
+    """
+    cfg, size = FOLLOWED | changes, 24
     # A normaliser that has seen nothing still clips what is far away.
     table = ring(rng, far=15.0 * cfg["normalize_obs"])
     tiny = Table(4, table.obs, table.moves, table.rewards, 4, (0, 1, 2), staggered=True)
     start = {**cfg, "total_steps": size, "learning_rate": 1e-30, "normalize_obs": False}
     first, _ = train(student, lab, tiny, **start)
-    result, _ = train(student, lab, table, **cfg, total_steps=size * updates)
-    obs, actions, there = torch.tensor(table.obs), torch.arange(5) % 2, result.model
+    result, _ = train(student, lab, table, on_update=on_update, **cfg, total_steps=size * updates)
+    obs, actions, model = torch.tensor(table.obs), torch.arange(5) % 2, result.model
     with torch.no_grad():
         # Before the work by hand: it tells the diagnosis at once which mistakes it was not.
-        found = torch.stack([there.policy(obs).log_prob(actions), there.value(obs)])
+        there = torch.stack([model.policy(obs).log_prob(actions), model.value(obs)])
     hand = ByHand(first.model, table, cfg)
     for k, rollout in enumerate(diary_of(table, cfg["horizon"])):
         hand.update(rollout, cfg["learning_rate"] * (1 - k / updates))
     with torch.no_grad():
-        here = hand.shown(obs.double()).float()
-        wanted = torch.stack([hand.model.policy(here).log_prob(actions), hand.model.value(here)])
+        shown, model = hand.shown(obs.double()).float(), hand.model
+        here = torch.stack([model.policy(shown).log_prob(actions), model.value(shown)])
+    return there.double(), here.double(), hand
+
+
+def assert_follows(student, lab, rng, **changes):
+    """A training ends with the policy and the values that the same steps by hand lead to."""
+    there, here, _ = follow(student, lab, rng, **changes)
     for row, what in ((0, "the log-probabilities"), (1, "the values")):
-        assert_close(
-            found[row].double(),
-            wanted[row].double(),
-            rtol=FOLLOWED,
-            atol=FOLLOWED,
-            what=f"{what} in the end",
-        )
-
-
-FOLLOWED = 2e-4
+        assert_close(there[row], here[row], rtol=2e-4, atol=2e-4, what=f"{what} in the end")
 
 
 @points(
-    4,
+    3,
     part="training",
     catches=("gamma-and-lambda-swapped", "truncation-as-termination", "adam-with-its-own-epsilon"),
     hint="Take one update apart: which rate, which advantages, which loss, which optimiser with "
@@ -1943,7 +1949,7 @@ def test_whole_updates_are_followed_by_hand(student, lab, rng):
     """Three updates on the same rows by hand lead to the same policy and values, also where
     gradients are as small as Adam's eps."""
     assert_follows(student, lab, rng)
-    assert_follows(student, lab, rng, max_grad_norm=2e-5, learning_rate=0.1)
+    assert_follows(student, lab, rng, max_grad_norm=2e-5, learning_rate=0.1, shared=True)
 
 
 @points(
@@ -1977,6 +1983,68 @@ def test_the_penalty_follows_its_rule(student, lab, rng):
 @points(
     2,
     part="training",
+    catches="rewards-stay-unscaled",
+    hint="With cfg.normalize_rewards the normaliser sees every step of a rollout, and the learner "
+    "gets what it makes of the rewards.",
+)
+def test_normalised_rewards_have_no_unit(student, lab, rng):
+    """With normalised rewards, a training that is paid 64 times as much ends in the same place."""
+    table = ring(rng)
+
+    def values(unit, normalised):
+        paid = (table.obs, table.moves, unit * table.rewards, 4, (0, 1, 2))
+        cfg = {**FOLLOWED, "total_steps": 72, "normalize_rewards": normalised}
+        result, _ = train(student, lab, Table(4, *paid, staggered=True), **cfg)
+        return values_at(result.model, table.obs)
+
+    small, large = values(1.0, True), values(64.0, True)
+    assert_close(large, small, rtol=1e-3, atol=1e-3, what="values of rewards 64 times as large")
+    assert_true(bool((values(64.0, False) - large).abs().max() > 1e-2), "rewards play a role")
+
+
+@points(
+    2,
+    part="training",
+    catches=(
+        "explained-variance-the-wrong-way-round",
+        "explained-variance-after-the-update",
+        "mean-return-of-all-episodes",
+    ),
+    hint="Each update tells what its rollout was like: how much of the variance of the returns the "
+    "values explained that it was played with, and the mean of the last 100 episodes.",
+)
+def test_on_update_is_told_what_happened(student, lab, rng):
+    """Next to the metrics of ppo_update: explained variance, beta, learning rate, and the mean
+    return of the last 100 episodes."""
+    told = []
+
+    def note(model, metrics):
+        told.append(dict(metrics))
+
+    cfg = {"kl_coef": 8.0, "kl_target": 1e-9}
+    *_, hand = follow(student, lab, rng, on_update=note, **cfg)
+    assert_true("approx_kl" in told[0], "the metrics of ppo_update are among them")
+    for name, wanted in (
+        ("explained_variance", hand.explained),
+        ("beta", hand.betas),
+        ("learning_rate", [0.02, 0.04 / 3, 0.02 / 3]),
+    ):
+        found = [float(metrics[name]) for metrics in told]
+        assert_close(found, wanted, rtol=2e-3, atol=2e-3, what=name)
+    told.clear()
+    rewards = rng.normal(size=(2, 2)) * [[1.0], [10.0]]
+    table = Table(8, rng.normal(size=(2, 1)), [[1, -1], [-1, -1]], rewards)
+    result, _ = train(student, lab, table, total_steps=12 * 32, minibatch_size=32, on_update=note)
+    ended = [int((rollout[4] | rollout[5]).sum()) for rollout in diary_of(table, 4)]
+    returns = np.array([float(x) for x in result.returns])
+    means = [returns[:n][-100:].mean() for n in np.cumsum(ended)]
+    found = [float(metrics["mean_return"]) for metrics in told]
+    assert_close(found, means, rtol=1e-4, atol=1e-4, what="mean_return")
+
+
+@points(
+    2,
+    part="training",
     catches="ignores-on-update",
     hint="on_update may end the training by returning True: after that nothing more is played.",
 )
@@ -1995,7 +2063,7 @@ def test_training_can_be_ended(student, lab):
 
 
 @points(
-    3,
+    2,
     part="training",
     catches=("global-generator", "first-update-at-rate-zero"),
     hint="Everything random comes from the seed: a generator for weights, actions and order, and "

@@ -1187,9 +1187,13 @@ class _Training:
             self.returns += self._running[over].tolist()
             self._running = torch.where(over, 0.0, self._running)
             if self.reward_normalizer is not None:
+                # BUG(rewards-stay-unscaled): pass
+                # WHEN the learner sees the environment's own rewards although
+                # WHEN cfg.normalize_rewards is set: the normaliser is shown none, or not asked.
                 self.reward_normalizer.update_(rewards, over)
         if self.reward_normalizer is None:
             return rollout.rewards
+        # BUG(rewards-stay-unscaled, 2): return rollout.rewards
         return self.reward_normalizer.normalize(rollout.rewards)
 
     def update(self, rollout: Rollout) -> dict[str, float]:
@@ -1227,10 +1231,14 @@ class _Training:
             # WHEN the observation normaliser is never shown an observation.
             # BUG(normaliser-fed-before-the-update): pass
             self.model.normalizer.update_(batch.obs)
-        return metrics | {
-            "explained_variance": explained_variance(batch.old_values, batch.returns),
-            "beta": self.beta,
-        }
+        # BUG(explained-variance-the-wrong-way-round): explained = explained_variance(batch.returns, batch.old_values)
+        # WHEN the explained variance says how well the returns predict the values instead of how
+        # WHEN well the values predict the returns.
+        # BUG(explained-variance-after-the-update): explained = explained_variance(self.model.value(batch.obs).detach(), batch.returns)
+        # WHEN the explained variance is that of the values after the update, which have been fitted
+        # WHEN to these returns, instead of the values before it.
+        explained = explained_variance(batch.old_values, batch.returns)
+        return metrics | {"explained_variance": explained, "beta": self.beta}
 
     def _current(self) -> PPOConfig:
         """The settings, with beta as it stands."""
@@ -1282,7 +1290,8 @@ def train_ppo(
             draws. Global generators stay as they are.
         on_update: called after each update with the model and a dict of floats (those of
             ppo_update, and ``total_steps``, ``mean_return`` of the last 100 episodes,
-            ``learning_rate``, ``explained_variance``, ``beta``); returning True ends the training.
+            ``learning_rate``, ``beta``, and ``explained_variance`` of the rollout's returns by
+            the values that it was played with); returning True ends the training.
 
     Returns:
         Result(model, returns, steps). The model takes raw observations.
@@ -1321,6 +1330,9 @@ def train_ppo(
             metrics = training.update(rollout)
             done += per_update
             metrics |= {"total_steps": float(done), "learning_rate": rate}
+            # BUG(mean-return-of-all-episodes): metrics["mean_return"] = float(np.mean(training.returns)) if training.returns else math.nan
+            # WHEN mean_return is the mean of all episodes since the training began, not of the last
+            # WHEN 100.
             metrics["mean_return"] = (
                 float(np.mean(training.returns[-100:])) if training.returns else math.nan
             )

@@ -688,7 +688,8 @@ def train_ppo(
             draws. Global generators stay as they are.
         on_update: called after each update with the model and a dict of floats (those of
             ppo_update, and ``total_steps``, ``mean_return`` of the last 100 episodes,
-            ``learning_rate``, ``explained_variance``, ``beta``); returning True ends the training.
+            ``learning_rate``, ``beta``, and ``explained_variance`` of the rollout's returns by
+            the values that it was played with); returning True ends the training.
 
     Returns:
         Result(model, returns, steps). The model takes raw observations.
