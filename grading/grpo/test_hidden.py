@@ -1933,8 +1933,8 @@ def test_books_agree_with_each_other(student, lab):
     # After one huge step the samples are such as the reference hardly ever draws. A token that has
     # become m times as likely counts about log m; the other way round it would count about m. Over
     # 60 seeds: 1.6 to 4.9, and the other way round 162 to 2577.
-    _, result = trained(student, lab, minibatches=1, lr=3e-2)
-    assert_true(0 < books(result, 2)["kl"][1] < 30, "the divergence of the samples is moderate")
+    _, result = trained(student, lab, iterations=3, minibatches=1, lr=3e-2, beta=0.1)
+    assert_true(0 < books(result, 3)["kl"][1] < 30, "the divergence of the samples is moderate")
     # The first of four updates clips nothing, the others nearly everything. Over 60 seeds 0.62 to
     # 0.69; their sum is four times as large.
     cfg = {"iterations": 1, "minibatches": 1, "epochs": 4, "lr": 3e-3, "clip_low": 1e-3}
