@@ -371,7 +371,8 @@ def test_epsilon_greedy_agent_keeps_its_estimates(student, lab, rng):
         averaging.update(arm, float(reward))
         tracking.update(arm, float(reward))
     of_arm = [[float(rewards[i]) for i in range(6) if arms[i] == arm] for arm in range(3)]
-    assert_equal(averaging.counts, np.array([2, 0, 4]), what="the counts")
+    for agent in (averaging, tracking):
+        assert_equal(agent.counts, np.array([2, 0, 4]), what="the counts")
     weighted = np.array([recency_weighted(5.0, rs, 0.25) for rs in of_arm])
     assert_close(tracking.q, weighted, what="the weighted averages")
     assert_close(
@@ -664,7 +665,7 @@ def test_gradient_agent_compares_with_its_past(student, lab, rng):
 @points(
     3,
     part="gradient",
-    catches="pulls-the-largest-preference",
+    catches=("pulls-the-largest-preference", "gradient-agent-has-dice-of-its-own"),
     hint="Preferences are not values: draw an arm with the probabilities softmax(h).",
 )
 def test_gradient_agent_draws_from_its_softmax(student, lab):
@@ -675,6 +676,8 @@ def test_gradient_agent_draws_from_its_softmax(student, lab):
     assert_close(agent.h, h, what="the preferences")
     names = ("a less preferred arm", "the preferred arm", "a less preferred arm")
     assert_drawn(tally(draws(lab, agent.select, 2, n=8000), 3), slow_softmax(h), names)
+    again = draws(lab, agent.select, 2, n=40)
+    assert_equal(draws(lab, agent.select, 2, n=40), again, what="arms of the same generator")
 
 
 @points(
@@ -832,7 +835,7 @@ def test_runs_refuse_impossible_arguments(student):
 @points(
     3,
     part="nonstationary",
-    catches=("one-increment-for-all-arms", "variance-taken-for-sd"),
+    catches=("one-increment-for-all-arms", "variance-taken-for-sd", "walk-has-dice-of-its-own"),
     hint="Each arm draws an increment of its own, and walk_sd is a standard deviation.",
 )
 def test_every_arm_walks_on_its_own(student, rng):
@@ -844,6 +847,8 @@ def test_every_arm_walks_on_its_own(student, rng):
     assert_close(
         student.random_walk(means, 0.0, generator()), means, what="the means that stand still"
     )
+    one, two = (student.random_walk(means, 2.5, generator()) for _ in range(2))
+    assert_close(two, one, what="the steps of the same generator")
     with assert_raises(ValueError):
         student.random_walk(means, -0.1, generator())
 

@@ -416,6 +416,10 @@ class GradientBandit:
         # BUG(pulls-the-largest-preference): return argmax_random(self.h, rng)
         # WHEN the arm with the largest preference is pulled, where an arm should be drawn from
         # WHEN softmax(h).
+        # BUG(gradient-agent-has-dice-of-its-own): return int(np.random.choice(self.h.size, p=softmax(self.h)))
+        # WHEN the gradient agent draws with random numbers of np.random, not with the generator
+        # WHEN that was handed in.
+        # BUG(gradient-agent-has-dice-of-its-own, 2): return int(np.random.default_rng().choice(self.h.size, p=softmax(self.h)))
         return int(rng.choice(self.h.size, p=softmax(self.h)))
         ### END SOLUTION
 
@@ -545,6 +549,9 @@ def random_walk(means: np.ndarray, walk_sd: float, rng: np.random.Generator) -> 
     # WHEN change.
     # BUG(variance-taken-for-sd): increments = rng.normal(0.0, np.sqrt(walk_sd), size=means.size)
     # WHEN walk_sd is read as a variance and its square root is used as the standard deviation.
+    # BUG(walk-has-dice-of-its-own): increments = np.random.normal(0.0, walk_sd, size=means.size)
+    # WHEN the means walk with random numbers of np.random, not with the generator that was handed
+    # WHEN in.
     increments = rng.normal(0.0, walk_sd, size=means.size)
     # BUG(moves-the-callers-means): means += increments
     # WHEN the increments are added to the caller's own array (means += ...).
