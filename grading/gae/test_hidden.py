@@ -42,7 +42,7 @@ class Rollout(NamedTuple):
 
 def rollout(rng, *environments):
     """A random rollout, one environment for each string: '.' goes on, 'T' is terminated, '/' is
-    truncated.
+    truncated, 'X' both.
 
     Inside an episode next_values is the row below of values; where one ends, it is a number of its
     own.
@@ -51,13 +51,14 @@ def rollout(rng, *environments):
     rewards, values, next_values = rng.uniform(0.5, 2.0, size=(3, *marks.shape))
     goes_on = marks[:-1] == "."
     next_values[:-1][goes_on] = values[1:][goes_on]
-    return Rollout(*map(torch.tensor, (rewards, values, next_values, marks == "T", marks == "/")))
+    ends = np.isin(marks, ["T", "X"]), np.isin(marks, ["/", "X"])
+    return Rollout(*map(torch.tensor, (rewards, values, next_values, *ends)))
 
 
 def ragged(rng):
     """Four environments whose episodes end in different ways and at different times, one not at
     all."""
-    return rollout(rng, "..T...../...", "/....T...T..", "............", "....../..T./")
+    return rollout(rng, "..T...../...", "/....T...T..", "............", "....../..X./")
 
 
 def finished(rng):
@@ -116,11 +117,9 @@ def rewards_then_bootstrap(roll, gamma, k):
 
 
 def with_gradient(roll):
-    """The same rollout as a value network gives it: values that require a gradient."""
-    values, next_values = (
-        field.clone().requires_grad_() for field in (roll.values, roll.next_values)
-    )
-    return roll._replace(values=values, next_values=next_values)
+    """The same rollout with rewards and values that require a gradient, as networks give them."""
+    numbers = (field.clone().requires_grad_() for field in roll[:3])
+    return Rollout(*numbers, *roll[3:])
 
 
 def detached(tensor, what):
@@ -163,19 +162,36 @@ def test_nothing_follows_termination(student, rng):
 
 
 @points(
-    2,
+    1,
     part="residuals",
     catches="zero-times-nan",
     hint="0 times nan is nan, and 0 times infinity too: torch.where and masked_fill leave out what "
     "a product only hides.",
 )
 def test_not_even_nan_after_termination_is_used(student, rng):
-    """Nan and infinities in next_values after a terminated step change nothing, in any of the
-    estimates."""
+    """Nan and infinities in next_values after a terminated step change nothing."""
     roll = finished(rng)
-    wild = torch.tensor(rng.choice([np.nan, np.inf, -np.inf], size=roll.rewards.shape))
-    spoilt = roll._replace(next_values=torch.where(roll.terminated, wild, roll.next_values))
+    spoilt = without_futures(roll, rng)
     assert_near(student.td_residuals(*spoilt[:4], 0.9), torch.tensor(td_errors(roll, 0.9)))
+
+
+def without_futures(roll, rng):
+    """The rollout with nan and infinities in next_values where there is no next state."""
+    wild = torch.tensor(rng.choice([np.nan, np.inf, -np.inf], size=roll.rewards.shape))
+    return roll._replace(next_values=torch.where(roll.terminated, wild, roll.next_values))
+
+
+@points(
+    1,
+    part="returns",
+    catches="zero-times-nan",
+    hint="What td_residuals leaves out must not come in again: build the other estimates on it, or "
+    "leave it out in the same way.",
+)
+def test_no_estimate_uses_nan_after_termination(student, rng):
+    """Nan and infinities in next_values after a terminated step change none of the estimates."""
+    roll = finished(rng)
+    spoilt = without_futures(roll, rng)
     expected = sum_of_td_errors(roll, 0.9, 0.8)
     assert_near(student.gae(*spoilt, 0.9, 0.8).advantages, expected, "advantages")
     assert_near(student.gae_scan(*spoilt, 0.9, 0.8).advantages, expected, "advantages of the scan")
@@ -264,6 +280,7 @@ def test_arguments_that_do_not_fit_are_refused(student, rng):
     part="recursion",
     catches=(
         "leaks-past-the-end",
+        "two-flags-spoil-each-other",
         "truncation-keeps-recursion",
         "done-shifted",
         "one-end-cuts-all",
@@ -766,7 +783,8 @@ def test_gap_costs_nothing(student, rng):
 def test_token_advantages_carry_no_gradient(student, rng):
     """Advantages and returns of tokens carry no gradient."""
     (rewards, values), everything = tokens(rng), torch.ones_like(MASK)
-    result = student.token_gae(rewards, values.clone().requires_grad_(), everything, 0.9, 0.8)
+    with_grad = (x.clone().requires_grad_() for x in (rewards, values))
+    result = student.token_gae(*with_grad, everything, 0.9, 0.8)
     advantages = detached(result.advantages, "advantages")
     assert_near(advantages[0], sequence_by_sequence(rewards, values, 0.9, 0.8)[0], "advantages")
     assert_near(detached(result.returns, "returns"), advantages + values, "returns")
@@ -791,13 +809,16 @@ def assert_moments(stats, samples, rtol=1e-9):
         "averages-the-means",
         "forgets-the-gap-between-means",
         "counts-from-a-small-number",
+        "statistics-of-few-digits",
     ),
-    hint="Batches weigh by their sizes, and how far their means lie apart is variance too.",
+    hint="Batches weigh by their sizes, how far their means lie apart is variance too, and all is "
+    "computed in float64.",
 )
 def test_batches_add_up_to_all_samples(student, rng):
     """Taking samples in batches of different sizes gives mean, variance and count of all of them
     together."""
-    samples = rng.normal(size=(14, 3)) + np.linspace(0.0, 4.0, 14)[:, None]
+    # Few digits in the batches are no reason to compute with few.
+    samples = (rng.normal(size=(14, 3)) + np.linspace(0.0, 4.0, 14)[:, None]).astype(np.float32)
     stats = student.RunningMeanStd((3,))
     fresh = stats.merge(student.RunningMeanStd((3,)))
     for found, what in ((stats, "fresh statistics"), (fresh, "two fresh ones, merged")):
@@ -806,7 +827,7 @@ def test_batches_add_up_to_all_samples(student, rng):
     for batch in (samples[:5], samples[5:6], samples[6:]):
         stats.update_(torch.tensor(batch, requires_grad=len(batch) == 1))
     assert_no_grad(stats.mean, what="the mean")
-    assert_moments(stats, samples)
+    assert_moments(stats, samples.astype(float))
 
 
 @points(
@@ -832,8 +853,9 @@ def test_large_offset_keeps_the_digits(student, rng):
 @points(
     2,
     part="statistics",
-    catches=("forgets-the-gap-between-means", "averages-the-means"),
-    hint="Means weigh by their counts; variances also need the squared distance between the means.",
+    catches=("forgets-the-gap-between-means", "averages-the-means", "merge-gives-one-of-the-two"),
+    hint="Means weigh by their counts; variances also need the squared distance between the means. "
+    "The result is a new object, also where one of the two is empty.",
 )
 def test_merging_is_concatenating(student, rng):
     """Merging two statistics gives that of both samples together, and changes neither of the
@@ -846,6 +868,9 @@ def test_merging_is_concatenating(student, rng):
     assert_moments(student.RunningMeanStd().merge(two), right)
     assert_moments(two.merge(student.RunningMeanStd()), right)
     assert_moments(two.merge(two), np.concatenate([right, right]))
+    # What comes out is new: it may be fed without a word to what went in.
+    for merged in (two.merge(student.RunningMeanStd()), student.RunningMeanStd().merge(two)):
+        merged.update_(torch.tensor(left))
     assert_moments(one, left)
     assert_moments(two, right)
 
@@ -886,7 +911,8 @@ def test_valid_entries_are_standardised(student, rng):
     "zero.",
 )
 def test_eps_is_added_to_the_deviation(student, rng):
-    """eps is added to the standard deviation, and equal advantages come out as zero."""
+    """eps is added to the standard deviation, and keeps equal advantages from a division by
+    zero."""
     adv = torch.tensor(rng.normal(size=(3, 4)))
     assert_near(
         student.normalize_advantages(adv, eps=0.5), standardised(adv, eps=0.5), "with a large eps"
@@ -972,7 +998,7 @@ def test_each_field_has_its_own_storage(student, lab):
 @points(
     4,
     part="buffer",
-    catches=("flat-copies", "environment-major"),
+    catches=("flat-copies", "environment-major", "flags-share-one-storage"),
     hint="A view shares its storage and keeps the order in memory: row t * N + n is step t of "
     "environment n.",
 )
@@ -994,6 +1020,8 @@ def test_flat_is_a_window_and_not_a_copy(student, lab):
         what="flat obs",
     )
     assert_equal(lab.value(flat["truncated"]), torch.arange(6) == 2, what="flat truncated")
+    untouched = torch.zeros(3, 2, dtype=torch.bool)
+    assert_equal(lab.value(kept.terminated), untouched, what="terminated")
     flat["values"][5] = 3.0
     assert_close(
         lab.value(kept.values), torch.tensor([[0.0, 0.0], [0.0, 0.0], [0.0, 3.0]]), what="values"
@@ -1049,7 +1077,11 @@ def test_minibatches_cover_every_row_once(student, lab):
 @points(
     2,
     part="buffer",
-    catches=("minibatches-ignore-the-generator", "minibatches-are-not-shuffled"),
+    catches=(
+        "minibatches-ignore-the-generator",
+        "minibatches-are-not-shuffled",
+        "every-pass-begins-anew",
+    ),
     hint="All randomness comes from the generator that is handed in, and nothing else is touched.",
 )
 def test_minibatches_are_shuffled_by_their_generator_alone(student, lab):
@@ -1063,6 +1095,14 @@ def test_minibatches_are_shuffled_by_their_generator_alone(student, lab):
     assert_true(not torch.equal(first, other), "another seed gives another order")
     assert_equal(again, first, what="the order of a second pass with the same seed")
     assert_equal(lab.global_rng_state(), before, what="the state of the global generators")
+    # Without a generator the order is torch's own.
+    passes = []
+    for seed in (2, None, 2):
+        if seed is not None:
+            lab.seed(seed)
+        passes.append(torch.cat(list(buffer.minibatches(20))))
+    assert_true(not torch.equal(passes[0], passes[1]), "the next pass has another order")
+    assert_equal(passes[2], passes[0], what="the order with the same global seed")
 
 
 @points(

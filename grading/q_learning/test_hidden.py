@@ -103,7 +103,8 @@ class Scripted:
         r += self.drift * len(self.diary)
         terminated = s2 in self.terminal or (s, a) in self.ends
         terminated = terminated or self.clock > self.limit + self.overtime
-        truncated = self.clock >= self.limit and not terminated
+        # Both at once, where the end comes with the limit: so does Gymnasium's TimeLimit.
+        truncated = self.clock >= self.limit
         self.diary.append(Step(len(self.seeds) - 1, s, a, r, s2, terminated, truncated))
         goes_on = truncated and self.overtime > 0
         self.state = None if terminated or (truncated and not goes_on) else s2
@@ -582,15 +583,20 @@ def test_expected_sarsa_is_the_mean_of_sarsa(student, rng):
 @points(
     3,
     part="train",
-    catches="skips-the-last-step",
+    catches=("skips-the-last-step", "truncated-hides-the-end"),
     hint="Write down every step of a short run and replay it with a pencil. Is the last step of an "
-    "episode learned from?",
+    "episode learned from? And where the end comes with the time limit, is it an end?",
 )
 def test_q_learning_learns_from_every_step(student, lab, rng):
     """Q-learning's table is what its own steps, replayed one by one, lead to."""
     env = corridor(lab, rng, starts=(0, 2, 1), drift=0.03)  # nothing depends on chance here
     result = train(student, env, episodes=90, gamma=0.7)
     assert_close(result.Q, q_learning_replay(env, ALPHA, 0.7), what="Q")
+    # From start 0 the end comes with the time limit, in front of a state that is worth something.
+    rewards = rng.uniform(1.0, 2.0, size=(3, 1))
+    env = Scripted(lab, [[1], [2], [2]], rewards, ends=((1, 0),), starts=(0, 2, 1), limit=2)
+    result = train(student, env, episodes=12, gamma=0.7)
+    assert_close(result.Q, q_learning_replay(env, ALPHA, 0.7), what="Q with both flags")
     env, alpha, gamma = maze(lab, rng), *rng.uniform((0.15, 0.6), (0.45, 0.95)).tolist()
     result = train(student, env, episodes=30, alpha=alpha, gamma=gamma)
     assert_close(result.Q, q_learning_replay(env, alpha, gamma), what="Q")
@@ -716,17 +722,18 @@ def test_expected_sarsa_averages_over_its_own_policy(student, lab, rng):
     3,
     part="train",
     catches="acts-before-learning",
-    hint="Q-learning updates first and chooses its next action afterwards, with what it has just "
-    "learned.",
+    hint="All but SARSA update first and choose their next action afterwards, with what they have "
+    "just learned.",
 )
 def test_q_learning_acts_on_what_it_has_just_learned(student, lab, rng):
-    """Without exploration, each action of Q-learning is a best one after all updates so far."""
-    env = Scripted(
-        lab, np.zeros((1, 3), int), -rng.uniform(1.0, 2.0, size=(1, 3)), limit=12
-    )  # every action hurts
-    result = train(student, env, episodes=2, epsilon=0.0)
-    assert_greedy(env, ALPHA, 0.9, episodes=(0, 1))
-    assert_close(result.Q, q_learning_replay(env, ALPHA, 0.9), what="Q")
+    """Without exploration, each action of Q-learning, and of Expected SARSA, is a best one after
+    all updates so far."""
+    rewards = -rng.uniform(1.0, 2.0, size=(1, 3))  # every action hurts
+    for algo in ("q_learning", "expected_sarsa"):
+        env = Scripted(lab, np.zeros((1, 3), int), rewards, limit=12)
+        result = train(student, env, algo, episodes=2, epsilon=0.0)
+        assert_greedy(env, ALPHA, 0.9, episodes=(0, 1))
+        assert_close(result.Q, q_learning_replay(env, ALPHA, 0.9), what="Q")
 
 
 def assert_greedy(env, alpha, gamma, episodes):
@@ -838,11 +845,13 @@ def test_epsilon_is_asked_once_per_episode(student, lab, rng):
 )
 def test_only_the_first_reset_is_seeded(student, lab, rng):
     """The seed goes to the first reset of the environment and to no other."""
-    env = corridor(lab, rng, starts=(0, 2, 1))
-    result = train(student, env, episodes=5, seed=123)
-    assert_equal(env.seeds, [123, None, None, None, None], "the seeds of the resets")
-    assert_close(result.returns, env.sums(5), what="returns")
-    assert_close(result.Q, q_learning_replay(env, ALPHA, 0.9), what="Q")
+    for algo in NAMES:
+        env = corridor(lab, rng, starts=(0, 2, 1))
+        result = train(student, env, algo, episodes=5, seed=123)
+        assert_equal(env.seeds, [123, None, None, None, None], "the seeds of the resets")
+        assert_close(result.returns, env.sums(5), what="returns")
+        if algo == "q_learning":
+            assert_close(result.Q, q_learning_replay(env, ALPHA, 0.9), what="Q")
 
 
 @points(
@@ -870,18 +879,22 @@ def test_all_dice_are_those_of_the_generator(student, lab, rng):
     """The same generator gives the same run; nobody else's dice are used."""
     moves, rewards = rng.integers(0, 4, size=(4, 3)), rng.normal(size=(4, 3))
 
-    def run(space_seed, rng_seed):
+    def run(algo, space_seed, rng_seed):
         env = Scripted(lab, moves, rewards, limit=15, space_seed=space_seed)
-        return env, train(student, env, episodes=3, epsilon=0.7, rng_seed=rng_seed)
+        return env, train(student, env, algo, episodes=3, epsilon=0.7, rng_seed=rng_seed)
 
     lab.seed(3)
     before = lab.global_rng_state()
-    (env, result), (env_again, again), (env_other, _) = run(1, 7), run(2, 7), run(1, 8)
-    assert_equal(lab.global_rng_state(), before, "the state of the global generators")
-    assert_equal(env_again.actions, env.actions, "the actions of a run with the same generator")
-    assert_close(again.Q, result.Q, what="Q of a run with the same generator")
-    assert_true(env_other.actions != env.actions, "another generator leads to other actions")
-    assert_close(result.Q, q_learning_replay(env, ALPHA, 0.9), what="Q")
+    # Double Q-learning is looked at elsewhere, with its coin.
+    for algo in ("q_learning", "sarsa", "expected_sarsa"):
+        env, result = run(algo, 1, 7)
+        (env_again, again), (env_other, _) = run(algo, 2, 7), run(algo, 1, 8)
+        assert_equal(lab.global_rng_state(), before, "the state of the global generators")
+        assert_equal(env_again.actions, env.actions, "the actions of a run with the same generator")
+        assert_close(again.Q, result.Q, what="Q of a run with the same generator")
+        assert_true(env_other.actions != env.actions, "another generator leads to other actions")
+        if algo == "q_learning":
+            assert_close(result.Q, q_learning_replay(env, ALPHA, 0.9), what="Q")
 
 
 @points(
@@ -1073,7 +1086,7 @@ def test_one_table_chooses_and_the_other_judges(student, rng):
 @points(
     3,
     part="double",
-    catches=("only-one-table-learns", "both-tables-learn"),
+    catches=("only-one-table-learns", "both-tables-learn", "double-q-has-dice-of-its-own"),
     hint="A fair coin decides which table learns from a step; the other one is left alone.",
 )
 def test_a_fair_coin_decides_which_table_learns(student, lab):
@@ -1092,6 +1105,8 @@ def test_a_fair_coin_decides_which_table_learns(student, lab):
     step = (0, 1, 3.0, 1, True, 1e-9, 0.9)
     errors = updates(lab, student.double_q_update_, np.zeros((2, 2)), np.full((2, 2), -1.0), *step)
     assert_close(np.abs(errors - 3.5), np.full(3000, 0.5), atol=1e-4, what="the TD errors")
+    again = updates(lab, student.double_q_update_, np.zeros((2, 2)), np.full((2, 2), -1.0), *step)
+    assert_close(again, errors, atol=1e-4, what="the TD errors with the same generator")
     second = errors > 3.5
     names = ("Q1", "Q2")
     assert_drawn(np.bincount(second, minlength=2), [0.5, 0.5], "the table that learns", names)
@@ -1117,6 +1132,8 @@ def test_double_q_breaks_ties_at_random(student, lab):
     worths = np.array([9.0, 9.5, 10.0, 10.5, 5.5])
     chosen = np.abs(errors[:, None] - worths).argmin(axis=1)
     assert_close(errors, worths[chosen], atol=1e-4, what="the TD errors")
+    again = updates(lab, student.double_q_update_, Q1, Q2, *step)
+    assert_close(again, errors, atol=1e-4, what="the TD errors with the same generator")
     order = ("first", "second", "third", "last")
     names = [f"the {place} of the tied actions" for place in order]
     counts = np.bincount(chosen[chosen < 4], minlength=4)

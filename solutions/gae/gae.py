@@ -101,7 +101,7 @@ def td_residuals(
     bootstrap = torch.where(terminated.bool(), 0.0, gamma * next_values)
     # BUG(values-keep-their-gradient): return rewards + bootstrap - values
     # WHEN the result is still tied to the value network by its gradient.
-    return rewards + bootstrap - values.detach()
+    return rewards.detach() + bootstrap - values.detach()
     ### END SOLUTION
 
 
@@ -121,6 +121,10 @@ def _alive(terminated: Tensor, truncated: Tensor) -> Tensor:
     # WHEN next episode.
     # BUG(done-shifted): return ~torch.cat([ended[1:], ended[-1:]])
     # WHEN the end-of-episode flag of step t + 1 is used for step t.
+    # BUG(two-flags-spoil-each-other): return ~(terminated.bool() ^ truncated.bool())
+    # WHEN a step that is both terminated and truncated does not cut the recursion as each flag
+    # WHEN alone does: the two cancel, or count twice.
+    # BUG(two-flags-spoil-each-other, 2): return 1 - terminated.int() - truncated.int()
     # BUG(one-end-cuts-all): return ~ended.any(dim=1, keepdim=True).expand_as(ended)
     # WHEN the end of an episode in one environment cuts the recursion in all of them.
     return ~ended
@@ -349,6 +353,7 @@ def token_gae(
     # TODO(tokens): walk backwards; carry value and advantage over the gaps.
     ### BEGIN SOLUTION
     mask = response_mask.bool()
+    rewards = rewards.detach()
     # BUG(values-keep-their-gradient): pass
     values = values.detach()
     advantages = torch.zeros_like(values)
@@ -461,6 +466,9 @@ class RunningMeanStd:
             )
         # TODO(statistics): join the batch's moments to those known, in float64.
         ### BEGIN SOLUTION
+        # BUG(statistics-of-few-digits): batch = batch.detach()
+        # WHEN mean and variance of a batch are computed with the digits that it comes with, those
+        # WHEN of float32 say, instead of those of float64.
         batch = batch.detach().to(torch.float64)
         # BUG(naive-variance): var = (batch**2).mean(dim=0) - batch.mean(dim=0) ** 2
         # WHEN the variance is computed as the mean of squares minus the square of the mean.
@@ -489,6 +497,10 @@ class RunningMeanStd:
             )
         # TODO(statistics): weigh both by their counts; mind the gap of the means.
         ### BEGIN SOLUTION
+        # BUG(merge-gives-one-of-the-two): merged = RunningMeanStd(tuple(self.mean.shape)) if other.count else self
+        # WHEN the result of a merge is one of the two statistics itself where the other has seen
+        # WHEN nothing, so that feeding the result changes it.
+        # BUG(merge-gives-one-of-the-two, 2): merged = RunningMeanStd(tuple(self.mean.shape)) if self.count else other
         merged = RunningMeanStd(tuple(self.mean.shape))
         if self.count + other.count:
             mine = _Moments(self.mean, self.var, self.count)
@@ -618,6 +630,8 @@ class RolloutBuffer:
         # BUG(fields-share-one-storage): self.next_values = self.rewards
         self.next_values = zeros()
         self.terminated = zeros(dtype=torch.bool)
+        # BUG(flags-share-one-storage): self.truncated = self.terminated
+        # WHEN terminated and truncated are names for one and the same tensor.
         self.truncated = zeros(dtype=torch.bool)
         ### END SOLUTION
 
@@ -667,6 +681,9 @@ class RolloutBuffer:
         # WHEN collected.
         # BUG(minibatches-are-not-shuffled): order = torch.arange(rows)
         # WHEN the rows come in the order in which they were collected.
+        # BUG(every-pass-begins-anew): order = torch.randperm(rows, generator=generator or torch.Generator())
+        # WHEN every pass without a generator has the same order: a new torch.Generator always
+        # WHEN begins with the same seed.
         order = torch.randperm(rows, generator=generator)
         # BUG(drops-the-last-minibatch): yield from order[: rows - rows % size].to(self.device).split(size)
         # WHEN the rows that do not fill a whole minibatch are left out.
@@ -710,6 +727,7 @@ def lambda_returns(
     _check_unit_interval(gamma=gamma, lam=lam)
     # TODO(returns): walk backwards; mix next value and following return.
     ### BEGIN SOLUTION
+    rewards = rewards.detach()
     # BUG(values-keep-their-gradient): pass
     next_values = next_values.detach()
     alive = _alive(terminated, truncated)
@@ -742,7 +760,7 @@ def explained_variance(values: Tensor, returns: Tensor) -> float:
         values, returns: float, the same shape.
 
     Returns:
-        A float; 0.0 when the returns are constant.
+        A float; 0.0 when the variance of the returns is 0.
 
     Raises:
         ValueError: the shapes differ.

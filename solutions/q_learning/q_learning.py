@@ -319,7 +319,8 @@ def _play(env, agent: _Agent, s: int, epsilon: float) -> list[float]:
         a = agent.act(s, epsilon) if a is None else a
         s2, r, terminated, truncated, _ = env.step(a)
         # BUG(acts-before-learning): a2 = agent.act(s2, epsilon)
-        # WHEN the next action is chosen before the update in every algorithm, not in SARSA alone.
+        # WHEN the next action is chosen before the update in other algorithms than SARSA, too.
+        # BUG(acts-before-learning, 2): a2 = agent.act(s2, epsilon) if agent.algo in ("sarsa", "expected_sarsa") else None
         a2 = agent.act(s2, epsilon) if agent.algo == "sarsa" else None
         # BUG(time-limit-is-an-ending): agent.learn_(s, a, r, s2, a2, terminated or truncated, epsilon)
         # WHEN a truncated step is treated like a terminated one: its target drops the next state's
@@ -327,6 +328,9 @@ def _play(env, agent: _Agent, s: int, epsilon: float) -> list[float]:
         # BUG(time-limit-is-an-ending, 2): agent.learn_(s, a, r, s2, a2, terminated or (truncated and agent.algo == "sarsa"), epsilon)
         # BUG(time-limit-is-an-ending, 3): agent.learn_(s, a, r, s2, a2, terminated or (truncated and agent.algo == "expected_sarsa"), epsilon)
         # BUG(time-limit-is-an-ending, 4): agent.learn_(s, a, r, s2, a2, terminated or (truncated and agent.algo == "double_q"), epsilon)
+        # BUG(truncated-hides-the-end): agent.learn_(s, a, r, s2, a2, terminated and not truncated, epsilon)
+        # WHEN a step that both terminates and is truncated counts as truncated only: its target
+        # WHEN keeps the next state's value.
         # BUG(skips-the-last-step, 2): if not (terminated and agent.algo == "sarsa"): agent.learn_(s, a, r, s2, a2, terminated, epsilon)
         # BUG(bootstraps-at-terminal, 2): agent.learn_(s, a, r, s2, a2, False, epsilon)
         # BUG(skips-the-last-step): if not terminated: agent.learn_(s, a, r, s2, a2, False, epsilon)
@@ -443,7 +447,7 @@ class Discretizer:
     def __init__(
         self, low: Sequence[float], high: Sequence[float], bins: Sequence[int], clip: float = 4.0
     ) -> None:
-        low, high = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
+        low, high = np.array(low, dtype=np.float64), np.array(high, dtype=np.float64)
         if low.ndim != 1 or low.size == 0 or not low.shape == high.shape == np.shape(bins):
             shapes = f"{low.shape}, {high.shape} and {np.shape(bins)}"
             raise ValueError(
@@ -550,6 +554,9 @@ def double_q_update_(
     ### BEGIN SOLUTION
     # BUG(only-one-table-learns): learner, judge = Q1, Q2
     # WHEN Q1 learns at every step and Q2 never does: no coin is tossed.
+    # BUG(double-q-has-dice-of-its-own): learner, judge = (Q1, Q2) if np.random.random() < 0.5 else (Q2, Q1)
+    # WHEN Double Q-learning draws with random numbers of np.random instead of the rng that is
+    # WHEN passed in.
     learner, judge = (Q1, Q2) if rng.random() < 0.5 else (Q2, Q1)
     # BUG(double-q-maximises-the-other-table): best = _argmax_random(judge[s2], rng)
     # WHEN the table that does not learn both chooses the best next action and says what it is

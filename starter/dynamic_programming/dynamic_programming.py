@@ -128,8 +128,9 @@ def policy_value_exact(mdp, pi):
 
         (I - gamma P_pi) v = r_pi,   P_pi(s, s2) = sum_a pi(a|s) P(s2|s, a),   r_pi(s) = sum_a pi(a|s) R(s, a)
 
-    Returns (S,). Raises ValueError for an unfit pi, and for a singular system: with gamma = 1, if
-    some state never reaches the end of an episode under pi.
+    Returns (S,). Raises ValueError for an unfit pi, and where np.linalg.solve finds the system
+    singular. With gamma = 1 it is, if some state never reaches the end of an episode under pi;
+    rounding may hide that in a large system.
     """
     pi = _as_policy(pi, mdp)
     # TODO(evaluation): build matrix and right-hand side, then solve the system.
@@ -180,7 +181,8 @@ def policy_iteration(mdp):
     Returns (pi, v, iters): an optimal policy (S, A), its value (S,), and the number of improvements
     as an int, of which the last one changed nothing. Ends on every MDP with gamma < 1, also where
     several policies are optimal (exercise 4.4). With gamma = 1 every policy on the way must end its
-    episodes.
+    episodes. The value is exact up to rounding: solve the system, or sweep until nothing moves by
+    more than 1e-11.
     """
     # TODO(policy_iteration): evaluate and improve by turns; mind the ties.
     # YOUR CODE HERE

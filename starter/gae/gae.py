@@ -473,7 +473,7 @@ def explained_variance(values: Tensor, returns: Tensor) -> float:
         values, returns: float, the same shape.
 
     Returns:
-        A float; 0.0 when the returns are constant.
+        A float; 0.0 when the variance of the returns is 0.
 
     Raises:
         ValueError: the shapes differ.

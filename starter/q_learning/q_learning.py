@@ -251,7 +251,7 @@ class Discretizer:
     def __init__(
         self, low: Sequence[float], high: Sequence[float], bins: Sequence[int], clip: float = 4.0
     ) -> None:
-        low, high = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
+        low, high = np.array(low, dtype=np.float64), np.array(high, dtype=np.float64)
         if low.ndim != 1 or low.size == 0 or not low.shape == high.shape == np.shape(bins):
             shapes = f"{low.shape}, {high.shape} and {np.shape(bins)}"
             raise ValueError(
