@@ -26,8 +26,8 @@ from autograder.judging.checks import (
 )
 from autograder.judging.plugin import points
 
-# All that this known bug does is raise an exception, which many a mistake would raise.
-UNNAMED = ("gamma-one-passes",)
+# All that these known bugs do is raise an exception, which many a mistake would raise.
+UNNAMED = ("gamma-one-passes", "nearly-equal-is-refused")
 
 CLIFF_START = 36  # the state in which CliffWalking-v1 begins; FrozenLake-v1 begins in state 0
 LAKE = {"id": "FrozenLake-v1", "map_name": "4x4", "is_slippery": True}

@@ -24,6 +24,9 @@ from autograder.judging.checks import (
 )
 from autograder.judging.plugin import points
 
+# Its answers differ from right ones by less than a name asks for.
+UNNAMED = ("statistics-of-few-digits",)
+
 
 def assert_near(actual, expected, what="the result"):
     """Close, as far as float32 inside a right solution can tell."""
