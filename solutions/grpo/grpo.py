@@ -214,11 +214,15 @@ def _normalised(
     """The rewards of one group, centred and scaled; exactly 0 where there is no spread. (n,), n may
     be 0."""
     # BUG(group-of-one-gives-nan): if len(rewards) != 1 and bool((rewards == rewards[:1]).all()):
-    # WHEN the standard deviation of a group of one is taken, 0/0.
+    # WHEN the standard deviation of a group of one, or of a single step, is taken, 0/0.
     # BUG(dead-groups-amplify-rounding): if len(rewards) < 2:
     # WHEN a group of equal rewards is divided by its standard deviation, which rounding has left a
-    # WHEN little above 0, or which is 0, so that rounding errors are blown up, or 0/0 appears.
+    # WHEN little above 0, or by a standard deviation or mean of 0, so that rounding errors are blown
+    # WHEN up, or 0/0 appears.
     # BUG(dead-groups-amplify-rounding, 2): if len(rewards) < 2 or float(rewards.std()) == 0.0:
+    # BUG(dead-groups-amplify-rounding, 3): if scale != "mean" and bool((rewards == rewards[:1]).all()):
+    # BUG(nobody-else-gives-nan): if (len(rewards) != 1 or baseline != "others") and bool((rewards == rewards[:1]).all()):
+    # WHEN a group of one is compared with the mean of the others, of whom there are none, 0/0.
     if bool((rewards == rewards[:1]).all()):
         # BUG(group-of-one-keeps-its-reward): return rewards / (1 + eps) if len(rewards) < 2 else torch.zeros_like(rewards)
         # WHEN a group of one keeps its raw reward as its advantage, as verl has it (mean 0,
@@ -235,6 +239,7 @@ def _normalised(
     # WHEN the baseline is the mean of the whole group although baseline="others" asks for the mean
     # WHEN of the other samples.
     if baseline == "others":
+        # BUG(nobody-else-gives-nan): centred = rewards - (rewards.sum() - rewards) / torch.tensor(len(rewards) - 1)
         centred = centred * (len(rewards) / (len(rewards) - 1))
     # BUG(always-divides-by-std): if False:
     # WHEN the advantages are divided by the standard deviation although scale is "none".
@@ -427,8 +432,8 @@ def k3_kl(logp: Tensor, ref_logp: Tensor) -> Tensor:
     # WHEN the KL estimate is k1, the plain log-ratio logp - ref_logp, as PPO-style RLHF code has
     # WHEN it, while GRPO asks for k3.
     # BUG(kl-is-clamped): return (log_ratio.clamp(-20, 20).exp() - log_ratio.clamp(-20, 20) - 1).clamp(-10, 10)
-    # WHEN the KL estimate or its log-ratio is bounded, as verl and TRL have it, while this course
-    # WHEN takes k3 as it is.
+    # WHEN the KL estimate or its log-ratio is bounded, as verl has it, while this course takes k3
+    # WHEN as it is.
     # BUG(kl-is-clamped, 2): return log_ratio.clamp(-20, 20).exp() - log_ratio.clamp(-20, 20) - 1
     # BUG(kl-is-k2): return log_ratio**2 / 2
     # WHEN the KL estimate is k2, half the squared log-ratio, as some libraries offer it, while GRPO
@@ -486,14 +491,16 @@ def grpo_loss(
         clip_fraction   share of tokens whose ratio lies outside [1 - clip_low, 1 + clip_high]
         approx_kl      mean of ratio - 1 - log(ratio): how far the policy has moved since it sampled
         ratio_mean      mean of ratio
-        kl              mean of k3 (0.0 without a reference)
+        kl              mean of k3, whatever beta is (0.0 without a reference)
 
     Raises:
         ValueError: shapes that do not fit, negative clip_low, clip_high or beta, an unknown agg or
-            level, beta without a reference, or "seq-sum-const" without max_len.
+            level, beta without a reference, or "seq-sum-const" without max_len or with one below 1.
     """
     # TODO(loss): ratio, clip, KL, then aggregate; select what is valid before you compute with it.
     ### BEGIN SOLUTION
+    # BUG(upper-bound-is-a-constant): clip_high = 0.2 if clip_high is None else clip_high
+    # WHEN clip_high=None stands for 0.2 instead of for clip_low.
     clip_high = clip_low if clip_high is None else clip_high
     _check_loss(logp, old_logp, ref_logp, adv, mask, (clip_low, clip_high, beta), level)
     valid = mask.bool()
@@ -523,6 +530,8 @@ def grpo_loss(
         log_ratio = _sequence_log_ratio(log_ratio, valid)
     ratio = log_ratio.exp()
     kl = torch.zeros_like(ratio)
+    # BUG(kl-needs-beta): if ref_logp is not None and beta > 0:
+    # WHEN kl is 0.0 among the metrics whenever beta is 0, although there is a reference.
     if ref_logp is not None:
         kl = k3_kl(logp.masked_fill(~valid, 0.0), ref_logp.masked_fill(~valid, 0.0))
     # BUG(one-bound-for-both-sides): clipped = ratio.clamp(1 - clip_low, 1 + clip_low)
@@ -633,7 +642,7 @@ def aggregate(
 
     Raises:
         ValueError: the shapes differ or are not (B, L), an unknown agg, or "seq-sum-const" without
-            max_len.
+            max_len or with one below 1.
     """
     # TODO(loss): select what is valid; then one of three averages.
     ### BEGIN SOLUTION
@@ -649,6 +658,8 @@ def aggregate(
     # BUG(nan-under-the-mask-spreads): losses = losses * valid
     # BUG(adds-up-under-the-mask): pass
     # WHEN losses under mask 0 are added up with the others.
+    # BUG(nothing-has-no-gradient): losses = torch.where(valid, losses, 0.0) if bool(valid.any()) else torch.zeros_like(losses)
+    # WHEN the loss of a batch without any token is a constant that hangs on nothing.
     losses = torch.where(valid, losses, 0.0)
     lengths = valid.sum(dim=1)
     # BUG(always-token-mean): if True:
@@ -874,6 +885,9 @@ def sample_groups(
         alive = alive & (tokens[:, t] != EOS)
         start = t
     logp = torch.nn.functional.pad(torch.stack(scores, dim=1), (width, 0))
+    # BUG(as-wide-as-the-longest-response): return Samples(*(x[:, : int(mask.any(dim=0).nonzero().max()) + 1] for x in (tokens, mask, logp)))
+    # WHEN the tensors end with the longest response, where sampling could stop, instead of having
+    # WHEN the width of the longest prompt and max_new.
     # BUG(end-of-sequence-masked): return Samples(tokens, mask & (tokens != EOS), logp)
     # WHEN the end of sequence is left out of the mask, so that the policy never learns when to
     # WHEN stop.
@@ -941,6 +955,8 @@ def verifiable_reward(prompt: str, response: str) -> float:
         raise ValueError(f"a prompt looks like 'r31425>' or 's3142>', but this one is {prompt!r}.")
     # BUG(sorts-nothing): answer = digits[::-1]
     # WHEN every prompt is taken for one that asks for the reverse.
+    # BUG(repeated-digits-are-lost): answer = digits[::-1] if prompt[0] == "r" else "".join(sorted(set(digits)))
+    # WHEN a digit that occurs twice is sorted once, as sorting a set does it.
     answer = digits[::-1] if prompt[0] == "r" else "".join(sorted(digits))
     # BUG(end-not-required): return float(response.removesuffix("$") == answer)
     # WHEN an answer without its end of sequence is accepted.
@@ -1123,7 +1139,9 @@ def train_grpo(policy: Any, cfg: GRPOConfig, seed: int) -> Result:
     (``sample_groups``), rewards them (``verifiable_reward``), compares within groups (``group_advantages``
     with cfg.eps, cfg.scale, cfg.ddof and cfg.baseline), and makes ``cfg.epochs`` passes over the rows, in a new
     order each, cut into
-    ``cfg.minibatches`` nearly equal minibatches, one ``grpo_update_`` for each (AdamW, no weight decay, ``learning_rate``).
+    ``cfg.minibatches`` minibatches whose sizes differ by at most one, one ``grpo_update_`` for each.
+    Empty minibatches, where there are fewer rows than minibatches, are skipped. One AdamW without
+    weight decay makes all steps; ``learning_rate`` gives its step size in each iteration.
     With ``cfg.drop_dead_groups`` the rows of groups without spread are left out first; an iteration
     without any other makes no step.
 
@@ -1166,6 +1184,9 @@ def train_grpo(policy: Any, cfg: GRPOConfig, seed: int) -> Result:
             # WHEN each iteration has the learning rate of the one after it.
             # BUG(learning-rate-stays): pass
             # WHEN the learning rate stays what it was at first, without warm-up and decay.
+            # BUG(new-optimiser-each-iteration): optimizer = torch.optim.AdamW(policy.parameters(), lr=learning_rate(cfg, iteration), weight_decay=0.0)
+            # WHEN each iteration makes an optimiser of its own, which knows nothing of the steps
+            # WHEN before.
             group["lr"] = learning_rate(cfg, iteration)
         batch, rewards, groups = _collect(policy, reference, cfg, generator)
         keep = informative_groups(rewards, groups)
@@ -1186,6 +1207,8 @@ def train_grpo(policy: Any, cfg: GRPOConfig, seed: int) -> Result:
                     # BUG(old-logp-recomputed): old_logp = _score(policy, piece, cfg)
                     # WHEN the old log-probabilities are those of the policy that learns, computed
                     # WHEN anew, so that no ratio ever leaves 1 and nothing is clipped.
+                    # BUG(learning-rate-of-steps): old_logp, optimizer.param_groups[0]["lr"] = piece.old_logp, learning_rate(cfg, cfg.epochs * cfg.minibatches * iteration + len(fractions))
+                    # WHEN learning_rate is asked about steps of the optimiser instead of iterations.
                     old_logp = piece.old_logp
                     metrics = grpo_update_(
                         policy, optimizer, piece._replace(old_logp=old_logp), cfg
@@ -1236,6 +1259,8 @@ def _collect(
     )
     # BUG(training-forgets-its-scale): adv = group_advantages(rewards.double(), groups)
     # WHEN training takes the default advantages, whatever scale, ddof and eps it was given.
+    # BUG(training-forgets-its-baseline): adv = group_advantages(rewards.double(), groups, cfg.eps, cfg.scale, cfg.ddof)
+    # WHEN training compares with the group's mean, whatever baseline it was given.
     adv = group_advantages(rewards.double(), groups, cfg.eps, cfg.scale, cfg.ddof, cfg.baseline)
     batch = Batch(
         samples.tokens, samples.mask, samples.logp, samples.logp, adv.to(samples.logp.dtype)
@@ -1246,6 +1271,8 @@ def _collect(
 def _score(model: Any, batch: Batch, cfg: GRPOConfig) -> Tensor:
     """Log-probabilities of a batch's tokens under a model, without a gradient. (B, L)"""
     with torch.no_grad():
+        # BUG(reference-scored-at-one): return token_logprobs(model, batch.tokens, attention_mask(batch.tokens, batch.mask))
+        # WHEN the reference is scored at temperature 1, although the samples were drawn at another.
         return token_logprobs(
             model, batch.tokens, attention_mask(batch.tokens, batch.mask), cfg.temperature
         )

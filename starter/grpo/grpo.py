@@ -283,11 +283,11 @@ def grpo_loss(
         clip_fraction   share of tokens whose ratio lies outside [1 - clip_low, 1 + clip_high]
         approx_kl      mean of ratio - 1 - log(ratio): how far the policy has moved since it sampled
         ratio_mean      mean of ratio
-        kl              mean of k3 (0.0 without a reference)
+        kl              mean of k3, whatever beta is (0.0 without a reference)
 
     Raises:
         ValueError: shapes that do not fit, negative clip_low, clip_high or beta, an unknown agg or
-            level, beta without a reference, or "seq-sum-const" without max_len.
+            level, beta without a reference, or "seq-sum-const" without max_len or with one below 1.
     """
     # TODO(loss): ratio, clip, KL, then aggregate; select what is valid before you compute with it.
     # YOUR CODE HERE
@@ -317,7 +317,7 @@ def aggregate(
 
     Raises:
         ValueError: the shapes differ or are not (B, L), an unknown agg, or "seq-sum-const" without
-            max_len.
+            max_len or with one below 1.
     """
     # TODO(loss): select what is valid; then one of three averages.
     # YOUR CODE HERE
@@ -485,7 +485,9 @@ def train_grpo(policy: Any, cfg: GRPOConfig, seed: int) -> Result:
     (``sample_groups``), rewards them (``verifiable_reward``), compares within groups (``group_advantages``
     with cfg.eps, cfg.scale, cfg.ddof and cfg.baseline), and makes ``cfg.epochs`` passes over the rows, in a new
     order each, cut into
-    ``cfg.minibatches`` nearly equal minibatches, one ``grpo_update_`` for each (AdamW, no weight decay, ``learning_rate``).
+    ``cfg.minibatches`` minibatches whose sizes differ by at most one, one ``grpo_update_`` for each.
+    Empty minibatches, where there are fewer rows than minibatches, are skipped. One AdamW without
+    weight decay makes all steps; ``learning_rate`` gives its step size in each iteration.
     With ``cfg.drop_dead_groups`` the rows of groups without spread are left out first; an iteration
     without any other makes no step.
 
