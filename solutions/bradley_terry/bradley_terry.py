@@ -221,6 +221,9 @@ def is_connected(wins: NDArray[np.integer]) -> bool:
     wins = _check_table(wins)
     # TODO(fitting): who reaches whom in one step, in two, in four, ...?
     ### BEGIN SOLUTION
+    # BUG(connected-by-a-win-and-a-loss): reaches = ((wins + wins.T) > 0) | np.eye(len(wins), dtype=bool)
+    # WHEN it is enough that games link everybody and that everybody has won and lost, which is true
+    # WHEN of two leagues as well of which one always wins.
     # BUG(connected-by-games): reaches = ((wins + wins.T) > 0) | np.eye(len(wins), dtype=bool)
     # WHEN it is enough that everybody has played, whoever won.
     reaches = (wins > 0) | np.eye(len(wins), dtype=bool)
@@ -228,6 +231,7 @@ def is_connected(wins: NDArray[np.integer]) -> bool:
         # BUG(connected-by-one-step): pass
         # WHEN two players must have beaten each other directly.
         reaches = (reaches.astype(int) @ reaches.astype(int)) > 0
+    # BUG(connected-by-a-win-and-a-loss): return bool(reaches.all() and wins.any(axis=0).all() and wins.any(axis=1).all())
     # BUG(connected-from-the-first): return bool(reaches[0].all())
     # WHEN it is enough that the first player reaches everybody, or that everybody reaches the first
     # WHEN player.
@@ -512,6 +516,8 @@ def gumbel_choices(utilities: Array, n: int, rng: np.random.Generator) -> NDArra
     # WHEN more.
     # BUG(one-noise-for-all): noise = rng.gumbel(size=(n, 1))
     # WHEN all options get the same noise, so that it never changes a choice.
+    # BUG(noise-from-elsewhere): noise = np.random.gumbel(size=(n, len(utilities)))
+    # WHEN the noise comes from NumPy's global generator instead of the one that was handed in.
     noise = rng.gumbel(size=(n, len(utilities)))
     return np.argmax(utilities + noise, axis=1)
     ### END SOLUTION
@@ -521,8 +527,7 @@ def gumbel_choices(utilities: Array, n: int, rng: np.random.Generator) -> NDArra
 
 
 def positions(attention_mask: Tensor) -> Tensor:
-    """Position of every real token among the real tokens of its row: 0, 1, 2, ...; 0 under padding
-    on the left.
+    """Position of every real token among the real tokens of its row: 0, 1, 2, ...
 
     Args:
         attention_mask: (B, L) bool or 0/1.
@@ -597,7 +602,7 @@ def attention_pool(hidden: Tensor, logits: Tensor, attention_mask: Tensor) -> Te
 
     Returns:
         (B, H). Differentiable in ``hidden`` and ``logits``; nothing under padding has any
-        influence, not even nan.
+        influence, not even nan, neither on the result nor on a gradient.
 
     Raises:
         ValueError: the shapes do not fit, or a row has no real token.
@@ -625,7 +630,11 @@ def attention_pool(hidden: Tensor, logits: Tensor, attention_mask: Tensor) -> Te
     # WHEN hidden states under padding are multiplied by 0 instead of left out: 0 times nan is nan.
     # BUG(attends-to-padding): pass
     # BUG(zero-logits-for-padding): pass
+    # BUG(nan-is-cut-out-too-late): pass
     hidden = hidden.masked_fill(~attention_mask.bool().unsqueeze(2), 0.0)
+    # BUG(nan-is-cut-out-too-late): return torch.where(attention_mask.bool().unsqueeze(2), weights.unsqueeze(2) * hidden, 0.0).sum(dim=1)
+    # WHEN nan under padding is cut out only after it has been multiplied by a weight: its gradient
+    # WHEN is nan.
     return (weights.unsqueeze(2) * hidden).sum(dim=1)
     ### END SOLUTION
 
@@ -1041,6 +1050,9 @@ class RewardEnsemble:
         if reference is not None:
             # BUG(one-offset-for-all): self.offsets = self.scores(reference).mean()
             # WHEN one common offset is subtracted from all members.
+            # BUG(reference-with-dropout): self.offsets = torch.stack([member(reference["input_ids"], reference["attention_mask"]).mean() for member in members])[:, None]
+            # WHEN members score the reference batch in the mode that they are in, with dropout and
+            # WHEN a gradient, if that is training mode.
             self.offsets = self.scores(reference).mean(dim=1, keepdim=True)
         ### END SOLUTION
 
@@ -1057,6 +1069,8 @@ class RewardEnsemble:
                 member.eval()
             with torch.no_grad():
                 rows.append(member(batch["input_ids"], batch["attention_mask"]))
+            # BUG(learns-in-the-end): if isinstance(member, nn.Module):
+            # WHEN a member is in training mode afterwards, whatever mode it was in before.
             if learning:
                 member.train()
         return torch.stack(rows) - self.offsets
@@ -1134,8 +1148,9 @@ def shift_detector(ref: Array, new: Array, bins: int = 10) -> Shift:
     p_value = 2 * sum over k >= 1 of (-1)^(k-1) exp(-2 k^2 t^2), t = ks * sqrt(n m / (n + m)); 1 for
     t < 0.1. psi = sum over bins of (q - p) * log(q / p). The bins lie between the 1/bins, 2/bins,
     ... quantiles of ``ref`` (np.quantile), a value on an edge belongs to the bin above it, and the
-    outer bins reach to infinity. p is the share of ``ref`` in a bin, q that of ``new``, each as
-    (count + 1/2) / (size + bins/2), so that no bin is empty.
+    outer bins reach to infinity. Equal quantiles have an empty bin between them. p is the share of
+    ``ref`` in a bin, q that of ``new``, each as (count + 1/2) / (size + bins/2), so that no share is
+    0.
 
     Args:
         ref, new: (n,) and (m,) float arrays, not empty.
@@ -1174,6 +1189,8 @@ def shift_detector(ref: Array, new: Array, bins: int = 10) -> Shift:
     # WHEN the bins follow the new sample instead of the reference.
     # BUG(bins-of-equal-width): edges = np.linspace(np.min(ref), np.max(ref), bins + 1)
     # WHEN the bins have equal widths instead of equal shares of the reference.
+    # BUG(equal-quantiles-are-merged): edges = np.unique(np.quantile(ref, np.linspace(0, 1, bins + 1)))
+    # WHEN quantiles that are equal are merged, so that there are fewer bins.
     edges = np.quantile(ref, np.linspace(0, 1, bins + 1))
     # BUG(outliers-fall-out): pass
     # WHEN the outer bins end where the reference ends, so that whatever lies beyond is not counted.

@@ -338,8 +338,7 @@ def gumbel_choices(utilities: Array, n: int, rng: np.random.Generator) -> NDArra
 
 
 def positions(attention_mask: Tensor) -> Tensor:
-    """Position of every real token among the real tokens of its row: 0, 1, 2, ...; 0 under padding
-    on the left.
+    """Position of every real token among the real tokens of its row: 0, 1, 2, ...
 
     Args:
         attention_mask: (B, L) bool or 0/1.
@@ -398,7 +397,7 @@ def attention_pool(hidden: Tensor, logits: Tensor, attention_mask: Tensor) -> Te
 
     Returns:
         (B, H). Differentiable in ``hidden`` and ``logits``; nothing under padding has any
-        influence, not even nan.
+        influence, not even nan, neither on the result nor on a gradient.
 
     Raises:
         ValueError: the shapes do not fit, or a row has no real token.
@@ -732,8 +731,9 @@ def shift_detector(ref: Array, new: Array, bins: int = 10) -> Shift:
     p_value = 2 * sum over k >= 1 of (-1)^(k-1) exp(-2 k^2 t^2), t = ks * sqrt(n m / (n + m)); 1 for
     t < 0.1. psi = sum over bins of (q - p) * log(q / p). The bins lie between the 1/bins, 2/bins,
     ... quantiles of ``ref`` (np.quantile), a value on an edge belongs to the bin above it, and the
-    outer bins reach to infinity. p is the share of ``ref`` in a bin, q that of ``new``, each as
-    (count + 1/2) / (size + bins/2), so that no bin is empty.
+    outer bins reach to infinity. Equal quantiles have an empty bin between them. p is the share of
+    ``ref`` in a bin, q that of ``new``, each as (count + 1/2) / (size + bins/2), so that no share is
+    0.
 
     Args:
         ref, new: (n,) and (m,) float arrays, not empty.
