@@ -471,18 +471,27 @@ def test_moments_are_those_of_all_entries_together(lab, rng):
 @points(
     3,
     part="statistics",
-    catches="square-of-the-sum",
+    catches=("square-of-the-sum", "single-precision-inside"),
     hint="Deviations from the mean survive large values; the difference of two huge squares does "
-    "not. A rank may have no entry at all.",
+    "not. A rank may have no entry at all. Convert what is in single precision before you add up.",
 )
 def test_large_values_keep_their_variance_and_empty_ranks_do_no_harm(lab, rng):
-    """Values around 1e8 keep their variance, and a rank without entries changes nothing."""
+    """Values around 1e8 keep their variance, those in single precision are added up in double
+    precision, and a rank without entries changes nothing."""
     parts = [torch.tensor(1e8 + rng.normal(size=rows)) for rows in (6, 0, 9)]
-    heap = torch.cat(parts)
-    for found in lab.ranks(3).run(lambda student, rank: student.all_reduce_moments(parts[rank])):
-        assert_close(found.mean, float(heap.mean()), rtol=1e-9, what="mean")
-        assert_close(found.var, float(heap.var(correction=0)), rtol=1e-6, what="var")
-        assert_equal(found.count, 15, what="count")
+    single = [(part - 1e8).float() for part in parts]
+    # Beside such entries nothing is left of the others in single precision.
+    single[0][0], single[2][0] = 1e8, -1e8
+
+    def program(student, rank):
+        return [student.all_reduce_moments(x[rank]) for x in (parts, single)]
+
+    for told in lab.ranks(3).run(program):
+        for found, x in zip(told, (parts, single), strict=True):
+            heap = torch.cat(x).double()
+            assert_close(found.mean, float(heap.mean()), rtol=1e-9, atol=1e-6, what="mean")
+            assert_close(found.var, float(heap.var(correction=0)), rtol=1e-6, what="var")
+            assert_equal(found.count, 15, what="count")
 
 
 @points(
@@ -526,19 +535,20 @@ def test_advantages_are_normalised_with_everybodys_moments(lab, rng):
         assert_no_grad(plain, what="normalised advantages")
         assert_close(plain, expected, atol=1e-6, what="normalised advantages without a mask")
         assert_close(single, expected.float(), atol=1e-4, what="advantages in single precision")
+        assert_true(single.dtype == torch.float32, "the dtype is that of the advantages")
 
 
 @points(
     4,
     part="statistics",
-    catches=("merge-without-the-shift", "counts-its-own-rows"),
+    catches=("merge-without-the-shift", "counts-its-own-rows", "square-of-the-sum"),
     hint="Compare with one long table of all rows so far: mean, variance and the number of rows "
     "must be its own.",
 )
 def test_running_statistics_are_those_of_all_rows_so_far(lab, rng):
     """After each update every rank knows mean, variance and number of all rows that any rank has
-    seen."""
-    rounds = [[torch.tensor(rng.normal(k + 2 * rank, 1 + k, size=(rows, 2))) for rank, rows in enumerate(sizes)]
+    seen, also of large values."""
+    rounds = [[torch.tensor(1e7 + rng.normal(k + 2 * rank, 1 + k, size=(rows, 2))) for rank, rows in enumerate(sizes)]
               for k, sizes in enumerate(((0, 0), (5, 2), (0, 4), (3, 3), (0, 1), (0, 0)))]  # fmt: skip
 
     def program(student, rank):
@@ -557,7 +567,7 @@ def test_running_statistics_are_those_of_all_rows_so_far(lab, rng):
             one, other = torch.zeros(2).double(), torch.ones(2).double()
             if len(table):
                 one, other = table.mean(0), table.var(0, correction=0)
-            assert_close(mean, one, atol=1e-6, what="mean")
+            assert_close(mean, one, rtol=0, atol=1e-6, what="mean")
             assert_close(var, other, atol=1e-6, what="var")
 
 
@@ -617,7 +627,7 @@ def test_averaged_gradients_are_the_gradient_of_the_mean_over_all_tokens(lab, rn
 )
 def test_metrics_are_means_over_all_ranks(lab, rng):
     """Clip fraction, KL and mean ratio are those of all valid entries, the same on every rank.
-    Without a mask all entries are valid."""
+    Without a mask all entries are valid; a mask may hold bools or 0 and 1."""
     parts = [tokens(rng, rows) for rows in (5, 2)]
     logp, old, _, mask = (torch.cat(column) for column in zip(*parts, strict=True))
     ratio = (logp - old).exp()
@@ -625,11 +635,11 @@ def test_metrics_are_means_over_all_ranks(lab, rng):
     expected = {"clip_fraction": clipped, "approx_kl": ratio - 1 - ratio.log(), "ratio_mean": ratio}
 
     def program(student, rank):
-        masked = student.distributed_ppo_loss(*parts[rank])[1]
-        return masked, student.distributed_ppo_loss(*parts[rank][:3])[1]
+        *columns, own = parts[rank]
+        return [student.distributed_ppo_loss(*columns, m)[1] for m in (own, own.long(), None)]
 
     for found in lab.ranks(2).run(program):
-        for metrics, counted in zip(found, (mask, torch.ones_like(mask)), strict=True):
+        for metrics, counted in zip(found, (mask, mask, torch.ones_like(mask)), strict=True):
             for name, entries in expected.items():
                 wanted = float(entries[counted].double().mean())
                 assert_close(metrics[name], wanted, atol=1e-6, what=name)
@@ -778,24 +788,20 @@ def test_gradients_are_communicated_once_for_each_optimiser_step(lab, rng):
 @points(
     3,
     part="loss",
-    catches="clips-before-reducing",
+    catches=("clips-before-reducing", "short-gradients-are-lengthened"),
     hint="The limit is for the gradient that the optimiser uses: reduce first, then clip.",
 )
 def test_the_gradient_is_clipped_after_the_reduction(lab, rng):
-    """The norm that is limited is that of the gradient of all ranks."""
+    """The norm that is limited is that of the gradient of all ranks; a norm below the limit stays
+    what it is."""
     values, batches = weights(rng), [batch_of(rng, rows) for rows in SHARDS]
-    for found, metrics in stepped(
-        lab, values, [[[batch] for batch in batches]], max_grad_norm=0.05
-    ):
-        assert_all_close(
-            found, reference_step(values, joined(batches), max_norm=0.05), "parameter", atol=1e-7
-        )
-        assert_close(
-            metrics[0]["grad_norm"],
-            reference_gradient(values, joined(batches))[1],
-            atol=1e-8,
-            what="grad_norm",
-        )
+    norm = reference_gradient(values, joined(batches))[1]
+    for limit in (0.05, 1e3):
+        expected = reference_step(values, joined(batches), max_norm=limit)
+        pieces = [[[batch] for batch in batches]]
+        for found, metrics in stepped(lab, values, pieces, max_grad_norm=limit):
+            assert_all_close(found, expected, "parameter", atol=1e-7)
+            assert_close(metrics[0]["grad_norm"], norm, atol=1e-8, what="grad_norm")
 
 
 # -- control ---------------------------------------------------------------------------------------
@@ -904,7 +910,12 @@ def test_decisions_at_the_limit_and_without_entries(lab):
 @points(
     4,
     part="control",
-    catches=("nan-raises-alone", "infinity-passes", "everybody-blames-oneself"),
+    catches=(
+        "nan-raises-alone",
+        "infinity-passes",
+        "everybody-blames-oneself",
+        "everybody-is-blamed",
+    ),
     hint="Find out together before anybody raises; a rank that raises alone is missing in the "
     "others' next reduction.",
 )
@@ -929,8 +940,10 @@ def test_a_nan_on_one_rank_stops_all(lab, rng):
         return message, both, student.all_reduce_moments(good)
 
     for message, both, moments in ranks.run(program):
+        note(lab, 2 * ("0" in message) + ("1" in message))
         assert_true(
-            "1" in message.split("rank")[-1], "every rank raises, and the message names rank 1"
+            "1" in message and message != both,
+            "every rank raises, and the message names rank 1 alone",
         )
         assert_true("0" in both and "1" in both, "where both are bad the message names both")
         assert_close(moments.mean, float(good.mean()), what="the mean after all")
@@ -1120,6 +1133,8 @@ def test_beginning_a_call_does_not_wait_for_it(student, lab, rng):
     assert_close(back["x"], batch["x"] * scale[:, None], what="what the workers made of the rows")
     group.finish(group.begin("scale", batch, student.Dispatch.RANK_ZERO))
     assert_true(diary.lines[9:] == ["submit", "result"], "a call for rank 0 goes to nobody else")
+    nothing = group.finish(group.begin("scale", None, student.Dispatch.ONE_TO_ALL))
+    assert_equal(nothing, [None] * 3, what="what comes back where None was sent to all")
 
 
 @points(
@@ -1219,9 +1234,10 @@ def test_a_world_of_one_is_plain_ppo(student, rng):
         "resumes-with-a-fresh-optimiser",
         "resumes-with-a-fresh-generator",
         "resumes-with-fresh-statistics",
+        "state-is-no-data",
     ),
     hint="Whatever the next update depends on must be in the state: parameters, the optimiser's "
-    "memory, the shuffling, the statistics.",
+    "memory, the shuffling, the statistics. All of it must go through a checkpoint.",
 )
 def test_a_restart_is_not_noticed(lab, rng):
     """A run that is saved and restored in new processes goes on bit for bit as if nothing had
@@ -1242,14 +1258,18 @@ def test_a_restart_is_not_noticed(lab, rng):
 
     first = lab.ranks(2).run(whole)
 
+    anew = lab.ranks(2)
+
     def resumed(student, rank):
-        learner = learner_of(student, rank)
-        learner.restore_(first[rank][0])
+        learner, file = learner_of(student, rank), anew.labs[rank].make("io.BytesIO")
+        student.save_checkpoint(file, **first[rank][0])
+        anew.labs[rank].kept(file).seek(0)
+        learner.restore_(student.load_checkpoint(file))
         for step in data[1:]:
             learner.update_(step[rank])
         return told(learner)
 
-    for rank, (weights_, stats, step) in enumerate(lab.ranks(2).run(resumed)):
+    for rank, (weights_, stats, step) in enumerate(anew.run(resumed)):
         _, (expected, expected_stats, expected_step) = first[rank]
         for name, value in expected.items():
             assert_close(weights_[name], value, rtol=0, atol=0, what=str(name))
@@ -1263,7 +1283,7 @@ def test_a_restart_is_not_noticed(lab, rng):
 @points(
     4,
     part="training",
-    catches="everyone-steps-all-environments",
+    catches=("everyone-steps-all-environments", "ranks-step-the-same-environments"),
     hint="Deal the environments out with shard_indices, and count the steps of all ranks.",
 )
 def test_environments_are_dealt_out(lab):
@@ -1272,23 +1292,22 @@ def test_environments_are_dealt_out(lab):
 
     def program(student, rank):
         config = student.PPOConfig(
-            envs=5, rollout_steps=60, iterations=2, hidden=8, minibatches=2, epochs=1
+            envs=6, rollout_steps=60, iterations=2, hidden=8, minibatches=2, epochs=1
         )
         result = student.train_distributed_ppo("CartPole-v1", config, 1)
         return result.steps, result.returns, result.model.state_dict()
 
     (steps, returns, one), (steps_there, returns_there, other) = lab.ranks(2).run(program)
-    assert_equal([steps, steps_there], [600, 600], what="the steps of all ranks")
+    assert_equal([steps, steps_there], [720, 720], what="the steps of all ranks")
     for name, value in one.items():
         assert_close(other[name], value, rtol=0, atol=0, what=str(name))
-    for found, environments in ((returns, 3), (returns_there, 2), (returns, 2), (returns_there, 3)):
+    for found in (returns, returns_there):
         assert_true(
             len(found) >= 3 and min(map(float, found)) >= 8,
             "each rank finishes episodes of CartPole",
         )
         assert_true(
-            sum(map(float, found)) <= 120 * 3,
-            f"no rank has steps of more than 3 environments ({environments})",
+            sum(map(float, found)) <= 120 * 3, "no rank has steps of more than 3 environments"
         )
     # At most a few episodes are unfinished, of some twenty steps each.
     finished = sum(map(float, returns)) + sum(map(float, returns_there))

@@ -654,7 +654,7 @@ def all_reduce_moments(x: Tensor, mask: Tensor | None = None) -> Moments:
 
     Args:
         x: any shape, a different number of entries on each rank.
-        mask: of the shape of x, 1 = valid; None = all are.
+        mask: of the shape of x, bool or 0/1, 1 = valid; None = all are.
     """
     if mask is not None and mask.shape != x.shape:
         raise ValueError(f"mask has shape {tuple(mask.shape)}, but x {tuple(x.shape)}.")
@@ -665,6 +665,8 @@ def all_reduce_moments(x: Tensor, mask: Tensor | None = None) -> Moments:
     valid = torch.ones_like(x, dtype=torch.bool) if mask is None else mask.bool()
     # BUG(moments-of-one-rank): return Moments(float(x[valid].double().mean()), float(x[valid].double().var(correction=0)), int(valid.sum()))
     # WHEN every rank uses the mean and variance of its own entries.
+    # BUG(single-precision-inside): mean, squares, count = _merged(x.reshape(-1), valid.reshape(-1))
+    # WHEN moments of numbers in single precision are added up in single precision.
     mean, squares, count = _merged(x.double().reshape(-1), valid.reshape(-1))
     # BUG(sample-variance): return Moments(float(mean), float(squares) / max(count - 1, 1.0), int(count))
     # WHEN the variance is the sample one, divided by the number of entries less one, while the
@@ -726,6 +728,7 @@ class DistributedRunningMeanStd:
         shift = new - self.mean
         # BUG(merge-without-the-shift): squares = squares + self.var * self.count
         # WHEN variances are merged without the term for the distance between the means.
+        # BUG(square-of-the-sum, 2): squares = squares + new**2 * count + (self.var + self.mean**2) * self.count - (new * count + self.mean * self.count) ** 2 / total
         squares = squares + self.var * self.count + shift**2 * (self.count * count / total)
         self.mean = self.mean + shift * (count / total)
         self.var = squares / total
@@ -762,8 +765,8 @@ def distributed_ppo_loss(
     Args:
         logp, old_logp, advantages: any one shape: (B,) or (B, L). What stands under mask 0 is never
             used, not even nan, and gets a gradient of 0.
-        mask: of that shape, 1 = valid; None = all are. There may be no valid entry, on this rank or
-            on any: then the loss and the metrics of no entry are 0.
+        mask: of that shape, bool or 0/1, 1 = valid; None = all are. There may be no valid entry, on
+            this rank or on any: then the loss and the metrics of no entry are 0.
 
     Returns:
         The loss, a scalar that carries the gradient, and metrics that are the same on every rank:
@@ -851,6 +854,8 @@ def distributed_step_(
     all_reduce_grads_(params, 1.0)
     # BUG(clips-before-reducing): limit = float("inf")
     limit = float("inf") if config.max_grad_norm is None else config.max_grad_norm
+    # BUG(short-gradients-are-lengthened): norm = torch.nn.utils.clip_grad_norm_(params, float("inf")); [p.grad.mul_(limit / (norm + 1e-6)) for p in params if limit < float("inf")]
+    # WHEN the gradient always gets the norm max_grad_norm, also where it is shorter.
     norm = torch.nn.utils.clip_grad_norm_(params, limit)
     optimizer.step()
     clipped, kl, ratio = (sum_over_ranks(sums) / count).tolist()
@@ -949,6 +954,8 @@ def check_finite(values: Iterable[Tensor]) -> None:
     # WHEN reduction.
     # BUG(everybody-blames-oneself): named = [rank] if float(sum_over_ranks(bad).sum()) else []
     # WHEN all ranks raise, but each names itself instead of those that hold the nan.
+    # BUG(everybody-is-blamed): named = list(range(world)) if float(sum_over_ranks(bad).sum()) else []
+    # WHEN all ranks are named instead of those that hold the nan.
     named = sum_over_ranks(bad).nonzero().flatten().tolist()
     if named:
         raise FloatingPointError(
@@ -968,7 +975,8 @@ def opened(file: str | Path | BinaryIO, mode: str) -> Iterator[BinaryIO]:
 
 
 def save_checkpoint(file: str | Path | BinaryIO, **state: Any) -> None:
-    """Write named values: nested dicts and lists of tensors, numbers, strings, booleans and None.
+    """Write named values: nested dicts, lists and tuples of tensors, numbers, strings, booleans and
+    None.
 
     Args:
         file: a path, or a binary file that is open for writing (see
@@ -1263,6 +1271,9 @@ class Learner:
         """Everything that the next update depends on, as data that ``save_checkpoint`` takes."""
         # TODO(training): what would be missed if it were fresh after a restart?
         ### BEGIN SOLUTION
+        # BUG(state-is-no-data): return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "generator": self.generator, "stats": vars(self.obs_stats), "step": self.step}
+        # WHEN the state holds the generator itself, which no checkpoint takes, instead of its
+        # WHEN state.
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -1288,6 +1299,7 @@ class Learner:
         # BUG(resumes-with-a-fresh-generator): pass
         # WHEN a restart begins its random numbers anew, so that rows are shuffled otherwise than
         # WHEN without it.
+        # BUG(state-is-no-data): self.generator.set_state(state["generator"].get_state())
         self.generator.set_state(state["generator"])
         # BUG(resumes-with-fresh-statistics): stats = {"mean": self.obs_stats.mean, "var": self.obs_stats.var, "count": 0}
         # WHEN a restart forgets the running statistics.
@@ -1405,6 +1417,8 @@ def train_distributed_ppo(env_id: str, config: PPOConfig, seed: int = 0) -> Resu
     # BUG(everyone-steps-all-environments): rollouts = Rollouts(env_id, range(config.envs), seed)
     # WHEN every rank steps all environments, so that the same experience is counted once for each
     # WHEN rank.
+    # BUG(ranks-step-the-same-environments): rollouts = Rollouts(env_id, range(len(shard_indices(config.envs, rank, world))), seed)
+    # WHEN every rank numbers its environments from 0, so that the ranks see the same episodes.
     rollouts = Rollouts(env_id, shard_indices(config.envs, rank, world).tolist(), seed)
     for _ in range(config.iterations):
         learner.update_(rollouts.collect(learner.model, config))

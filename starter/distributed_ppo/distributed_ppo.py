@@ -526,7 +526,7 @@ def all_reduce_moments(x: Tensor, mask: Tensor | None = None) -> Moments:
 
     Args:
         x: any shape, a different number of entries on each rank.
-        mask: of the shape of x, 1 = valid; None = all are.
+        mask: of the shape of x, bool or 0/1, 1 = valid; None = all are.
     """
     if mask is not None and mask.shape != x.shape:
         raise ValueError(f"mask has shape {tuple(mask.shape)}, but x {tuple(x.shape)}.")
@@ -600,8 +600,8 @@ def distributed_ppo_loss(
     Args:
         logp, old_logp, advantages: any one shape: (B,) or (B, L). What stands under mask 0 is never
             used, not even nan, and gets a gradient of 0.
-        mask: of that shape, 1 = valid; None = all are. There may be no valid entry, on this rank or
-            on any: then the loss and the metrics of no entry are 0.
+        mask: of that shape, bool or 0/1, 1 = valid; None = all are. There may be no valid entry, on
+            this rank or on any: then the loss and the metrics of no entry are 0.
 
     Returns:
         The loss, a scalar that carries the gradient, and metrics that are the same on every rank:
@@ -701,7 +701,8 @@ def opened(file: str | Path | BinaryIO, mode: str) -> Iterator[BinaryIO]:
 
 
 def save_checkpoint(file: str | Path | BinaryIO, **state: Any) -> None:
-    """Write named values: nested dicts and lists of tensors, numbers, strings, booleans and None.
+    """Write named values: nested dicts, lists and tuples of tensors, numbers, strings, booleans and
+    None.
 
     Args:
         file: a path, or a binary file that is open for writing (see
