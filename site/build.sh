@@ -8,6 +8,7 @@ rm -rf build/site
 "$python" site/explorers/golden.py . build/site-golden
 GOLDEN=build/site-golden node --test --test-reporter=dot site/explorers/golden.test.mjs
 node site/bundle.mjs build/site/_static
+"$python" site/fetch_python.py build/site-python
 "$python" -m course_pages.stage build/site-source
 "$python" -m sphinx -q -W --keep-going -E -d build/site-doctrees -c site build/site-source build/site
 echo "site: open build/site/index.html"

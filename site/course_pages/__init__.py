@@ -1,7 +1,7 @@
 """The Sphinx extension that turns this repository's Markdown into the course's site.
 
 Read in this order: navigation (which pages), stage (what Sphinx gets), facts (hours, prerequisites
-and sources), formulas and katex, explorers, colours, access.
+and sources), formulas and katex, explorers, editor, colours, access.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 from autograder.authoring.course import find_root, load_course
-from course_pages import access, colours, explorers, facts, formulas
+from course_pages import access, colours, editor, explorers, facts, formulas
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -21,5 +21,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     formulas.setup(app)
     colours.setup(app, course.root)
     explorers.setup(app)
+    editor.setup(app)
     access.setup(app)
     return {"parallel_read_safe": False}

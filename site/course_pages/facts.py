@@ -8,7 +8,7 @@ from collections.abc import Callable
 from sphinx.application import Sphinx
 
 from autograder.authoring.course import Assignment, Course
-from course_pages import navigation
+from course_pages import editor, navigation
 
 
 def setup(app: Sphinx, course: Course) -> None:
@@ -42,6 +42,8 @@ def _box(assignment: Assignment, course: Course) -> str:
     facts += [f"after {', '.join(links)}"] if links else []
     facts += [f"due {assignment.due:%-d %B %Y, %H:%M %Z}"] if assignment.due else []
     facts += [f"hand in `{', '.join(assignment.submit)}`"]
+    if editor.in_browser(assignment):
+        facts += [f"[write and test it in your browser](../../write/{assignment.name}.md)"]
     return f"```{{container}} facts\n{' · '.join(facts)}\n```"
 
 

@@ -23,7 +23,7 @@ TITLES = {
 # Heading -> documents, relative to the root and without ".md". Before and after the assignments.
 BEFORE = {"The course": ("docs/SYLLABUS", "docs/CONVENTIONS", "docs/DEBUGGING")}
 # These are written while the site is built.
-GENERATED = ("map", "museum/index", "papers", "progress")
+GENERATED = ("write/index", "map", "museum/index", "papers", "progress")
 BESIDE = {"Look and try": (*GENERATED, "docs/WHY_RL", "docs/ACTOR_AND_CRITIC")}
 AFTER = {
     "For instructors": (

@@ -13,7 +13,7 @@ from pathlib import Path
 from autograder.authoring.course import Course, find_root, load_course
 from autograder.authoring.markers import bug_of
 from autograder.errors import CourseError
-from course_pages import course_map, navigation, papers, progress
+from course_pages import course_map, editor, navigation, papers, progress
 from course_pages.museum import pages as museum
 from course_pages.museum.boards import boards
 
@@ -33,6 +33,7 @@ def main(folder: Path) -> None:
 def _write_generated(course: Course, folder: Path) -> None:
     found = {one.name: boards(one) for one in course.catalogue}
     museum.write(course, found, folder)
+    editor.write(course, folder)
     places = {
         (name, bug_of(board.spelling)): f"museum/{name}.html#board-{board.name}"
         for name, some in found.items()
