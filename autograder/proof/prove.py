@@ -115,7 +115,7 @@ def _signals_wait() -> Iterator[None]:
     finally:
         for number, handler in usual.items():
             signal.signal(number, handler)
-        for number in came:
+        for number in came:  # type: ignore[assignment]
             signal.raise_signal(number)
 
 
