@@ -58,7 +58,7 @@ class Diary(gymnasium.Env):
 
     def reset(self, *, seed=None, options=None):
         self.seeds.append(seed)
-        self.obs = np.asarray(self.start(), np.float32)
+        self.obs = np.asarray(self.start(), self.observation_space.dtype)
         return self.obs, {}
 
     def step(self, action):
@@ -70,7 +70,7 @@ class Diary(gymnasium.Env):
         self.diary.append(
             Step(len(self.seeds) - 1, self.obs, int(action), reward, terminated, truncated)
         )
-        after = np.asarray(after, np.float32)
+        after = np.asarray(after, self.observation_space.dtype)
         self.obs = None if terminated or truncated else after
         return after, reward, terminated, truncated, {}
 
@@ -154,6 +154,21 @@ class Drift(Diary):
         self.left, self.luck = self.left - 1, self.luck + 1
         reward = float(self.rewards[self.luck % 101]) + self.bonus * action
         return self.noise.normal(size=4), reward, False, self.left == 0
+
+
+class Bytes(Drift):
+    """The same with observations of four bytes."""
+
+    def __init__(self, rng, lengths):
+        super().__init__(rng, lengths)
+        self.observation_space = gymnasium.spaces.Box(0, 255, (4,), np.uint8)
+
+    def start(self):
+        return np.abs(50.0 * super().start()).clip(0, 255)
+
+    def move(self, action):
+        after, *rest = super().move(action)
+        return np.abs(50.0 * after).clip(0, 255), *rest
 
 
 SETTINGS = {
@@ -290,8 +305,7 @@ def test_a_full_buffer_forgets_the_oldest(student, rng):
     2,
     part="replay",
     catches="keeps-a-reference",
-    hint="Some environments return the same array at every step, with new contents: copy the "
-    "numbers.",
+    hint="What the caller does to its arrays later must not change the past: copy the numbers.",
 )
 def test_the_past_cannot_be_rewritten(student, lab, rng):
     """What the caller does to its arrays after add() does not change what is stored."""
@@ -410,11 +424,13 @@ def test_the_network_has_the_layers_that_were_asked_for(student, rng):
 @points(
     2,
     part="network",
-    catches="no-activation",
-    hint="Linear layers on top of each other are one linear layer: put a ReLU between them.",
+    catches=("no-activation", "not-a-relu"),
+    hint="Linear layers on top of each other are one linear layer: put a ReLU between them. Without "
+    "biases, a network with ReLU says twice as much of twice the observation.",
 )
 def test_hidden_layers_bend_the_function(student, lab, rng):
-    """With hidden layers Q is no linear function of the observation; without, it is."""
+    """With hidden layers Q is no linear function of the observation; without, it is. The bends are
+    those of ReLU."""
     x, y = 3.0 * matrix(rng, 2, 40, 4).float()
     for hidden, linear in (((), True), ((32,), False), ((32, 32), False)):
         lab.seed(len(hidden))
@@ -424,6 +440,11 @@ def test_hidden_layers_bend_the_function(student, lab, rng):
         assert_finite(bend, "Q")
         assert_true(q.std().item() > 0.01, "Q depends on the observation")
         assert_true(bend < 1e-4 if linear else bend > 1e-2, f"hidden={hidden}: bend {bend:.3g}")
+    # Biases of 32 and of 2 numbers become 0; weights are larger.
+    state = dict(network.state_dict())
+    network.load_state_dict({name: value * (value.numel() > 32) for name, value in state.items()})
+    once, twice = network(x).detach(), network(2.0 * x).detach()
+    assert_close(twice, 2.0 * once, rtol=1e-4, atol=1e-5, what="Q of twice the observation")
 
 
 @points(
@@ -934,13 +955,15 @@ def repeat(env, initial, settings):
 
 
 def assert_repeats(
-    student, lab, rng, *, n_actions=3, terminated=(), truncated=(), seed=3, **settings
+    student, lab, rng, *, n_actions=3, terminated=(), truncated=(), seed=3, scale=1.0, **settings
 ):
     """train_dqn in a blank environment ends with the biases that `repeat` finds.
 
+    ``scale``: how much larger the first twenty rewards are.
     A step of Adam moves a bias by about the learning rate, 0.05 to 0.2: 500 times the tolerance.
     """
     rewards = 2.0 + 2.0 * rng.normal(size=(200, n_actions))
+    rewards[:20] *= scale
     settings = SETTINGS | {"hidden": (), "buffer_capacity": 1, "batch_size": 3} | settings
     zero = np.zeros((1, 2))
     idle = train(
@@ -975,19 +998,22 @@ def assert_repeats(
         "learns-every-step",
         "one-gradient-step-a-round",
         "gradients-pile-up",
+        "ignores-config-loss",
+        "clips-gradients",
     ),
     hint="Rounds of gradient steps come at t >= warmup_steps when t is a multiple of train_every, "
-    "gradient_steps in each.",
+    "gradient_steps in each, with the loss of the configuration and unclipped gradients.",
 )
 def test_gradient_steps_come_when_they_are_due(student, lab, rng):
     """There is no gradient step before the warm-up is over, and later as many as the configuration
-    says."""
+    says, each with the loss that it names and with its whole gradient."""
+    # Adam forgets the scale of gradients, but not how much larger one is than another.
     schedule = {"total_steps": 30, "warmup_steps": 11, "train_every": 4, "gradient_steps": 3}
-    assert_repeats(student, lab, rng, truncated=(5, 19), gamma=0.0, learning_rate=0.1, **schedule)
-    schedule = {"total_steps": 17, "warmup_steps": 9, "train_every": 3, "gradient_steps": 1}
-    assert_repeats(
-        student, lab, rng, truncated=(8, 15), gamma=0.0, learning_rate=0.2, loss="huber", **schedule
-    )
+    more = {"gamma": 0.0, "learning_rate": 0.1, "scale": 100.0}
+    assert_repeats(student, lab, rng, truncated=(5, 19), **more, **schedule)
+    schedule = {"total_steps": 35, "warmup_steps": 9, "train_every": 3, "gradient_steps": 1}
+    more = {"gamma": 0.0, "learning_rate": 0.2, "loss": "huber"}
+    assert_repeats(student, lab, rng, truncated=(8, 15, 29), **more, **schedule)
 
 
 @points(
@@ -1089,8 +1115,8 @@ def test_only_termination_is_stored_as_an_ending(student, lab, rng):
 class Shown(Drift):
     """A drift that also writes down where each step led to."""
 
-    def __init__(self, rng, lengths):
-        super().__init__(rng, lengths)
+    def __init__(self, rng, lengths, **more):
+        super().__init__(rng, lengths, **more)
         self.after = []
 
     def move(self, action):
@@ -1387,9 +1413,10 @@ def are_greedy(env, q):
         "epsilon-counts-gradient-steps",
         "exploits-when-it-should-explore",
         "observation-stands-still",
+        "acts-in-the-target-network",
     ),
     hint="epsilon falls with the environment steps, also before the first gradient step; "
-    "afterwards actions are greedy.",
+    "afterwards actions are greedy, as the online network sees it.",
 )
 def test_exploration_falls_with_the_environment_steps(student, lab, rng):
     """Actions are random at first, greedy once epsilon has fallen to 0, and in between both in the
@@ -1398,6 +1425,7 @@ def test_exploration_falls_with_the_environment_steps(student, lab, rng):
     settings = {
         "total_steps": 700,
         "warmup_steps": 1000,
+        "epsilon_start": 0.8,
         "epsilon_end": 0.0,
         "epsilon_decay_steps": 500,
     }
@@ -1408,12 +1436,27 @@ def test_exploration_falls_with_the_environment_steps(student, lab, rng):
         0,
         250,
     ):  # the mean epsilon of a stretch of 250 steps, and 2/3 of it for the two other actions
-        other = 2 / 3 * (1 - (begin + 124.5) / 500)
+        other = 2 / 3 * 0.8 * (1 - (begin + 124.5) / 500)
         count = int(greedy[begin : begin + 250].sum())
         assert_frequencies(
             np.array([count, 250 - count]), [1 - other, other], f"greedy actions from step {begin}"
         )
     assert_story(lab, result, env)
+    # Two long rounds of gradient steps, from which the target network learns nothing.
+    env = Drift(rng, lengths=[40], bonus=1.0)
+    settings = {
+        "total_steps": 160,
+        "warmup_steps": 60,
+        "train_every": 60,
+        "gradient_steps": 40,
+        "target_every": 1000,
+        "learning_rate": 0.05,
+        "epsilon_end": 0.0,
+        "epsilon_decay_steps": 60,
+    }
+    result = train(student, lab, env, **settings)
+    greedy = are_greedy(env, q_values(lab, result, [step.obs for step in env.diary]))
+    assert_true(bool(greedy[120:].all()), "actions are greedy in the network that has learned")
 
 
 @points(
@@ -1424,15 +1467,17 @@ def test_exploration_falls_with_the_environment_steps(student, lab, rng):
     "by either flag.",
 )
 def test_returns_and_steps_are_those_of_the_episodes(student, lab, rng):
-    """The result holds the undiscounted return of every finished episode, and when it ended."""
-    env = Drift(rng, lengths=[3, 1, 8, 5])
-    result = train(student, lab, env, total_steps=100, warmup_steps=90, hidden=(7, 5))
-    assert_story(lab, result, env)
-    assert_equal(len(env.diary), 100, what="the number of environment steps")
-    sizes = sorted(p.numel() for p in result.network.parameters())
-    assert_equal(
-        sizes, sorted([28, 7, 35, 5, 15, 3]), what="sizes of the network's weights and biases"
-    )
+    """The result holds the undiscounted return of every finished episode, and when it ended, also
+    where observations are bytes."""
+    for kind in (Drift, Bytes):
+        env = kind(rng, [3, 1, 8, 5])
+        result = train(student, lab, env, total_steps=100, warmup_steps=90, hidden=(7, 5))
+        assert_story(lab, result, env)
+        assert_equal(len(env.diary), 100, what="the number of environment steps")
+        sizes = sorted(p.numel() for p in result.network.parameters())
+        assert_equal(
+            sizes, sorted([28, 7, 35, 5, 15, 3]), what="sizes of the network's weights and biases"
+        )
 
 
 @points(
@@ -1519,16 +1564,20 @@ def test_training_stops_when_the_running_return_is_good(student, lab, rng):
         "learns-every-step",
         "one-gradient-step-a-round",
         "epsilon-counts-gradient-steps",
+        "ignores-epsilon-start",
+        "ignores-batch-size",
+        "tells-the-target-network",
     ),
-    hint="callback is told after every round: steps, gradient steps, epsilon, loss, running "
-    "return. True ends the training.",
+    hint="callback is told after every round: steps, gradient steps, epsilon, the latest loss, "
+    "running return, and the network that learns. True ends the training.",
 )
 def test_progress_is_told_after_every_round(student, lab, rng):
     """After every round the callback hears where training is, and it can end it."""
     # More than twenty episodes end before the last round.
-    env, told = Drift(rng, lengths=[1, 2, 1]), []
+    env, told, networks = Drift(rng, lengths=[1, 2, 1]), [], []
 
     def listen(news):
+        networks.append(news.network)
         told.append(
             (
                 int(news.step),
@@ -1540,17 +1589,20 @@ def test_progress_is_told_after_every_round(student, lab, rng):
         )
         # Rates that jump, wait for the first round or are a step ahead end elsewhere: after 52, 64
         # and 36 steps.
-        return told[-1][2] < 0.29
+        return told[-1][2] < 0.26
 
     settings = {
         "total_steps": 200,
         "warmup_steps": 26,
         "train_every": 4,
         "gradient_steps": 3,
+        "epsilon_start": 0.9,
         "epsilon_end": 0.0,
         "epsilon_decay_steps": 50,
     }
     result = train(student, lab, env, callback=listen, **settings)
+    seen = rng.normal(size=(5, 4))
+    learned = q_values(lab, result, seen)
     assert_story(lab, result, env)
     steps = [28, 32, 36, 40]
     assert_equal(
@@ -1559,7 +1611,10 @@ def test_progress_is_told_after_every_round(student, lab, rng):
         what="steps and gradient steps",
     )
     assert_close(
-        [line[2] for line in told], [1 - (s - 1) / 50 for s in steps], rtol=1e-6, what="epsilon"
+        [line[2] for line in told],
+        [0.9 * (1 - (s - 1) / 50) for s in steps],
+        rtol=1e-6,
+        what="epsilon",
     )
     assert_true(
         all(np.isfinite(line[3]) and line[3] > 0 for line in told), f"losses are positive: {told}"
@@ -1568,6 +1623,29 @@ def test_progress_is_told_after_every_round(student, lab, rng):
     running = [float(env.sums()[:n][-20:].mean()) for n in ended]
     assert_close([line[4] for line in told], running, rtol=1e-5, what="the running return")
     assert_equal(len(env.diary), 40, what="the number of environment steps")
+    first = networks[0](torch.tensor(seen, dtype=torch.float32)).detach().double()
+    assert_close(first, learned, rtol=1e-5, atol=1e-6, what="the network of the first news")
+    # Nothing is learned, and a batch is one of the two transitions that are held: the latest loss
+    # is the error of one of them, not a mean.
+    env, losses = Blank(2.0 + 2.0 * rng.normal(size=(40, 1))), []
+    settings = {
+        "total_steps": 40,
+        "warmup_steps": 2,
+        "train_every": 1,
+        "gradient_steps": 3,
+        "buffer_capacity": 2,
+        "batch_size": 1,
+        "gamma": 0.0,
+        "learning_rate": 1e-9,
+    }
+    result = train(
+        student, lab, env, callback=lambda news: losses.append(float(news.loss)), **settings
+    )
+    value = q_values(lab, result, np.zeros((1, 2)))[0, 0].item()
+    errors = [(value - step.reward) ** 2 for step in env.diary]
+    pairs = zip(losses, pairwise(errors), strict=True)
+    nearest = [min(pair, key=lambda error: abs(error - loss)) for loss, pair in pairs]
+    assert_close(losses, nearest, rtol=1e-4, atol=1e-4, what="losses of single transitions")
 
 
 @points(
@@ -1578,8 +1656,8 @@ def test_progress_is_told_after_every_round(student, lab, rng):
 )
 def test_evaluation_is_greedy(student, lab, rng):
     """Evaluation takes the best action at every step, seeds the first reset, and returns the sum of
-    each episode's rewards."""
-    env = Drift(rng, lengths=[30, 20, 25], bonus=1.0)
+    each episode's rewards, whichever flag ends it."""
+    env = Shown(rng, lengths=[30, 20, 25], bonus=1.0)
     network = student.QNetwork(4, 3, (16,))
     lent, _ = lab.lend(env, budget=75)
     returns = student.evaluate(network, lent, 3, 17)

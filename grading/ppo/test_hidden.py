@@ -313,8 +313,11 @@ def test_a_distant_second_bound_changes_nothing(student, rng):
     "moved: refuse c <= 1.",
 )
 def test_a_second_bound_below_one_is_refused(student, rng):
-    """c <= 1 is refused with a ValueError."""
+    """c <= 1 is refused with a ValueError, and so is an impossible distance."""
     batch = quadrants(rng)
+    for low, high in ((-0.1, None), (1.0, None), (0.2, 0.0)):
+        with assert_raises(ValueError):
+            student.dual_clip_surrogate(*batch, low, high)
     for c in (1.0, 0.5, -3.0):
         with assert_raises(ValueError):
             student.dual_clip_surrogate(*batch, c=c)
@@ -352,19 +355,22 @@ def test_inputs_stay_as_they_are(student, rng):
 @points(
     2,
     part="losses",
-    catches=("value-loss-without-half", "mean-over-padding"),
+    catches=("value-loss-without-half", "mean-over-padding", "padding-times-zero"),
     hint="One half of the mean of the squared errors, over valid entries.",
 )
 def test_plain_value_loss_is_half_the_mean_squared_error(student, rng):
-    """Without clipping the value loss is half the mean squared error of the valid entries."""
+    """Without clipping the value loss is half the mean squared error of the valid entries, whatever
+    stands in the others."""
     values, old, returns = normal(rng, 3, 3, 5)
     mask = torch.tensor(rng.permutation(15).reshape(3, 5) < 9)
     errors = (values - returns) ** 2
     assert_close(
         student.value_loss(values, old, returns), errors.mean() / 2, what="the loss", **NEAR
     )
-    found = student.value_loss(values, old, returns, mask=mask)
-    assert_close(found, errors[mask].sum() / 18, what="the loss with a mask", **NEAR)
+    for filler in (-3.0, float("nan")):
+        padded = (x.masked_fill(~mask, filler) for x in (values, old, returns))
+        found = student.value_loss(*padded, mask=mask)
+        assert_close(found, errors[mask].sum() / 18, what="the loss with a mask", **NEAR)
 
 
 @points(
@@ -391,6 +397,9 @@ def test_clipped_value_loss_takes_the_larger_error(student, rng):
     clipped = moves.clamp(-0.5, 0.5)
     errors = torch.maximum((moves - returns) ** 2, (clipped - returns) ** 2)
     assert_close(loss, errors.mean() / 2, what="the loss", **NEAR)
+    padded = (torch.cat([x, vector(math.nan, math.nan)]) for x in (moves, old, returns))
+    found = student.value_loss(*padded, clip=0.5, mask=torch.arange(6) < 4)
+    assert_close(found, errors.mean() / 2, what="the loss with a mask", **NEAR)
     expected = (moves - returns) / 4
     expected[0] = 0.0
     assert_close(gradient(loss, values)[0], expected, what="the gradient", **NEAR)
@@ -426,16 +435,19 @@ def test_targets_receive_no_gradient(student, rng):
 @points(
     2,
     part="losses",
-    catches=("entropy-without-gradient", "mean-over-padding"),
+    catches=("entropy-without-gradient", "mean-over-padding", "padding-times-zero"),
     hint="A mean over valid entries that the optimiser can push: do not detach it.",
 )
 def test_entropy_bonus_is_a_mean_with_a_gradient(student, rng):
-    """The bonus is the mean entropy of the valid entries and passes its gradient on."""
-    entropy = normal(rng, 2, 4, mean=1.0).requires_grad_()
+    """The bonus is the mean entropy of the valid entries, whatever stands in the others, and passes
+    its gradient on."""
+    numbers = normal(rng, 2, 4, mean=1.0)
     mask = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 0]]).bool()
-    bonus = student.entropy_bonus(entropy, mask)
-    assert_close(bonus, entropy.detach()[mask].mean(), what="the bonus", **NEAR)
-    assert_close(gradient(bonus, entropy)[0], mask.double() / 5, what="the gradient", **NEAR)
+    for filler in (2.0, float("nan")):
+        entropy = numbers.masked_fill(~mask, filler).requires_grad_()
+        bonus = student.entropy_bonus(entropy, mask)
+        assert_close(bonus, numbers[mask].mean(), what="the bonus", **NEAR)
+        assert_close(gradient(bonus, entropy)[0], mask.double() / 5, what="the gradient", **NEAR)
 
 
 @points(
@@ -632,13 +644,18 @@ def matrices(model):
 @points(
     4,
     part="network",
-    catches=("normal-initialisation", "one-gain-for-all-layers", "small-value-head"),
+    catches=(
+        "normal-initialisation",
+        "one-gain-for-all-layers",
+        "small-value-head",
+        "relu-instead-of-tanh",
+    ),
     hint="The rows (or columns) of each weight are orthogonal, of length sqrt(2), 0.01 for the "
-    "policy's head, 1 for the value's.",
+    "policy's head, 1 for the value's; between the layers is tanh.",
 )
 def test_weights_start_orthogonal(student, rng):
-    """Each weight matrix starts orthogonal: gain sqrt(2) in hidden layers, 0.01 for the policy's
-    head, 1 for the value's."""
+    """Each weight matrix starts orthogonal: gain sqrt(2) in hidden layers, which use tanh, 0.01 for
+    the policy's head, 1 for the value's."""
     assert_values_come_from_the_weights(student, rng)
     for shared in (False, True):
         found = matrices(model_of(student, 5, 3, hidden=(16, 8), shared=shared))
@@ -658,6 +675,15 @@ def test_weights_start_orthogonal(student, rng):
                 atol=1e-4,
                 what=f"the products of the rows of a weight {tuple(weight.shape)}, over the squared gain",
             )
+    model, obs = model_of(student, 5, 3, hidden=(8,), shared=True), normal(rng, 6, 5)
+    found = {len(w): w for w in matrices(model)}
+    assert_close(
+        model.value(obs.float()).detach().double(),
+        (torch.tanh(obs @ found[8].T) @ found[1].T).squeeze(1),
+        rtol=1e-4,
+        atol=1e-5,
+        what="values of a model with one hidden layer",
+    )
 
 
 @points(
@@ -1122,7 +1148,7 @@ def test_gaussian_actions_have_one_ratio(student, lab, rng):
 @points(
     3,
     part="update",
-    catches=("dual-clip-setting-ignored", "kl-penalty-subtracted"),
+    catches=("dual-clip-setting-ignored", "dual-clip-keeps-its-distances", "kl-penalty-subtracted"),
     hint="cfg.dual_clip chooses the surrogate; cfg.kl_coef adds k3 to what is minimised.",
 )
 def test_dual_clip_and_penalty_enter_the_loss(student, lab, rng):
@@ -1131,7 +1157,13 @@ def test_dual_clip_and_penalty_enter_the_loss(student, lab, rng):
     batch = batch_for(linear, rng, 24, moved=0.9)
     batch.old_logp[:8] -= 2.0  # surely far beyond the second bound,
     batch.advantages[:8] = -batch.advantages[:8].abs() - 0.2  # and bad
-    for changes, hand in (({"dual_clip": 1.3}, {"c": 1.3}), ({"kl_coef": 0.8}, {"kl_coef": 0.8})):
+    # Good actions that the plain distance of 0.2 clips and one of 0.4 does not.
+    logp, _ = linear.logp_and_entropy(linear.weights, batch.obs, batch.actions)
+    batch.old_logp[8:12] = logp[8:12] - math.log(1.3)
+    batch.advantages[8:12] = batch.advantages[8:12].abs() + 0.2
+    dual = {"dual_clip": 1.3, "clip_low": 0.1, "clip_high": 0.4}
+    by_name = {"c": 1.3, "low": 0.1, "high": 0.4}
+    for changes, hand in ((dual, by_name), ({"kl_coef": 0.8}, {"kl_coef": 0.8})):
         model, opt = linear.there(student, lab)
         student.ppo_update(model, opt, batch, settings(student, epochs=2, **changes), generator())
         assert_weights(model, by_hand(linear, batch, 2, **hand)[0])
@@ -1172,13 +1204,18 @@ def test_metrics_say_what_happened(student, lab, rng):
 @points(
     5,
     part="update",
-    catches=("divides-by-the-number-of-pieces", "adds-up-the-pieces", "normalises-each-piece"),
+    catches=(
+        "divides-by-the-number-of-pieces",
+        "adds-up-the-pieces",
+        "normalises-each-piece",
+        "metrics-of-the-last-piece",
+    ),
     hint="A piece counts by its share of the minibatch; what is a mean over the minibatch must not "
     "be taken over pieces.",
 )
 def test_accumulated_gradient_is_that_of_the_whole(student, lab, rng):
-    """In 1, 2, 3, 4 or 10 pieces, equal or not, the step is that of the whole minibatch, to
-    1e-10."""
+    """In 1, 2, 3, 4 or 10 pieces, equal or not, the step is that of the whole minibatch, to 1e-10,
+    and so are the metrics."""
     linear = Linear(rng, 3, 4)
     batch = batch_for(linear, rng, 10)
     for normalize in (False, True):
@@ -1192,14 +1229,16 @@ def test_accumulated_gradient_is_that_of_the_whole(student, lab, rng):
                 entropy_coef=0.02,
                 value_clip=0.2,
             )
-            student.ppo_update(model, opt, batch, cfg, generator())
+            metrics = student.ppo_update(model, opt, batch, cfg, generator())
             if whole is None:
                 whole = state_of(model)
-                expected, _ = by_hand(
+                expected, (seen,) = by_hand(
                     linear, batch, normalize=normalize, entropy_coef=0.02, value_clip=0.2
                 )
                 assert_weights(model, expected)
             assert_weights(model, whole, **EXACT)
+            for name, number in seen.items():
+                assert_close(metrics[name], number, what=f"{name} in {pieces} pieces", **NEAR)
 
 
 @points(
@@ -1359,7 +1398,12 @@ def divergence_after(linear, batch, steps, lr=0.05, **clip):
 @points(
     5,
     part="update",
-    catches=("stops-one-epoch-only", "stops-after-the-step", "stop-forgets-the-factor"),
+    catches=(
+        "stops-one-epoch-only",
+        "stops-after-the-step",
+        "stop-forgets-the-factor",
+        "stop-leaves-its-minibatch-out",
+    ),
     hint="Measure before the step; if it is too far already, do not take it, and end the whole "
     "update.",
 )
@@ -1374,11 +1418,12 @@ def test_early_stop_ends_the_update_before_the_step(student, lab, rng):
     # The first divergence is between the target and 1.5 times the target, the second beyond both.
     target = 0.8 * kls[0]
     model, opt = linear.there(student, lab, 0.05)
-    metrics = student.ppo_update(
-        model, opt, batch, settings(student, epochs=6, stop_kl=target), generator()
-    )
+    cfg = settings(student, epochs=6, stop_kl=target, accum_steps=5)
+    metrics = student.ppo_update(model, opt, batch, cfg, generator())
     assert_weights(model, by_hand(linear, batch, 2, lr=0.05)[0])
     assert_equal((int(metrics["steps"]), int(metrics["epochs"])), (2, 2), what="steps and epochs")
+    # 0 at first; the minibatch whose step was not taken counts as well.
+    assert_close(metrics["approx_kl"], sum(kls) / 3, what="approx_kl after an early stop", **NEAR)
     # Twelve equal rows, so that all minibatches of four are alike. The fifth of them goes too far.
     clip, kls = {"low": 0.9, "high": 9.0}, [1.0] * 4
     while not (1e-4 < kls[0] < kls[1] < kls[2] < kls[3] / 1.3):
@@ -1836,6 +1881,7 @@ class ByHand:
         self.optimizer = torch.optim.Adam(model.parameters(), lr=cfg["learning_rate"], eps=1e-5)
         self.seen, self.beta = torch.zeros(0, table.obs.shape[1]), cfg["kl_coef"]
         self.explained, self.betas = [], []  # after each update
+        self.running, self.totals = torch.zeros(table.num_envs).double(), []
 
     def shown(self, obs):
         """Observations as the model gets them: normalised by those of the rollouts before."""
@@ -1845,6 +1891,17 @@ class ByHand:
         if len(self.seen):
             mean, var = self.seen.mean(0), self.seen.var(0, correction=0)
         return ((obs - mean) / (var + 1e-8).sqrt()).clamp(-10.0, 10.0)
+
+    def paid(self, rollout):
+        """Rewards as the learner gets them: scaled by all discounted returns so far."""
+        if not self.cfg["normalize_rewards"]:
+            return rollout[2].float()
+        for rewards, over in zip(rollout[2], rollout[4] | rollout[5], strict=True):
+            self.running = self.cfg["gamma"] * self.running + rewards
+            self.totals.append(self.running)
+            self.running = torch.where(over, 0.0, self.running)
+        var = torch.stack(self.totals).var(correction=0)
+        return (rollout[2] / (var + 1e-8).sqrt()).clamp(-10.0, 10.0).float()
 
     def update(self, rollout, rate):
         """One update with this learning rate."""
@@ -1860,8 +1917,10 @@ class ByHand:
             )
         ends = (rollout[4], rollout[5], cfg["gamma"], cfg["lam"])
         values = old_values.reshape(shape)
-        adv = slow_gae(rollout[2].float(), values, next_values.reshape(shape), *ends).flatten()
-        returns, adv = adv + old_values, (adv - adv.mean()) / (adv.std(correction=0) + 1e-8)
+        adv = slow_gae(self.paid(rollout), values, next_values.reshape(shape), *ends).flatten()
+        returns = adv + old_values
+        if cfg["normalize_advantages"]:
+            adv = (adv - adv.mean()) / (adv.std(correction=0) + 1e-8)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         kls = []
@@ -1901,8 +1960,9 @@ def ring(rng, far=0.0):
 
 
 FOLLOWED = {
-    "horizon": 6, "minibatch_size": 24, "epochs": 2, "learning_rate": 0.02, "gamma": 0.8, "lam": 0.7, "hidden": (8,),
+    "horizon": 6, "minibatch_size": 24, "epochs": 2, "learning_rate": 0.02, "gamma": 0.8, "lam": 0.7, "hidden": (8,), "shared": False,
     "value_coef": 0.7, "entropy_coef": 0.05, "max_grad_norm": 0.3, "kl_coef": 0.0, "kl_target": None, "normalize_obs": False,
+    "normalize_rewards": False, "normalize_advantages": True,
 }  # fmt: skip
 
 
@@ -1911,7 +1971,8 @@ def follow(student, lab, rng, updates=3, on_update=None, **changes):
 
     ``there``, ``here``: log-probabilities and values, (2, 5) each; ``hand``: the steps by hand.
     """
-    cfg, size = FOLLOWED | changes, 24
+    cfg = FOLLOWED | changes
+    size = 4 * cfg["horizon"]
     # A normaliser that has seen nothing still clips what is far away.
     table = ring(rng, far=15.0 * cfg["normalize_obs"])
     tiny = Table(4, table.obs, table.moves, table.rewards, 4, (0, 1, 2), staggered=True)
@@ -1922,6 +1983,9 @@ def follow(student, lab, rng, updates=3, on_update=None, **changes):
     with torch.no_grad():
         # Before the work by hand: it tells the diagnosis at once which mistakes it was not.
         there = torch.stack([model.policy(obs).log_prob(actions), model.value(obs)])
+    # Trunks of 2 * 8 + 8 numbers, heads of 8 * 2 + 2 and 8 + 1.
+    numbers = sum(p.numel() for p in first.model.parameters())
+    assert_equal(numbers, 51 if cfg["shared"] else 75, what="the number of weights and biases")
     hand = ByHand(first.model, table, cfg)
     for k, rollout in enumerate(diary_of(table, cfg["horizon"])):
         hand.update(rollout, cfg["learning_rate"] * (1 - k / updates))
@@ -1941,7 +2005,12 @@ def assert_follows(student, lab, rng, **changes):
 @points(
     3,
     part="training",
-    catches=("gamma-and-lambda-swapped", "truncation-as-termination", "adam-with-its-own-epsilon"),
+    catches=(
+        "gamma-and-lambda-swapped",
+        "truncation-as-termination",
+        "adam-with-its-own-epsilon",
+        "network-ignores-its-settings",
+    ),
     hint="Take one update apart: which rate, which advantages, which loss, which optimiser with "
     "which eps? The docstring of train_ppo names each.",
 )
@@ -1983,23 +2052,31 @@ def test_the_penalty_follows_its_rule(student, lab, rng):
 @points(
     2,
     part="training",
-    catches="rewards-stay-unscaled",
-    hint="With cfg.normalize_rewards the normaliser sees every step of a rollout, and the learner "
-    "gets what it makes of the rewards.",
+    catches=(
+        "rewards-stay-unscaled",
+        "rewards-scaled-with-another-gamma",
+        "reward-statistics-start-anew",
+    ),
+    hint="With cfg.normalize_rewards one normaliser, with cfg.gamma, sees every step of a training "
+    "and where episodes end, and the learner gets what it makes of the rewards.",
 )
 def test_normalised_rewards_have_no_unit(student, lab, rng):
-    """With normalised rewards, a training that is paid 64 times as much ends in the same place."""
+    """With normalised rewards, a training that is paid 64 times as much ends in the same place: the
+    one to which the steps lead by hand."""
     table = ring(rng)
 
-    def values(unit, normalised):
+    def values(unit):
         paid = (table.obs, table.moves, unit * table.rewards, 4, (0, 1, 2))
-        cfg = {**FOLLOWED, "total_steps": 72, "normalize_rewards": normalised}
+        cfg = {**FOLLOWED, "total_steps": 72, "normalize_rewards": True}
         result, _ = train(student, lab, Table(4, *paid, staggered=True), **cfg)
         return values_at(result.model, table.obs)
 
-    small, large = values(1.0, True), values(64.0, True)
+    small, large = values(1.0), values(64.0)
     assert_close(large, small, rtol=1e-3, atol=1e-3, what="values of rewards 64 times as large")
-    assert_true(bool((values(64.0, False) - large).abs().max() > 1e-2), "rewards play a role")
+    # In rollouts of one step it is all the same whether a step or a rollout is scaled at a time.
+    # Four equal advantages, which occur, have no deviation to divide by.
+    alike = {"horizon": 1, "updates": 18, "normalize_advantages": False}
+    assert_follows(student, lab, rng, normalize_rewards=True, **alike)
 
 
 @points(
@@ -2009,13 +2086,14 @@ def test_normalised_rewards_have_no_unit(student, lab, rng):
         "explained-variance-the-wrong-way-round",
         "explained-variance-after-the-update",
         "mean-return-of-all-episodes",
+        "one-end-ends-all",
     ),
     hint="Each update tells what its rollout was like: how much of the variance of the returns the "
     "values explained that it was played with, and the mean of the last 100 episodes.",
 )
 def test_on_update_is_told_what_happened(student, lab, rng):
     """Next to the metrics of ppo_update: explained variance, beta, learning rate, and the mean
-    return of the last 100 episodes."""
+    return of the last 100 episodes; the result has the return of each."""
     told = []
 
     def note(model, metrics):
@@ -2035,9 +2113,14 @@ def test_on_update_is_told_what_happened(student, lab, rng):
     rewards = rng.normal(size=(2, 2)) * [[1.0], [10.0]]
     table = Table(8, rng.normal(size=(2, 1)), [[1, -1], [-1, -1]], rewards)
     result, _ = train(student, lab, table, total_steps=12 * 32, minibatch_size=32, on_update=note)
-    ended = [int((rollout[4] | rollout[5]).sum()) for rollout in diary_of(table, 4)]
-    returns = np.array([float(x) for x in result.returns])
-    means = [returns[:n][-100:].mean() for n in np.cumsum(ended)]
+    running, returns, means = np.zeros(8), [], []
+    for t, (_, _, paid, _, terminated, truncated) in enumerate(table.diary):
+        running += paid
+        returns += running[terminated | truncated].tolist()
+        running[terminated | truncated] = 0.0
+        if t % 4 == 3:
+            means.append(np.mean(returns[-100:]))
+    assert_close(list(result.returns), returns, rtol=1e-4, atol=1e-4, what="returns")
     found = [float(metrics["mean_return"]) for metrics in told]
     assert_close(found, means, rtol=1e-4, atol=1e-4, what="mean_return")
 
@@ -2065,13 +2148,18 @@ def test_training_can_be_ended(student, lab):
 @points(
     2,
     part="training",
-    catches=("global-generator", "first-update-at-rate-zero"),
+    catches=(
+        "global-generator",
+        "first-update-at-rate-zero",
+        "anneals-without-being-asked",
+        "same-dice-in-every-update",
+    ),
     hint="Everything random comes from the seed: a generator for weights, actions and order, and "
     "env.reset(seed=seed).",
 )
 def test_training_is_repeatable_and_leaves_global_generators_alone(student, lab):
-    """The same seed gives the same run, global generators stay as they are, and one single update
-    uses the full learning rate."""
+    """The same seed gives the same run, global generators stay as they are, one single update uses
+    the full learning rate, and the next one another draw (and the full rate without annealing)."""
 
     def run(seed, **changes):
         table = Table(4, [[1.0], [0.3]], [[1, 0], [-1, 1]], [[0.5, -1.0], [1.0, 2.0]])
@@ -2094,13 +2182,21 @@ def test_training_is_repeatable_and_leaves_global_generators_alone(student, lab)
     lab.seed(99)
     again, other, longer = run(5), run(6), run(5, total_steps=32)
     constant, small = run(5, anneal=False), run(5, learning_rate=1e-9)
+    steady = run(5, total_steps=32, anneal=False)
     assert_equal(lab.global_rng_state(), state, what="the state of the global generators")
     assert_close(again, first, rtol=1e-4, what="values with the same seed")
     assert_true(bool((other - first).abs().max() > 1e-3), "another seed gives another run")
     assert_true(bool((longer - first).abs().max() > 1e-3), "a second update changes the values")
     assert_close(constant, first, rtol=1e-4, what="values after a single update without annealing")
+    further = bool((steady - longer).abs().max() > 1e-3)
+    assert_true(further, "without annealing the second update goes further")
     assert_true(bool((small - first).abs().max() > 1e-3), "the update changes the values")
     assert_finite(first)
+    # Nothing is learned, so that both rollouts ask the same policy.
+    table = Table(16, [[1.0]], [[0, 0]], [[1.0, 1.0]])
+    train(student, lab, table, total_steps=128, learning_rate=1e-30)
+    early, late = (rollout[1] for rollout in diary_of(table, 4))
+    assert_true(bool((early != late).any()), "the second rollout draws other actions")
 
 
 # -- learning: two smoke tests with low bars -------------------------------------------------------

@@ -312,6 +312,9 @@ def test_categorical_samples_follow_the_probabilities(student, rng):
     assert_frequencies(
         np.array([(drawn == action).sum() for action in range(5)]), [*row, 0.0], "actions"
     )
+    table = student.CategoricalPolicy(tensor(rng.normal(size=(3, 2, 4))))
+    actions = table.sample(torch.Generator().manual_seed(7))
+    assert_equal(actions.shape, (3, 2), "the shape of a sample from a table of rows")
 
 
 @points(
@@ -545,6 +548,8 @@ def test_loss_sums_over_time_and_averages_over_episodes(student, rng):
         tensor(-terms.sum(0).mean()),
         "the loss",
     )
+    numbers = student.policy_gradient_loss(logp, weights, mask.long()).detach()
+    assert_near(numbers, tensor(-terms.sum(0).mean()), "the loss with a mask of 0 and 1")
     alone = student.policy_gradient_loss(logp[:3, 0].detach(), weights[:3, 0])
     assert_near(alone, tensor(-terms[:3, 0].sum()), "the loss of one episode")
 
@@ -813,6 +818,8 @@ def test_standardized_entries_have_mean_zero_and_deviation_one(student, rng):
     entries = np.asarray(x[batch.mask])
     expected = np.where(batch.mask, (np.asarray(x) - entries.mean()) / entries.std(), 0.0)
     assert_near(student.standardize(x, batch.mask), tensor(expected), "standardised entries")
+    numbers = student.standardize(x, batch.mask.long())
+    assert_near(numbers, tensor(expected), "standardised entries with a mask of 0 and 1")
     row = x[:2, 0]
     assert_near(
         student.standardize(row),
@@ -878,6 +885,8 @@ def test_value_loss_is_half_the_mean_squared_error_of_valid_steps(student, rng):
         tensor(0.5 * (errors**2).mean()),
         "the value loss",
     )
+    numbers = student.value_loss(values, batch.rewards, batch.mask.long())
+    assert_near(numbers, tensor(0.5 * (errors**2).mean()), "the value loss with a mask of 0 and 1")
     assert_near(
         student.value_loss(values[:2, 0], batch.rewards[:2, 0]),
         tensor(0.5 * (errors.reshape(-1)[[0, 3]] ** 2).mean()),
@@ -1308,6 +1317,12 @@ class PaysNearness(Probe):
         return -float(((np.asarray(action) - [0.5, -0.5]) ** 2).sum())
 
 
+class Narrow(Probe):
+    """Two-dimensional actions within narrow bounds, which all pay the same."""
+
+    action_space = gymnasium.spaces.Box(-0.1, 0.1, (2,), np.float32)
+
+
 class Clocked(Probe):
     """Episodes of one to five steps whose rewards count up, some terminated, some truncated; shows
     a random number."""
@@ -1403,7 +1418,8 @@ def assert_some_seed(measure, bar, what, seeds=(1, 2, 3)):
 #     minus the error of the values of two steps               -0.010   0.005    -0.023    -0.10
 #     minus the distance to the uniform policy                 -0.004   0.002    -0.010    -0.03
 #     minus the error of the mean action                       -0.079   0.040    -0.162    -0.30
-PAID_BAR = 0.75
+#     what the entropy has gained within narrow bounds         -0.053   0.379    -0.940    -1.50
+PAID_BAR, NARROW_BAR = 0.75, -1.5
 
 
 @points(
@@ -1629,13 +1645,17 @@ def test_probe_entropy_bonus_makes_the_policy_uniform(student, lab):
 @points(
     3,
     part="train",
-    catches=("leaves-the-action-space", "log-density-per-component"),
+    catches=(
+        "leaves-the-action-space",
+        "log-density-per-component",
+        "log-prob-of-the-clipped-action",
+    ),
     hint="If the discrete probes pass and this one fails, look at what a Gaussian policy adds: its "
-    "log_prob, and the bounds of the action space.",
+    "log_prob, that of the action as it was drawn, and the bounds of the action space.",
 )
 def test_probe_continuous_actions_approach_what_pays(student, lab):
     """Probe: with continuous actions, the mean of a Gaussian policy approaches the best action in
-    both components."""
+    both components; where all pay the same, it does not become sure of one."""
     student.GaussianPolicy(tensor([[0.0, 0.0]]), tensor([0.5, 0.5])).log_prob(
         tensor([[1.0, 1.0]])
     )  # for the diagnosis, again
@@ -1656,6 +1676,18 @@ def test_probe_continuous_actions_approach_what_pays(student, lab):
         return -abs(actions.double().mean(0) - tensor([0.5, -0.5])).max()
 
     assert_some_seed(measure, -0.3, "minus the error of the mean action")
+
+    def gained(seed):
+        settings = {"episodes_per_update": 16, "learning_rate": 0.03, "baseline": "none"}
+        before, after = (
+            train(student, lab, Narrow, seed=seed, max_steps=steps, **settings).result
+            for steps in (0, 960)
+        )
+        with torch.no_grad():
+            first, last = (r.policy(torch.ones(1, 1)).entropy() for r in (before, after))
+        return (last - first).item()
+
+    assert_some_seed(gained, NARROW_BAR, "what the entropy has gained")
 
 
 # -- part 6: whole updates, followed by hand -------------------------------------------------------
@@ -1718,6 +1750,8 @@ class ByHand:
     def weights(self, returns, observations):
         """What each step counts, for each episode's list of returns."""
         kind, together = self.settings["baseline"], torch.cat(returns)
+        if kind == "none":
+            return together
         if kind == "standardize":
             return (together - together.mean()) / (together.std(correction=0) + 1e-8)
         if kind == "value":
@@ -1761,21 +1795,24 @@ class ByHand:
             self.value_step.step()
 
 
-def assert_follows(student, lab, seed, **changes):
+def assert_follows(student, lab, seed, missing=0, **changes):
     """Updates by hand, three of two episodes each unless that is changed, lead to the policy, and
-    to the values, of a training."""
+    to the values, of a training.
+
+    ``missing``: how many steps of the last episode are not paid for by the budget.
+    """
     settings = {
         "episodes_per_update": 2, "gamma": 0.7, "learning_rate": 0.03, "hidden": 8, "entropy_coefficient": 0.4,
         "value_learning_rate": 0.2, "value_updates": 3,
     } | changes  # fmt: skip
-    size = sum(Written.lengths)
+    size = sum(Written.lengths) - missing
     first = train(student, lab, Written, seed=seed, max_steps=0, **settings).result
     trained = train(student, lab, Written, seed=seed, max_steps=size, **settings)
     assert_equal(trained.steps, size, "steps")
     places = np.random.default_rng(seed).normal(size=(4, 2)).tolist()
     # Before the work by hand: it tells the diagnosis at once which mistakes it was not.
     found = torch.tensor(chance_of(trained.result, 1, *places))
-    hand, played = ByHand(first, **settings), [e for e in trained.probe.episodes if e]
+    hand, played = ByHand(first, **settings), trained.probe.episodes[: len(trained.probe.returns)]
     count = settings["episodes_per_update"]
     for start in range(0, len(played), count):
         hand.update(played[start : start + count])
@@ -1794,18 +1831,22 @@ def assert_follows(student, lab, seed, **changes):
         "returns-forget-gamma",
         "entropy-punished",
         "gradients-never-cleared",
+        "no-baseline-subtracts",
+        "learns-from-half-an-episode",
     ),
     hint="One step for each batch: rewards to go less the baseline, summed over an episode, averaged "
-    "over episodes; the entropy is averaged over valid steps.",
+    "over episodes; the entropy is averaged over valid steps. What the budget cuts short is dropped.",
 )
 def test_updates_are_followed_by_hand(student, lab, rng):
-    """Three updates by hand lead to the same policy, with baselines that come from the batch; where
-    it is a single episode, nothing is left to subtract."""
+    """Three updates by hand lead to the same policy, without a baseline and with one from the batch;
+    where it is a single episode, nothing is left to subtract; half an episode teaches nothing."""
     student.discounted_returns(tensor([1.0, 1.0]), 0.7)  # for the diagnosis, as above
     seed = int(rng.integers(1000))
-    for baseline in ("standardize", "leave_one_out"):
+    for baseline in ("standardize", "leave_one_out", "none"):
         assert_follows(student, lab, seed, baseline=baseline)
-    assert_follows(student, lab, seed, baseline="leave_one_out", episodes_per_update=1)
+    alone = {"baseline": "leave_one_out", "episodes_per_update": 1}
+    for missing in (0, 1):
+        assert_follows(student, lab, seed, missing, **alone)
 
 
 @points(

@@ -324,6 +324,8 @@ class QNetwork(nn.Module):
         for width in widths:
             # BUG(no-activation): layers += [nn.Linear(inputs, width), nn.Identity()]
             # WHEN there is nothing between the linear layers: however deep, the network is linear.
+            # BUG(not-a-relu): layers += [nn.Linear(inputs, width), nn.Tanh()]
+            # WHEN another activation than ReLU is between the linear layers.
             layers += [nn.Linear(inputs, width), nn.ReLU()]
             inputs = width
         # BUG(relu-on-the-output): self.layers = nn.Sequential(*layers)
@@ -608,8 +610,8 @@ def soft_update_(target: nn.Module, online: nn.Module, tau: float) -> None:
     # BUG(moves-the-online-network, 2): for theirs, ours in zip(online.parameters(), target.parameters(), strict=True):
     for theirs, ours in zip(target.parameters(), online.parameters(), strict=True):
         # BUG(tau-on-the-wrong-side): theirs.lerp_(ours, 1.0 - tau)
-        # WHEN tau and 1 - tau are exchanged: the target network jumps almost all the way to the
-        # WHEN online one.
+        # WHEN tau and 1 - tau are exchanged: with a small tau the target network jumps almost all
+        # WHEN the way to the online one, with tau = 1 it never moves.
         # BUG(moves-the-online-network): ours.lerp_(theirs, tau)
         # WHEN it is the online network that is moved, towards the target network.
         # BUG(tau-on-the-wrong-side, 2): theirs.copy_(tau * theirs + (1.0 - tau) * ours)
@@ -661,8 +663,8 @@ class _Learner:
             # WHEN the network has the default widths, whatever config.hidden says.
             self.online = QNetwork(math.prod(space.shape), n_actions, config.hidden)
             # BUG(no-target-network): self.target = self.online
-            # WHEN there is no target network: targets come from the very network that is being
-            # WHEN trained.
+            # WHEN there is no target network, or it is copied anew after every gradient step:
+            # WHEN targets come from the very network that is being trained.
             # BUG(trains-another-network): self.target = QNetwork(math.prod(space.shape), n_actions)
             self.target = QNetwork(math.prod(space.shape), n_actions, config.hidden)
         # BUG(target-starts-elsewhere): pass
@@ -674,6 +676,8 @@ class _Learner:
         )
         self.buffer = ReplayBuffer(config.buffer_capacity, space.shape, space.dtype)
         self.gradient_steps, self.loss = 0, math.nan
+        # BUG(acts-in-the-target-network): linear = [layer for layer in self.target.modules() if isinstance(layer, nn.Linear)]
+        # WHEN the target network chooses the actions, not the online one.
         linear = [layer for layer in self.online.modules() if isinstance(layer, nn.Linear)]
         # Views of the weights, which the optimiser changes in place: a NumPy product of this size
         # costs a tenth of a call of torch, and acting is one such product for each environment
@@ -696,7 +700,12 @@ class _Learner:
         # BUG(one-gradient-step-a-round): for _ in range(1):
         # WHEN a round has one gradient step, whatever config.gradient_steps says.
         for _ in range(config.gradient_steps):
+            # BUG(ignores-batch-size): batch = self.buffer.sample(128, self.rng)
+            # WHEN batches have a size of their own, whatever config.batch_size says.
             batch = self.buffer.sample(config.batch_size, self.rng)
+            # BUG(ignores-config-loss): loss = td_loss(self._q(self.online, batch.obs), batch.action, self._targets(batch), "mse")
+            # WHEN training always uses the same kind of loss, whatever config.loss says.
+            # BUG(ignores-config-loss, 2): loss = td_loss(self._q(self.online, batch.obs), batch.action, self._targets(batch))
             loss = td_loss(
                 self._q(self.online, batch.obs), batch.action, self._targets(batch), config.loss
             )
@@ -706,6 +715,9 @@ class _Learner:
             # BUG(gradients-pile-up, 2): self.optimizer.zero_grad() if _ == 0 else None
             self.optimizer.zero_grad()
             loss.backward()
+            # BUG(clips-gradients): torch.nn.utils.clip_grad_norm_(self.online.parameters(), 10.0); self.optimizer.step()
+            # WHEN gradients are clipped before the step, by their norm or one by one.
+            # BUG(clips-gradients, 2): torch.nn.utils.clip_grad_value_(self.online.parameters(), 100.0); self.optimizer.step()
             self.optimizer.step()
             self.loss, self.gradient_steps = loss.item(), self.gradient_steps + 1
             # BUG(target-never-follows): if False:
@@ -763,9 +775,9 @@ def train_dqn(env, config: DQNConfig, seed: int) -> Result:
     The optimiser is torch.optim.Adam with ``learning_rate``; gradients are not clipped.
 
     Args:
-        env: a Gymnasium environment with Discrete actions and Box observations. Use env.reset,
-            env.step, env.observation_space.shape and .dtype, env.action_space.n, and nothing else
-            of it.
+        env: a Gymnasium environment with Discrete actions and flat Box observations of any dtype:
+            the network gets them as float32. Use env.reset, env.step, env.observation_space.shape
+            and .dtype, env.action_space.n, and nothing else of it.
         config: the settings.
         seed: decides everything random that is the agent's; also given to the first env.reset and
             to no other.
@@ -789,6 +801,8 @@ def train_dqn(env, config: DQNConfig, seed: int) -> Result:
 
 ### BEGIN SOLUTION
 def _epsilon(config: DQNConfig, step: int) -> float:
+    # BUG(ignores-epsilon-start): return linear_epsilon(step, 1.0, config.epsilon_end, config.epsilon_decay_steps)
+    # WHEN the exploration rate starts at 1, whatever config.epsilon_start says.
     return linear_epsilon(
         step, config.epsilon_start, config.epsilon_end, config.epsilon_decay_steps
     )
@@ -851,6 +865,8 @@ def _train(env, learner: _Learner, bar: ProgressBar, seed: int) -> Result:
         if step >= config.warmup_steps and step % config.train_every == 0:
             learner.learn_()
             bar.show(step, running)
+            # BUG(tells-the-target-network): news = Progress(step, learner.gradient_steps, epsilon, learner.loss, running, learner.target)
+            # WHEN callback is given the target network, not the one that learns.
             news = Progress(
                 step, learner.gradient_steps, epsilon, learner.loss, running, learner.online
             )

@@ -107,7 +107,8 @@ class Result(NamedTuple):
     model: Any  # the trained ActorCritic
     returns: list[
         float
-    ]  # undiscounted return of each finished episode, in the order in which they ended
+    ]  # undiscounted return of each finished episode, in the order in which they ended (those that
+    # end in the same step: in the order of the environments)
     steps: int  # environment steps taken
 
 
@@ -353,6 +354,9 @@ def value_loss(
     # BUG(targets-keep-their-gradient): values, old_values, returns = _valid(mask, values, old_values, returns)
     # WHEN the returns, which are targets, receive a gradient.
     # BUG(targets-keep-their-gradient, 2): values, old_values, returns = _valid(mask, values, old_values.detach(), returns)
+    # BUG(padding-times-zero): old_values, returns = old_values.detach(), returns.detach()
+    # WHEN entries that the mask leaves out are multiplied by 0 instead of left out: a nan among
+    # WHEN them stays nan.
     values, old_values, returns = _valid(mask, values, old_values.detach(), returns.detach())
     errors = (values - returns) ** 2
     if clip is not None:
@@ -368,6 +372,7 @@ def value_loss(
     # BUG(value-loss-without-half): return errors.mean()
     # WHEN the mean squared error is not halved.
     # BUG(value-loss-without-half, 2): return errors.mean() if clip is None else 0.5 * errors.mean()
+    # BUG(padding-times-zero): return 0.5 * (errors.mean() if mask is None else (errors * mask).sum() / mask.sum())
     return 0.5 * errors.mean()
     ### END SOLUTION
 
@@ -388,9 +393,11 @@ def entropy_bonus(entropy: Tensor, mask: Tensor | None = None) -> Tensor:
     _check_losses(mask, entropy=entropy)
     # TODO(losses): a mean over valid entries.
     ### BEGIN SOLUTION
+    # BUG(padding-times-zero): pass
     (entropy,) = _valid(mask, entropy)
     # BUG(entropy-without-gradient): return entropy.detach().mean()
     # WHEN the entropy is detached, so that it is logged but never pushes the policy.
+    # BUG(padding-times-zero): return entropy.mean() if mask is None else (entropy * mask).sum() / mask.sum()
     return entropy.mean()
     ### END SOLUTION
 
@@ -612,6 +619,8 @@ def _trunk(
     """Hidden layers with tanh."""
     layers: list[nn.Module] = []
     for inputs, outputs in zip((obs_dim, *hidden), hidden, strict=False):
+        # BUG(relu-instead-of-tanh): layers += [_layer(inputs, outputs, math.sqrt(2), generator), nn.ReLU()]
+        # WHEN hidden layers use ReLU where the docstring asks for tanh.
         layers += [_layer(inputs, outputs, math.sqrt(2), generator), nn.Tanh()]
     return nn.Sequential(*layers)
 
@@ -877,6 +886,8 @@ def _loss(
     else:
         # BUG(dual-clip-setting-ignored): surrogate, metrics = clipped_surrogate(logp, old_logp, adv, cfg.clip_low, cfg.clip_high)
         # WHEN cfg.dual_clip is set and the plain surrogate is used all the same.
+        # BUG(dual-clip-keeps-its-distances): surrogate, metrics = dual_clip_surrogate(logp, old_logp, adv, c=cfg.dual_clip)
+        # WHEN cfg.clip_low and cfg.clip_high are forgotten where cfg.dual_clip is set.
         surrogate, metrics = dual_clip_surrogate(
             logp, old_logp, adv, cfg.clip_low, cfg.clip_high, cfg.dual_clip
         )
@@ -930,6 +941,8 @@ def _accumulate(
         # WHEN minibatch.
         (share * loss).backward()
         for name, number in metrics.items():
+            # BUG(metrics-of-the-last-piece): means[name] = number
+            # WHEN the metrics of a minibatch in pieces are those of its last piece.
             means[name] = means.get(name, 0.0) + share * number
     return means
 
@@ -956,9 +969,9 @@ def ppo_update(
     For each minibatch: normalise its advantages (cfg.normalize_advantages: mean 0, population
     deviation 1, within the minibatch, divided by deviation + 1e-8); the loss is total_loss of the
     (dual) clipped surrogate, value_loss and entropy_bonus, each a mean over the minibatch, plus
-    cfg.kl_coef * approx_kl (k3); one backward pass, in cfg.accum_steps pieces of nearly equal size
-    (sizes may differ by one) whose gradients add up to that of the whole minibatch; clip the joint
-    gradient norm once; one step of ``opt``.
+    cfg.kl_coef * approx_kl (k3); one backward pass, in cfg.accum_steps pieces (no more than it has
+    rows) of nearly equal size, whose gradients add up to that of the whole minibatch; clip the
+    joint gradient norm once; one step of ``opt``.
 
     Early stop (cfg.stop_kl): if the approx_kl of a minibatch, measured before its step, makes
     KLEarlyStop(cfg.stop_kl) stop, that step is not taken and the whole update ends there.
@@ -973,9 +986,11 @@ def ppo_update(
 
     Returns:
         Floats: policy_loss, value_loss, entropy, approx_kl, clip_fraction and ratio_mean, each a
-            plain mean over the minibatches that were looked at; grad_norm (before clipping), a
-            mean over those whose step was taken (one at which the update stops may count or not);
-            ``steps``, the optimiser steps taken; ``epochs``, the complete epochs.
+            mean over the minibatches that were looked at, the one at which the update stops
+            included (weighted by their rows or not). Those of a minibatch are those of all its
+            rows, in however many pieces. grad_norm (before clipping), a mean over those whose step
+            was taken (one at which the update stops may count or not); ``steps``, the optimiser
+            steps taken; ``epochs``, the complete epochs.
 
     Raises:
         FloatingPointError: a loss is nan or infinite; the step is not taken.
@@ -1016,6 +1031,8 @@ def ppo_update(
                 # WHEN the early stop ends one epoch and the next one begins all the same.
                 # BUG(stops-after-the-step): _step(model, opt, cfg); return _summary(seen, steps, epochs)
                 # WHEN the step that the early stop should have prevented is taken.
+                # BUG(stop-leaves-its-minibatch-out): return _summary(seen[:-1], steps, epochs)
+                # WHEN the minibatch at which the update stops is missing in the metrics.
                 return _summary(seen, steps, epochs)
             seen[-1]["grad_norm"] = _step(model, opt, cfg)
             steps += 1
@@ -1159,11 +1176,16 @@ class _Training:
         obs_space, action_space = env.single_observation_space, env.single_action_space
         continuous = not hasattr(action_space, "n")
         action_dim = action_space.shape[0] if continuous else int(action_space.n)
+        # BUG(network-ignores-its-settings): self.model = ActorCritic(obs_space.shape[0], action_dim, continuous=continuous, generator=self.generator)
+        # WHEN train_ppo builds its network without looking at cfg.hidden, or at cfg.shared.
+        # BUG(network-ignores-its-settings, 2): self.model = ActorCritic(obs_space.shape[0], action_dim, cfg.hidden, continuous=continuous, generator=self.generator)
         self.model = ActorCritic(
             obs_space.shape[0], action_dim, cfg.hidden, cfg.shared, continuous, self.generator
         )
         if cfg.normalize_obs:
             self.model.normalizer = ObservationNormalizer(obs_space.shape)
+        # BUG(rewards-scaled-with-another-gamma): self.reward_normalizer = RewardNormalizer(cfg.num_envs, 0.99) if cfg.normalize_rewards else None
+        # WHEN the normaliser of the rewards discounts with a gamma of its own, not with cfg.gamma.
         self.reward_normalizer = (
             RewardNormalizer(cfg.num_envs, cfg.gamma) if cfg.normalize_rewards else None
         )
@@ -1179,17 +1201,23 @@ class _Training:
     def scaled(self, rollout: Rollout) -> Tensor:
         """Rewards as the learner sees them; episodes that end are noted with what they really
         earned."""
+        # BUG(reward-statistics-start-anew): ended = rollout.terminated | rollout.truncated; self.reward_normalizer = self.reward_normalizer and RewardNormalizer(self.cfg.num_envs, self.cfg.gamma)
+        # WHEN the normaliser of the rewards starts anew with every rollout.
         ended = rollout.terminated | rollout.truncated
         for rewards, over in zip(rollout.rewards, ended, strict=True):
             # BUG(returns-of-scaled-rewards): self._running = self._running + (rewards if self.reward_normalizer is None else self.reward_normalizer.normalize(rewards))
             # WHEN the returns that are reported are sums of normalised rewards.
             self._running = self._running + rewards
             self.returns += self._running[over].tolist()
+            # BUG(one-end-ends-all): self._running = torch.where(over.any(), 0.0, self._running)
+            # WHEN the sums of all environments start again from 0 as soon as the episode of one
+            # WHEN of them has ended.
             self._running = torch.where(over, 0.0, self._running)
             if self.reward_normalizer is not None:
                 # BUG(rewards-stay-unscaled): pass
                 # WHEN the learner sees the environment's own rewards although
                 # WHEN cfg.normalize_rewards is set: the normaliser is shown none, or not asked.
+                # BUG(return-runs-past-the-end, 2): self.reward_normalizer.update_(rewards, torch.zeros_like(over))
                 self.reward_normalizer.update_(rewards, over)
         if self.reward_normalizer is None:
             return rollout.rewards
@@ -1248,6 +1276,8 @@ class _Training:
     def set_learning_rate(self, progress: float) -> float:
         """The learning rate of the next update."""
         cfg = self.cfg
+        # BUG(anneals-without-being-asked): rate = linear_schedule(cfg.learning_rate, 0.0, progress)
+        # WHEN the learning rate falls from update to update although cfg.anneal is False.
         rate = (
             linear_schedule(cfg.learning_rate, 0.0, progress) if cfg.anneal else cfg.learning_rate
         )
@@ -1277,10 +1307,11 @@ def train_ppo(
     ``approx_kl`` of that update's metrics (the mean over its minibatches, each measured before its
     step). The ``beta`` that is reported is the one for the next update.
 
-    With cfg.normalize_rewards the learner sees normalised rewards, but ``returns`` are what the
-    environment paid. With cfg.normalize_obs the model has a normalizer, which is updated after each
-    update and stays as it is in between, so that old_logp is the policy's own log-probability when
-    an update begins.
+    With cfg.normalize_rewards the learner sees normalised rewards: the one normaliser of the
+    training, with cfg.gamma, takes in each step (or the whole rollout, step by step) before it
+    scales it. ``returns`` are what the environment paid. With cfg.normalize_obs the model has a
+    normalizer, which is updated after each update and stays as it is in between, so that old_logp
+    is the policy's own log-probability when an update begins.
 
     Args:
         make_env: make_env(N) is a vector environment of N environments in SAME_STEP mode (see
@@ -1289,9 +1320,10 @@ def train_ppo(
         seed: seeds the environments (``env.reset(seed=seed)``, once), the first weights and all
             draws. Global generators stay as they are.
         on_update: called after each update with the model and a dict of floats (those of
-            ppo_update, and ``total_steps``, ``mean_return`` of the last 100 episodes,
-            ``learning_rate``, ``beta``, and ``explained_variance`` of the rollout's returns by
-            the values that it was played with); returning True ends the training.
+            ppo_update, and ``total_steps``, ``mean_return`` of the last 100 episodes (nan before
+            the first one has ended), ``learning_rate``, ``beta``, and ``explained_variance`` of
+            the rollout's returns by the values that it was played with); returning True ends the
+            training.
 
     Returns:
         Result(model, returns, steps). The model takes raw observations.
@@ -1320,6 +1352,9 @@ def train_ppo(
             # WHEN the schedule is one update ahead: a training of a single update has a learning
             # WHEN rate of zero.
             rate = training.set_learning_rate(update / updates)
+            # BUG(same-dice-in-every-update): rollout = collect(env, training.model, obs, cfg.horizon, training.generator.manual_seed(seed))
+            # WHEN the generator is seeded anew in every update, which then draws what the one
+            # WHEN before it drew.
             # BUG(plays-one-step-more): rollout = collect(env, training.model, obs, cfg.horizon + 1, training.generator)
             # WHEN each rollout plays one step more than the horizon.
             rollout = collect(env, training.model, obs, cfg.horizon, training.generator)

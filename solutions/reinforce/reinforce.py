@@ -5,8 +5,8 @@ Conventions, for every function of this file
 * Time comes first. A batch of N episodes is a set of tensors (T, N), padded at the end: ``mask`` is
   True (or 1) for the steps that took place, and in every column these come first. A single episode
   may come as (T,), without a mask.
-* What stands under mask 0 means nothing. It never influences a result, and where a result has an
-  entry for it, that entry is 0.
+* What stands under mask 0 (any finite number) means nothing. It never influences a result, and
+  where a result has an entry for it, that entry is 0.
 * An episode is over when it is terminated or truncated. REINFORCE uses only rewards that were
   really earned, so both kinds of end are the same to it (for methods that bootstrap they are not).
 * Returns, baselines and advantages are data: no gradient flows through them. Arguments are never
@@ -183,7 +183,7 @@ class CategoricalPolicy:
         # WHEN the entropy has the wrong sign.
         # BUG(entropy-sign, 2): return (self.log_probs.exp() * self.log_probs).sum(-1)
         # BUG(entropy-averaged-over-actions): return -(self.log_probs.exp() * self.log_probs).mean(-1)
-        # WHEN the entropy is averaged over the actions as if all were equally probable.
+        # WHEN the terms -p ln p are averaged over the actions instead of added.
         return -(self.log_probs.exp() * self.log_probs).sum(-1)
         ### END SOLUTION
 
@@ -267,8 +267,8 @@ def policy_gradient_loss(
 
     It is summed over the steps of an episode and averaged over episodes (columns with at least one
     valid step). With ``discount_state_weight`` step t also counts gamma^t, as the policy gradient
-    theorem has it for a discounted objective (S&B 13.8, and the boxed algorithm of section 13.3);
-    nearly everybody leaves that factor out, and so do we by default.
+    theorem has it for a discounted objective (S&B, the boxed algorithm of section 13.3; equation
+    13.8 is without it); nearly everybody leaves that factor out, and so do we by default.
 
     Args:
         logp: (T,) or (T, N) float, ln pi of the actions that were taken; carries the gradient.
@@ -612,6 +612,9 @@ class _Actor:
             # BUG(acts-on-the-first-observation): actions.append(self.policy(observations[0]).sample(self.generator))
             # WHEN every action of an episode is drawn for its first observation and not for the one
             # WHEN that is shown.
+            # BUG(log-prob-of-the-clipped-action): actions.append(torch.as_tensor(self._legal(self.policy(observations[-1]).sample(self.generator))))
+            # WHEN the log-probability is that of the action as the environment got it, clipped, and
+            # WHEN not of the one that was drawn.
             actions.append(self.policy(observations[-1]).sample(self.generator))
             observation, reward, terminated, truncated, _ = self.env.step(self._legal(actions[-1]))
             # BUG(first-observation-stale): self.last = observation; rewards.append(float(reward))
@@ -627,6 +630,8 @@ class _Actor:
                 return _Episode(
                     torch.stack(observations), torch.stack(actions), torch.tensor(rewards)
                 )
+        # BUG(learns-from-half-an-episode): return _Episode(torch.stack(observations), torch.stack(actions), torch.tensor(rewards)) if rewards else None
+        # WHEN an episode that the budget cut short is learned from as if it were whole.
         return None
 
     def _legal(self, action: Tensor) -> Any:
@@ -651,6 +656,8 @@ def _batch(episodes: list[_Episode]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def _weights(baseline: str, returns: Tensor, mask: Tensor, values: Tensor) -> Tensor:
     """What each step's log-probability is weighted with: returns less a baseline. (T, N)."""
+    # BUG(no-baseline-subtracts): if baseline in ("standardize", "none"):
+    # WHEN something is subtracted from the returns although the baseline is "none".
     if baseline == "standardize":
         return standardize(returns, mask)
     if baseline == "leave_one_out" and returns.shape[1] > 1:
@@ -722,7 +729,7 @@ def train_reinforce(env: Any, config: Config, seed: int) -> Result:
     episode that the budget cuts short is dropped: it is neither learned from nor reported. Whether
     the last, incomplete batch still makes an update is up to you.
 
-    * Weights are discounted rewards to go; "standardize" standardises them over the batch's valid
+    * Weights are discounted rewards to go; "none" leaves them as they are; "standardize" standardises them over the batch's valid
       steps; "leave_one_out" subtracts, at each time, the mean over the batch's other episodes
       (those that are over count 0; where there are no others, nothing is subtracted); "value"
       subtracts V(s_t) of a value network as it was before this batch, and then fits it to the same

@@ -461,9 +461,9 @@ def train_dqn(env, config: DQNConfig, seed: int) -> Result:
     The optimiser is torch.optim.Adam with ``learning_rate``; gradients are not clipped.
 
     Args:
-        env: a Gymnasium environment with Discrete actions and Box observations. Use env.reset,
-            env.step, env.observation_space.shape and .dtype, env.action_space.n, and nothing else
-            of it.
+        env: a Gymnasium environment with Discrete actions and flat Box observations of any dtype:
+            the network gets them as float32. Use env.reset, env.step, env.observation_space.shape
+            and .dtype, env.action_space.n, and nothing else of it.
         config: the settings.
         seed: decides everything random that is the agent's; also given to the first env.reset and
             to no other.

@@ -107,7 +107,8 @@ class Result(NamedTuple):
     model: Any  # the trained ActorCritic
     returns: list[
         float
-    ]  # undiscounted return of each finished episode, in the order in which they ended
+    ]  # undiscounted return of each finished episode, in the order in which they ended (those that
+    # end in the same step: in the order of the environments)
     steps: int  # environment steps taken
 
 
@@ -590,9 +591,9 @@ def ppo_update(
     For each minibatch: normalise its advantages (cfg.normalize_advantages: mean 0, population
     deviation 1, within the minibatch, divided by deviation + 1e-8); the loss is total_loss of the
     (dual) clipped surrogate, value_loss and entropy_bonus, each a mean over the minibatch, plus
-    cfg.kl_coef * approx_kl (k3); one backward pass, in cfg.accum_steps pieces of nearly equal size
-    (sizes may differ by one) whose gradients add up to that of the whole minibatch; clip the joint
-    gradient norm once; one step of ``opt``.
+    cfg.kl_coef * approx_kl (k3); one backward pass, in cfg.accum_steps pieces (no more than it has
+    rows) of nearly equal size, whose gradients add up to that of the whole minibatch; clip the
+    joint gradient norm once; one step of ``opt``.
 
     Early stop (cfg.stop_kl): if the approx_kl of a minibatch, measured before its step, makes
     KLEarlyStop(cfg.stop_kl) stop, that step is not taken and the whole update ends there.
@@ -607,9 +608,11 @@ def ppo_update(
 
     Returns:
         Floats: policy_loss, value_loss, entropy, approx_kl, clip_fraction and ratio_mean, each a
-            plain mean over the minibatches that were looked at; grad_norm (before clipping), a
-            mean over those whose step was taken (one at which the update stops may count or not);
-            ``steps``, the optimiser steps taken; ``epochs``, the complete epochs.
+            mean over the minibatches that were looked at, the one at which the update stops
+            included (weighted by their rows or not). Those of a minibatch are those of all its
+            rows, in however many pieces. grad_norm (before clipping), a mean over those whose step
+            was taken (one at which the update stops may count or not); ``steps``, the optimiser
+            steps taken; ``epochs``, the complete epochs.
 
     Raises:
         FloatingPointError: a loss is nan or infinite; the step is not taken.
@@ -675,10 +678,11 @@ def train_ppo(
     ``approx_kl`` of that update's metrics (the mean over its minibatches, each measured before its
     step). The ``beta`` that is reported is the one for the next update.
 
-    With cfg.normalize_rewards the learner sees normalised rewards, but ``returns`` are what the
-    environment paid. With cfg.normalize_obs the model has a normalizer, which is updated after each
-    update and stays as it is in between, so that old_logp is the policy's own log-probability when
-    an update begins.
+    With cfg.normalize_rewards the learner sees normalised rewards: the one normaliser of the
+    training, with cfg.gamma, takes in each step (or the whole rollout, step by step) before it
+    scales it. ``returns`` are what the environment paid. With cfg.normalize_obs the model has a
+    normalizer, which is updated after each update and stays as it is in between, so that old_logp
+    is the policy's own log-probability when an update begins.
 
     Args:
         make_env: make_env(N) is a vector environment of N environments in SAME_STEP mode (see
@@ -687,9 +691,10 @@ def train_ppo(
         seed: seeds the environments (``env.reset(seed=seed)``, once), the first weights and all
             draws. Global generators stay as they are.
         on_update: called after each update with the model and a dict of floats (those of
-            ppo_update, and ``total_steps``, ``mean_return`` of the last 100 episodes,
-            ``learning_rate``, ``beta``, and ``explained_variance`` of the rollout's returns by
-            the values that it was played with); returning True ends the training.
+            ppo_update, and ``total_steps``, ``mean_return`` of the last 100 episodes (nan before
+            the first one has ended), ``learning_rate``, ``beta``, and ``explained_variance`` of
+            the rollout's returns by the values that it was played with); returning True ends the
+            training.
 
     Returns:
         Result(model, returns, steps). The model takes raw observations.

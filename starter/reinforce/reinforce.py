@@ -5,8 +5,8 @@ Conventions, for every function of this file
 * Time comes first. A batch of N episodes is a set of tensors (T, N), padded at the end: ``mask`` is
   True (or 1) for the steps that took place, and in every column these come first. A single episode
   may come as (T,), without a mask.
-* What stands under mask 0 means nothing. It never influences a result, and where a result has an
-  entry for it, that entry is 0.
+* What stands under mask 0 (any finite number) means nothing. It never influences a result, and
+  where a result has an entry for it, that entry is 0.
 * An episode is over when it is terminated or truncated. REINFORCE uses only rewards that were
   really earned, so both kinds of end are the same to it (for methods that bootstrap they are not).
 * Returns, baselines and advantages are data: no gradient flows through them. Arguments are never
@@ -150,8 +150,8 @@ def policy_gradient_loss(
 
     It is summed over the steps of an episode and averaged over episodes (columns with at least one
     valid step). With ``discount_state_weight`` step t also counts gamma^t, as the policy gradient
-    theorem has it for a discounted objective (S&B 13.8, and the boxed algorithm of section 13.3);
-    nearly everybody leaves that factor out, and so do we by default.
+    theorem has it for a discounted objective (S&B, the boxed algorithm of section 13.3; equation
+    13.8 is without it); nearly everybody leaves that factor out, and so do we by default.
 
     Args:
         logp: (T,) or (T, N) float, ln pi of the actions that were taken; carries the gradient.
@@ -353,7 +353,7 @@ def train_reinforce(env: Any, config: Config, seed: int) -> Result:
     episode that the budget cuts short is dropped: it is neither learned from nor reported. Whether
     the last, incomplete batch still makes an update is up to you.
 
-    * Weights are discounted rewards to go; "standardize" standardises them over the batch's valid
+    * Weights are discounted rewards to go; "none" leaves them as they are; "standardize" standardises them over the batch's valid
       steps; "leave_one_out" subtracts, at each time, the mean over the batch's other episodes
       (those that are over count 0; where there are no others, nothing is subtracted); "value"
       subtracts V(s_t) of a value network as it was before this batch, and then fits it to the same
