@@ -380,6 +380,44 @@ def preference_optimization() -> Picture:
     return picture
 
 
+def rlhf_pipeline() -> Picture:
+    """One response: what each token is paid, where the score lands, what is never looked at."""
+    picture = Picture(
+        330, "A row of a batch: prompt, response and padding, and each token's reward"
+    )
+    picture.text(20, 24, "Who is paid what, and where", anchor="start", size=16)
+    tokens, x0, step = ("_", "_", "r", "4", "2", ">", "2", "4", "$", "_"), 130, 56
+    logp, ref = (-0.5, -0.4, -0.2), (-1.5, -0.6, -0.1)
+    groups = ((0, 1, "padding"), (2, 5, "prompt"), (6, 8, "response"), (9, 9, "padding"))
+    for first, last, words in groups:
+        left, right = x0 + step * first, x0 + step * last + 48
+        picture.path([(left, 62), (left, 56), (right, 56), (right, 62)], "faint", 1.2)
+        picture.text((left + right) / 2, 48, words, "faint")
+    for place, token in enumerate(tokens):
+        x, said = x0 + step * place, 6 <= place <= 8
+        picture.box(x, 68, 48, 38, "ratio" if said else "ink", full=said)
+        picture.text(x + 24, 93, token, "ratio" if said else "faint", size=16)
+    rows = (("log pi", 136, "ratio"), ("log ref", 164, "ink"), ("KL, beta = 0.1", 192, "kl"))
+    for words, y, colour in (*rows, ("score", 220, "reward"), ("reward", 252, "reward")):
+        picture.text(x0 - 12, y, words, colour, "end")
+    for k, place in enumerate((6, 7, 8)):
+        x = x0 + step * place + 24
+        paid = -0.1 * (logp[k] - ref[k])
+        picture.text(x, 136, f"{logp[k]:.1f}", "ratio")
+        picture.text(x, 164, f"{ref[k]:.1f}")
+        picture.text(x, 192, f"{paid:+.2f}", "kl")
+        score = 1.0 if place == 8 else 0.0
+        picture.text(x, 220, "+1" if score else "0", "reward")
+        picture.text(x, 252, f"{paid + score:+.2f}", "reward", size=16)
+    picture.arrow(x0 + step * 5 + 24, 110, x0 + step * 5 + 24, 272, "value")
+    picture.text(x0 + step * 5 + 24, 290, "V, the value of the token behind it", "value")
+    words = (
+        "The rewards add up to the score, less beta times the log-ratio of the whole response: 0.89"
+    )
+    picture.text(360, 318, words)
+    return picture
+
+
 def grpo() -> Picture:
     """Eight answers to one prompt, and what each is worth beside its siblings."""
     picture = Picture(270, "A group of eight answers, their rewards and their advantages")
@@ -438,6 +476,7 @@ PICTURES: dict[str, Callable[[], Picture]] = {
     "bradley_terry": bradley_terry,
     "sft": sft,
     "preference_optimization": preference_optimization,
+    "rlhf_pipeline": rlhf_pipeline,
     "grpo": grpo,
     "distributed_ppo": distributed_ppo,
 }
