@@ -380,6 +380,7 @@ def preference_optimization() -> Picture:
     return picture
 
 
+<<<<<<< HEAD
 def rlhf_pipeline() -> Picture:
     """One response: what each token is paid, where the score lands, what is never looked at."""
     picture = Picture(
@@ -415,6 +416,35 @@ def rlhf_pipeline() -> Picture:
         "The rewards add up to the score, less beta times the log-ratio of the whole response: 0.89"
     )
     picture.text(360, 318, words)
+=======
+def rlvr() -> Picture:
+    """What a policy writes, and what a checker that holds makes of it."""
+    picture = Picture(330, "Six answers of a policy, and what a checker makes of each")
+    picture.text(
+        20, 24, "Whatever the policy writes, only being right pays", anchor="start", size=16
+    )
+    picture.text(40, 56, "asked: 3 + 7", "faint", "start")
+    picture.text(490, 56, "reward", "faint")
+    rows = (
+        ("<think>3 + 7 make 10</think><answer>10</answer>", "right, and in the form", 1),
+        ("<think> </think><answer>10</answer>", "no reasoning", 0),
+        ("<think>hm</think><answer>9</answer><answer>10</answer>", "two answers", 0),
+        ("y = Yes()  # whose == says yes", "no calls, no classes", 0),
+        ("while 1 == 1: y = 1 - y", "budget of steps", 0),
+        ("y = 9 ** 9 ** 9 ** 9", "never worked out", 0),
+    )
+    picture.text(40, 180, "asked: a program for y", "faint", "start")
+    for place, (words, why, reward) in enumerate(rows):
+        y = 84 + 32 * place + 28 * (place > 2)
+        picture.box(30, y - 18, 390, 26, "value" if reward else "ink", full=bool(reward))
+        size = 13 if len(words) < 50 else 11
+        picture.text(40, y, words, "value" if reward else "ink", "start", size)
+        picture.arrow(424, y - 5, 465, y - 5, "value" if reward else "faint", dashed=not reward)
+        picture.text(490, y, f"{reward}", "reward", size=18)
+        picture.text(520, y, why, "reward" if reward else "faint", "start", 13)
+    words = "What passed is imitated; then the policy is sampled from again."
+    picture.text(40, 312, words, "value", "start")
+>>>>>>> rlvrfix
     return picture
 
 
@@ -475,6 +505,7 @@ PICTURES: dict[str, Callable[[], Picture]] = {
     "ppo": ppo,
     "bradley_terry": bradley_terry,
     "sft": sft,
+    "rlvr": rlvr,
     "preference_optimization": preference_optimization,
     "rlhf_pipeline": rlhf_pipeline,
     "grpo": grpo,

@@ -1177,8 +1177,7 @@ class _Training:
         continuous = not hasattr(action_space, "n")
         action_dim = action_space.shape[0] if continuous else int(action_space.n)
         # BUG(network-ignores-its-settings): self.model = ActorCritic(obs_space.shape[0], action_dim, continuous=continuous, generator=self.generator)
-        # WHEN train_ppo builds its network without looking at cfg.hidden, or at cfg.shared.
-        # BUG(network-ignores-its-settings, 2): self.model = ActorCritic(obs_space.shape[0], action_dim, cfg.hidden, continuous=continuous, generator=self.generator)
+        # WHEN train_ppo builds its network without looking at cfg.hidden and cfg.shared.
         self.model = ActorCritic(
             obs_space.shape[0], action_dim, cfg.hidden, cfg.shared, continuous, self.generator
         )
