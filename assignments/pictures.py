@@ -380,7 +380,6 @@ def preference_optimization() -> Picture:
     return picture
 
 
-<<<<<<< HEAD
 def rlhf_pipeline() -> Picture:
     """One response: what each token is paid, where the score lands, what is never looked at."""
     picture = Picture(
@@ -416,7 +415,9 @@ def rlhf_pipeline() -> Picture:
         "The rewards add up to the score, less beta times the log-ratio of the whole response: 0.89"
     )
     picture.text(360, 318, words)
-=======
+    return picture
+
+
 def rlvr() -> Picture:
     """What a policy writes, and what a checker that holds makes of it."""
     picture = Picture(330, "Six answers of a policy, and what a checker makes of each")
@@ -444,7 +445,6 @@ def rlvr() -> Picture:
         picture.text(520, y, why, "reward" if reward else "faint", "start", 13)
     words = "What passed is imitated; then the policy is sampled from again."
     picture.text(40, 312, words, "value", "start")
->>>>>>> rlvrfix
     return picture
 
 
