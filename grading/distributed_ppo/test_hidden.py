@@ -27,12 +27,7 @@ from autograder.judging.plugin import points
 
 # All that these known bugs do is raise an exception, which many a mistake would raise, or spoil a
 # gradient, which is no answer of the student's code.
-UNNAMED = (
-    "waits-for-rank-0-first",
-    "failure-without-a-rank",
-    "nan-under-the-mask-spreads",
-    "everybody-blames-oneself",
-)
+UNNAMED = ("waits-for-rank-0-first", "failure-without-a-rank", "nan-under-the-mask-spreads")
 OBS, ACTIONS, HIDDEN = 3, 2, 5
 SHARDS = (7, 3)  # rows of rank 0 and of rank 1
 
