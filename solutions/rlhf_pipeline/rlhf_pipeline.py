@@ -462,6 +462,7 @@ def make_reference(policy: Any) -> Any:
     # BUG(trained-adapters-are-left-out): if adapters:
     # WHEN adapters that had learned something before PPO are left out of the reference, which is
     # WHEN then another model, and the divergence is large from the first step on.
+    # BUG(trained-adapters-are-left-out, 2): if adapters and any(not bool(layer.B.any()) for layer in adapters):
     if adapters and all(not bool(layer.B.any()) for layer in adapters):
         return None
     # BUG(reference-is-the-policy): return policy
@@ -693,7 +694,7 @@ def token_gae(
     # WHEN the value of the padding behind a response counts as the value after its last token.
     values = values.detach().masked_fill(~real, 0.0)
     advantages = torch.zeros_like(rewards)
-    advantage, after = torch.zeros_like(rewards[:, 0]), torch.zeros_like(rewards[:, 0])
+    advantage = after = rewards.new_zeros(len(rewards))
     for t in range(rewards.shape[1] - 1, -1, -1):
         # BUG(no-bootstrap): delta = rewards[:, t] - values[:, t]
         # WHEN the value of the next state is left out of the error.
@@ -752,7 +753,7 @@ def ppo_loss(
     ### BEGIN SOLUTION
     valid = batch.mask.bool()
     logp, entropy, value = (x[valid] for x in (scores.logp, scores.entropy, values))
-    old_logp, old_value, adv, target = (x[valid].detach() for x in batch[3:])
+    old_logp, old_value, adv, target = (x[valid] for x in batch[3:])
     # BUG(ratio-turned-round): log_ratio = old_logp - logp
     # WHEN the ratio is turned round: old over new.
     log_ratio = logp - old_logp
@@ -1044,6 +1045,8 @@ def fit_reward_model_(
     optimizer = torch.optim.Adam(model.parameters(), lr=cfg.stage_lr)
     losses = []
     for _ in range(cfg.reward_steps):
+        # BUG(pairs-from-the-global-generator): rows = torch.randint(len(chosen.tokens), (cfg.stage_batch,))
+        # WHEN the pairs of a step of the reward model are drawn from the global generator.
         rows = torch.randint(len(chosen.tokens), (cfg.stage_batch,), generator=generator)
         # BUG(pairs-drawn-apart): others = rows[torch.randperm(len(rows), generator=generator)]
         # WHEN chosen and rejected rows of different pairs are compared.
@@ -1055,6 +1058,7 @@ def fit_reward_model_(
         # BUG(pairs-add-up): loss = -nn.functional.logsigmoid(better - worse).sum()
         # WHEN the losses of the pairs are added up instead of averaged.
         loss = -nn.functional.logsigmoid(better - worse).mean()
+        # BUG(gradients-pile-up, 2): pass
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -1109,6 +1113,8 @@ def train_rlhf(
     # BUG(judge-never-errs): wins = first > second
     # WHEN the better answer is always chosen instead of with probability sigmoid(u1 - u2).
     # BUG(prefers-the-rejected, 2): wins = torch.rand(cfg.pairs, generator=generator) >= (first - second).sigmoid()
+    # BUG(choices-from-the-global-generator): wins = torch.rand(cfg.pairs) < (first - second).sigmoid()
+    # WHEN the choices between two answers are drawn from the global generator.
     wins = torch.rand(cfg.pairs, generator=generator) < (first - second).sigmoid()
     places = torch.arange(cfg.pairs)
     better = torch.where(wins, places, places + cfg.pairs)
