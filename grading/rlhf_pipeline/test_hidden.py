@@ -1553,8 +1553,9 @@ def test_each_stage_begins_where_the_last_one_ended(student, lab, rng):
     """The judge is asked once, about answers of the imitator, both of a pair to one prompt; PPO
     begins with the imitator; the base stays as it was."""
     state = mild_weights(rng, 6)
-    shown = demonstrations([[4, 5]], repeat=8)
     prompts = [[1], [2], [3], [0]]
+    each = [demonstrations([[4, 5]], prompt, repeat=2) for prompt in prompts]
+    shown = Samples(*(torch.cat(x) for x in zip(*each, strict=True)))
     base, stages, seen = pipeline_run(
         student, lab, state, shown, lambda x: x.tokens[:, -1].double(), prompts
     )
@@ -1564,7 +1565,8 @@ def test_each_stage_begins_where_the_last_one_ended(student, lab, rng):
     assert_equal(tuple(tokens.shape), (120, 3), what="the shape of what the judge sees")
     assert_equal(tokens[:60, 0], tokens[60:, 0], what="the prompts of the two answers")
     assert_true(len(set(tokens[:60, 0].tolist())) == 4, "all prompts occur")
-    # The imitator was shown one answer 40 times over; a fresh model gives it in 1 case of 36.
+    # The imitator was shown one answer 40 times over; a fresh model gives it in 1 case of 36. Over
+    # 120 draws the imitator of the reference gives it in 0.99 of them or more.
     share = float((tokens[:, 1:] == torch.tensor([4, 5])).all(dim=1).double().mean())
     assert_true(share > 0.5, "the judge sees answers of the imitator")
     names = sorted(state)
@@ -1609,7 +1611,7 @@ def test_the_seed_decides_the_pipeline(student, lab, rng):
 @points(
     2,
     part="pipeline",
-    catches=("judge-never-errs", "prefers-the-rejected"),
+    catches=("judge-never-errs", "prefers-the-rejected", "choices-ignore-the-judge"),
     hint="The first answer is chosen with probability sigmoid(u_first - u_second): then the reward "
     "model's difference comes near the judge's.",
 )
@@ -1621,9 +1623,9 @@ def test_scores_come_near_the_judges(student, lab, rng):
     shown = demonstrations([[2], [3]])
     changes = {
         "max_new": 1,
-        "pairs": 600,
-        "reward_steps": 50,
-        "stage_batch": 64,
+        "pairs": 2000,
+        "reward_steps": 60,
+        "stage_batch": 128,
         "sft_steps": 25,
         "stage_lr": 0.04,
     }
@@ -1632,16 +1634,16 @@ def test_scores_come_near_the_judges(student, lab, rng):
         _, stages, seen = pipeline_run(
             student, lab, state, shown, lambda x, u=utility: u * (x.tokens[:, -1] == 3).double(), [[1]], **changes
         )  # fmt: skip
-        mixed = (seen[0].tokens[:600, 1] != seen[0].tokens[600:, 1]).double().mean()
+        mixed = (seen[0].tokens[:2000, 1] != seen[0].tokens[2000:, 1]).double().mean()
         assert_true(float(mixed) > 0.25, "many pairs have two different answers")
         assert_close(float(stages.result.history["length"][0]), 1.0, what="the mean length", **TIGHT)  # fmt: skip
         low, high = slow_last(own_weights(stages.reward_model), answers).tolist()
         gaps.append(high - low)
-    # 60 draws of the reference: 0.2 to 1.5, mean 0.85, deviation 0.23. Certain choices: 12 and
-    # more; choices turned round: below -0.4.
-    assert_true(-0.1 < gaps[0] < 4.0, "the difference of the scores is of the size of 1.2")
-    # 60 draws of the reference: 10.3 to 15.0, mean 12.8, deviation 1.2. A reward model that never
-    # learned, or from choices without a direction: near 0.
+    # 30 draws of the reference: 0.67 to 0.95. Coins that ignore the judge: -0.03 to 0.00; a utility
+    # that counts twice: 1.8 to 2.3; certain choices: 8 and more; choices turned round: below -0.4.
+    assert_true(0.4 < gaps[0] < 1.5, "the difference of the scores is of the size of 1.2")
+    # 30 draws of the reference: 8.4 to 14.2. A reward model that never learned, or from choices
+    # without a direction: near 0.
     assert_true(gaps[1] > 5.0, "the difference of the scores is large where the judge is certain")
 
 

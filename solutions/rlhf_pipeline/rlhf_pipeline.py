@@ -850,8 +850,8 @@ def collect(
 ) -> tuple[Batch, Metrics]:  # fmt: skip
     """One iteration's experience: sample, score, compare with the reference, compute advantages.
 
-    All models are put into evaluation mode. ``score`` gets tokens and attention. Its scores go
-    through ``penalise_missing_ends`` and ``token_rewards`` (with ``masked_whiten(rewards, mask,
+    All models are put into evaluation mode. ``score`` gets tokens and attention of all rows, once.
+    Its scores go through ``penalise_missing_ends`` and ``token_rewards`` (with ``masked_whiten(rewards, mask,
     shift_mean=False)`` if cfg.whiten_rewards), then ``token_gae``; the advantages are whitened over
     the valid tokens of the batch, the returns are not.
 
@@ -868,7 +868,7 @@ def collect(
         responses of the *sum* of log-ratios), reward (mean sum of a response's token rewards,
         before whitening), length (mean tokens of a response), ended (share with an end).
     """
-    # TODO(loop): nine lines, each one function of yours.
+    # TODO(loop): each line is one function of yours.
     ### BEGIN SOLUTION
     for model in (policy, critic, reference):
         if model is not None:
@@ -1112,6 +1112,8 @@ def train_rlhf(
     first, second = judge(samples).detach().double().split(cfg.pairs)
     # BUG(judge-never-errs): wins = first > second
     # WHEN the better answer is always chosen instead of with probability sigmoid(u1 - u2).
+    # BUG(choices-ignore-the-judge): wins = torch.rand(cfg.pairs, generator=generator) < 1 / 2
+    # WHEN choices between two answers do not depend on what the judge says of them.
     # BUG(prefers-the-rejected, 2): wins = torch.rand(cfg.pairs, generator=generator) >= (first - second).sigmoid()
     # BUG(choices-from-the-global-generator): wins = torch.rand(cfg.pairs) < (first - second).sigmoid()
     # WHEN the choices between two answers are drawn from the global generator.

@@ -567,8 +567,8 @@ def collect(
 ) -> tuple[Batch, Metrics]:  # fmt: skip
     """One iteration's experience: sample, score, compare with the reference, compute advantages.
 
-    All models are put into evaluation mode. ``score`` gets tokens and attention. Its scores go
-    through ``penalise_missing_ends`` and ``token_rewards`` (with ``masked_whiten(rewards, mask,
+    All models are put into evaluation mode. ``score`` gets tokens and attention of all rows, once.
+    Its scores go through ``penalise_missing_ends`` and ``token_rewards`` (with ``masked_whiten(rewards, mask,
     shift_mean=False)`` if cfg.whiten_rewards), then ``token_gae``; the advantages are whitened over
     the valid tokens of the batch, the returns are not.
 
@@ -585,9 +585,9 @@ def collect(
         responses of the *sum* of log-ratios), reward (mean sum of a response's token rewards,
         before whitening), length (mean tokens of a response), ended (share with an end).
     """
-    # TODO(loop): nine lines, each one function of yours.
+    # TODO(loop): each line is one function of yours.
     # YOUR CODE HERE
-    raise NotImplementedError("TODO(loop): nine lines, each one function of yours.")
+    raise NotImplementedError("TODO(loop): each line is one function of yours.")
 
 
 def train_ppo(
