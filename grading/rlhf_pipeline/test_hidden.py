@@ -1482,7 +1482,7 @@ def slow_comparisons(state, chosen, rejected, steps, rate):
 @points(
     2,
     part="pipeline",
-    catches=("pairs-drawn-apart", "prefers-the-rejected", "pairs-add-up", "gradients-pile-up"),
+    catches=("pairs-drawn-apart", "prefers-the-rejected", "pairs-add-up"),
     hint="Row i of chosen and row i of rejected are a pair: -log sigmoid(difference), mean over the "
     "drawn pairs.",
 )
