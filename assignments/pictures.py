@@ -410,7 +410,9 @@ def rlhf_pipeline() -> Picture:
         picture.text(x, 220, "+1" if score else "0", "reward")
         picture.text(x, 252, f"{paid + score:+.2f}", "reward", size=16)
     picture.arrow(x0 + step * 5 + 24, 110, x0 + step * 5 + 24, 272, "value")
-    picture.text(x0 + step * 5 + 24, 290, "the critic reads up to here: V of the next token", "value")
+    picture.text(
+        x0 + step * 5 + 24, 290, "the critic reads up to here: V of the next token", "value"
+    )
     words = (
         "The rewards add up to the score, less beta times the log-ratio of the whole response: 0.89"
     )
