@@ -1601,6 +1601,8 @@ def test_the_seed_decides_the_pipeline(student, lab, rng):
         answers.append(seen[0].tokens)
         models.append(flat(own_weights(stages.reward_model), sorted(state)))
     losses = [torch.tensor([float(x) for x in one]).double() for one in losses]
+    numbers = torch.cat([*losses, *models]).isfinite().all()
+    assert_true(bool(numbers), "losses and weights are numbers")
     assert_close(losses[1], losses[0], what="the losses of the same generator", rtol=0.0, atol=1e-6)
     assert_equal(answers[1], answers[0], what="what the judge sees with the same seed")
     assert_close(models[1], models[0], what="the reward model of the same seed", rtol=0.0, atol=1e-6)  # fmt: skip
