@@ -120,9 +120,11 @@ def rewards_then_bootstrap(roll, gamma, k):
 
 
 def with_gradient(roll):
-    """The same rollout with rewards and values that require a gradient, as networks give them."""
-    numbers = (field.clone().requires_grad_() for field in roll[:3])
-    return Rollout(*numbers, *roll[3:])
+    """The same rollout as a value network gives it: values that require a gradient."""
+    values, next_values = (
+        field.clone().requires_grad_() for field in (roll.values, roll.next_values)
+    )
+    return roll._replace(values=values, next_values=next_values)
 
 
 def detached(tensor, what):
@@ -783,8 +785,7 @@ def test_gap_costs_nothing(student, rng):
 def test_token_advantages_carry_no_gradient(student, rng):
     """Advantages and returns of tokens carry no gradient."""
     (rewards, values), everything = tokens(rng), torch.ones_like(MASK)
-    with_grad = (x.clone().requires_grad_() for x in (rewards, values))
-    result = student.token_gae(*with_grad, everything, 0.9, 0.8)
+    result = student.token_gae(rewards, values.clone().requires_grad_(), everything, 0.9, 0.8)
     advantages = detached(result.advantages, "advantages")
     assert_near(advantages[0], sequence_by_sequence(rewards, values, 0.9, 0.8)[0], "advantages")
     assert_near(detached(result.returns, "returns"), advantages + values, "returns")

@@ -101,7 +101,7 @@ def td_residuals(
     bootstrap = torch.where(terminated.bool(), 0.0, gamma * next_values)
     # BUG(values-keep-their-gradient): return rewards + bootstrap - values
     # WHEN the result is still tied to the value network by its gradient.
-    return rewards.detach() + bootstrap - values.detach()
+    return rewards + bootstrap - values.detach()
     ### END SOLUTION
 
 
@@ -353,7 +353,6 @@ def token_gae(
     # TODO(tokens): walk backwards; carry value and advantage over the gaps.
     ### BEGIN SOLUTION
     mask = response_mask.bool()
-    rewards = rewards.detach()
     # BUG(values-keep-their-gradient): pass
     values = values.detach()
     advantages = torch.zeros_like(values)
@@ -727,7 +726,6 @@ def lambda_returns(
     _check_unit_interval(gamma=gamma, lam=lam)
     # TODO(returns): walk backwards; mix next value and following return.
     ### BEGIN SOLUTION
-    rewards = rewards.detach()
     # BUG(values-keep-their-gradient): pass
     next_values = next_values.detach()
     alive = _alive(terminated, truncated)
