@@ -270,16 +270,17 @@ def test_what_the_import_has_made_is_there_in_every_test(kept):
 def test_the_next_worker_finds_nothing_of_what_one_has_left(any_server, how):
     files = {MAIN: textwrap.dedent(LEAVES).encode()}
     candidate = any_server.candidate(files, MAIN, Limits())
-    uids = set()
-    for _ in range(3):
+    uids = []
+    # A folder is free again when the server has buried its worker, which no test waits for.
+    while len(set(uids)) == len(uids) < 30:
         bridge = candidate.open(lambda event: None, None)
-        uids.add(bridge.student.uid())
+        uids.append(bridge.student.uid())
         files = bridge.student.files()
         with contextlib.suppress(StudentError):  # no room for so many
             getattr(bridge.student, how[0])(*how[1:])
         bridge.close()
         assert files == ["work/work.py"]
-    assert len(uids) < 3  # a folder was used again
+    assert len(set(uids)) < len(uids)  # a folder was used again
 
 
 def test_a_worker_cannot_write_more_than_there_is_room_for(any_server):
