@@ -8,7 +8,8 @@ Conventions, for every function of this file
 * ``attention`` marks tokens, ``mask`` the response alone: what the policy wrote, the end of
   sequence included. Both follow from where things stand, never from ids: padding may be the end of
   sequence. What stands under a mask of 0 is never used, not even nan.
-* ``eos=None`` means that nothing ends a response: all have ``max_new`` tokens.
+* ``eos=None`` means that nothing ends a response: all have ``max_new`` tokens. An ``eos`` of 0 is
+  an end like any other.
 * Log-probabilities are in nats, at the temperature at which the tokens were sampled.
 * Models are in evaluation mode throughout: dropout would make two passes over one token differ.
 * Losses are to be minimised. Only what is being trained carries a gradient.
@@ -31,12 +32,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from tiny_lm import (
-    EOS,
-    PAD,
-    build_policy,  # noqa: F401
-    run_with_cache,
-)
+from tiny_lm import EOS, PAD, run_with_cache
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
@@ -148,7 +144,7 @@ class ScalarModel(nn.Module):
 
 def scalar_model(policy: Any) -> ScalarModel:
     """A ScalarModel that begins with a copy of the policy's weights and puts out 0 everywhere."""
-    model = ScalarModel(copy.deepcopy(policy.base_model)).to(policy.dtype)
+    model = ScalarModel(copy.deepcopy(policy.base_model)).to(policy.device, policy.dtype)
     nn.init.zeros_(model.score.weight)
     nn.init.zeros_(model.score.bias)
     return model.requires_grad_(True).eval()
@@ -215,6 +211,13 @@ def _check_above_zero(**numbers: float) -> None:
             raise ValueError(f"{name} must be above 0, but it is {number}.")
 
 
+### BEGIN SOLUTION
+def _last_place(mask: Tensor) -> Tensor:
+    """The last place under each row's mask, (B,) int64."""
+    return (mask.long() * torch.arange(1, mask.shape[1] + 1, device=mask.device)).argmax(dim=1)
+
+
+### END SOLUTION
 # -- Part 1: responses -----------------------------------------------------------------------------
 
 
@@ -238,7 +241,9 @@ def response_mask(tokens: Tensor, start: int, eos: int | None) -> Tensor:
         raise ValueError(f"start must lie in 0 .. {tokens.shape[1] - 1}, but it is {start}.")
     # TODO(responses): how many ends stand before each place of the response?
     ### BEGIN SOLUTION
-    mask = torch.zeros(tokens.shape, dtype=torch.bool)
+    mask = torch.zeros_like(tokens, dtype=torch.bool)
+    # BUG(zero-is-no-end): if not eos:
+    # WHEN an end of sequence whose id is 0 is taken for none.
     if eos is None:
         mask[:, start:] = True
         return mask
@@ -294,6 +299,9 @@ def sample_responses(
     cache, start = None, 0
     for _ in range(cfg.max_new):
         # BUG(positions-count-padding, 4): places = torch.arange(tokens.shape[1]).expand_as(tokens)[:, start:]
+        # BUG(positions-stand-still): places = positions(attention)[:, start:].minimum(positions(attention[:, : width + 1])[:, -1:])
+        # WHEN positions stop counting at the first token of a response: all later ones stand where
+        # WHEN it stands.
         places = positions(attention)[:, start:]
         with torch.no_grad():
             logits, cache = run_with_cache(model, tokens[:, start:], attention, places, cache)
@@ -436,7 +444,7 @@ def token_values(critic: Any, tokens: Tensor, attention: Tensor) -> Tensor:
     # WHEN the value has read the token that it is to be a baseline for: one place off.
     # BUG(value-has-read-the-token, 2): return nn.functional.pad(values[:, 1:].masked_fill(~counts, 0.0), (1, 0))
     # BUG(value-of-the-prompt): return nn.functional.pad(values.gather(1, real.long().argmax(dim=1, keepdim=True)).expand_as(counts).masked_fill(~counts, 0.0), (1, 0))
-    # WHEN all tokens have the value at a place of the prompt: here, after its first token.
+    # WHEN all tokens have the value at one place of the prompt, and not each its own.
     return nn.functional.pad(values[:, :-1].masked_fill(~counts, 0.0), (1, 0))
     ### END SOLUTION
 
@@ -484,7 +492,8 @@ def reference_logprobs(
 
     Args:
         policy: needed where the reference is None: then all its ``LoRA`` layers are switched off
-            for this one pass, and afterwards each is as it was, whatever happens in between.
+            for this one pass, and afterwards each is as it was, on or off, also if the pass ends
+            with an error.
         reference: what ``make_reference`` returned.
         tokens, attention, temperature: as in ``score_tokens``.
 
@@ -509,6 +518,10 @@ def reference_logprobs(
         for layer, on in zip(adapters, before, strict=True):
             # BUG(adapters-stay-off): layer.on = False
             # WHEN the adapters stay switched off after the reference's pass.
+            # BUG(adapters-come-back-on): layer.on = True
+            # WHEN all adapters are on after the reference's pass, also those that were off before.
+            # BUG(adapters-off-after-an-error): layer.on = on and temperature > 0
+            # WHEN the adapters stay switched off if the reference's pass ends with an error.
             layer.on = on
     ### END SOLUTION
 
@@ -539,6 +552,7 @@ def penalise_missing_ends(
         raise ValueError("scores must be (B,), and the penalty at least 0.")
     # TODO(rewards): has each response an end? Mind ends in prompts and in padding.
     ### BEGIN SOLUTION
+    # BUG(zero-is-no-end, 2): if not eos:
     if eos is None:
         return scores.detach()
     # BUG(end-in-the-prompt-counts): ended = (tokens == eos).any(dim=1)
@@ -592,13 +606,13 @@ def token_rewards(
     # BUG(kl-of-padding): rewards = -beta * ratio
     # WHEN what stands under a mask of 0, prompt and padding, pays for its divergence too.
     # BUG(kl-of-padding, 2): rewards = -beta * ratio.masked_fill(real.flip(1).cumsum(dim=1).flip(1) == 0, 0.0)
-    # BUG(kl-on-the-last-token): rewards = torch.zeros_like(ratio).scatter(1, (real.long() * torch.arange(1, real.shape[1] + 1)).argmax(dim=1, keepdim=True), -beta * ratio.masked_fill(~real, 0.0).sum(dim=1, keepdim=True))
+    # BUG(kl-turned-round, 2): rewards = beta * ratio.masked_fill(~real, 0.0)
+    # BUG(kl-on-the-last-token): rewards = torch.zeros_like(ratio).scatter(1, _last_place(real)[:, None], -beta * ratio.masked_fill(~real, 0.0).sum(dim=1, keepdim=True))
     # WHEN the whole divergence is paid at the last token instead of each token's at its own place.
     # BUG(beta-forgotten): rewards = -ratio.masked_fill(~real, 0.0)
     # WHEN the divergence is not multiplied by beta.
     rewards = -beta * ratio.masked_fill(~real, 0.0)
-    places = torch.arange(1, real.shape[1] + 1)
-    # BUG(score-on-the-pad): last = ((real.long() * places).argmax(dim=1) + 1).clamp(max=real.shape[1] - 1)
+    # BUG(score-on-the-pad): last = (_last_place(real) + 1).clamp(max=real.shape[1] - 1)
     # WHEN the score lands one place behind the last token of the response, on padding if there is
     # WHEN any.
     # BUG(score-at-the-end-of-the-row): last = torch.full((len(real),), real.shape[1] - 1)
@@ -607,7 +621,7 @@ def token_rewards(
     # WHEN the score lands at the first token of the response.
     # BUG(score-by-the-number-of-tokens): last = real.sum(dim=1) - 1
     # WHEN the score's place is the number of the response's tokens, as if the row began with it.
-    last = (real.long() * places).argmax(dim=1)
+    last = _last_place(real)
     # BUG(score-on-the-pad, 2): return rewards + nn.functional.pad(nn.functional.one_hot(last, real.shape[1]), (1, 0))[:, :-1] * scores.detach()[:, None]
     # BUG(score-at-every-token): return rewards + real * scores.detach()[:, None]
     # WHEN every token of a response gets the score.
@@ -765,6 +779,8 @@ def ppo_loss(
     # WHEN ratios are not clipped.
     gain = torch.minimum(ratio * adv, clipped * adv)
     error = (value - target).square()
+    # BUG(no-room-is-no-clip): if cfg.value_clip:
+    # WHEN a value_clip of 0 is taken for none.
     if cfg.value_clip is not None:
         leashed = old_value + (value - old_value).clamp(-cfg.value_clip, cfg.value_clip)
         # BUG(value-clip-without-the-maximum): error = (leashed - target).square()
@@ -783,6 +799,8 @@ def ppo_loss(
     policy_loss, value_loss = -gain.mean(), 0.5 * error.mean()
     # BUG(entropy-is-minimised): loss = policy_loss + cfg.value_coef * value_loss + cfg.entropy_coef * entropy.mean()
     # WHEN entropy is punished instead of rewarded.
+    # BUG(entropy-has-no-gradient): loss = policy_loss + cfg.value_coef * value_loss - cfg.entropy_coef * entropy.mean().detach()
+    # WHEN the entropy in the loss carries no gradient, so that it rewards nothing.
     loss = policy_loss + cfg.value_coef * value_loss - cfg.entropy_coef * entropy.mean()
     with torch.no_grad():
         # BUG(clip-fraction-where-it-bites): outside = ratio * adv > clipped * adv
@@ -830,12 +848,16 @@ def ppo_update_(
     loss, metrics = ppo_loss(scores, values, batch, cfg)
     # BUG(gradients-pile-up): pass
     # WHEN gradients of earlier steps are never cleared.
+    # BUG(gradients-cleared-afterwards): pass
+    # WHEN gradients are cleared after the step and not before the backward pass, so that what
+    # WHEN another loss has left there counts.
     optimizer.zero_grad()
     loss.backward()
     learning = [p for group in optimizer.param_groups for p in group["params"]]
     # BUG(gradient-not-clipped): pass
     # WHEN the gradient is not clipped.
     nn.utils.clip_grad_norm_(learning, cfg.grad_norm)
+    # BUG(gradients-cleared-afterwards): optimizer.step(); optimizer.zero_grad()
     optimizer.step()
     return metrics | {"loss": loss.item()}
     ### END SOLUTION
@@ -859,7 +881,7 @@ def collect(
         policy, critic: as in ``ppo_update_``.
         reference: what ``make_reference`` returned.
         score: (tokens, attention) -> (B,).
-        prompts: B lists of ids, one response each.
+        prompts: B lists of ids; row i of the batch answers prompt i.
         cfg: see ``RLHFConfig``.
         generator: for the samples.
 
@@ -877,11 +899,15 @@ def collect(
             # WHEN values or samples are not those of the policy.
             # BUG(dropout-in-the-old-pass, 2): pass
             model.eval()
+    # BUG(sampled-at-temperature-one, 2): tokens, attention, mask = sample_responses(policy, prompts, RLHFConfig(**{**vars(cfg), "temperature": 1.0}), generator)
+    # BUG(samples-from-the-reference): tokens, attention, mask = sample_responses(reference or policy, prompts, cfg, generator)
+    # WHEN responses are sampled from the reference instead of the policy.
     tokens, attention, mask = sample_responses(policy, prompts, cfg, generator)
     with torch.no_grad():
         # BUG(old-pass-at-temperature-one): logp = score_tokens(policy, tokens, attention).logp
         # WHEN the old log-probabilities are those at temperature 1, not those of sampling.
         logp = score_tokens(policy, tokens, attention, cfg.temperature).logp
+        # BUG(value-of-the-prompt, 2): values = token_values(critic, tokens, attention).gather(1, mask.long().argmax(dim=1, keepdim=True)) * mask
         values = token_values(critic, tokens, attention)
     ref_logp = reference_logprobs(policy, reference, tokens, attention, cfg.temperature)
     scores = score(tokens, attention).detach().to(logp.dtype)
@@ -900,11 +926,13 @@ def collect(
     whitened = masked_whiten(advantages, mask)
     # BUG(returns-from-whitened-advantages): batch = Batch(tokens, attention, mask, logp, values, whitened, (whitened + values).masked_fill(~mask, 0.0))
     # WHEN the returns are made of whitened advantages, whose unit is another one.
+    # BUG(old-pass-at-temperature-one, 2): batch = Batch(tokens, attention, mask, score_tokens(policy, tokens, attention).logp.detach(), values, whitened, returns)
     batch = Batch(tokens, attention, mask, logp, values, whitened, returns)
     lengths = mask.sum(dim=1)
     ratios = (logp - ref_logp).masked_fill(~mask, 0.0)
-    last = mask & (mask.flip(1).cumsum(dim=1).flip(1) == 1)
-    ended = torch.zeros(len(tokens)) if cfg.eos is None else tokens[last] == cfg.eos
+    last = tokens.gather(1, _last_place(mask)[:, None])
+    # BUG(zero-is-no-end, 3): ended = last == cfg.eos if cfg.eos else torch.zeros(len(tokens))
+    ended = torch.zeros(len(tokens)) if cfg.eos is None else last == cfg.eos
     reported = scores.mean()
     # BUG(kl-by-token): divergence = ratios.sum() / lengths.sum()
     # WHEN the reported divergence is that of a token instead of a response.
@@ -929,6 +957,7 @@ def train_ppo(
     in a new order, cut into ``cfg.minibatches`` nearly equal pieces (``tensor_split``), one
     ``ppo_update_`` for each. Adam on the parameters of the policy that require a gradient and on the
     critic's; the learning rate of iteration i = 0, 1, ... is cfg.lr * (1 - i / cfg.iterations).
+    ``score`` is asked once in each iteration, about the sampled rows, and about nothing else.
 
     Args:
         policy: not changed.
@@ -948,10 +977,14 @@ def train_ppo(
         raise ValueError("at least one prompt is needed.")
     # TODO(loop): reference, critic, optimiser; then collect and update.
     ### BEGIN SOLUTION
+    # BUG(seeds-the-global-generator): generator = torch.manual_seed(seed)
+    # WHEN the seed goes to the global generator, and everything random is drawn from it.
     generator = torch.Generator().manual_seed(seed)
     reference, critic = make_reference(policy), scalar_model(policy)
     # BUG(trains-its-argument): pass
     # WHEN the policy that is handed in is trained instead of a copy.
+    # BUG(frozen-layers-learn-too): policy = copy.deepcopy(policy).requires_grad_(True)
+    # WHEN everything in the policy learns, also the layers that are frozen behind adapters.
     policy = copy.deepcopy(policy)
     learning = [p for p in policy.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam([*learning, *critic.parameters()], lr=cfg.lr)
@@ -963,20 +996,35 @@ def train_ppo(
             group["lr"] = cfg.lr * (1 - iteration / cfg.iterations)
         # BUG(prompts-in-order): drawn = torch.arange(cfg.batch_size) % len(prompts)
         # WHEN the prompts come in order instead of at random.
+        # BUG(prompts-from-the-global-generator): drawn = torch.randint(len(prompts), (cfg.batch_size,))
+        # WHEN the prompts are drawn from the global generator.
         drawn = torch.randint(len(prompts), (cfg.batch_size,), generator=generator)
         asked = [prompts[i] for i in drawn.tolist()]
         # BUG(reference-moves): batch, metrics = collect(policy, critic, make_reference(policy), score, asked, cfg, generator)
         # WHEN the reference is renewed in every iteration, so that nothing holds the policy back.
+        # BUG(critic-made-anew): critic = scalar_model(policy); batch, metrics = collect(policy, critic, reference, score, asked, cfg, generator)
+        # WHEN the critic is made anew in each iteration, so that it never learns anything.
         batch, metrics = collect(policy, critic, reference, score, asked, cfg, generator)
         fractions = []
         # BUG(one-pass): for _ in range(1):
         # WHEN there is one pass over the batch, whatever is asked for.
         for _ in range(cfg.epochs):
+            # BUG(orders-from-the-global-generator): order = torch.randperm(cfg.batch_size)
+            # WHEN the order of the rows is drawn from the global generator.
+            # BUG(one-order-for-all-passes): order = order if fractions else torch.randperm(cfg.batch_size, generator=generator)
+            # WHEN the rows are shuffled once for all passes.
+            # BUG(rows-never-shuffled): order = torch.arange(cfg.batch_size)
+            # WHEN the rows are not shuffled.
             order = torch.randperm(cfg.batch_size, generator=generator)
+            # BUG(last-rows-left-out): for rows in order[: cfg.batch_size // cfg.minibatches * cfg.minibatches].tensor_split(cfg.minibatches):
+            # WHEN the rows that are left over when all pieces are equally large are not learned
+            # WHEN from.
             for rows in order.tensor_split(cfg.minibatches):
                 piece = Batch(*(x[rows] for x in batch))
                 update = ppo_update_(policy, critic, optimizer, piece, cfg)
                 fractions.append(update["clip_fraction"])
+        # BUG(clip-fraction-of-the-last-update): metrics["clip_fraction"] = fractions[-1]
+        # WHEN the reported clip_fraction is that of the last update instead of the mean.
         metrics["clip_fraction"] = sum(fractions) / len(fractions)
         for name, number in metrics.items():
             history.setdefault(name, []).append(number)
@@ -992,7 +1040,7 @@ def last_scores(model: Any, tokens: Tensor, attention: Tensor) -> Tensor:
 
     Args:
         model: as ``ScalarModel``.
-        tokens, attention: (B, L), at least one real token in each row.
+        tokens, attention: as in ``score_tokens``, at least one real token in each row.
 
     Returns:
         (B,) float, with a gradient if the model's parameters have one.
@@ -1012,7 +1060,7 @@ def last_scores(model: Any, tokens: Tensor, attention: Tensor) -> Tensor:
     # BUG(reads-by-the-number-of-tokens): last = real.sum(dim=1) - 1
     # WHEN the score is read at the place that the number of tokens tells, as if no padding stood on
     # WHEN the left.
-    last = (real.long() * torch.arange(1, real.shape[1] + 1)).argmax(dim=1)
+    last = _last_place(real)
     # BUG(reads-the-mean): return (numbers * real).sum(dim=1) / real.sum(dim=1)
     # WHEN the score is the mean over all tokens.
     return numbers.gather(1, last[:, None]).squeeze(1)
@@ -1042,11 +1090,16 @@ def fit_reward_model_(
         raise ValueError("chosen and rejected need equally many rows, at least one.")
     # TODO(pipeline): draw pairs, score both sides, logsigmoid, step.
     ### BEGIN SOLUTION
+    # BUG(reward-model-by-sgd): optimizer = torch.optim.SGD(model.parameters(), lr=cfg.stage_lr)
+    # WHEN the reward model learns by SGD instead of Adam.
     optimizer = torch.optim.Adam(model.parameters(), lr=cfg.stage_lr)
     losses = []
     for _ in range(cfg.reward_steps):
         # BUG(pairs-from-the-global-generator): rows = torch.randint(len(chosen.tokens), (cfg.stage_batch,))
         # WHEN the pairs of a step of the reward model are drawn from the global generator.
+        # BUG(last-pairs-never-drawn): rows = torch.randint(max(1, len(chosen.tokens) - 1), (cfg.stage_batch,), generator=generator)
+        # WHEN the last pairs are never drawn.
+        # BUG(last-pairs-never-drawn, 2): rows = torch.randint((len(chosen.tokens) + 1) // 2, (cfg.stage_batch,), generator=generator)
         rows = torch.randint(len(chosen.tokens), (cfg.stage_batch,), generator=generator)
         # BUG(pairs-drawn-apart): others = rows[torch.randperm(len(rows), generator=generator)]
         # WHEN chosen and rejected rows of different pairs are compared.
@@ -1080,7 +1133,7 @@ def train_rlhf(
        A reward model that begins as ``scalar_model`` of the imitator learns from these choices
        (``fit_reward_model_``).
     3. PPO (``train_ppo``, with ``seed``) from the imitator, which is the reference, with the scores
-       of the reward model (``last_scores``, without a gradient).
+       of the reward model as they are (``last_scores``, without a gradient).
 
     Args:
         base: a language model; not changed.
@@ -1095,6 +1148,7 @@ def train_rlhf(
     """
     # TODO(pipeline): three stages, one generator for the first two.
     ### BEGIN SOLUTION
+    # BUG(seeds-the-global-generator): generator = torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     # BUG(changes-the-base): sft = base.eval()
     # WHEN the model that is handed in learns instead of a copy.
@@ -1122,11 +1176,16 @@ def train_rlhf(
     better = torch.where(wins, places, places + cfg.pairs)
     worse = torch.where(wins, places + cfg.pairs, places)
     chosen, rejected = (Samples(*(x[rows] for x in samples)) for rows in (better, worse))
+    # BUG(reward-model-from-the-base): reward_model = scalar_model(base)
+    # WHEN the reward model begins with the base model's weights instead of the imitator's.
     reward_model = scalar_model(sft)
     fit_reward_model_(reward_model, chosen, rejected, cfg, generator)
 
     def score(tokens: Tensor, attention: Tensor) -> Tensor:
         with torch.no_grad():
+            # BUG(scores-of-another-model): return last_scores(scalar_model(sft), tokens, attention)
+            # WHEN PPO is not given the scores of the reward model that was fitted, as they are.
+            # BUG(scores-of-another-model, 2): return masked_whiten(last_scores(reward_model, tokens, attention)[:, None], torch.ones_like(tokens[:, :1])).squeeze(1)
             return last_scores(reward_model, tokens, attention)
 
     # BUG(ppo-from-the-base): return Stages(sft, reward_model, train_ppo(base, score, prompts, cfg, seed))

@@ -11,6 +11,7 @@ and named.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
@@ -107,12 +108,18 @@ def one_world(seed: int) -> Run:
     return Run(said, scores.double(), histories)
 
 
+@functools.cache
+def worlds(seeds: int) -> list[Run]:
+    """One world for each seed, made once for all that is drawn and printed."""
+    return [one_world(seed) for seed in range(seeds)]
+
+
 COLOURS = {"PPO, beta = 1": "#007a59", "PPO, beta = 0": "#c04e00"}
 
 
 def plot_pipeline(seeds: int) -> plt.Figure:
     """Reward, KL and what the model says, before and after each stage."""
-    runs = [one_world(seed) for seed in range(seeds)]
+    runs = worlds(seeds)
     figure = plt.figure(figsize=(12, 7.6), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=[1.25, 1])
     axes = above.subplots(1, 3)
@@ -154,12 +161,12 @@ def plot_pipeline(seeds: int) -> plt.Figure:
     axis.set(
         title=f"what it says: its three most frequent reviews (mean of {seeds} seeds)", xlim=(0, 1)
     )
-    print_table(runs)
     return figure
 
 
-def print_table(runs: list[Run]) -> None:
+def print_table(seeds: int) -> None:
     """The figures of the handout: median, lowest and highest of the seeds."""
+    runs = worlds(seeds)
     gold = GOLD[wows(work.all_responses(3, 3))]
 
     def row(name: str, said: list[Tensor]) -> None:
@@ -282,4 +289,9 @@ if __name__ == "__main__":
     parser.add_argument("--quick", action="store_true", help="two seeds instead of ten")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    plots.save_all(options.out, FIGURES, 2 if options.quick else SEEDS)
+    seeds = 2 if options.quick else SEEDS
+    plots.save_all(options.out, FIGURES, seeds)
+    try:
+        print_table(seeds)
+    except NotImplementedError as error:
+        print(f"the table is left out because a part of it is not written yet: {error}")

@@ -8,7 +8,8 @@ Conventions, for every function of this file
 * ``attention`` marks tokens, ``mask`` the response alone: what the policy wrote, the end of
   sequence included. Both follow from where things stand, never from ids: padding may be the end of
   sequence. What stands under a mask of 0 is never used, not even nan.
-* ``eos=None`` means that nothing ends a response: all have ``max_new`` tokens.
+* ``eos=None`` means that nothing ends a response: all have ``max_new`` tokens. An ``eos`` of 0 is
+  an end like any other.
 * Log-probabilities are in nats, at the temperature at which the tokens were sampled.
 * Models are in evaluation mode throughout: dropout would make two passes over one token differ.
 * Losses are to be minimised. Only what is being trained carries a gradient.
@@ -31,12 +32,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from tiny_lm import (
-    EOS,
-    PAD,
-    build_policy,  # noqa: F401
-    run_with_cache,
-)
+from tiny_lm import EOS, PAD, run_with_cache
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
@@ -148,7 +144,7 @@ class ScalarModel(nn.Module):
 
 def scalar_model(policy: Any) -> ScalarModel:
     """A ScalarModel that begins with a copy of the policy's weights and puts out 0 everywhere."""
-    model = ScalarModel(copy.deepcopy(policy.base_model)).to(policy.dtype)
+    model = ScalarModel(copy.deepcopy(policy.base_model)).to(policy.device, policy.dtype)
     nn.init.zeros_(model.score.weight)
     nn.init.zeros_(model.score.bias)
     return model.requires_grad_(True).eval()
@@ -370,7 +366,8 @@ def reference_logprobs(
 
     Args:
         policy: needed where the reference is None: then all its ``LoRA`` layers are switched off
-            for this one pass, and afterwards each is as it was, whatever happens in between.
+            for this one pass, and afterwards each is as it was, on or off, also if the pass ends
+            with an error.
         reference: what ``make_reference`` returned.
         tokens, attention, temperature: as in ``score_tokens``.
 
@@ -576,7 +573,7 @@ def collect(
         policy, critic: as in ``ppo_update_``.
         reference: what ``make_reference`` returned.
         score: (tokens, attention) -> (B,).
-        prompts: B lists of ids, one response each.
+        prompts: B lists of ids; row i of the batch answers prompt i.
         cfg: see ``RLHFConfig``.
         generator: for the samples.
 
@@ -601,6 +598,7 @@ def train_ppo(
     in a new order, cut into ``cfg.minibatches`` nearly equal pieces (``tensor_split``), one
     ``ppo_update_`` for each. Adam on the parameters of the policy that require a gradient and on the
     critic's; the learning rate of iteration i = 0, 1, ... is cfg.lr * (1 - i / cfg.iterations).
+    ``score`` is asked once in each iteration, about the sampled rows, and about nothing else.
 
     Args:
         policy: not changed.
@@ -631,7 +629,7 @@ def last_scores(model: Any, tokens: Tensor, attention: Tensor) -> Tensor:
 
     Args:
         model: as ``ScalarModel``.
-        tokens, attention: (B, L), at least one real token in each row.
+        tokens, attention: as in ``score_tokens``, at least one real token in each row.
 
     Returns:
         (B,) float, with a gradient if the model's parameters have one.
@@ -686,7 +684,7 @@ def train_rlhf(
        A reward model that begins as ``scalar_model`` of the imitator learns from these choices
        (``fit_reward_model_``).
     3. PPO (``train_ppo``, with ``seed``) from the imitator, which is the reference, with the scores
-       of the reward model (``last_scores``, without a gradient).
+       of the reward model as they are (``last_scores``, without a gradient).
 
     Args:
         base: a language model; not changed.

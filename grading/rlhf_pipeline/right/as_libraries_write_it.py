@@ -106,10 +106,11 @@ def reference_logprobs(policy, reference, tokens, attention, temperature=1.0):
     switches = {module: module.on for module in policy.modules() if hasattr(module, "on")}
     for module in switches:
         module.on = False
-    found = score_tokens(policy, tokens, attention, temperature).logp
-    for module, state in switches.items():
-        module.on = state
-    return found
+    try:
+        return score_tokens(policy, tokens, attention, temperature).logp
+    finally:
+        for module, state in switches.items():
+            module.on = state
 
 
 def penalise_missing_ends(scores, tokens, mask, eos, penalty):
