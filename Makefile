@@ -60,6 +60,7 @@ bars: setup
 
 bench: setup
 	$(RUN) tests/benchmarks/marking.py
+	$(RUN) tests/benchmarks/one_shot.py
 	$(RUN) tests/benchmarks/cartpole.py
 	$(RUN) tests/benchmarks/others.py \
 		--others $(or $(wildcard .venv-ecosystem/bin/python),.venv/bin/python)
@@ -78,6 +79,7 @@ parity: ecosystem
 	PARITY=$(or $(PARITY),all) OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	.venv-ecosystem/bin/python -m pytest -q tests/ecosystem/test_parity.py
 
+# TARGETS="cpu gpu" for both.
 image: setup
 	.ci/image
 

@@ -113,29 +113,26 @@ def family(pid: int) -> dict[str, list[int]]:
             continue
         children.setdefault(parent, []).append(int(folder.name))
     found: dict[str, list[int]] = {name: [] for name in VICTIMS} | {"command": [pid]}
-    left = list(children.get(pid, []))
+    left = [(one, pid) for one in children.get(pid, [])]
     while left:
-        one = left.pop()
-        left += children.get(one, [])
-        if kind := _kind(one):
+        one, parent = left.pop()
+        left += [(child, one) for child in children.get(one, [])]
+        if kind := _kind(one, parent == pid):
             found[kind].append(one)
     return found
 
 
-def _kind(pid: int) -> str:
+def _kind(pid: int, first: bool) -> str:
+    """``first``: the command itself has started it, and then it is no fork."""
     try:
         if os.stat(f"/proc/{pid}").st_uid in WORKER_UIDS or _uid(pid) in WORKER_UIDS:
             return "worker"
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return ""
-    return (
-        "fork server"
-        if b"autograder.isolation.workers.server" in words
-        else "grader"
-        if b"autograder.marking.grader" in words
-        else ""
-    )
+    if b"autograder.marking.start_up" not in words:
+        return ""
+    return "fork server" if first else "grader"
 
 
 def _uid(pid: int) -> int:

@@ -69,7 +69,9 @@ class HereEngine:
     where = "this machine"
 
     def __init__(self, assignment):
-        self._grader = grader.Grader(assignment)
+        hidden = [assignment.root / folder for folder in ("grading", "solutions")]
+        server = WorkerServer.launch(assignment.libraries, hidden, assignment.isolation)
+        self._grader = grader.Grader(assignment, server, hidden)
         hello = self._grader.hello()
         self.tests = [Listed(**test) for test in hello["tests"]]
         self.layers, self.leaks = sandbox.Layers(**hello["layers"]), hello["leaks"]
@@ -266,7 +268,7 @@ def test_a_name_that_hidden_tests_have_already_is_refused(course):
     with pytest.raises(
         CourseError, match=r"test_two_rewards is a test of test_hidden\.py too: rename it"
     ):
-        grader.Grader(course.assignment)
+        HereEngine(course.assignment)
 
 
 @pytest.mark.parametrize(("word", "count"), [("optional", 4), ("required", 5)])

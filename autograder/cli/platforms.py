@@ -124,7 +124,7 @@ def autograde(
 
     if not name:
         raise CourseError("which assignment? Say so with -e ASSIGNMENT=gae")
-    grade = mark(the_course(course), name, folder)
+    grade = mark(the_course(course), name, folder, say)
     worth = sum(outcome.worth for outcome in grade.outcomes)
     total = score(grade, worth)
     if total.points is None:

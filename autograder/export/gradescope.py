@@ -110,9 +110,12 @@ def package(course: Course, assignment: Assignment) -> bytes:
 # -- one submission --------------------------------------------------------------------------------
 
 
-def autograde(course: Course, name: str, root: Path) -> Grade:
-    """Mark root/submission and write root/results/results.json, again after each test.
+def autograde(
+    course: Course, name: str, root: Path, say: Callable[[str], None] = lambda line: None
+) -> Grade:
+    """Mark root/submission and write root/results/results.json, also now and then before the end.
 
+    ``say`` gets lines about what is going on.
     If a test cannot be graded for a reason that is not the student's, results.json is moved to
     ungraded.json. Gradescope then says that the autograder failed and records nothing. A file with
     a missing score would count as what was reached so far.
@@ -126,8 +129,10 @@ def autograde(course: Course, name: str, root: Path) -> Grade:
     results.mkdir(exist_ok=True)
     written = results / result_files.RESULTS
     written.unlink(missing_ok=True)
+    say(f"{name}: importing the libraries and reading the hidden tests")
     desk = Desk(course, name)
     try:
+        say(f"{name}: marking with {len(desk.tests)} hidden tests")
         rules, assignment = course.gradescope, desk.assignment
         received, due = _times(root) if rules.late == "course" else (None, None)
         dress = _dresser(

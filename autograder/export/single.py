@@ -47,8 +47,8 @@ class Desk:
     ) -> Grade:
         """Mark the submission at ``path``.
 
-        ``tell`` gets results.json's content after each test. ``due`` counts where it is later than
-        course.yml's due date. Raises IsolationError where the wall is weak.
+        ``tell`` gets results.json's content now and then, and at the end. ``due`` counts where it
+        is later than course.yml's due date. Raises IsolationError where the wall is weak.
         """
         assignment = self.assignment
         if due is not None and assignment.due is not None and due > assignment.due:
@@ -61,7 +61,7 @@ class Desk:
                 tell(json.loads(written.read_text(encoding="utf-8")))
 
             grading = Grading(
-                self.course, assignment, self._engine, Path(folder), partial=so_far, write_every=0.0
+                self.course, assignment, self._engine, Path(folder), partial=so_far, write_every=0.5
             )
             (grade,) = grading.run([submission], fresh=True, tell=so_far)
         return grade

@@ -102,14 +102,18 @@ def collect(path: Path) -> list[HiddenTest]:
         "no:cacheprovider",
         "-p",
         "no:terminal",
+        # It collects all garbage several times, which takes longer than all else here.
+        "-p",
+        "no:unraisableexception",
         "-p",
         "autograder.judging.plugin",
         "-c",
         "/dev/null",
     ]
     with pytest.MonkeyPatch.context() as patch:
-        # These options are for people who run pytest, not for reading a file.
+        # Options and plugins are for people who run pytest, not for reading a file.
         patch.delenv("PYTEST_ADDOPTS", raising=False)
+        patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
         code = pytest.main(
             [*options, f"--rootdir={path.parents[2]}", str(path)], plugins=[collector]
         )

@@ -12,8 +12,7 @@ import os
 import resource
 import signal
 import socket
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ from autograder.isolation.wall import sandbox
 from autograder.isolation.workers import meter
 from autograder.isolation.workers.server import bare_fork, stay_on
 from autograder.isolation.workers.walled import WorkerServer
-from autograder.isolation.workers.warm import RANK_MODULES, warm_up
 from autograder.judging import gpu_part, plugin
 from autograder.judging.diagnose import AnswerKey, judge
 from autograder.judging.evidence import Failures
@@ -41,12 +39,16 @@ from autograder.model import Outcome, to_data
 MAX_MEMORY = 4 << 30
 
 
-def main() -> None:
-    """Serve until the control socket closes. Arguments: its descriptor, the course, the name."""
-    control = socket.socket(fileno=int(sys.argv[1]))
+def main(control: socket.socket, server: WorkerServer) -> None:
+    """Serve until the control socket closes. Its first message says for which assignment."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    grader = None
     try:
-        grader = Grader(load_assignment(Path(sys.argv[2]), sys.argv[3]))
+        wanted = Reader(control).first()
+        os.environ.clear()
+        os.environ.update(wanted["environment"])
+        assignment = load_assignment(Path(wanted["course"]), wanted["name"])
+        grader = Grader(assignment, server, list(map(Path, wanted["hidden"])))
         hello = grader.hello()
     except Exception as error:
         known = isinstance(error, AutograderError)
@@ -65,11 +67,12 @@ def main() -> None:
 class Grader:
     """One assignment's tests, answer key and wall, from which marking processes are forked."""
 
-    def __init__(self, assignment: Assignment) -> None:
+    def __init__(
+        self, assignment: Assignment, server: WorkerServer, hidden: Sequence[Path]
+    ) -> None:
         self._assignment = assignment
-        hidden = [assignment.root / folder for folder in ("grading", "solutions")]
-        # It imports the libraries while this process reads the tests.
-        self._server = WorkerServer.launch(assignment.libraries, hidden, assignment.isolation)
+        # It builds its wall while this process reads the tests.
+        self._server = server
         try:
             self._tests = plugin.collect(assignment.hidden_tests)
             self._key = AnswerKey(assignment)
@@ -83,7 +86,6 @@ class Grader:
                 f"{assignment.scale_tests}: {min(shared)} is a test of test_hidden.py too:"
                 " rename it"
             )
-        warm_up(RANK_MODULES if assignment.isolation == "distributed" else ())
 
     def _work_out_before_forking(self) -> None:
         """Work out what every marking process of a class would otherwise work out again."""
@@ -252,7 +254,3 @@ def _cap_memory() -> None:
     """Limit memory: each answer is bounded, but a test that keeps many could fill the machine."""
     virtual = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (virtual + MAX_MEMORY, virtual + MAX_MEMORY))
-
-
-if __name__ == "__main__":
-    main()

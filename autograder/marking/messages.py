@@ -48,6 +48,12 @@ class Reader:
             messages.append(message)
         return messages
 
+    def first(self) -> Message:
+        """Wait for the first message. Raises ConnectionResetError if none comes."""
+        while not (messages := self.read()):
+            pass
+        return messages[0]
+
     def take_descriptor(self) -> int:
         """The descriptor that came with the oldest message whose descriptor was not taken."""
         return self._descriptors.pop(0)

@@ -26,6 +26,7 @@ ENGINE = (
     "marking/engines/local.py",
     "marking/grader.py",
     "marking/messages.py",
+    "marking/start_up.py",
     "proof",
 )
 PROOF = "proof.json"

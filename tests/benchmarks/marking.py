@@ -61,14 +61,15 @@ class Cost:
 
 @dataclass
 class Meter:
-    """Adds up the CPU time of a grader process, its fork server and its markers."""
+    """Adds up the CPU time of a fork server, of the grader that it has forked, and its markers."""
 
-    grader: int
+    server: int
     markers: dict[int, float] = field(default_factory=dict)  # pid -> CPU seconds when last seen
 
     def __post_init__(self) -> None:
         self._over = threading.Event()
-        self._server = _children(self.grader)[0]
+        # Workers come later.
+        self.grader = _children(self.server)[0]
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
@@ -77,8 +78,8 @@ class Meter:
         self._look()
         return (
             _cpu(self.grader)
-            + _cpu(self._server)
-            + _cpu_of_waited_for(self._server)
+            + _cpu(self.server)
+            + _cpu_of_waited_for(self.server)
             + sum(self.markers.values())
         )
 
@@ -94,8 +95,7 @@ class Meter:
 
     def _look(self) -> None:
         for pid in _children(self.grader):
-            if pid != self._server:
-                self.markers[pid] = max(self.markers.get(pid, 0.0), _cpu(pid))
+            self.markers[pid] = max(self.markers.get(pid, 0.0), _cpu(pid))
 
 
 def _children(pid: int) -> list[int]:

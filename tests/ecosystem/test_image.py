@@ -38,11 +38,11 @@ def options(request):
     return request.param
 
 
-def marked(folder: Path, text: str, options) -> dict:
+def marked(folder: Path, text: str, options=(), name: str = "gae") -> dict:
     (folder / "submission").mkdir()
     (folder / "results").mkdir()
-    (folder / "submission" / "gae.py").write_text(text)
-    routes.must(*routes.in_a_container("gae", folder, tuple(options)))
+    (folder / "submission" / f"{name}.py").write_text(text)
+    routes.must(*routes.in_a_container(name, folder, tuple(options)))
     results = json.loads((folder / "results" / "results.json").read_text())
     jsonschema.validate(results, SCHEMA)
     assert results["extra_data"]["provenance"]["leaks"] == []
@@ -53,6 +53,20 @@ def marked(folder: Path, text: str, options) -> dict:
 def test_right(tmp_path, options):
     results = marked(tmp_path, SOURCE.solution(), options)
     assert results["score"] == results["extra_data"]["max_score"]
+
+
+@pytest.mark.skipif(
+    not os.environ.get("GRADER_IMAGE", "").endswith(":gpu"), reason="this is the gpu target's test"
+)
+@pytest.mark.parametrize("name", ["bandits", "gae", "bradley_terry", "grpo", "distributed_ppo"])
+def test_the_gpu_target_marks_without_a_gpu(tmp_path, name):
+    """GPU parts are not run, for a reason that is said."""
+    assignment = load_assignment(ROOT, name)
+    results = marked(tmp_path, Source(assignment.solution).solution(), name=name)
+    assert results["score"] == results["extra_data"]["max_score"]
+    gpu = results["extra_data"]["provenance"].get("gpu_part", {})
+    assert bool(gpu) == assignment.scale_tests.is_file()
+    assert not gpu or (gpu["state"] == "not_run" and gpu["reason"])
 
 
 def test_wrong(tmp_path, options):
@@ -89,6 +103,16 @@ def test_hidden_tests_are_root_s_alone_and_nothing_starts_by_itself():
         assert done.returncode != 0 and "Permission denied" in done.stderr
     config = json.loads(routes.must(engine, "image", "inspect", tag))[0]["Config"]
     assert not config.get("Entrypoint") and config.get("Cmd") in (None, ["bash"])
+
+
+def test_neither_compilers_nor_caches_are_in_it():
+    engine, tag = os.environ["GRADER_ENGINE"], os.environ["GRADER_IMAGE"]
+    look = (
+        "command -v gcc cc c++ make; ls -A /root/.cache /var/lib/apt/lists /var/cache/apt/archives"
+    )
+    told = routes.run(engine, "run", "--rm", "--network=none", tag, "sh", "-c", look).stdout
+    left = [line for line in told.splitlines() if line and not line.endswith(":")]
+    assert set(left) <= {"lock", "partial"}
 
 
 @pytest.mark.parametrize(

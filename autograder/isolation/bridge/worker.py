@@ -135,7 +135,6 @@ class Worker(Operations):
 
         The grader accumulates gradients; parameters that it does not mirror accumulate here.
         """
-        torch = codec.torch_module()
         outputs, leaves = self._graphs[call]
         before = [leaf.grad for leaf in leaves]
         for leaf in leaves:
@@ -143,7 +142,11 @@ class Worker(Operations):
         used = [
             (output, grad) for output, grad in zip(outputs, grads, strict=True) if grad is not None
         ]
-        torch.autograd.backward([o for o, _ in used], [g for _, g in used], retain_graph=True)
+        # torch.autograd.backward with gradients would import sympy.
+        with codec.torch_module().enable_grad():
+            weighted = [(output * grad).sum() for output, grad in used]
+            if weighted:
+                sum(weighted).backward(retain_graph=True)
         after = [leaf.grad for leaf in leaves]
         for leaf, grad in zip(leaves, before, strict=True):
             leaf.grad = grad

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import socket
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,12 +27,30 @@ from autograder.isolation.wall import quota, seccomp
 # Where the server counts: what is written between two of its looks is not in these.
 COUNTED_FILES, COUNTED_FILE_BYTES = 256, 8 << 20
 USER = "student"
+# The first uid of each block of 64.
+UID_BLOCKS = range(61000, 65000, 64)
 PLACES = ("tmp", "work")
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MNT_DETACH = 2, 4, 8, 2
 # If the server has its own mounts, this folder is empty and only the server's.
 FOLDER = "/tmp"
 
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def claim_uids() -> tuple[socket.socket, range] | None:
+    """A block of uids that no other fork server on this machine uses.
+
+    The process that holds the abstract socket owns the block.
+    """
+    for first in UID_BLOCKS:
+        lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            lock.bind(f"\0autograder-uids-{first}")
+        except OSError:
+            lock.close()
+            continue
+        return lock, range(first, first + 64)
+    return None
 
 
 class Worlds:

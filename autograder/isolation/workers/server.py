@@ -18,13 +18,13 @@ import signal
 import socket
 import sys
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 
 from autograder.isolation.bridge import generators
 from autograder.isolation.wall import network, quota, sandbox, seccomp
-from autograder.isolation.wall.world import Worlds
+from autograder.isolation.wall.world import Worlds, claim_uids
 from autograder.isolation.workers.life import become_a_worker
 from autograder.isolation.workers.warm import (
     COMMON_MODULES,
@@ -35,45 +35,65 @@ from autograder.isolation.workers.warm import (
 )
 
 MAX_RANKS = 8
-UID_BLOCKS = range(61000, 65000, 64)
 
 
 # PyDLL keeps the interpreter's lock, which the child needs.
 _libc = ctypes.PyDLL(None)
 
 
-def main() -> None:
-    """Serve until the control socket closes. Argument: its descriptor.
+class Wanted(NamedTuple):
+    """What a fork server is started for.
 
-    The first message names libraries, folders to hide, the profile, and whether there is a GPU.
+    Attributes:
+        libraries: the modules that are to be warm.
+        hidden: folders that no worker may see.
+        profile: "distributed" lets several workers talk to each other over loopback.
+        gpu: whether workers may use a GPU.
     """
+
+    libraries: list[str]
+    hidden: list[str]
+    profile: str
+    gpu: bool
+
+
+def main() -> None:
+    """Serve until the control socket closes. Argument: its descriptor; it brings what is wanted."""
     sandbox.die_with_parent()
+    control = socket.socket(fileno=int(sys.argv[1]))
+    wanted = Wanted(*msgpack.unpackb(control.recv(65536)))
+    serve(control, wanted, prepare(wanted))
+
+
+def prepare(wanted: Wanted) -> list[str]:
+    """Import the libraries and use them once; returns what failed."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    control = socket.socket(fileno=int(sys.argv[1]))
-    libraries, hidden, profile, gpu = msgpack.unpackb(control.recv(65536))
-    distributed = profile == "distributed"
+    ranks = RANK_MODULES if wanted.profile == "distributed" else ()
+    return warm_up([*COMMON_MODULES, PRACTICE_MODULE, *wanted.libraries, *ranks])
+
+
+def serve(control: socket.socket, wanted: Wanted, failures: list[str]) -> None:
+    """Build the wall around this process, say how that went, serve until the socket closes."""
     # Workers inherit what this process remembers.
     sys.argv[:] = sys.orig_argv[:] = [""]
     os.environ.pop("PYTHONPATH", None)
     package = os.path.realpath(os.path.join(os.path.dirname(__file__), *3 * [".."]))
-    ranks = RANK_MODULES if distributed else ()
-    failures = warm_up([*COMMON_MODULES, PRACTICE_MODULE, *libraries, *ranks])
-    if gpu and "torch" in sys.modules:
+    if wanted.gpu and "torch" in sys.modules:
         # Many operations have no deterministic form on a GPU.
         sys.modules["torch"]._C._set_deterministic_algorithms(False)
     # All workers begin with these global generators, so results that use them are the same again.
     generators.seed(0)
     # This comes before the network namespace, which has its own abstract names.
-    block = _claim_uids() if os.geteuid() == 0 else None
-    namespaces = sandbox.separate(hidden)
+    block = claim_uids() if os.geteuid() == 0 else None
+    namespaces = sandbox.separate(wanted.hidden)
     sys.path[:] = [path for path in sys.path if path and os.path.realpath(path) != package]
     sys.meta_path[:] = [
         finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", "")
     ]
     landlock = sandbox.landlock_version() > 0
     # With a GPU, only Landlock limits where a worker may write.
-    with_gpu = gpu and landlock
+    with_gpu = wanted.gpu and landlock
     worlds = _worlds(block, landlock, namespaces)
     writes = worlds.writes if worlds else "refused"
     writable = worlds.base if worlds else None
@@ -89,28 +109,12 @@ def main() -> None:
     )
     control.send(msgpack.packb({"layers": vars(layers), "failures": failures}))
     server = Server(control, layers, bpf, ruleset, block, with_gpu, worlds)
-    if distributed:
+    if wanted.profile == "distributed":
         server.admit_ranks(
             seccomp.build_filter(own_uid, ranks=True, gpu=with_gpu, writes=writes),
             sandbox.file_rules(ranks=True, gpu=with_gpu, writable=writable) if landlock else None,
         )
     server.serve()
-
-
-def _claim_uids() -> tuple[socket.socket, range] | None:
-    """A block of uids that no other fork server on this machine uses.
-
-    The process that holds the abstract socket owns the block.
-    """
-    for first in UID_BLOCKS:
-        lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        try:
-            lock.bind(f"\0autograder-uids-{first}")
-        except OSError:
-            lock.close()
-            continue
-        return lock, range(first, first + 64)
-    return None
 
 
 def _worlds(

@@ -55,7 +55,7 @@ Lines = tuple[socket.socket, int, socket.socket]
 class WorkerServer:
     """A fork server. Its ``layers`` say what of the wall holds on this machine."""
 
-    def __init__(self, control: socket.socket, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, control: socket.socket, process: subprocess.Popen[bytes] | Parent) -> None:
         self._control = control
         self._process = process
 
@@ -88,7 +88,7 @@ class WorkerServer:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         package = Path(__file__).resolve().parents[3]
         # Not on a command line: workers can read theirs.
-        ours.send(msgpack.packb([list(libraries), list(map(str, hidden)), profile, gpu]))
+        ours.send(packed(libraries, hidden, profile, gpu))
         process = subprocess.Popen(
             [sys.executable, "-m", "autograder.isolation.workers.server", str(theirs.fileno())],
             env=ENVIRONMENT | {"PYTHONPATH": str(package)},
@@ -154,13 +154,40 @@ class WorkerServer:
     def close(self) -> None:
         """End the server and its workers."""
         self._control.close()
+        if isinstance(self._process, Parent):
+            return
         if self._process.stderr:
             self._process.stderr.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(10)
 
 
-def _hello(ours: socket.socket, process: subprocess.Popen[bytes]) -> Layers:
+def packed(
+    libraries: Sequence[str], hidden: Sequence[Path], profile: str, gpu: bool = False
+) -> bytes:
+    """What a fork server is started for (server.py, `Wanted`), as the message that it reads."""
+    data: bytes = msgpack.packb([list(libraries), list(map(str, hidden)), profile, gpu])
+    return data
+
+
+class Parent:
+    """The fork server that this process was forked from (marking/start_up.py).
+
+    It ends when its control socket closes, and nobody here can wait for that.
+    """
+
+    def __init__(self) -> None:
+        self.pid = os.getppid()
+
+    def kill(self) -> None:
+        """It is left to end by itself."""
+
+    def communicate(self) -> tuple[bytes, bytes]:
+        """Nothing: what it says goes to the command's own error stream."""
+        return b"", b""
+
+
+def _hello(ours: socket.socket, process: subprocess.Popen[bytes] | Parent) -> Layers:
     """Wait for a fork server's first words. Raises IsolationError if it cannot serve."""
     try:
         hello = ours.recv(65536) if meter.answers(ours, process.pid) else b""

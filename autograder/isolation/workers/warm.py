@@ -34,6 +34,8 @@ def warm_up(libraries: Sequence[str]) -> list[str]:
     The first use of some imports hundreds of modules.
     """
     failures = []
+    # What imports make is there to stay, so looking for garbage would only take time.
+    gc.disable()
     for name in libraries:
         try:
             importlib.import_module(name)
@@ -42,9 +44,15 @@ def warm_up(libraries: Sequence[str]) -> list[str]:
     if torch := sys.modules.get("torch"):
         _use_torch(torch, optimise="torch.optim" in libraries)
     _use_the_wire()
-    gc.collect()
     gc.freeze()
+    gc.enable()
     return failures
+
+
+def cool_down() -> None:
+    """Take back what `warm_up` has set for workers: this process runs none."""
+    if torch := sys.modules.get("torch"):
+        torch._C._set_deterministic_algorithms(False)
 
 
 def import_plots() -> None:
@@ -65,7 +73,7 @@ def _use_torch(torch: Any, optimise: bool) -> None:
     torch.use_deterministic_algorithms(True)
     layer = torch.nn.Linear(2, 2).double()
     loss = layer(torch.ones(1, 2, dtype=torch.float64)).pow(2).mean()
-    torch.autograd.backward([loss], [torch.ones_like(loss)], retain_graph=True)
+    loss.backward(retain_graph=True)
     torch.distributions.Categorical(logits=torch.zeros(2)).log_prob(torch.tensor(1))
     if optimise:
         # This would import torch._dynamo and sympy: about 800 modules.

@@ -20,7 +20,7 @@ from autograder.errors import IsolationError
 from autograder.isolation import times
 from autograder.isolation.wall.sandbox import Layers
 from autograder.isolation.workers import meter
-from autograder.isolation.workers.walled import ENVIRONMENT
+from autograder.isolation.workers.walled import ENVIRONMENT, ONE_THREAD, packed
 from autograder.marking.engines.base import Job, Listed, Progress
 from autograder.marking.messages import Message, Reader, send
 from autograder.model import GpuStatus, Outcome, from_data
@@ -41,9 +41,12 @@ class LocalEngine:
         self._usual = assignment.limits.test_seconds
         self._control, theirs = socket.socketpair()
         self._sending = threading.Lock()
-        self._process = _start_grader(theirs, assignment)
+        self._process = _start_up(theirs, assignment)
         theirs.close()
         try:
+            # If the process has ended already, the wait for its first words will say so.
+            with contextlib.suppress(BrokenPipeError):
+                send(self._control, _for_the_grader(assignment))
             hello = self._hello()
         except BaseException:
             # They are still starting, and would notice only later that they are not needed.
@@ -226,17 +229,34 @@ class _Line:
             self._done = True
 
 
-def _start_grader(line: socket.socket, assignment: Assignment) -> subprocess.Popen[bytes]:
+def _start_up(line: socket.socket, assignment: Assignment) -> subprocess.Popen[bytes]:
+    """Start the process that becomes the grader and the fork server (marking/start_up.py)."""
     package = str(Path(__file__).resolve().parents[3])
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("PYTHON")
-    }
-    one_thread = {name: value for name, value in ENVIRONMENT.items() if name.endswith("_THREADS")}
-    command = ["-m", "autograder.marking.grader", str(line.fileno()), str(assignment.root)]
-    return subprocess.Popen(
-        [sys.executable, *command, assignment.name],
+    process = subprocess.Popen(
+        [sys.executable, "-m", "autograder.marking.start_up", str(line.fileno())],
         pass_fds=[line.fileno()],
-        env=environment | one_thread | {"PYTHONPATH": package},
-        stdin=subprocess.DEVNULL,
+        env=ENVIRONMENT | {"PYTHONPATH": package},
+        stdin=subprocess.PIPE,
         start_new_session=True,
     )
+    wanted = packed(assignment.libraries, _hidden(assignment), assignment.isolation)
+    with contextlib.suppress(BrokenPipeError):
+        assert process.stdin is not None
+        process.stdin.write(wanted)
+        process.stdin.close()
+    return process
+
+
+def _hidden(assignment: Assignment) -> list[Path]:
+    return [assignment.root / folder for folder in ("grading", "solutions")]
+
+
+def _for_the_grader(assignment: Assignment) -> Message:
+    """What only the grader may know. Its environment has nothing that is for our interpreter."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return {
+        "course": str(assignment.root),
+        "name": assignment.name,
+        "hidden": list(map(str, _hidden(assignment))),
+        "environment": kept | ONE_THREAD,
+    }

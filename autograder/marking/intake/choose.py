@@ -73,7 +73,9 @@ def choose(found: Contents, wanted: Wanted) -> Chosen:
     ranked = _ranked(names, wanted)
     if not ranked:
         raise SubmissionError(_missing(found, names, wanted))
-    idle = [name for name in ranked if wanted.is_untouched(name, found.files[name])]
+    # With one file there is nothing to choose, and reading the starter takes time.
+    several = ranked if len(ranked) > 1 else []
+    idle = [name for name in several if wanted.is_untouched(name, found.files[name])]
     left = [name for name in ranked if name not in idle] or ranked[:1]
     first = left[0]
     same = [name for name in left if _rank(name, wanted) == _rank(first, wanted)]
