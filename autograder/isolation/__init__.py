@@ -19,6 +19,7 @@ bridge/             questions to the student's process, and answers
 wall/               what a worker may not do: sandbox, seccomp, network, world, quota, gpu
 workers/            worker processes
     stream          messages over a socket
+    launch          how a fork server is started
     warm, server    the fork server, which starts workers
     life            what a worker does from its fork to its end; importing and prints are its parts
     meter           tells waiting from computing

@@ -11,10 +11,9 @@ import os
 import socket
 import sys
 
-import msgpack
-
 from autograder.isolation.wall import sandbox
 from autograder.isolation.workers import server
+from autograder.isolation.workers.launch import Wanted
 from autograder.isolation.workers.walled import Parent, WorkerServer
 from autograder.isolation.workers.warm import cool_down
 
@@ -25,7 +24,7 @@ def main() -> None:
     Standard input brings what the fork server must know; the line's first message is the grader's.
     """
     line = socket.socket(fileno=int(sys.argv[1]))
-    wanted = server.Wanted(*msgpack.unpackb(sys.stdin.buffer.read()))
+    wanted = Wanted.unpacked(sys.stdin.buffer.read())
     failures = server.prepare(wanted)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     grader = os.fork()

@@ -18,13 +18,14 @@ import signal
 import socket
 import sys
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgpack
 
 from autograder.isolation.bridge import generators
 from autograder.isolation.wall import network, quota, sandbox, seccomp
 from autograder.isolation.wall.world import Worlds, claim_uids
+from autograder.isolation.workers.launch import Wanted
 from autograder.isolation.workers.life import become_a_worker
 from autograder.isolation.workers.warm import (
     COMMON_MODULES,
@@ -41,27 +42,11 @@ MAX_RANKS = 8
 _libc = ctypes.PyDLL(None)
 
 
-class Wanted(NamedTuple):
-    """What a fork server is started for.
-
-    Attributes:
-        libraries: the modules that are to be warm.
-        hidden: folders that no worker may see.
-        profile: "distributed" lets several workers talk to each other over loopback.
-        gpu: whether workers may use a GPU.
-    """
-
-    libraries: list[str]
-    hidden: list[str]
-    profile: str
-    gpu: bool
-
-
 def main() -> None:
     """Serve until the control socket closes. Argument: its descriptor; it brings what is wanted."""
     sandbox.die_with_parent()
     control = socket.socket(fileno=int(sys.argv[1]))
-    wanted = Wanted(*msgpack.unpackb(control.recv(65536)))
+    wanted = Wanted.unpacked(control.recv(65536))
     serve(control, wanted, prepare(wanted))
 
 

@@ -24,28 +24,11 @@ from autograder.isolation.limits import Limits
 from autograder.isolation.wall.sandbox import Layers
 from autograder.isolation.workers import meter
 from autograder.isolation.workers.channel import ProcessChannel
+from autograder.isolation.workers.launch import ENVIRONMENT, Wanted
 from autograder.isolation.workers.reuse import ReusedWorker
 
 # The number of lines about what was left out, and characters of one line.
 MAX_NOTES, MAX_NOTE = 30, 400
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-ENVIRONMENT = ONE_THREAD | {
-    "PATH": "/usr/bin:/bin",
-    "HOME": "/nonexistent",
-    "LANG": "C.UTF-8",
-    "PYTHONHASHSEED": "0",
-    "MPLBACKEND": "Agg",
-    "TORCH_CPP_LOG_LEVEL": "ERROR",
-    # Otherwise asking for a GPU here would spoil it for every fork.
-    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
-    # There is no home to keep it in.
-    "CUDA_CACHE_DISABLE": "1",
-}
-# Everything is on malloc's heap, in huge pages. There are fewer page tables to copy, so forking
-# torch costs half.
-ENVIRONMENT |= {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-
-
 _IMPORT = re.compile(rb"^\s*(?:import|from)\s+([A-Za-z_]\w*)", re.MULTILINE)
 
 # The lines to one worker: its conversation, its prints (to read), its status line.
@@ -88,7 +71,7 @@ class WorkerServer:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         package = Path(__file__).resolve().parents[3]
         # Not on a command line: workers can read theirs.
-        ours.send(packed(libraries, hidden, profile, gpu))
+        ours.send(Wanted.of(libraries, hidden, profile, gpu).packed())
         process = subprocess.Popen(
             [sys.executable, "-m", "autograder.isolation.workers.server", str(theirs.fileno())],
             env=ENVIRONMENT | {"PYTHONPATH": str(package)},
@@ -160,14 +143,6 @@ class WorkerServer:
             self._process.stderr.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(10)
-
-
-def packed(
-    libraries: Sequence[str], hidden: Sequence[Path], profile: str, gpu: bool = False
-) -> bytes:
-    """What a fork server is started for (server.py, `Wanted`), as the message that it reads."""
-    data: bytes = msgpack.packb([list(libraries), list(map(str, hidden)), profile, gpu])
-    return data
 
 
 class Parent:

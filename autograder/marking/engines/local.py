@@ -20,7 +20,7 @@ from autograder.errors import IsolationError
 from autograder.isolation import times
 from autograder.isolation.wall.sandbox import Layers
 from autograder.isolation.workers import meter
-from autograder.isolation.workers.walled import ENVIRONMENT, ONE_THREAD, packed
+from autograder.isolation.workers.launch import ENVIRONMENT, ONE_THREAD, Wanted
 from autograder.marking.engines.base import Job, Listed, Progress
 from autograder.marking.messages import Message, Reader, send
 from autograder.model import GpuStatus, Outcome, from_data
@@ -239,10 +239,10 @@ def _start_up(line: socket.socket, assignment: Assignment) -> subprocess.Popen[b
         stdin=subprocess.PIPE,
         start_new_session=True,
     )
-    wanted = packed(assignment.libraries, _hidden(assignment), assignment.isolation)
+    wanted = Wanted.of(assignment.libraries, _hidden(assignment), assignment.isolation)
     with contextlib.suppress(BrokenPipeError):
         assert process.stdin is not None
-        process.stdin.write(wanted)
+        process.stdin.write(wanted.packed())
         process.stdin.close()
     return process
 
