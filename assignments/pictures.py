@@ -132,6 +132,42 @@ def model_based() -> Picture:
     return picture
 
 
+def offline_rl() -> Picture:
+    """A state with four actions, one of them never tried, and what each method makes of it."""
+    picture = Picture(285, "Four actions, one of them never tried: what is the state worth?")
+    picture.text(
+        20,
+        24,
+        "Four actions, one of them never tried: what is this state worth?",
+        "ink",
+        "start",
+        16,
+    )
+    base, scale = 230, 45
+    actions = (("60 times", 1.0), ("35 times", 2.0), ("5 times", 1.5), ("never", 3.4))
+    for k, (count, value) in enumerate(actions):
+        x, height = 40 + 80 * k, scale * value
+        picture.box(x, base - height, 54, height, "value" if k < 3 else "faint", full=k < 3)
+        words = f"{value:.1f}" if k < 3 else "3.4?"
+        picture.text(x + 27, base - height - 8, words, "value" if k < 3 else "faint", size=16)
+        picture.text(x + 27, base + 20, count)
+    picture.path([(25, base), (350, base)])
+    picture.text(188, base + 44, "how often each was taken; bars: what Q says", "faint")
+    methods = (
+        ("Q-learning", "3.40", "the largest, a guess"),
+        ("CQL", "less", "pushes the guess down first"),
+        ("BCQ", "2.00", "the best of the likely ones"),
+        ("IQL", "1.70", "high among what was done"),
+        ("cloning", "1.38", "what was done, on average"),
+    )
+    for k, (name, value, words) in enumerate(methods):
+        y = 72 + 42 * k
+        picture.text(380, y, name, anchor="start")
+        picture.text(512, y, value, "value" if k else "faint", "end", 16)
+        picture.text(524, y, words, anchor="start", size=13)
+    return picture
+
+
 def q_learning() -> Picture:
     """Four backup diagrams that differ below the next state."""
     picture = Picture(
@@ -500,6 +536,7 @@ PICTURES: dict[str, Callable[[], Picture]] = {
     "dynamic_programming": dynamic_programming,
     "td_learning": td_learning,
     "model_based": model_based,
+    "offline_rl": offline_rl,
     "q_learning": q_learning,
     "reinforce": reinforce,
     "gae": gae,
