@@ -132,6 +132,32 @@ def model_based() -> Picture:
     return picture
 
 
+def continuous_control() -> Picture:
+    """A Gaussian behind tanh, ever wider: what its actions look like."""
+    picture = Picture(290, "Densities of squashed actions for three standard deviations")
+    picture.text(20, 24, "A Gaussian behind tanh, ever wider", anchor="start", size=16)
+    base, width, scale = 205, 180, 88
+    cases = ((0.25, "careful", -0.03), (0.875, "nearly uniform", 0.68), (4.0, "on or off", -2.35))
+    for column, (std, word, entropy) in enumerate(cases):
+        left = 30 + 235 * column
+        points = []
+        for k in range(1, 200):
+            a = -1 + k / 100
+            u = math.atanh(a)
+            normal = math.exp(-((u / std) ** 2) / 2) / (std * math.sqrt(2 * math.pi))
+            points.append((left + width * (a + 1) / 2, base - scale * normal / (1 - a * a)))
+        points = [(x, max(y, 48.0)) for x, y in points]
+        picture.path(points, "kl", 2.4)
+        picture.path([(left, base), (left + width, base)])
+        for share, name in ((0.0, "-1"), (0.5, "0"), (1.0, "1")):
+            picture.path([(left + width * share, base), (left + width * share, base + 5)])
+            picture.text(left + width * share, base + 21, name, "faint")
+        picture.text(left + width / 2, base + 48, f"deviation {std:g}: {word}")
+        picture.text(left + width / 2, base + 70, f"entropy {entropy:.2f}", "kl")
+    picture.text(700, 24, "density of the action", "kl", anchor="end")
+    return picture
+
+
 def offline_rl() -> Picture:
     """A state with four actions, one of them never tried, and what each method makes of it."""
     picture = Picture(285, "Four actions, one of them never tried: what is the state worth?")
@@ -536,6 +562,7 @@ PICTURES: dict[str, Callable[[], Picture]] = {
     "dynamic_programming": dynamic_programming,
     "td_learning": td_learning,
     "model_based": model_based,
+    "continuous_control": continuous_control,
     "offline_rl": offline_rl,
     "q_learning": q_learning,
     "reinforce": reinforce,
