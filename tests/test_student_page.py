@@ -14,7 +14,7 @@ from autograder.cli import main
 from autograder.marking import result_files
 from autograder.marking.submission import Submission, read_all
 from autograder.model import Basis, Grade, Mistake, Outcome, State, Verdict
-from autograder.reports import pages
+from autograder.reports import museum, pages
 from autograder.reports.excerpt import Sources, blanks
 from autograder.reports.handout import Handout
 
@@ -194,6 +194,23 @@ def test_a_part_leads_to_its_section_of_the_handout(toy, render):
 def test_a_part_that_the_handout_does_not_name_has_no_link(toy, render):
     assert Handout(toy.assignment).of_part("sums") is None
     assert "Handout:" not in render(grade(PASSED, FAILED))
+
+
+# -- the museum ------------------------------------------------------------------------------------
+
+
+def test_a_recognised_mistake_leads_to_its_board_if_it_has_one(toy, render):
+    toy.write(f"site/museum/{NAME}.py", "SCENES = (Scene('', {'no-discount': 'Look.'}),)\n")
+    when = {bug.name: bug.when for bug in toy.source.bugs}
+    made = [Mistake(name, when[name]) for name in ("no-discount", "median")]
+    outcomes = [dataclasses.replace(FAILED, mistakes=(one,), basis=Basis.NAMED) for one in made]
+    page = render(grade(*outcomes), pages.Given(site="https://x.org/course/"))
+    assert page.count("in the museum") == 1
+    place = (
+        f"https://x.org/course/museum/{NAME}.html#board-{museum.board_name(NAME, 'no-discount')}"
+    )
+    assert f'<a href="{place}">' in page.partition("Gamma is never used.")[2]
+    assert "in the museum" not in render(grade(*outcomes))
 
 
 # -- the student's own lines -----------------------------------------------------------------------

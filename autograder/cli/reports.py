@@ -50,6 +50,10 @@ def report(
         str,
         typer.Option(help="Where students read a handout, with {name} for the assignment's name."),
     ] = "",
+    site: Annotated[
+        str,
+        typer.Option(help="Where the course's site is: recognised mistakes then link to a board."),
+    ] = "",
     course: CourseOption = None,
 ) -> None:
     """Write report.html for the staff, and feedback.html beside each student's results.
@@ -71,7 +75,7 @@ def report(
         complain(remark)
     for one in marked:
         pairs = _pairs(found, one.name, similar, against or [])
-        given = pages.Given(pairs, people, _sources(found, one.name, submissions), handouts)
+        given = pages.Given(pairs, people, _sources(found, one.name, submissions), handouts, site)
         facts = pages.write(found, one, given)
         missing = f", nothing from {len(facts.people.missing)}" if people else ""
         listed = "" if pairs is None else f", {len(pairs)} similar pairs to look at"

@@ -100,8 +100,13 @@ def explanation(outcomes: Sequence[Outcome]) -> list[str]:
         where = [_tests(about[mistake])] if mistake in about else []
         if mistake in following:
             where.append(f"as a consequence {_tests(following[mistake])}")
-        lines.append(f"- {mistake.when[0].upper()}{mistake.when[1:]} ({'; '.join(where)})")
+        lines.append(f"- {sentence(mistake.when)} ({'; '.join(where)})")
     return lines
+
+
+def sentence(when: str) -> str:
+    """When one makes a mistake, as a sentence of its own."""
+    return when[0].upper() + when[1:]
 
 
 def _tests(numbers: Sequence[str]) -> str:

@@ -21,11 +21,11 @@ from markupsafe import Markup
 
 from autograder.authoring.course import Assignment, Course, load_assignment
 from autograder.errors import CourseError
-from autograder.marking.feedback import STATES
+from autograder.marking.feedback import STATES, sentence
 from autograder.marking.result_files import RESULTS, STAFF, gone, read_grade, write_atomically
 from autograder.marking.roster import Roster
 from autograder.model import Grade, Verdict
-from autograder.reports import charts, student_page
+from autograder.reports import charts, museum, student_page
 from autograder.reports.class_report import ClassReport
 from autograder.reports.excerpt import Sources
 from autograder.reports.handout import Handout
@@ -44,12 +44,14 @@ class Given:
     roster    names, sections and who submitted nothing
     sources   the submissions, for the student's own lines
     handouts  where students read the handouts, with {name} for the assignment's
+    site      where the course's site is: its boards then show recognised mistakes
     """
 
     similar: Sequence[Pair] | None = None
     roster: Roster | None = None
     sources: Sources = field(default_factory=Sources)
     handouts: str = ""
+    site: str = ""
 
 
 def folders(path: Path) -> list[Path]:
@@ -111,12 +113,19 @@ def _write_students(
 ) -> None:
     handout = Handout(assignment)
     address = given.handouts.replace("{name}", assignment.name)
+    boards = _boards(assignment, given.site)
     template = environment.get_template("student.html.j2")
     for student, data in results.items():
         remark = student_page.remark(folder / student)
         page = student_page.StudentPage(assignment, handout, student, data, given.sources, remark)
-        text = template.render(page=page, handouts=address)
+        text = template.render(page=page, handouts=address, boards=boards)
         write_atomically(folder / student / STUDENT_PAGE, text)
+
+
+def _boards(assignment: Assignment, site: str) -> dict[str, str]:
+    """A mistake, as a student reads it -> the address of its board."""
+    found = museum.boards(assignment) if site else {}
+    return {sentence(when): f"{site.rstrip('/')}/{path}" for when, path in found.items()}
 
 
 def _is_marked(folder: Path) -> bool:

@@ -1,7 +1,7 @@
 """The Sphinx extension that turns this repository's Markdown into the course's site.
 
 Read in this order: navigation (which pages), stage (what Sphinx gets), facts (hours, prerequisites
-and sources), formulas and katex, explorers, editor, colours, access.
+and sources), formulas and katex, explorers and live, editor, colours, access.
 """
 
 from __future__ import annotations

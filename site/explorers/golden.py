@@ -19,13 +19,13 @@ from vectors import Told, Vectors, entry
 ROOT, OUT = Path(sys.argv[1]), Path(sys.argv[2])
 SOLUTIONS = (
     *("bandits", "dynamic_programming", "q_learning", "td_learning"),
-    *("gae", "ppo", "bradley_terry", "grpo"),
+    *("gae", "ppo", "bradley_terry", "grpo", "dqn"),
 )
 sys.path += [str(ROOT / "assignments" / "given")]
 sys.path += [str(ROOT / "solutions" / name) for name in SOLUTIONS]
 arms, solution, ppo = (import_module(name) for name in ("bandits", "gae", "ppo"))
 
-LONGER = ("gridworld", "grpo", "bt")
+LONGER = ("gridworld", "grpo", "bt", "surgery", "internals")
 DRAWS = 200
 torch.set_default_dtype(torch.float64)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from built import PICTURES, SITE, Opens, pages
+from built import PICTURES, ROOT, SITE, Opens, pages
 
 ELEMENT = re.compile(r"<rl-(\w+) data-explorer")
 PAGES = {
@@ -191,14 +192,41 @@ def test_gae_ends_are_buttons(opened: Opens) -> None:
         assert "ends=..T.T./." in page.url
 
 
-def test_a_term_of_the_formula_speaks(opened: Opens) -> None:
-    with opened(f"{PAGES['clip']}#clip:A=2&r=1.5") as page:
-        page.get_by_role("button", name="clip(r)").focus()
-        told = page.locator("rl-clip .rl-term").text_content()
-        assert "Now: 2.40" in told
-        assert re.search(r"ppo\.py, line \d+: clipped_surrogate", told)
-        page.locator("rl-clip .rl-tex [data-term=ratio]").first.hover()
-        assert "Now: 1.50" in page.locator("rl-clip .rl-term").text_content()
+def test_a_part_is_switched_off_and_the_whole_stays_to_compare(opened: Opens) -> None:
+    with opened(PAGES["surgery"]) as page:
+        whole = _words(page, "surgery")
+        assert whole.startswith("Everything on: after 12,288 steps")
+        here = page.locator("rl-surgery [aria-current=true]")
+        middle = here.text_content().split()[-1]
+        page.get_by_label("six epochs").uncheck()
+        _settled(page)
+        words = _words(page, "surgery")
+        assert words.startswith("One epoch: after 12,288 steps")
+        assert f"with everything on, {whole.split('. ')[1].split(' of ')[0]} of 10 seeds" in words
+        assert "epochs=off" in page.url
+        assert here.count() == 1
+        assert (
+            page.locator("rl-surgery tbody tr").first.locator("td").first.text_content() == middle
+        )
+
+
+def test_a_training_is_scrubbed_and_the_formulas_follow(opened: Opens) -> None:
+    runs = json.loads((ROOT / "site/explorers/internals/runs.json").read_text(encoding="utf-8"))
+    for number in (1, 20, 40):
+        moment = runs["moments"][number - 1]
+        with opened(f"{PAGES['internals']}#internals:moment={number}&angle=-3") as page:
+            _settled(page)
+            words = _words(page, "internals")
+            assert f"After {moment['step']:,} steps" in words
+            at = runs["angles"].index(-3)
+            left, right = (column[at] for column in moment["values"])
+            better = "right" if right >= left else "left"
+            assert f"pushing {better} is worth {abs(right - left):.2f} more" in words
+            future = moment["target"][moment["online"].index(max(moment["online"]))]
+            y = moment["reward"] + (0 if moment["terminated"] else runs["gamma"] * future)
+            told = page.locator(".live", has_text="judgement").locator(".rl-term")
+            shown = told.text_content().replace("\N{MINUS SIGN}", "-")
+            assert f"In the explorer now: {y:.2f}." in shown
 
 
 def test_a_field_is_painted_and_one_backup_is_stepped(opened: Opens) -> None:

@@ -24,6 +24,7 @@ from course_pages.museum.shown import Shown, curve, difference, look_alike, tabl
 
 from autograder.authoring.course import Course, load_course
 from autograder.authoring.source import Source
+from autograder.reports.museum import boards
 
 COURSE: Course = load_course(ROOT)
 NAMES = [one.name for one in COURSE.catalogue if museum.scenes(one.name)]
@@ -183,6 +184,17 @@ def test_an_answered_board_is_accessible(width: int, scheme: str, opened: Opens)
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
         path = PICTURES / f"museum_{width}_{scheme}.png"
         page.locator(".board").first.screenshot(path=path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_student_s_page_leads_to_each_board_and_to_no_other(name: str) -> None:
+    assignment = COURSE.assignment(name)
+    when = {bug.name: bug.when for bug in Source(assignment.solution).bugs}
+    hung = {
+        when[one.spelling.partition(", ")[0]]: f"museum/{name}.html#board-{one.name}"
+        for one in _boards(name)
+    }
+    assert boards(assignment) == hung
 
 
 def test_data_files_are_read_for_every_assignment() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from autograder.authoring.course import Assignment
 from autograder.authoring.markers import bug_of
 from autograder.errors import CourseError
+from autograder.reports.museum import board_name
 from course_pages.museum.laws import law_of
 from course_pages.museum.runs import Runs
 from course_pages.museum.scenes import Scene, path_of, scenes
@@ -154,7 +155,7 @@ def _board(assignment: Assignment, view: View, spelling: str, number: int) -> Bo
     choices = [Choice(bug, texts[spelling]), *view.others(bug, broken)]
     choices.sort(key=lambda one: _digest(assignment.name, bug, one.bug))
     law = law_of(assignment, view.runs.key.kills, bug)
-    name = _digest(assignment.name, bug)[:6]
+    name = board_name(assignment.name, bug)
     return Board(
         assignment.name, number, name, view.scene, spelling, view.right, broken, tuple(choices), law
     )

@@ -9,12 +9,19 @@ from functools import cache
 from pathlib import Path
 
 from autograder.authoring.course import Assignment
+from autograder.errors import CourseError
 
 
 def law_of(assignment: Assignment, kills: Mapping[str, set[str]], bug: str) -> str:
-    """What the most specific of the tests that find the bug demands."""
-    tests = kills[bug]
+    """What the most specific of the tests that find the bug demands. Raises CourseError if none."""
     known = laws(assignment.hidden_tests)
+    # A proof that is older than the tests may name some that are gone.
+    tests = kills[bug] & known.keys()
+    if not tests:
+        raise CourseError(
+            f"{assignment.hidden_tests.with_name('proof.json')}: it names no test of today that"
+            f" finds '{bug}': run 'verify {assignment.name}'"
+        )
     finds = {test: sum(test in found for found in kills.values()) for test in tests}
     # Best is a test that was written for this bug, and of these one for few others.
     return known[

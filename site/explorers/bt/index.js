@@ -3,14 +3,12 @@
 import { button, choice, controls, slider } from "../lib/controls.js";
 import { Explorer, define } from "../lib/explorer.js";
 import { fixed } from "../lib/format.js";
-import { LiveFormula } from "../lib/formula.js";
 import { Handle } from "../lib/handle.js";
+import { tell } from "../lib/numbers.js";
 import { snap } from "../lib/state.js";
 import { canvas } from "../lib/svg.js";
-import formula from "./formula.tex";
 import * as math from "./math.js";
 import { HEIGHT, NAMES, curvePanel, rowMiddle, scorePanel, scoreScale } from "./panels.js";
-import terms from "./terms.json";
 
 const SCORE = { min: -4, max: 4, step: 0.05 };
 const COUNT = { min: 0, max: 30, step: 1 };
@@ -55,7 +53,6 @@ class BradleyTerry extends Explorer {
     const last = controls(body);
     this.showMargin = slider(last, "margin", FIELDS.m, (m) => this.set({ m }));
     this.showSmoothing = slider(last, "label smoothing", FIELDS.s, (s) => this.set({ s }));
-    this.formula = new LiveFormula(body, formula, terms);
   }
 
   #buildTable(body) {
@@ -161,7 +158,7 @@ class BradleyTerry extends Explorer {
     this.jump.disabled = found.best === undefined;
     const { errors, best } = found;
     const error = best && `${fixed(best[c])} ± ${fixed(errors.scores[c])} for ${NAMES[c]}`;
-    this.formula.update({
+    tell("bt", {
       probability: fixed(math.probability(r[c], r[o]), 3),
       loss: fixed(found.pair.loss, 3),
       chosen: `${fixed(r[c])}, ${NAMES[c]}`,

@@ -2,14 +2,12 @@
 // its slope, and the case of the table.
 import { button, checkbox, controls, table, tablePlace } from "../lib/controls.js";
 import { Explorer, define } from "../lib/explorer.js";
-import { LiveFormula } from "../lib/formula.js";
 import { Handle } from "../lib/handle.js";
 import { canvas, dot, line, path, rect, scale, text } from "../lib/svg.js";
 import { COLUMNS, ROWS, cell, place } from "./cases.js";
 import { fixed as two } from "../lib/format.js";
-import formula from "./formula.tex";
+import { tell } from "../lib/numbers.js";
 import { sample } from "./math.js";
-import terms from "./terms.json";
 
 const FIELDS = {
   A: { min: -2, max: 2, step: 0.1, start: 1 },
@@ -43,7 +41,6 @@ class Clip extends Explorer {
       this.set({ dual: on ? "on" : "off" });
     });
     this.table = tablePlace(body, "The cases");
-    this.formula = new LiveFormula(body, formula, terms);
   }
 
   #handle(name, label, colour, along) {
@@ -193,7 +190,7 @@ class Clip extends Explorer {
         : plain < clipped
           ? "r Â is the smaller one"
           : "clip(r) Â is the smaller one";
-    this.formula.update({
+    tell("clip", {
       ratio: two(r),
       advantage: two(A),
       plain: two(plain),

@@ -3,13 +3,11 @@
 import { button, choice, controls, slider } from "../lib/controls.js";
 import { Explorer, define } from "../lib/explorer.js";
 import { fixed } from "../lib/format.js";
-import { LiveFormula } from "../lib/formula.js";
 import { Handle } from "../lib/handle.js";
+import { tell } from "../lib/numbers.js";
 import { canvas, scale, text } from "../lib/svg.js";
-import formula from "./formula.tex";
 import { advantagePanel, columns, rewardPanel, tradePanel, valuePanel } from "./panels.js";
 import { GOES_ON, STEPS, TERMINATED, TRUNCATED, best, rollout } from "./rollout.js";
-import terms from "./terms.json";
 
 const REWARD = { min: -2, max: 4, step: 0.1 };
 const VALUE = { min: 0, max: 4, step: 0.1 };
@@ -70,7 +68,6 @@ class Gae extends Explorer {
       set: (value) => this.set({ l: value }),
     });
     this.#buildControls(body);
-    this.formula = new LiveFormula(body, formula, terms);
   }
 
   #handle(name, label, colour, field, set, chosen) {
@@ -200,7 +197,7 @@ class Gae extends Explorer {
   #updateFormula({ deltas, advantages, next, values, terminated, truncated }) {
     const { r, step } = this.state;
     const ended = terminated[step] || truncated[step];
-    this.formula.update({
+    tell("gae", {
       advantage: `${fixed(advantages[step])} at step ${step}`,
       reward: fixed(r[step], 1),
       alive: terminated[step] ? "0" : "1",
@@ -208,6 +205,7 @@ class Gae extends Explorer {
       next: terminated[step] ? "not asked for" : fixed(next[step], 1),
       value: fixed(values[step], 1),
       delta: fixed(deltas[step]),
+      dial: fixed(this.state.g * this.state.l),
       following: step === STEPS - 1 ? "0, below the last row" : fixed(advantages[step + 1]),
     });
   }

@@ -3,13 +3,11 @@
 import { button, choice, controls, slider, table, tablePlace } from "../lib/controls.js";
 import { Explorer, define } from "../lib/explorer.js";
 import { fixed } from "../lib/format.js";
-import { LiveFormula } from "../lib/formula.js";
 import { Handle } from "../lib/handle.js";
+import { tell } from "../lib/numbers.js";
 import { canvas, scale } from "../lib/svg.js";
-import formula from "./formula.tex";
 import * as math from "./math.js";
 import * as panels from "./panels.js";
-import terms from "./terms.json";
 
 const { ANSWERS, GROUP, LONGEST, prompt } = panels;
 const REWARD = { min: 0, max: 1, step: 0.05 };
@@ -65,7 +63,6 @@ class Grpo extends Explorer {
       this.#handle(this.tokens, `tokens of answer ${i + 1}`, "faint", "n", i),
     );
     this.table = tablePlace(body, "The answers in numbers");
-    this.formula = new LiveFormula(body, formula, terms);
   }
 
   #handle(place, label, colour, name, i) {
@@ -150,11 +147,13 @@ class Grpo extends Explorer {
     for (const [name, show] of Object.entries(this.choices)) show(this.state[name]);
     this.showLambda(l, fixed(l));
     const { mean, std } = found.spreads[prompt(i)];
-    this.formula.update({
+    tell("grpo", {
       advantage: `${fixed(found.advantages[i])} for answer ${i + 1}`,
       reward: fixed(r[i]),
       mean: fixed(mean, 3),
       std: fixed(std, 3),
+      ratio: "1",
+      clipped: fixed(found.advantages[i]),
       weight: fixed(found.weights[i], 4),
       pull: fixed(found.pull[i], 4),
     });

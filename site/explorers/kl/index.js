@@ -4,6 +4,7 @@ import { button, choice, controls, table, tablePlace } from "../lib/controls.js"
 import { Explorer, define } from "../lib/explorer.js";
 import { fixed } from "../lib/format.js";
 import { Handle } from "../lib/handle.js";
+import { tell } from "../lib/numbers.js";
 import { draws } from "../lib/random.js";
 import { snap } from "../lib/state.js";
 import { canvas, dot, line, rect, scale, text } from "../lib/svg.js";
@@ -108,6 +109,17 @@ class Kl extends Explorer {
     this.#drawStrip(width, facts);
     this.#drawTable(facts);
     this.showSize(this.state.n);
+    this.#tell(facts);
+  }
+
+  #tell({ each, drawn, old, now, n }) {
+    const kinds = KINDS.map((kind) => {
+      const { mean, sd } = each[kind];
+      const spread = `spread ${fixed(sd, 3)}, mean of ${n} samples ${fixed(drawn[kind], 3)}`;
+      return [kind, `mean ${fixed(mean, 3)}, ${spread}`];
+    });
+    const ratios = old.map((one, i) => fixed(now[i] / one));
+    tell("kl", { ...Object.fromEntries(kinds), ratio: `${ratios.join(", ")} for a, b, c, d` });
   }
 
   #drawBars(width, { old, now }) {
