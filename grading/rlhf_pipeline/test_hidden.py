@@ -1638,10 +1638,13 @@ def test_prompts_are_drawn_at_random(student, lab, rng):
     """Each row of each iteration asks one of the prompts, uniformly, whatever the others ask."""
     state, rewards = mild_weights(rng, 3), normal(rng, 27)
     prompts = ([1, 0], [2], [0, 2, 1])
-    _, seen = toy_run(
+    result, seen = toy_run(
         student, network(lab, state), rewards, prompts=prompts, batch_size=2000, max_new=1
     )
     assert_equal(len(seen), 2, what="how often scores were asked for")
+    means = [float(toy_score(rewards)(x.tokens, x.attention).mean()) for x in seen]
+    found = [float(x) for x in result.history["score"]]
+    assert_close(found, means, what="the mean scores", rtol=1e-4, atol=1e-5)
     drawn = [x.attention.long().sum(dim=1).numpy() - 2 for x in seen]
     names = ["a prompt of 1 token", "a prompt of 2 tokens", "a prompt of 3 tokens"]
     for which in drawn:
