@@ -64,14 +64,15 @@ def plot_entropy(quick):
 # -- 2. a world whose answer is known --------------------------------------------------------------
 
 KNOWN = {
-    "algorithm": "td3", "total_steps": 1_500, "warmup_steps": 200, "batch_size": 64, "gamma": 0.9,
-    "hidden": (48, 48), "learning_rate": 3e-3, "policy_delay": 2, "tau": 0.05,
+    "algorithm": "td3", "total_steps": 2_500, "warmup_steps": 400, "batch_size": 128, "gamma": 0.9,
+    "hidden": (64, 64), "learning_rate": 2e-3, "policy_delay": 2, "tau": 0.02, "target_std": 0.05,
+    "target_clip": 0.1,
 }  # fmt: skip
 
 
 def plot_known_answer(quick):
     """What TD3 has learned of a linear-quadratic problem, beside Riccati's solution."""
-    env = work.LinearQuadratic()
+    env = work.LinearQuadratic(limit=8)
     config = work.Config(**KNOWN | ({"total_steps": 500} if quick else {}))
     agent = work.train(env, config, 0).agent
     P = env.value_matrix(config.gamma)
@@ -119,7 +120,7 @@ def run(seed, steps, **settings):
             with torch.no_grad():
                 heads = work.gaussian_heads(news.agent.actor(obs))
                 log_prob = work.squash(*heads, noise).log_prob
-            alpha = float(news.agent.log_alpha.exp())
+            alpha = news.agent.log_alpha.exp().item()
             record.append((news.step, alpha, -float(log_prob.mean())))
 
     rng = np.random.default_rng(99)
@@ -164,7 +165,7 @@ def study(out, seeds=range(5), steps=3_000):
                 result, _ = run(seed, steps, target_entropy=target)
                 env = gymnasium.make("Pendulum-v1")
                 mean = work.evaluate(result.agent, env, 20, 1000 + seed).mean()
-                alpha = float(result.agent.log_alpha.exp())
+                alpha = result.agent.log_alpha.exp().item()
                 rows.writerow([target, seed, f"{mean:.1f}", f"{alpha:.4f}"])
                 file.flush()
     print(out / "study.csv")
