@@ -62,6 +62,7 @@ bench: setup
 	$(RUN) tests/benchmarks/marking.py
 	$(RUN) tests/benchmarks/one_shot.py
 	$(RUN) tests/benchmarks/cartpole.py
+	$(RUN) tests/benchmarks/continuous_control.py
 	$(RUN) tests/benchmarks/others.py \
 		--others $(or $(wildcard .venv-ecosystem/bin/python),.venv/bin/python)
 	$(RUN) tests/benchmarks/wrong.py

@@ -455,6 +455,7 @@ GRADIENTS = """
     def indices(x): return x.argmax(), x * 2
     def smooth(x, y): return torch.tanh(x @ y).cumsum(0)
     def halves(x): return x.float().sum()
+    def spectrum(x): return torch.fft.fft(x)
 """
 
 
@@ -479,6 +480,20 @@ def test_gradients_are_right_by_finite_differences(reach):
         4, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
     ).T.requires_grad_()
     assert torch.autograd.gradcheck(student.smooth, (x, y))
+
+
+def test_gradients_of_complex_numbers_are_right(reach):
+    """The power of a spectrum is the length times that of the series (Parseval)."""
+    x = torch.tensor([1.0, -2.0, 4.0, 0.25], requires_grad=True)
+    reach(GRADIENTS).student.spectrum(x).abs().square().sum().backward()
+    assert torch.allclose(x.grad, 2 * len(x) * x.detach())
+
+
+def test_an_infinite_gradient_of_an_output_that_is_zero_stays_infinite(reach):
+    x, y = leaf(1.0, 2.0), leaf(-1.0, 3.0)
+    total = reach(GRADIENTS).student.two(x, y)["sum"]
+    (total * torch.tensor([torch.inf, 3.0])).sum().backward()
+    assert x.grad.tolist() == y.grad.tolist() == [torch.inf, 3.0]
 
 
 def test_gradients_flow_through_the_test_before_and_after(reach):

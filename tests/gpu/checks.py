@@ -16,10 +16,15 @@ import tempfile
 import time
 from pathlib import Path
 
+# The repository is found whether it is installed or not.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from autograder.isolation.wall.gpu import gpu_missing
+
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = sorted(path.parent.name for path in ROOT.glob("grading/*/test_scale.py"))
 # As a GPU part prints its rates: "12,345 tokens per second".
-RATE = re.compile(r"([\d.,e+]+) ([a-z ]+ per second)\b")
+RATE = re.compile(r"(\d[\d.,e+]*) ([a-z ]+ per second)\b")
 LAST = re.compile(r"\d+ (?:passed|failed|skipped|error)[^=\n]*")
 
 
@@ -67,6 +72,9 @@ def machine() -> str:
 def main() -> None:
     """Run every step and print the table. Exit code 1: one of them failed."""
     device, failed = sys.argv[1], {}
+    if device == "cuda" and (missing := gpu_missing()):
+        # Its tests would only be skipped, and that would look like success.
+        sys.exit(f"no GPU: {missing}; 'sh tests/gpu/run.sh rehearse' does without")
     print(f"{machine()}\n\n| step | result | seconds |\n| -- | -- | -- |", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for name, arguments in steps(device, Path(folder)).items():

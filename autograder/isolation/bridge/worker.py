@@ -142,9 +142,10 @@ class Worker(Operations):
         used = [
             (output, grad) for output, grad in zip(outputs, grads, strict=True) if grad is not None
         ]
-        # torch.autograd.backward with gradients would import sympy.
+        # torch.autograd.backward with gradients would import sympy. The derivative of this sum is
+        # `grad` itself; `conj` and `real` are for complex outputs.
         with codec.torch_module().enable_grad():
-            weighted = [(output * grad).sum() for output, grad in used]
+            weighted = [(output * grad.conj()).real.sum() for output, grad in used]
             if weighted:
                 sum(weighted).backward(retain_graph=True)
         after = [leaf.grad for leaf in leaves]

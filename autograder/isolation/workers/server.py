@@ -31,6 +31,7 @@ from autograder.isolation.workers.warm import (
     COMMON_MODULES,
     PRACTICE_MODULE,
     RANK_MODULES,
+    allow_nondeterminism,
     import_plots,
     warm_up,
 )
@@ -64,9 +65,9 @@ def serve(control: socket.socket, wanted: Wanted, failures: list[str]) -> None:
     sys.argv[:] = sys.orig_argv[:] = [""]
     os.environ.pop("PYTHONPATH", None)
     package = os.path.realpath(os.path.join(os.path.dirname(__file__), *3 * [".."]))
-    if wanted.gpu and "torch" in sys.modules:
-        # Many operations have no deterministic form on a GPU.
-        sys.modules["torch"]._C._set_deterministic_algorithms(False)
+    if wanted.gpu:
+        # Many operations have no deterministic form there.
+        allow_nondeterminism()
     # All workers begin with these global generators, so results that use them are the same again.
     generators.seed(0)
     # This comes before the network namespace, which has its own abstract names.

@@ -137,8 +137,6 @@ class WorkerServer:
     def close(self) -> None:
         """End the server and its workers."""
         self._control.close()
-        if isinstance(self._process, Parent):
-            return
         if self._process.stderr:
             self._process.stderr.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -148,11 +146,17 @@ class WorkerServer:
 class Parent:
     """The fork server that this process was forked from (marking/start_up.py).
 
-    It ends when its control socket closes, and nobody here can wait for that.
+    It has what this module asks of a process that was started, and ends when its control socket
+    closes.
     """
+
+    stderr = None
 
     def __init__(self) -> None:
         self.pid = os.getppid()
+
+    def wait(self, seconds: float) -> None:
+        """It waits for this process, not the other way round."""
 
     def kill(self) -> None:
         """It is left to end by itself."""

@@ -49,8 +49,8 @@ def warm_up(libraries: Sequence[str]) -> list[str]:
     return failures
 
 
-def cool_down() -> None:
-    """Take back what `warm_up` has set for workers: this process runs none."""
+def allow_nondeterminism() -> None:
+    """Take back that torch refuses operations which may differ from run to run."""
     if torch := sys.modules.get("torch"):
         torch._C._set_deterministic_algorithms(False)
 
